@@ -1,0 +1,40 @@
+"""What a table is: typed columns, rules, key, partition, owner.
+
+Belongs here: the Pandera models' base class, the table and source declarations that decorate them, and what is derived
+from them without touching data (SQL types, rules as SQL predicates, versions). Does not belong here: reading, writing,
+running SQL, anything of one business domain.
+"""
+
+from assay.contracts.domain import Domain, load_domain
+from assay.contracts.model import Contract, Event, Published, column
+from assay.contracts.source import Format, Source, source
+from assay.contracts.table import WHOLE, Balance, Daily, Partitioning, Severity, Table, Whole, Window, table
+from assay.contracts.types import Count, Date, Decimal, Money, Number, Rate, Timestamp
+
+__all__ = [
+    "WHOLE",
+    "Balance",
+    "Contract",
+    "Count",
+    "Daily",
+    "Date",
+    "Decimal",
+    "Domain",
+    "Event",
+    "Format",
+    "Money",
+    "Number",
+    "Partitioning",
+    "Published",
+    "Rate",
+    "Severity",
+    "Source",
+    "Table",
+    "Timestamp",
+    "Whole",
+    "Window",
+    "column",
+    "load_domain",
+    "source",
+    "table",
+]

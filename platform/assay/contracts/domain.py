@@ -1,0 +1,141 @@
+"""A domain: one business's sources and tables, loaded from a package of declarations.
+
+Belongs here: collecting what a domain declares and finding it by name. Does not belong here: any domain.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol
+
+from assay.contracts.model import Contract
+from assay.contracts.source import Source
+from assay.contracts.table import DECLARATION, Table
+from assay.errors import ContractError, SettingsError
+
+
+class DemoFile(Protocol):
+    """One landing file that a domain's demo produced."""
+
+    source: str
+    name: str
+    path: Path
+    records: int
+
+
+Demo = Callable[..., Iterator[DemoFile]]
+"""`demo(folder, days=…, transactions_per_day=…, seed=…)`: writes landing files below a folder, yields each when whole."""
+
+
+@dataclass(frozen=True)
+class Domain:
+    """What one business declares.
+
+    Attributes:
+        name: The domain's name.
+        contracts: The package or module that holds its contracts.
+        sql: The folder with `enriched/` and `marts/`.
+        start: First day that daily tables may have.
+        demo: Produces landing files of a simulated business, if the domain has one.
+        showcase: A query whose result shows the domain at a glance.
+    """
+
+    name: str
+    contracts: str
+    sql: Path
+    start: date
+    demo: Demo | None = None
+    showcase: str | None = None
+    _declared: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def sources(self) -> Mapping[str, Source]:
+        """The raw sources by name."""
+        return self._collect()["sources"]
+
+    @property
+    def tables(self) -> Mapping[str, Table]:
+        """The enriched tables and marts by full name."""
+        return self._collect()["tables"]
+
+    def find(self, name: str) -> Source | Table:
+        """Find a table or source by `layer.name`, or by its bare name where that is unambiguous.
+
+        Raises:
+            SettingsError: There is no such table, or the bare name means more than one.
+        """
+        every: dict[str, Source | Table] = {source.full_name: source for source in self.sources.values()}
+        every |= self.tables
+        if name in every:
+            return every[name]
+        matches = [full for full in every if full.split(".", 1)[1] == name and not full.startswith("raw.")]
+        matches = matches or [full for full in every if full.split(".", 1)[1] == name]
+        if len(matches) == 1:
+            return every[matches[0]]
+        if matches:
+            raise SettingsError(f"{name} means {' and '.join(sorted(matches))}", hint="name the layer too")
+        raise SettingsError(
+            f"domain {self.name} has no table {name}", hint=f"the tables are: {', '.join(sorted(every))}"
+        )
+
+    def _collect(self) -> dict[str, Any]:
+        if not self._declared:
+            sources: dict[str, Source] = {}
+            tables: dict[str, Table] = {}
+            for module in _modules(self.contracts):
+                for declared in _declarations(module):
+                    home: dict[str, Any] = sources if isinstance(declared, Source) else tables
+                    name = declared.name if isinstance(declared, Source) else declared.full_name
+                    if name in home:
+                        raise ContractError(
+                            f"{declared.full_name} is declared twice: {home[name].model.__module__} and "
+                            f"{module.__name__}",
+                            hint="rename one of them",
+                        )
+                    home[name] = declared
+            self._declared.update(sources=sources, tables=tables)
+        return self._declared
+
+
+def load_domain(module: str) -> Domain:
+    """Import a domain's package and return its `DOMAIN`.
+
+    Args:
+        module: Import name, as in `payments`.
+
+    Raises:
+        SettingsError: The module cannot be imported or has no `DOMAIN`.
+    """
+    try:
+        loaded = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"the domain {module} cannot be imported ({error})",
+            hint="set ASSAY_DOMAIN to an importable module that has a DOMAIN, or leave it unset for payments",
+        ) from error
+    domain = getattr(loaded, "DOMAIN", None)
+    if not isinstance(domain, Domain):
+        raise SettingsError(
+            f"{module} has no DOMAIN", hint="define DOMAIN = Domain(...) there, or set ASSAY_DOMAIN to one that has"
+        )
+    return domain
+
+
+def _modules(name: str) -> Iterator[ModuleType]:
+    package = importlib.import_module(name)
+    yield package
+    for found in pkgutil.iter_modules(getattr(package, "__path__", [])):
+        yield importlib.import_module(f"{name}.{found.name}")
+
+
+def _declarations(module: ModuleType) -> Iterator[Source | Table]:
+    for value in vars(module).values():
+        is_own = isinstance(value, type) and issubclass(value, Contract) and value.__module__ == module.__name__
+        if is_own and DECLARATION in vars(value):
+            yield vars(value)[DECLARATION]

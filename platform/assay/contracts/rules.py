@@ -1,0 +1,198 @@
+"""A contract's rules as DuckDB predicates.
+
+Belongs here: turning Pandera's declarations (nullable, built-in checks, custom checks) into named boolean expressions
+over one row, so that `quality` can fuse all of them into one scan. Does not belong here: running them.
+
+Pandera's own Ibis backend joins the table with itself for every built-in check, which is why the built-in ones are
+written as SQL here, from their public `statistics`. Custom checks return a boolean column and are compiled by Ibis.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import ibis
+import ibis.expr.types as ir
+import sqlglot
+from pandera.api.checks import Check
+from sqlglot import exp
+
+from assay.contracts.model import Contract
+from assay.contracts.severity import Severity
+from assay.errors import ContractError
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule of a contract.
+
+    Attributes:
+        name: Unique within the contract, as in `amount_in_range`.
+        predicate: DuckDB boolean expression over a row; a row passes unless it is false. Null passes, because absence
+            is the business of the `_required` rules.
+        severity: What breaking it leads to.
+        columns: The columns it is about.
+        reason: Why the rule is there, or what it says, in words.
+    """
+
+    name: str
+    predicate: str
+    severity: Severity
+    columns: tuple[str, ...]
+    reason: str
+
+
+def rules_of(model: type[Contract], severities: Mapping[str, Severity]) -> tuple[Rule, ...]:
+    """List a model's rules: not-null first, then column checks, then cross-column checks.
+
+    Args:
+        model: The Pandera model.
+        severities: Severity by rule name; `warn` for a check with `raise_warning`, else `quarantine`, is the default.
+
+    Raises:
+        ContractError: A check cannot be fused (element-wise, or not a boolean column), or two have one name.
+    """
+    schema = model.to_schema()
+    staged = ibis.table(
+        {name: declared.dtype.type for name, declared in schema.columns.items()}, name="staged"
+    )
+    rules: list[Rule] = []
+
+    def add(name: str, predicate: str, columns: tuple[str, ...], reason: str, warning: bool = False) -> None:
+        default = Severity.WARN if warning else Severity.QUARANTINE
+        rules.append(Rule(name, predicate, severities.get(name, default), columns, reason))
+
+    for name, declared in schema.columns.items():
+        if not declared.nullable:
+            add(f"{name}_required", f"{quote(name)} IS NOT NULL", (name,), f"{name} must be there")
+    for name, declared in schema.columns.items():
+        for check in declared.checks:
+            rule, predicate = _column_rule(model, staged, name, check)
+            add(rule, predicate, (name,), _reason(check, name), check.raise_warning)
+    for check in schema.checks:
+        predicate, columns = _custom_predicate(model, check, check(staged).check_output)
+        add(check.name or "rule", predicate, columns, _reason(check, None), check.raise_warning)
+    _require_unique(model, rules)
+    return tuple(rules)
+
+
+def quote(identifier: str) -> str:
+    """Quote an identifier for DuckDB."""
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def literal(value: Any) -> str:
+    """Write a Python value as a DuckDB literal.
+
+    Raises:
+        TypeError: The value is of a type that no check compares with.
+    """
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float | decimal.Decimal):
+        return str(value)
+    if isinstance(value, datetime.datetime):
+        kind = "TIMESTAMPTZ" if value.tzinfo else "TIMESTAMP"
+        return f"{kind} '{value.isoformat(sep=' ')}'"
+    if isinstance(value, datetime.date):
+        return f"DATE '{value.isoformat()}'"
+    if isinstance(value, datetime.timedelta):
+        return f"to_microseconds({value // datetime.timedelta(microseconds=1)})"
+    if isinstance(value, str):
+        return "'" + value.replace("'", "''") + "'"
+    raise TypeError(f"{type(value).__name__} cannot be written as a SQL literal")
+
+
+def _list(values: Any) -> str:
+    return "(" + ", ".join(literal(value) for value in values) + ")"
+
+
+def _in_range(column: str, s: Mapping[str, Any]) -> str:
+    low = ">=" if s.get("include_min", True) else ">"
+    high = "<=" if s.get("include_max", True) else "<"
+    return f"{column} {low} {literal(s['min_value'])} AND {column} {high} {literal(s['max_value'])}"
+
+
+def _length(column: str, s: Mapping[str, Any]) -> str:
+    if s.get("exact_value") is not None:
+        return f"length({column}) = {s['exact_value']}"
+    parts = []
+    if s.get("min_value") is not None:
+        parts.append(f"length({column}) >= {s['min_value']}")
+    if s.get("max_value") is not None:
+        parts.append(f"length({column}) <= {s['max_value']}")
+    return " AND ".join(parts)
+
+
+def _pattern(value: Any) -> str:
+    return value.pattern if isinstance(value, re.Pattern) else str(value)
+
+
+# By Pandera's name of the check: what it asserts of a column, from the check's public statistics.
+_BUILT_IN: dict[str, tuple[str, Callable[[str, Mapping[str, Any]], str]]] = {
+    "equal_to": ("equals", lambda c, s: f"{c} = {literal(s['value'])}"),
+    "not_equal_to": ("not_equals", lambda c, s: f"{c} <> {literal(s['value'])}"),
+    "greater_than": ("above", lambda c, s: f"{c} > {literal(s['min_value'])}"),
+    "greater_than_or_equal_to": ("at_least", lambda c, s: f"{c} >= {literal(s['min_value'])}"),
+    "less_than": ("below", lambda c, s: f"{c} < {literal(s['max_value'])}"),
+    "less_than_or_equal_to": ("at_most", lambda c, s: f"{c} <= {literal(s['max_value'])}"),
+    "in_range": ("in_range", _in_range),
+    "isin": ("known", lambda c, s: f"{c} IN {_list(sorted(s['allowed_values'], key=str))}"),
+    "notin": ("not_forbidden", lambda c, s: f"{c} NOT IN {_list(sorted(s['forbidden_values'], key=str))}"),
+    # Python's re.match anchors at the start; Pandera follows it.
+    "str_matches": ("matches", lambda c, s: f"regexp_matches({c}, {literal('^(?:' + _pattern(s['pattern']) + ')')})"),
+    "str_contains": ("contains", lambda c, s: f"regexp_matches({c}, {literal(_pattern(s['pattern']))})"),
+    "str_startswith": ("prefixed", lambda c, s: f"starts_with({c}, {literal(s['string'])})"),
+    "str_endswith": ("suffixed", lambda c, s: f"ends_with({c}, {literal(s['string'])})"),
+    "str_length": ("length", _length),
+}
+
+
+def _column_rule(model: type[Contract], staged: ir.Table, name: str, check: Check) -> tuple[str, str]:
+    if check.name in _BUILT_IN:
+        suffix, write = _BUILT_IN[check.name]
+        return f"{name}_{suffix}", write(quote(name), check.statistics or {})
+    predicate, _ = _custom_predicate(model, check, check(staged, name).check_output)
+    return check.name or f"{name}_rule", predicate
+
+
+def _custom_predicate(model: type[Contract], check: Check, output: Any) -> tuple[str, tuple[str, ...]]:
+    where = f"{model.__module__}.{model.__name__}: check {check.name}"
+    if check.element_wise or not isinstance(output, ir.BooleanColumn):
+        raise ContractError(
+            f"{where} does not return one boolean column, so it cannot be fused with the others",
+            hint="return an Ibis expression over data.table, as in `data.table.end >= data.table.start`",
+        )
+    select = sqlglot.parse_one(ibis.to_sql(output.as_table(), dialect="duckdb"), dialect="duckdb")
+    if not isinstance(select, exp.Select) or select.args.get("joins") or select.find(exp.AggFunc, exp.Window):
+        raise ContractError(
+            f"{where} needs more than one row to decide, so it is no row rule",
+            hint="compute what it compares with as a column in the table's SQL",
+        )
+    expression = select.selects[0].unalias()
+    columns = {column.name: None for column in expression.find_all(exp.Column)}
+    for column in list(expression.find_all(exp.Column)):
+        column.set("table", None)
+    return expression.sql(dialect="duckdb"), tuple(columns)
+
+
+def _reason(check: Check, column: str | None) -> str:
+    said = check.description or check.error or check.title or check.name or "rule"
+    return f"{column}: {said}" if column and not check.description else str(said)
+
+
+def _require_unique(model: type[Contract], rules: list[Rule]) -> None:
+    names = [rule.name for rule in rules]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ContractError(
+            f"{model.__module__}.{model.__name__}: more than one rule is called {', '.join(twice)}",
+            hint="give custom checks a name of their own with name=",
+        )

@@ -1,0 +1,156 @@
+"""A raw source's declaration: what a producer lands, and where an event belongs.
+
+Belongs here: the frozen `Source`, the `@source` decorator and what a format must say of itself. Does not belong here:
+the formats and their readers (`landing`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from typing import Protocol, TypeVar
+
+from assay.contracts.columns import ColumnSpec, column_specs
+from assay.contracts.model import EVENT_COLUMNS, Contract
+from assay.contracts.table import DECLARATION, Daily, Drift, Partitioning, Whole
+from assay.contracts.version import fingerprint
+from assay.errors import ContractError
+
+
+class Format(Protocol):
+    """What a landing format says of itself; each is a frozen dataclass in `assay.landing.formats`."""
+
+    @property
+    def name(self) -> str:
+        """The format's name, as the catalog shows it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Source:
+    """Everything Assay knows of a raw source.
+
+    Attributes:
+        name: The source's name: its landing folder and its raw table.
+        model: The Pandera model of the producer's columns, typed as they are sent.
+        format: How records are written.
+        key: Columns that identify what an event is about; a record without them is quarantined.
+        partition: The day an event is about, or whole.
+        owner: Who answers for it.
+        subject: The group it is shown under.
+        money: DuckDB expression over the producer's columns: the event's amount, for the books.
+        freshness: How long the source may be silent.
+        drift: What happens when the producer's columns change.
+    """
+
+    name: str
+    model: type[Contract]
+    format: Format
+    key: tuple[str, ...]
+    partition: Partitioning
+    owner: str
+    subject: str
+    money: str | None = None
+    freshness: timedelta | None = None
+    drift: Drift = "evolve"
+
+    @property
+    def layer(self) -> str:
+        """Always `raw`."""
+        return "raw"
+
+    @property
+    def full_name(self) -> str:
+        """`raw.<name>`."""
+        return f"raw.{self.name}"
+
+    @property
+    def description(self) -> str:
+        """The model's docstring."""
+        return (self.model.__doc__ or "").strip()
+
+    @property
+    def partition_column(self) -> str | None:
+        """The event-partition column, or None for a source that is not cut."""
+        return self.partition.column if isinstance(self.partition, Daily) else None
+
+    @cached_property
+    def columns(self) -> tuple[ColumnSpec, ...]:
+        """The producer's columns, in the model's order."""
+        return column_specs(self.model)
+
+    @cached_property
+    def types(self) -> dict[str, str]:
+        """DuckDB type by column of a raw change event: the producer's, the partition column, then Assay's own."""
+        partition = {self.partition_column: "DATE"} if self.partition_column else {}
+        return {spec.name: spec.sql_type for spec in self.columns} | partition | EVENT_COLUMNS
+
+    @cached_property
+    def version(self) -> str:
+        """A hash of what decides how a landing object becomes raw events."""
+        return fingerprint(
+            {
+                "columns": [(spec.name, spec.sql_type, spec.nullable) for spec in self.columns],
+                "format": repr(self.format),
+                "key": self.key,
+                "partition": repr(self.partition),
+                "money": self.money,
+            }
+        )
+
+
+_Model = TypeVar("_Model", bound=type[Contract])
+
+
+def source(
+    name: str,
+    *,
+    format: Format,
+    key: tuple[str, ...],
+    owner: str,
+    subject: str,
+    partition: Partitioning | None = None,
+    money: str | None = None,
+    freshness: timedelta | None = None,
+    drift: Drift = "evolve",
+) -> Callable[[_Model], _Model]:
+    """Declare that a Pandera model is the contract of a raw source.
+
+    The arguments are those of `Source`.
+
+    Raises:
+        ContractError: The key names a column that the model does not have, or a daily source does not say which day an
+            event is about.
+    """
+
+    def declare(model: _Model) -> _Model:
+        declared = Source(
+            name=name,
+            model=model,
+            format=format,
+            key=key,
+            partition=partition or Whole(),
+            owner=owner,
+            subject=subject,
+            money=money,
+            freshness=freshness,
+            drift=drift,
+        )
+        names = {spec.name for spec in declared.columns}
+        unknown = [column for column in key if column not in names]
+        if unknown:
+            raise ContractError(
+                f"source {name}: its key names {', '.join(unknown)}, which {model.__name__} does not declare",
+                hint=f"declare the column in {model.__module__} or correct the key",
+            )
+        if isinstance(declared.partition, Daily) and declared.partition.of is None:
+            raise ContractError(
+                f"source {name}: Daily({declared.partition.column!r}) does not say which day an event is about",
+                hint="give of=, a DuckDB expression over the producer's columns",
+            )
+        setattr(model, DECLARATION, declared)
+        return model
+
+    return declare

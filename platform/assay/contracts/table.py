@@ -1,0 +1,247 @@
+"""A table's declaration: layer, name, key, partition, owner, and what its partitions depend on.
+
+Belongs here: the frozen `Table`, the `@table` decorator that hangs it on a Pandera model, and the partitionings. Does
+not belong here: where partitions lie in the lake (`lake.layout`) and how they are computed (`engine`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from functools import cached_property
+from typing import Literal, TypeVar
+
+from assay.contracts.columns import ColumnSpec, column_specs
+from assay.contracts.model import RUN_COLUMNS, Contract
+from assay.contracts.rules import Rule, rules_of
+from assay.contracts.severity import Severity
+from assay.contracts.version import fingerprint
+from assay.errors import ContractError
+
+Layer = Literal["raw", "enriched", "marts"]
+Drift = Literal["evolve", "freeze", "discard"]
+
+
+class Grain(StrEnum):
+    """How a table is cut into partitions."""
+
+    DAY = "day"
+    WHOLE = "whole"
+
+
+@dataclass(frozen=True)
+class Daily:
+    """One partition a UTC day.
+
+    Attributes:
+        column: The partition column.
+        of: For a source, the DuckDB expression over the producer's columns that gives the day an event is about.
+    """
+
+    column: str
+    of: str | None = None
+    grain: Grain = field(default=Grain.DAY, init=False)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """One partition for the whole table, for what is small or must be seen at once."""
+
+    grain: Grain = field(default=Grain.WHOLE, init=False)
+
+
+Partitioning = Daily | Whole
+WHOLE = "all"
+"""The partition key of a table that is not cut."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """How far a partition of this table looks into another daily table.
+
+    Attributes:
+        days_before: Days before the partition's own that are read too.
+    """
+
+    days_before: int
+
+
+@dataclass(frozen=True)
+class Balance:
+    """How the books of a table are closed, where counting its rows is not enough.
+
+    Attributes:
+        inputs: The relations whose rows must all be accounted for, as the SQL names them.
+        rows: Expression over a published row: how many input rows it accounts for.
+        input_rows: Aggregate over the inputs: how many rows came in.
+        money_in: Expression over an input row: its money.
+        money_out: Expression over a published row: the money it accounts for.
+    """
+
+    inputs: tuple[str, ...]
+    rows: str = "1"
+    input_rows: str = "count(*)"
+    money_in: str | None = None
+    money_out: str | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Everything Assay knows of an enriched table or a mart but its SQL.
+
+    Attributes:
+        layer: `enriched` or `marts`.
+        name: The table's name; its SQL is `assets_sql/<layer>/<name>.sql`.
+        model: The Pandera model.
+        key: Columns that identify a row, within the whole table.
+        partition: How the table is cut.
+        owner: Who answers for it, as in `team:payments`.
+        subject: The group it is shown under.
+        freshness: How old its newest partition may be.
+        drift: What happens when the source's columns change.
+        windows: How far it looks back into daily tables, by relation.
+        lookups: Relations it reads only by key: `{relation: {own column: that relation's column}}`. A change there
+            dirties only the partitions that hold a changed key.
+        severities: Severity by rule name, where it is not `quarantine`.
+        balance: How the books are closed; by default every input event is one row.
+        money: The published column whose total the books keep.
+        threshold: Lowest quality score, 0 to 100, at which a partition is published.
+    """
+
+    layer: Layer
+    name: str
+    model: type[Contract]
+    key: tuple[str, ...]
+    partition: Partitioning
+    owner: str
+    subject: str
+    freshness: timedelta | None = None
+    drift: Drift = "evolve"
+    windows: Mapping[str, Window] = field(default_factory=dict)
+    lookups: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    severities: Mapping[str, Severity] = field(default_factory=dict)
+    balance: Balance | None = None
+    money: str | None = None
+    threshold: float = 0.0
+
+    @property
+    def full_name(self) -> str:
+        """`layer.name`, as SQL names the table."""
+        return f"{self.layer}.{self.name}"
+
+    @property
+    def description(self) -> str:
+        """The model's docstring."""
+        return (self.model.__doc__ or "").strip()
+
+    @property
+    def partition_column(self) -> str | None:
+        """The partition column, or None for a table that is not cut."""
+        return self.partition.column if isinstance(self.partition, Daily) else None
+
+    @cached_property
+    def columns(self) -> tuple[ColumnSpec, ...]:
+        """The declared columns, in the model's order, without those that the engine adds."""
+        return column_specs(self.model)
+
+    @cached_property
+    def types(self) -> dict[str, str]:
+        """DuckDB type by column, with those that the engine adds."""
+        return {spec.name: spec.sql_type for spec in self.columns} | RUN_COLUMNS
+
+    @cached_property
+    def rules(self) -> tuple[Rule, ...]:
+        """The contract's rules as DuckDB predicates over a staged row."""
+        return rules_of(self.model, self.severities)
+
+    @cached_property
+    def version(self) -> str:
+        """A hash of what the contract says about data; descriptions, owners and freshness do not count."""
+        return fingerprint(
+            {
+                "columns": [(spec.name, spec.sql_type, spec.nullable) for spec in self.columns],
+                "rules": [(rule.name, rule.predicate, rule.severity) for rule in self.rules],
+                "key": self.key,
+                "partition": repr(self.partition),
+                "windows": sorted((name, window.days_before) for name, window in self.windows.items()),
+                "balance": repr(self.balance),
+                "money": self.money,
+                "threshold": self.threshold,
+            }
+        )
+
+
+_Model = TypeVar("_Model", bound=type[Contract])
+DECLARATION = "__assay__"
+
+
+def table(
+    name: str,
+    *,
+    layer: Literal["enriched", "marts"],
+    key: tuple[str, ...],
+    owner: str,
+    subject: str,
+    partition: Partitioning | None = None,
+    freshness: timedelta | None = None,
+    drift: Drift = "evolve",
+    windows: Mapping[str, Window] | None = None,
+    lookups: Mapping[str, Mapping[str, str]] | None = None,
+    severities: Mapping[str, Severity] | None = None,
+    balance: Balance | None = None,
+    money: str | None = None,
+    threshold: float = 0.0,
+) -> Callable[[_Model], _Model]:
+    """Declare that a Pandera model is the contract of an enriched table or a mart.
+
+    The arguments are those of `Table`.
+
+    Raises:
+        ContractError: The key, the partition column, a severity or a lookup names what the model does not have.
+    """
+
+    def declare(model: _Model) -> _Model:
+        declared = Table(
+            layer=layer,
+            name=name,
+            model=model,
+            key=key,
+            partition=partition or Whole(),
+            owner=owner,
+            subject=subject,
+            freshness=freshness,
+            drift=drift,
+            windows=windows or {},
+            lookups=lookups or {},
+            severities=severities or {},
+            balance=balance,
+            money=money,
+            threshold=threshold,
+        )
+        _require_columns(declared)
+        setattr(model, DECLARATION, declared)
+        return model
+
+    return declare
+
+
+def _require_columns(declared: Table) -> None:
+    names = {spec.name for spec in declared.columns}
+    wanted = {"key": declared.key, "partition": (declared.partition_column,), "money": (declared.money,)}
+    wanted |= {f"lookup {relation}": tuple(on) for relation, on in declared.lookups.items()}
+    for what, columns in wanted.items():
+        unknown = [name for name in columns if name is not None and name not in names]
+        if unknown:
+            raise ContractError(
+                f"{declared.full_name}: its {what} names {', '.join(unknown)}, which {declared.model.__name__} does not declare",
+                hint=f"declare the column in {declared.model.__module__} or correct the {what}",
+            )
+    rules = {rule.name for rule in declared.rules}
+    unknown_rules = [name for name in declared.severities if name not in rules]
+    if unknown_rules:
+        raise ContractError(
+            f"{declared.full_name}: a severity is given for {', '.join(unknown_rules)}, which is no rule of it",
+            hint=f"the rules are: {', '.join(sorted(rules))}",
+        )

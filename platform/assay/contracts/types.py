@@ -1,0 +1,68 @@
+"""Column types that contracts are written in, and their DuckDB names.
+
+Belongs here: the annotation aliases and the one mapping from a Pandera/Ibis type to DuckDB SQL. Does not belong here:
+parsing of values; that is the domain's SQL.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import ibis.expr.datatypes as dt
+
+Date = dt.Date
+"""A calendar day, UTC."""
+Timestamp = Annotated[dt.Timestamp, "UTC", None, True]
+"""An instant, microseconds, UTC; `TIMESTAMPTZ` in DuckDB, adjusted-to-UTC in Parquet."""
+Money = Annotated[dt.Decimal, 18, 2, True]
+"""An amount in the currency that the column's description names; `DECIMAL(18,2)`, never float."""
+Rate = Annotated[dt.Decimal, 18, 8, True]
+"""An exchange or other exact rate; `DECIMAL(18,8)`."""
+Decimal = Annotated[dt.Decimal, 38, 4, True]
+"""A wide exact number, for sums and averages of money; `DECIMAL(38,4)`."""
+Number = float
+"""An inexact number (a share, a score): never money."""
+Count = int
+"""A 64-bit whole number."""
+
+_SIMPLE = {
+    "string": "VARCHAR",
+    "json": "JSON",
+    "boolean": "BOOLEAN",
+    "int16": "SMALLINT",
+    "int32": "INTEGER",
+    "int64": "BIGINT",
+    "float32": "FLOAT",
+    "float64": "DOUBLE",
+    "date": "DATE",
+    "time": "TIME",
+    "binary": "BLOB",
+    "uuid": "UUID",
+}
+
+
+def sql_type(dtype: dt.DataType) -> str:
+    """Name an Ibis type in DuckDB SQL.
+
+    Args:
+        dtype: A column's type as the contract has it.
+
+    Returns:
+        The DuckDB type, as in `DECIMAL(18,2)` or `BIGINT[]`.
+
+    Raises:
+        TypeError: The type has no place in a contract.
+    """
+    if isinstance(dtype, dt.Decimal):
+        return f"DECIMAL({dtype.precision or 38},{dtype.scale or 0})"
+    if isinstance(dtype, dt.Timestamp):
+        return "TIMESTAMP WITH TIME ZONE" if dtype.timezone else "TIMESTAMP"
+    if isinstance(dtype, dt.Array):
+        return f"{sql_type(dtype.value_type)}[]"
+    if isinstance(dtype, dt.Struct):
+        fields = ", ".join(f'"{name}" {sql_type(field)}' for name, field in dtype.items())
+        return f"STRUCT({fields})"
+    name = dtype.copy(nullable=True).name.lower()
+    if name not in _SIMPLE:
+        raise TypeError(f"{dtype} is not a type that a contract can declare")
+    return _SIMPLE[name]

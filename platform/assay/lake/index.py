@@ -1,0 +1,115 @@
+"""The index of a table's published partitions.
+
+Belongs here: what is known of each published partition without opening it. Does not belong here: publishing
+(`publish`), deciding what to rebuild (`pipeline.plan`).
+
+The truth is the published objects, each of which says in its own Parquet metadata what it was made from. The index is a
+copy of that, held against the listing's ETags, so that planning does not open a thousand footers. It may be lost or
+stale at any time: what it lacks is read from the objects again. It alone remembers that newer inputs were proven to
+give the same content; losing that costs a recomputation, never a wrong table.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+
+from assay.contracts import Table
+from assay.lake.layout import index_key, partition_of, table_prefix
+from assay.lake.store import ObjectInfo, ObjectMissing, ObjectStore
+
+METADATA_KEY = "assay"
+"""Where a published object's Parquet metadata holds its `Entry` as JSON."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of a published partition.
+
+    Attributes:
+        code: Version of the SQL and contract that made it.
+        inputs: Hash of everything it was computed from.
+        content: Hash of its rows, order-free, without the columns that name the run.
+        rows: Its rows.
+        books: Its books, as `quality.books.Books` writes them.
+        score: Its quality score, 0 to 100.
+        rules: Rows that broke each rule, by rule, those above zero.
+        run_id: The run that published it.
+        published_at: When, ISO 8601 UTC.
+        etag: The object's version; empty in the object's own metadata, which cannot know it.
+    """
+
+    code: str
+    inputs: str
+    content: str
+    rows: int
+    books: Mapping[str, Any]
+    score: float
+    rules: Mapping[str, int]
+    run_id: str
+    published_at: str
+    etag: str = ""
+
+    def to_json(self) -> str:
+        """Write the entry as canonical JSON."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+
+def read_index(store: ObjectStore, table: Table) -> dict[str, Entry]:
+    """Say what is published of a table, by partition.
+
+    Entries whose object changed since they were written are read anew from the object.
+    """
+    listed = _published_objects(store, table)
+    if not listed:
+        return {}
+    remembered = _read_remembered(store, table)
+    index: dict[str, Entry] = {}
+    for partition, info in listed.items():
+        entry = remembered.get(partition)
+        if entry is None or entry.etag != info.etag:
+            entry = _read_footer(store, info)
+        if entry is not None:
+            index[partition] = entry
+    return index
+
+
+def write_index(store: ObjectStore, table: Table, changed: Mapping[str, Entry]) -> None:
+    """Remember changed entries beside those already there. The last writer wins; see the module's docstring."""
+    if changed:
+        remembered = _read_remembered(store, table) | dict(changed)
+        body = json.dumps({partition: asdict(entry) for partition, entry in sorted(remembered.items())})
+        store.put(index_key(table), body.encode())
+
+
+def _published_objects(store: ObjectStore, table: Table) -> dict[str, ObjectInfo]:
+    listed = ((partition_of(table, info.key), info) for info in store.list(table_prefix(table)))
+    return {partition: info for partition, info in listed if partition is not None}
+
+
+def _read_remembered(store: ObjectStore, table: Table) -> dict[str, Entry]:
+    try:
+        body = store.get(index_key(table))
+    except ObjectMissing:
+        return {}
+    return {partition: Entry(**entry) for partition, entry in json.loads(body).items()}
+
+
+def _read_footer(store: ObjectStore, info: ObjectInfo) -> Entry | None:
+    metadata = pq.read_metadata(_open(store, info)).metadata or {}
+    written = metadata.get(METADATA_KEY.encode())
+    return replace(Entry(**json.loads(written)), etag=info.etag) if written else None
+
+
+def _open(store: ObjectStore, info: ObjectInfo) -> Any:
+    local = store.local(info.key)
+    if local is not None:
+        return pafs.LocalFileSystem().open_input_file(str(local))
+    import pyarrow as pa
+
+    return pa.BufferReader(store.get(info.key))

@@ -1,0 +1,81 @@
+"""Where everything lies in the lake: the one place that builds keys.
+
+Belongs here: zones and the keys below them. Does not belong here: reading or writing objects.
+"""
+
+from __future__ import annotations
+
+from assay.contracts import WHOLE, Source, Table
+
+LANDING = "landing"
+RAW = "raw"
+QUARANTINE = "quarantine"
+AUDIT = "audit"
+DATA = "data.parquet"
+UNPLACED = "unplaced"
+"""The raw partition of events that name only a key which no partition has yet."""
+
+
+def landing_prefix(source: str) -> str:
+    """Prefix of what producers of a source write."""
+    return f"{LANDING}/{source}/"
+
+
+def raw_prefix(source: str) -> str:
+    """Prefix of a source's raw batches."""
+    return f"{RAW}/{source}/"
+
+
+def raw_part_key(source: Source, partition: str, ingestion_date: str, batch: str) -> str:
+    """Key of the events of one batch that are about one partition."""
+    return f"{RAW}/{source.name}/{_folder(source.partition_column, partition)}/{ingestion_date}/{batch}.parquet"
+
+
+def raw_log_prefix(source: str) -> str:
+    """Prefix of the log of a source's ingested batches."""
+    return f"{AUDIT}/ingested/{source}/"
+
+
+def raw_quarantine_key(source: str, batch: str) -> str:
+    """Key of the records of one batch that could not be read."""
+    return f"{QUARANTINE}/{RAW}/{source}/{batch}.parquet"
+
+
+def table_prefix(table: Table) -> str:
+    """Prefix of a table's published partitions."""
+    return f"{table.layer}/{table.name}/"
+
+
+def partition_key(table: Table, partition: str) -> str:
+    """Key of the one object that is a published partition."""
+    folder = "" if partition == WHOLE else f"{_folder(table.partition_column, partition)}/"
+    return f"{table_prefix(table)}{folder}{DATA}"
+
+
+def partition_of(table: Table, key: str) -> str | None:
+    """The partition that a key is the object of, or None for a key that is no partition."""
+    rest = key.removeprefix(table_prefix(table))
+    if table.partition_column is None:
+        return WHOLE if rest == DATA else None
+    folder, _, name = rest.partition("/")
+    column, equals, partition = folder.partition("=")
+    return partition if equals and column == table.partition_column and name == DATA else None
+
+
+def quarantine_key(table: Table, partition: str) -> str:
+    """Key of the rows of one partition that its contract refused."""
+    return f"{QUARANTINE}/{partition_key(table, partition)}"
+
+
+def index_key(table: Table) -> str:
+    """Key of the index of a table's published partitions."""
+    return f"{AUDIT}/published/{table.layer}/{table.name}.json"
+
+
+def failures_key(table: Table) -> str:
+    """Key of the record of a table's partitions that failed their proof."""
+    return f"{AUDIT}/failed/{table.layer}/{table.name}.json"
+
+
+def _folder(column: str | None, partition: str) -> str:
+    return partition if column is None or partition in (WHOLE, UNPLACED) else f"{column}={partition}"

@@ -1,0 +1,186 @@
+"""The ledger of what was ingested: an append-only log of batches, one object a batch.
+
+Belongs here: recording a batch exactly once, and reading the record back. Does not belong here: making batches
+(`landing.ingest`).
+
+Entry N is written with *put if absent*, so of two ingests at once one wins N and the other, having read what the winner
+took, goes on with N+1. A batch is ingested when, and only when, its entry is there: raw objects without one are left-overs
+of a killed run and are never read. Every `CHECKPOINT_EVERY` entries, one object sums up all before it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+
+from assay.lake.layout import raw_log_prefix
+from assay.lake.store import ObjectStore
+
+CHECKPOINT_EVERY = 64
+_ENTRY = re.compile(r"/(\d{10})\.json$")
+_CHECKPOINT = re.compile(r"/(\d{10})\.checkpoint\.json\.gz$")
+
+
+@dataclass(frozen=True)
+class LandedObject:
+    """A landing object that a batch has read.
+
+    Attributes:
+        key: Its key.
+        etag: Its version at that time.
+        records: How many records it held, good and bad.
+        quarantined: How many of them went to quarantine.
+    """
+
+    key: str
+    etag: str
+    records: int
+    quarantined: int
+
+
+@dataclass(frozen=True)
+class Part:
+    """The events of one batch that are about one partition.
+
+    Attributes:
+        partition: The partition.
+        key: The raw object.
+        rows: Its events.
+        money: Total of their amounts as the books count it, as a decimal string.
+    """
+
+    partition: str
+    key: str
+    rows: int
+    money: str
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One ingested batch.
+
+    Attributes:
+        id: Hash of what it was made from.
+        landed: The landing objects it read.
+        parts: The raw objects it wrote.
+        quarantine: The object with its unreadable records, if there are any.
+        copies: How many of its events are copies, placed in more than one partition.
+    """
+
+    id: str
+    landed: tuple[LandedObject, ...]
+    parts: tuple[Part, ...]
+    quarantine: str | None = None
+    copies: int = 0
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """All ingested batches of a source, as of one reading.
+
+    Attributes:
+        source: The source's name.
+        batches: In the order they were recorded.
+    """
+
+    source: str
+    batches: tuple[Batch, ...]
+
+    @cached_property
+    def landed(self) -> Mapping[str, str]:
+        """ETag by key of every landing object that was ingested."""
+        return {landed.key: landed.etag for batch in self.batches for landed in batch.landed}
+
+    @cached_property
+    def parts(self) -> Mapping[str, tuple[Part, ...]]:
+        """Raw objects by partition."""
+        by_partition: dict[str, list[Part]] = {}
+        for batch in self.batches:
+            for part in batch.parts:
+                by_partition.setdefault(part.partition, []).append(part)
+        return {partition: tuple(parts) for partition, parts in by_partition.items()}
+
+
+@dataclass
+class LedgerLog:
+    """Reads and extends the ledger of one source.
+
+    Attributes:
+        store: The lake.
+        source: The source's name.
+    """
+
+    store: ObjectStore
+    source: str
+    _known: dict[int, Batch] = field(default_factory=dict)
+
+    def read(self) -> Ledger:
+        """Read every batch recorded so far."""
+        entries, checkpoints = self._listing()
+        newest = max(checkpoints, default=0)
+        if newest and not set(range(1, newest + 1)) <= self._known.keys():
+            self._known.update(self._read_checkpoint(newest))
+        for number in sorted(entries - self._known.keys()):
+            self._known[number] = _batch(json.loads(self.store.get(self._entry_key(number))))
+        return Ledger(self.source, tuple(self._known[number] for number in sorted(self._known)))
+
+    def append(self, batch: Batch) -> bool:
+        """Record a batch, unless another ingest has recorded one since the last reading.
+
+        Returns:
+            Whether the batch was recorded. If not, read again: some of its landing objects may have been taken.
+        """
+        from assay.lake.store import Conflict
+
+        number = max(self._known, default=0) + 1
+        try:
+            self.store.put(self._entry_key(number), json.dumps(asdict(batch)).encode(), if_absent=True)
+        except Conflict:
+            return False
+        self._known[number] = batch
+        if number % CHECKPOINT_EVERY == 0:
+            self._write_checkpoint(number)
+        return True
+
+    def _listing(self) -> tuple[set[int], set[int]]:
+        entries: set[int] = set()
+        checkpoints: set[int] = set()
+        for info in self.store.list(raw_log_prefix(self.source)):
+            if found := _ENTRY.search(info.key):
+                entries.add(int(found.group(1)))
+            elif found := _CHECKPOINT.search(info.key):
+                checkpoints.add(int(found.group(1)))
+        return entries, checkpoints
+
+    def _entry_key(self, number: int) -> str:
+        return f"{raw_log_prefix(self.source)}{number:010d}.json"
+
+    def _checkpoint_key(self, number: int) -> str:
+        return f"{raw_log_prefix(self.source)}{number:010d}.checkpoint.json.gz"
+
+    def _read_checkpoint(self, number: int) -> dict[int, Batch]:
+        lines = gzip.decompress(self.store.get(self._checkpoint_key(number))).splitlines()
+        return {place: _batch(json.loads(line)) for place, line in enumerate(lines, start=1)}
+
+    def _write_checkpoint(self, number: int) -> None:
+        lines = (json.dumps(asdict(self._known[place])) for place in range(1, number + 1))
+        self.store.put(self._checkpoint_key(number), gzip.compress("\n".join(lines).encode(), mtime=0))
+
+
+def _batch(entry: Mapping[str, object]) -> Batch:
+    return Batch(
+        id=str(entry["id"]),
+        landed=tuple(LandedObject(**landed) for landed in _objects(entry["landed"])),
+        parts=tuple(Part(**part) for part in _objects(entry["parts"])),
+        quarantine=None if entry.get("quarantine") is None else str(entry["quarantine"]),
+        copies=int(str(entry.get("copies", 0))),
+    )
+
+
+def _objects(value: object) -> Iterator[dict]:  # type: ignore[type-arg]
+    if isinstance(value, Iterable):
+        yield from value

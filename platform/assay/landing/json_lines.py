@@ -1,0 +1,150 @@
+"""Reading JSON lines: Debezium envelopes and plain documents.
+
+Belongs here: the queries that take JSON apart. Does not belong here: typing of values, deletes' partitions (`stage`).
+
+Numbers are read by DuckDB's JSON reader, which keeps 17 significant digits.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from assay.contracts import Source
+from assay.contracts.rules import literal, quote
+from assay.landing.formats import Debezium, JsonDocuments
+from assay.landing.lines import lines_relation, salvage_lines, salvaged_relation
+from assay.landing.records import LandedFile, Parsed, text_list
+
+_ENVELOPE = {
+    "op": "VARCHAR",
+    "ts_ms": "BIGINT",
+    "source": {"table": "VARCHAR", "sequence": "VARCHAR", "lsn": "BIGINT", "ts_ms": "BIGINT"},
+}
+
+
+class JsonLinesReader:
+    """Reads files of one JSON value a line.
+
+    Args:
+        query: Turns a relation of lines into parsed records.
+    """
+
+    def __init__(self, query: Callable[[str, Source], str]) -> None:
+        self._query = query
+
+    def parse(self, files: list[LandedFile], source: Source) -> Parsed:
+        """Read whole files."""
+        return Parsed([self._query(lines_relation([file.path for file in files]), source)])
+
+    def salvage(self, file: LandedFile, source: Source, scratch: Path) -> Parsed:
+        """Read the whole lines of a damaged file."""
+        good = scratch / f"{file.path.name}.lines"
+        rejected = salvage_lines(file.path, good)
+        return Parsed([self._query(salvaged_relation(file.path, good), source)], {file.path: rejected})
+
+
+def debezium_query(lines: str, source: Source) -> str:
+    """Write the query that reads Debezium envelopes, with their schema around them or bare.
+
+    Order at the source follows PostgreSQL: the pair (commit position, position), the first falling back to the second
+    for snapshot reads, which have no commit.
+
+    Args:
+        lines: A relation of `path, n, line`.
+        source: The source; its format is `Debezium`.
+    """
+    assert isinstance(source.format, Debezium)
+    names = [spec.name for spec in source.columns]
+    row = dict.fromkeys(names, "VARCHAR")
+    shape = json.dumps({**_ENVELOPE, "after": row, "before": dict.fromkeys(source.key, "VARCHAR")})
+    values = ",\n  ".join(f"{_deleted_or(name, source)} AS {quote(name)}" for name in names)
+    return f"""
+WITH lines AS ({lines}),
+documents AS (
+  SELECT path, n, line, json_valid(line) AS valid,
+    -- Only a message with its schema around it has a payload; the text search spares all others a parse.
+    CASE WHEN contains(line, '"payload"') AND json_valid(line)
+      THEN coalesce(json_extract(line, '$.payload')::VARCHAR, line) ELSE line END AS document
+  FROM lines WHERE trim(line) <> ''
+),
+events AS (
+  SELECT path, n, line, valid,
+    CASE WHEN valid THEN json_transform(document, {literal(shape)}) END AS e,
+    CASE WHEN valid THEN json_keys(document, '$.after') END AS keys,
+    document
+  FROM documents
+)
+SELECT path, n, line AS record,
+  CASE
+    WHEN NOT valid THEN 'not valid JSON'
+    WHEN e.op IS NULL THEN 'not a Debezium change event: it has no op'
+    WHEN e.op NOT IN ('c', 'u', 'd', 'r') THEN 'operation ' || e.op || ' is no row change'
+    WHEN e.source."table" IS DISTINCT FROM {literal(source.format.table)}
+      THEN 'an event of table ' || coalesce(e.source."table", '(none)') || ', expected {source.format.table}'
+    WHEN e.source.lsn IS NULL AND e.source.sequence IS NULL THEN 'no source position'
+  END AS reason,
+  e.op AS op,
+  [coalesce(try_cast(split_part(e.source.sequence, '"', 2) AS BIGINT), e.source.lsn),
+   coalesce(e.source.lsn, try_cast(split_part(e.source.sequence, '"', 4) AS BIGINT))] AS sequence,
+  make_timestamptz(coalesce(e.source.ts_ms, e.ts_ms) * 1000) AS source_timestamp,
+  {missing_and_rescued("keys", "json_extract(document, '$.after')", names, "e.op <> 'd'")},
+  {values}
+FROM events"""
+
+
+def documents_query(lines: str, source: Source) -> str:
+    """Write the query that reads plain documents, one a line.
+
+    Args:
+        lines: A relation of `path, n, line`.
+        source: The source; its format is `JsonDocuments`.
+    """
+    assert isinstance(source.format, JsonDocuments)
+    names = [spec.name for spec in source.columns]
+    shape = json.dumps(dict.fromkeys(names, "VARCHAR"))
+    values = ",\n  ".join(f"e.{quote(name)} AS {quote(name)}" for name in names)
+    return f"""
+WITH lines AS ({lines}),
+documents AS (
+  SELECT path, n, line, json_valid(line) AND json_type(CASE WHEN json_valid(line) THEN line END) = 'OBJECT' AS valid
+  FROM lines WHERE trim(line) <> ''
+),
+events AS (
+  SELECT path, n, line, valid,
+    CASE WHEN valid THEN json_transform(line, {literal(shape)}) END AS e,
+    CASE WHEN valid THEN json_keys(line) END AS keys
+  FROM documents
+),
+records AS (
+  SELECT path, n, line AS record,
+    CASE WHEN NOT coalesce(valid, false) THEN 'not a JSON document' END AS reason,
+    'r' AS op,
+    NULL::TIMESTAMPTZ AS source_timestamp,
+    {missing_and_rescued("keys", "line", names, "valid")},
+    {values}
+  FROM events
+)
+SELECT * EXCLUDE (reason),
+  [{source.format.version}] AS sequence,
+  coalesce(reason, CASE WHEN ({source.format.version}) IS NULL
+    THEN {literal(f"no version: {source.format.version} is null")} END) AS reason
+FROM records"""
+
+
+def missing_and_rescued(keys: str, document: str, names: list[str], applies: str) -> str:
+    """Write the two columns that say how a record's own columns differ from the contract's."""
+    declared = text_list(names)
+    return f"""CASE WHEN {applies} AND NOT list_has_all({keys}, {declared})
+    THEN list_filter({declared}, lambda name: NOT list_contains({keys}, name)) END AS missing,
+  CASE WHEN {applies} AND NOT list_has_all({declared}, {keys})
+    THEN map_from_entries(list_transform(list_filter({keys}, lambda name: NOT list_contains({declared}, name)),
+      lambda name: (name, json_extract({document}, '$."' || name || '"'))))::JSON::VARCHAR END AS rescued"""
+
+
+def _deleted_or(name: str, source: Source) -> str:
+    # A delete's before image holds made-up values for everything but the key (default replica identity).
+    if name in source.key:
+        return f"coalesce(e.after.{quote(name)}, e.before.{quote(name)})"
+    return f"e.after.{quote(name)}"

@@ -1,0 +1,168 @@
+"""Lines of text files, numbered.
+
+Belongs here: reading files line by line in DuckDB, and the slower way for files that DuckDB refuses. Does not belong
+here: what a line means.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from assay.contracts.rules import literal
+
+MAX_LINE_BYTES = 8 * 1024 * 1024
+"""Longest line that is read as a record; a longer one is quarantined."""
+KEPT_OF_A_BAD_LINE = 4096
+"""Bytes of an unreadable line that are kept in quarantine."""
+# A raw control character cannot occur in valid JSON, so it never splits a line.
+_NO_DELIMITER = "E'\\x01'"
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A piece of a landing object that could not be read as a record.
+
+    Attributes:
+        row: Its line, from 1.
+        record: Its text, as far as it is kept.
+        reason: Why it was refused.
+    """
+
+    row: int
+    record: str
+    reason: str
+
+
+def lines_relation(paths: list[Path]) -> str:
+    """Write a query that yields every line of some files: `path`, `n` (running number over all files), `line`.
+
+    `n` counts in the order of `paths`, which DuckDB keeps because a running number makes the scan serial.
+    """
+    names = "[" + ", ".join(literal(str(path)) for path in paths) + "]"
+    return (
+        "SELECT filename AS path, row_number() OVER () AS n, line FROM read_csv("
+        f"{names}, columns={{'line': 'VARCHAR'}}, delim={_NO_DELIMITER}, quote='', escape='', header=false, "
+        f"auto_detect=false, filename=true, max_line_size={MAX_LINE_BYTES}, buffer_size={4 * MAX_LINE_BYTES})"
+    )
+
+
+def salvaged_relation(path: Path, salvaged: Path) -> str:
+    """Like `lines_relation`, for one file that `salvage_lines` has rewritten."""
+    return (
+        f"SELECT {literal(str(path))} AS path, n, line FROM read_csv({literal(str(salvaged))}, "
+        f"columns={{'n': 'BIGINT', 'line': 'VARCHAR'}}, delim={_NO_DELIMITER}, quote='', escape='', header=false, "
+        f"auto_detect=false, max_line_size={2 * MAX_LINE_BYTES}, buffer_size={4 * MAX_LINE_BYTES})"
+    )
+
+
+def salvage_lines(path: Path, to: Path) -> list[Rejected]:
+    """Keep every whole, readable line of a file that could not be read as it is.
+
+    Args:
+        path: The damaged file, gzipped or not.
+        to: Where the good lines go, each after its number.
+
+    Returns:
+        What was left out: truncated compression, lines that are too long or not UTF-8.
+    """
+    rejected: list[Rejected] = []
+    with to.open("w", encoding="utf-8", newline="\n") as good:
+        for row, raw, reason in numbered_lines(path):
+            text = raw.decode("utf-8", errors="backslashreplace")
+            if reason is None and not _is_utf8(raw):
+                reason = "not valid UTF-8"
+            if reason is None and "\x01" in text:
+                reason = "a control character (0x01) in the line"
+            if reason is not None:
+                rejected.append(Rejected(row, text[:KEPT_OF_A_BAD_LINE], reason))
+            elif text.strip():
+                good.write(f"{row}\x01{text}\n")
+    return rejected
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, bytes, str | None]]:
+    """Read a file's lines in bounded memory.
+
+    Yields:
+        The line's number from 1, its bytes (at most `KEPT_OF_A_BAD_LINE` of one that is too long), and why it is no
+        record, if it is none.
+    """
+    row = 0
+    with _open(path) as stream:
+        while True:
+            row += 1
+            try:
+                raw = stream.readline(MAX_LINE_BYTES + 1)
+                if not raw:
+                    return
+                if len(raw) <= MAX_LINE_BYTES or raw.endswith(b"\n"):
+                    yield row, raw.rstrip(b"\r\n"), None
+                    continue
+                length = len(raw) + _skip_line(stream)
+            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+                yield row, b"", f"the file is damaged from here on: {error}"
+                return
+            yield row, raw[:KEPT_OF_A_BAD_LINE], f"the line is {length:,} bytes long; {MAX_LINE_BYTES:,} is the most"
+
+
+def _skip_line(stream: BinaryIO) -> int:
+    skipped = 0
+    while chunk := stream.readline(MAX_LINE_BYTES):
+        skipped += len(chunk)
+        if chunk.endswith(b"\n"):
+            break
+    return skipped
+
+
+def _open(path: Path) -> BinaryIO:
+    raw = path.open("rb")
+    if raw.peek(2)[:2] != b"\x1f\x8b":
+        return raw
+    return io.BufferedReader(_TailKeepingGzip(raw), buffer_size=1 << 20)
+
+
+class _TailKeepingGzip(io.RawIOBase):
+    """Decompresses gzip and hands out everything before a damage, where `gzip` would drop the last block."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self._raw = raw
+        self._decompressor = zlib.decompressobj(wbits=31)
+        self._pending = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview | bytearray) -> int:  # type: ignore[override]
+        while not self._pending:
+            chunk = self._decompressor.unconsumed_tail or self._raw.read(1 << 16)
+            if self._decompressor.eof:
+                rest = self._decompressor.unused_data + chunk
+                if not rest:
+                    return 0
+                self._decompressor = zlib.decompressobj(wbits=31)
+                chunk = rest
+            elif not chunk:
+                raise EOFError("the compressed data ends before its end marker")
+            self._pending = self._decompressor.decompress(chunk, 1 << 20)
+        size = min(len(buffer), len(self._pending))
+        buffer[:size] = self._pending[:size]
+        self._pending = self._pending[size:]
+        return size
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True

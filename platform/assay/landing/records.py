@@ -1,0 +1,62 @@
+"""The shape every reader brings its format into.
+
+Belongs here: the columns of a parsed record and the protocol of a reader. Does not belong here: any one format.
+
+A parsed record is a row of
+`path, n, record, reason, op, sequence, source_timestamp, missing, rescued` and one `VARCHAR` per column of the
+contract: the values as the producer wrote them, not yet typed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from assay.contracts import Source
+from assay.contracts.rules import literal
+from assay.lake.store import ObjectInfo
+from assay.landing.lines import Rejected
+
+
+@dataclass(frozen=True)
+class LandedFile:
+    """A landing object that was brought to local disk.
+
+    Attributes:
+        info: The object, as it was when it was fetched.
+        path: Its bytes.
+    """
+
+    info: ObjectInfo
+    path: Path
+
+
+@dataclass
+class Parsed:
+    """What a reader made of some files.
+
+    Attributes:
+        queries: Queries that together yield every record, in the shape this module's docstring gives.
+        rejected: What could not even be read as a record, by file.
+    """
+
+    queries: list[str]
+    rejected: dict[Path, list[Rejected]] = field(default_factory=dict)
+
+
+class Reader(Protocol):
+    """Reads one format."""
+
+    def parse(self, files: list[LandedFile], source: Source) -> Parsed:
+        """Write the queries that read files as DuckDB can; raises nothing, touches no data."""
+        ...
+
+    def salvage(self, file: LandedFile, source: Source, scratch: Path) -> Parsed:
+        """Read one file that `parse`'s query failed on, keeping what is whole."""
+        ...
+
+
+def text_list(values: list[str] | tuple[str, ...]) -> str:
+    """Write texts as a DuckDB list."""
+    return "[" + ", ".join(literal(value) for value in values) + "]"
