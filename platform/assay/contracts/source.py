@@ -145,6 +145,12 @@ def source(
                 f"source {name}: its key names {', '.join(unknown)}, which {model.__name__} does not declare",
                 hint=f"declare the column in {model.__module__} or correct the key",
             )
+        reserved = sorted(column for column in names if column.startswith("_"))
+        if reserved:
+            raise ContractError(
+                f"source {name}: {', '.join(reserved)} begins with an underscore, which is kept for Assay's own columns",
+                hint="declare it under another name and map it in the format",
+            )
         if isinstance(declared.partition, Daily) and declared.partition.of is None:
             raise ContractError(
                 f"source {name}: Daily({declared.partition.column!r}) does not say which day an event is about",

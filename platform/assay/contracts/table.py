@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Literal, TypeVar
 
 from assay.contracts.columns import ColumnSpec, column_specs
-from assay.contracts.model import RUN_COLUMNS, Contract
+from assay.contracts.model import RUN_COLUMNS, Contract, Published
 from assay.contracts.rules import Rule, rules_of
 from assay.contracts.severity import Severity
 from assay.contracts.version import fingerprint
@@ -143,8 +143,9 @@ class Table:
 
     @cached_property
     def columns(self) -> tuple[ColumnSpec, ...]:
-        """The declared columns, in the model's order, without those that the engine adds."""
-        return column_specs(self.model)
+        """The declared columns without those that the engine adds: the table's own first, then what every table has."""
+        inherited = Published.to_schema().columns
+        return tuple(sorted(column_specs(self.model), key=lambda spec: spec.name in inherited))
 
     @cached_property
     def types(self) -> dict[str, str]:

@@ -62,7 +62,7 @@ def sql_type(dtype: dt.DataType) -> str:
     if isinstance(dtype, dt.Struct):
         fields = ", ".join(f'"{name}" {sql_type(field)}' for name, field in dtype.items())
         return f"STRUCT({fields})"
-    name = dtype.copy(nullable=True).name.lower()
+    name = str(dtype.copy(nullable=True))
     if name not in _SIMPLE:
         raise TypeError(f"{dtype} is not a type that a contract can declare")
     return _SIMPLE[name]

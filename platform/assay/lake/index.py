@@ -20,8 +20,9 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from assay.contracts import Table
+from assay.errors import ObjectMissing
 from assay.lake.layout import index_key, partition_of, table_prefix
-from assay.lake.store import ObjectInfo, ObjectMissing, ObjectStore
+from assay.lake.store import ObjectInfo, ObjectStore
 
 METADATA_KEY = "assay"
 """Where a published object's Parquet metadata holds its `Entry` as JSON."""
@@ -32,27 +33,36 @@ class Entry:
     """What is known of a published partition.
 
     Attributes:
+        contract: Version of the contract that it was proven against.
         code: Version of the SQL and contract that made it.
-        inputs: Hash of everything it was computed from.
+        inputs: Hash of everything it was computed from, but for lookups.
+        lookups: By relation that was only looked up in: `content`, the hash of that relation as a whole, and `rows`, of the rows
+            that were found.
         content: Hash of its rows, order-free, without the columns that name the run.
         rows: Its rows.
+        staged: Its rows and those in quarantine.
         books: Its books, as `quality.books.Books` writes them.
         score: Its quality score, 0 to 100.
         rules: Rows that broke each rule, by rule, those above zero.
         run_id: The run that published it.
         published_at: When, ISO 8601 UTC.
+        quarantine: Key of the object with its refused rows, if there are any.
         etag: The object's version; empty in the object's own metadata, which cannot know it.
     """
 
+    contract: str
     code: str
     inputs: str
+    lookups: Mapping[str, Mapping[str, str]]
     content: str
     rows: int
+    staged: int
     books: Mapping[str, Any]
     score: float
     rules: Mapping[str, int]
     run_id: str
     published_at: str
+    quarantine: str | None = None
     etag: str = ""
 
     def to_json(self) -> str:

@@ -62,9 +62,10 @@ def partition_of(table: Table, key: str) -> str | None:
     return partition if equals and column == table.partition_column and name == DATA else None
 
 
-def quarantine_key(table: Table, partition: str) -> str:
-    """Key of the rows of one partition that its contract refused."""
-    return f"{QUARANTINE}/{partition_key(table, partition)}"
+def quarantine_key(table: Table, partition: str, inputs: str) -> str:
+    """Key of the rows of one partition that its contract refused, when it was computed from these inputs."""
+    folder = partition_key(table, partition).removesuffix(DATA)
+    return f"{QUARANTINE}/{folder}{inputs}.parquet"
 
 
 def index_key(table: Table) -> str:

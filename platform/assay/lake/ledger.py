@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 
+from assay.errors import Conflict
 from assay.lake.layout import raw_log_prefix
 from assay.lake.store import ObjectStore
 
@@ -51,12 +52,14 @@ class Part:
         key: The raw object.
         rows: Its events.
         money: Total of their amounts as the books count it, as a decimal string.
+        version: The batch's version.
     """
 
     partition: str
     key: str
     rows: int
     money: str
+    version: str
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class Batch:
 
     Attributes:
         id: Hash of what it was made from.
+        version: The source's version that decided the schema of its raw objects.
         landed: The landing objects it read.
         parts: The raw objects it wrote.
         quarantine: The object with its unreadable records, if there are any.
@@ -72,6 +76,7 @@ class Batch:
     """
 
     id: str
+    version: str
     landed: tuple[LandedObject, ...]
     parts: tuple[Part, ...]
     quarantine: str | None = None
@@ -126,6 +131,11 @@ class LedgerLog:
             self._known.update(self._read_checkpoint(newest))
         for number in sorted(entries - self._known.keys()):
             self._known[number] = _batch(json.loads(self.store.get(self._entry_key(number))))
+        return self.known
+
+    @property
+    def known(self) -> Ledger:
+        """The ledger as of the last reading."""
         return Ledger(self.source, tuple(self._known[number] for number in sorted(self._known)))
 
     def append(self, batch: Batch) -> bool:
@@ -134,8 +144,6 @@ class LedgerLog:
         Returns:
             Whether the batch was recorded. If not, read again: some of its landing objects may have been taken.
         """
-        from assay.lake.store import Conflict
-
         number = max(self._known, default=0) + 1
         try:
             self.store.put(self._entry_key(number), json.dumps(asdict(batch)).encode(), if_absent=True)
@@ -174,6 +182,7 @@ class LedgerLog:
 def _batch(entry: Mapping[str, object]) -> Batch:
     return Batch(
         id=str(entry["id"]),
+        version=str(entry["version"]),
         landed=tuple(LandedObject(**landed) for landed in _objects(entry["landed"])),
         parts=tuple(Part(**part) for part in _objects(entry["parts"])),
         quarantine=None if entry.get("quarantine") is None else str(entry["quarantine"]),

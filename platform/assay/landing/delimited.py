@@ -22,6 +22,8 @@ from assay.landing.records import LandedFile, Parsed, text_list
 class CsvReader:
     """Reads delimited files; each file by its own header."""
 
+    first_row = 2
+
     def parse(self, files: list[LandedFile], source: Source) -> Parsed:
         """Read whole files, those with the same header and version in one scan."""
         alike: dict[tuple[tuple[str, ...], int], list[Path]] = {}
@@ -47,9 +49,9 @@ class CsvReader:
         problem = _header_problem(header, source)
         if problem:
             return Parsed([], {file.path: [Rejected(1, form.delimiter.join(header), problem), *rejected]})
-        columns = {"n": "BIGINT"} | dict.fromkeys(_unique(header), "VARCHAR")
+        columns = {"_n": "BIGINT"} | dict.fromkeys(_unique(header), "VARCHAR")
         scan = (
-            f"SELECT {literal(str(file.path))} AS path, * FROM read_csv({literal(str(good))}, header=false, "
+            f"SELECT {literal(str(file.path))} AS _path, * FROM read_csv({literal(str(good))}, header=false, "
             f"auto_detect=false, delim=',', quote='\"', escape='\"', columns={_struct(columns)}, "
             f"max_line_size={2 * MAX_LINE_BYTES}, buffer_size={4 * MAX_LINE_BYTES}, allow_quoted_nulls=false)"
         )
@@ -64,7 +66,7 @@ def _format(source: Source) -> Csv:
 def _scan(paths: list[Path], header: tuple[str, ...], delimiter: str) -> str:
     columns = _struct(dict.fromkeys(_unique(list(header)), "VARCHAR"))
     return (
-        "SELECT filename AS path, row_number() OVER () AS n, * EXCLUDE (filename) FROM read_csv("
+        "SELECT filename AS _path, row_number() OVER () AS _n, * EXCLUDE (filename) FROM read_csv("
         f"{text_list([str(path) for path in paths])}, header=true, auto_detect=false, delim={literal(delimiter)}, "
         f"quote='\"', escape='\"', columns={columns}, filename=true, allow_quoted_nulls=false, "
         f"max_line_size={MAX_LINE_BYTES}, buffer_size={4 * MAX_LINE_BYTES})"
@@ -86,9 +88,9 @@ def _query(scan: str, header: list[str], version: int, source: Source) -> str:
     others = [name for name in headers if name and name not in by_column.values()]
     rescued = f"to_json({_pack(others)})::VARCHAR" if others else "NULL::VARCHAR"
     return f"""
-SELECT path, n, to_json({_pack(headers)})::VARCHAR AS record, NULL::VARCHAR AS reason, 'r' AS op,
-  [{version}::BIGINT] AS sequence, NULL::TIMESTAMPTZ AS source_timestamp,
-  {text_list(absent) if absent else "NULL"}::VARCHAR[] AS missing, {rescued} AS rescued,
+SELECT _path, _n, to_json({_pack(headers)})::VARCHAR AS _record, NULL::VARCHAR AS _reason, 'r' AS _op,
+  [{version}::BIGINT] AS _sequence, NULL::TIMESTAMPTZ AS _source_timestamp,
+  {text_list(absent) if absent else "NULL"}::VARCHAR[] AS _missing, {rescued} AS _rescued,
   {values}
 FROM ({scan})"""
 
@@ -103,12 +105,12 @@ def _unpivoted(scan: str, headers: list[str], version: int, source: Source) -> s
     cell_list = ", ".join(f"{{'name': {literal(name)}, 'value': {quote(name)}}}" for name in cells)
     missing = text_list(form.unpivot.missing)
     return f"""
-SELECT path, n, to_json({{'name': cell.name, 'value': cell.value, {_fields(kept)}}})::VARCHAR AS record,
-  NULL::VARCHAR AS reason, 'r' AS op, [{version}::BIGINT] AS sequence, NULL::TIMESTAMPTZ AS source_timestamp,
-  NULL::VARCHAR[] AS missing, NULL::VARCHAR AS rescued,
+SELECT _path, _n, to_json({{'name': cell.name, 'value': cell.value, {_fields(kept)}}})::VARCHAR AS _record,
+  NULL::VARCHAR AS _reason, 'r' AS _op, [{version}::BIGINT] AS _sequence, NULL::TIMESTAMPTZ AS _source_timestamp,
+  NULL::VARCHAR[] AS _missing, NULL::VARCHAR AS _rescued,
   {", ".join(quote(name) for name in kept)},
   cell.name AS {quote(form.unpivot.names)}, trim(cell.value) AS {quote(form.unpivot.values)}
-FROM (SELECT path, n, {kept_values}, unnest([{cell_list}]) AS cell FROM ({scan}))
+FROM (SELECT _path, _n, {kept_values}, unnest([{cell_list}]) AS cell FROM ({scan}))
 WHERE coalesce(trim(cell.value), '') NOT IN (SELECT unnest({missing}))"""
 
 
@@ -175,7 +177,7 @@ def _salvage(path: Path, to: Path, form: Csv) -> tuple[list[str], list[Rejected]
             try:
                 fields = next(reader, None)
             except (csv.Error, EOFError, OSError) as error:
-                rejected.append(Rejected(number, "", f"the file is damaged from here on: {error}"))
+                rejected.append(Rejected(number + 1, "", f"the file is damaged from here on: {error}"))
                 break
             if fields is None:
                 break
@@ -183,9 +185,9 @@ def _salvage(path: Path, to: Path, form: Csv) -> tuple[list[str], list[Rejected]
                 header = [name.strip() for name in fields]
             elif problem := _record_problem(fields, header):
                 shown = json.dumps(fields, ensure_ascii=True)[:KEPT_OF_A_BAD_LINE]
-                rejected.append(Rejected(number, shown, problem))
+                rejected.append(Rejected(number + 1, shown, problem))
             elif fields:
-                writer.writerow([number, *fields])
+                writer.writerow([number + 1, *fields])
     return header, rejected
 
 

@@ -15,7 +15,7 @@ from assay.contracts import Source
 from assay.contracts.rules import literal, quote
 from assay.landing.formats import Debezium, JsonDocuments
 from assay.landing.lines import lines_relation, salvage_lines, salvaged_relation
-from assay.landing.records import LandedFile, Parsed, text_list
+from assay.landing.records import BLANK, LandedFile, Parsed, text_list
 
 _ENVELOPE = {
     "op": "VARCHAR",
@@ -30,6 +30,8 @@ class JsonLinesReader:
     Args:
         query: Turns a relation of lines into parsed records.
     """
+
+    first_row = 1
 
     def __init__(self, query: Callable[[str, Source], str]) -> None:
         self._query = query
@@ -52,7 +54,7 @@ def debezium_query(lines: str, source: Source) -> str:
     for snapshot reads, which have no commit.
 
     Args:
-        lines: A relation of `path, n, line`.
+        lines: A relation of `_path, _n, line`.
         source: The source; its format is `Debezium`.
     """
     assert isinstance(source.format, Debezium)
@@ -63,32 +65,33 @@ def debezium_query(lines: str, source: Source) -> str:
     return f"""
 WITH lines AS ({lines}),
 documents AS (
-  SELECT path, n, line, json_valid(line) AS valid,
+  SELECT _path, _n, line, json_valid(line) AS valid,
     -- Only a message with its schema around it has a payload; the text search spares all others a parse.
     CASE WHEN contains(line, '"payload"') AND json_valid(line)
       THEN coalesce(json_extract(line, '$.payload')::VARCHAR, line) ELSE line END AS document
-  FROM lines WHERE trim(line) <> ''
+  FROM lines
 ),
 events AS (
-  SELECT path, n, line, valid,
+  SELECT _path, _n, line, valid,
     CASE WHEN valid THEN json_transform(document, {literal(shape)}) END AS e,
     CASE WHEN valid THEN json_keys(document, '$.after') END AS keys,
     document
   FROM documents
 )
-SELECT path, n, line AS record,
+SELECT _path, _n, line AS _record,
   CASE
+    WHEN coalesce(trim(line), '') = '' THEN {literal(BLANK)}
     WHEN NOT valid THEN 'not valid JSON'
     WHEN e.op IS NULL THEN 'not a Debezium change event: it has no op'
     WHEN e.op NOT IN ('c', 'u', 'd', 'r') THEN 'operation ' || e.op || ' is no row change'
     WHEN e.source."table" IS DISTINCT FROM {literal(source.format.table)}
       THEN 'an event of table ' || coalesce(e.source."table", '(none)') || ', expected {source.format.table}'
     WHEN e.source.lsn IS NULL AND e.source.sequence IS NULL THEN 'no source position'
-  END AS reason,
-  e.op AS op,
+  END AS _reason,
+  e.op AS _op,
   [coalesce(try_cast(split_part(e.source.sequence, '"', 2) AS BIGINT), e.source.lsn),
-   coalesce(e.source.lsn, try_cast(split_part(e.source.sequence, '"', 4) AS BIGINT))] AS sequence,
-  make_timestamptz(coalesce(e.source.ts_ms, e.ts_ms) * 1000) AS source_timestamp,
+   coalesce(e.source.lsn, try_cast(split_part(e.source.sequence, '"', 4) AS BIGINT))] AS _sequence,
+  make_timestamptz(coalesce(e.source.ts_ms, e.ts_ms) * 1000) AS _source_timestamp,
   {missing_and_rescued("keys", "json_extract(document, '$.after')", names, "e.op <> 'd'")},
   {values}
 FROM events"""
@@ -98,7 +101,7 @@ def documents_query(lines: str, source: Source) -> str:
     """Write the query that reads plain documents, one a line.
 
     Args:
-        lines: A relation of `path, n, line`.
+        lines: A relation of `_path, _n, line`.
         source: The source; its format is `JsonDocuments`.
     """
     assert isinstance(source.format, JsonDocuments)
@@ -108,28 +111,28 @@ def documents_query(lines: str, source: Source) -> str:
     return f"""
 WITH lines AS ({lines}),
 documents AS (
-  SELECT path, n, line, json_valid(line) AND json_type(CASE WHEN json_valid(line) THEN line END) = 'OBJECT' AS valid
-  FROM lines WHERE trim(line) <> ''
+  SELECT _path, _n, line, json_valid(line) AND json_type(CASE WHEN json_valid(line) THEN line END) = 'OBJECT' AS valid
+  FROM lines
 ),
 events AS (
-  SELECT path, n, line, valid,
+  SELECT _path, _n, line, valid,
     CASE WHEN valid THEN json_transform(line, {literal(shape)}) END AS e,
     CASE WHEN valid THEN json_keys(line) END AS keys
   FROM documents
 ),
 records AS (
-  SELECT path, n, line AS record,
-    CASE WHEN NOT coalesce(valid, false) THEN 'not a JSON document' END AS reason,
-    'r' AS op,
-    NULL::TIMESTAMPTZ AS source_timestamp,
+  SELECT _path, _n, line AS _record,
+    CASE WHEN coalesce(trim(line), '') = '' THEN {literal(BLANK)} WHEN NOT coalesce(valid, false) THEN 'not a JSON document' END AS _reason,
+    'r' AS _op,
+    NULL::TIMESTAMPTZ AS _source_timestamp,
     {missing_and_rescued("keys", "line", names, "valid")},
     {values}
   FROM events
 )
-SELECT * EXCLUDE (reason),
-  [{source.format.version}] AS sequence,
-  coalesce(reason, CASE WHEN ({source.format.version}) IS NULL
-    THEN {literal(f"no version: {source.format.version} is null")} END) AS reason
+SELECT * EXCLUDE (_reason),
+  [{source.format.version}] AS _sequence,
+  coalesce(_reason, CASE WHEN ({source.format.version}) IS NULL
+    THEN {literal(f"no version: {source.format.version} is null")} END) AS _reason
 FROM records"""
 
 
@@ -137,10 +140,10 @@ def missing_and_rescued(keys: str, document: str, names: list[str], applies: str
     """Write the two columns that say how a record's own columns differ from the contract's."""
     declared = text_list(names)
     return f"""CASE WHEN {applies} AND NOT list_has_all({keys}, {declared})
-    THEN list_filter({declared}, lambda name: NOT list_contains({keys}, name)) END AS missing,
+    THEN list_filter({declared}, lambda name: NOT list_contains({keys}, name)) END AS _missing,
   CASE WHEN {applies} AND NOT list_has_all({declared}, {keys})
     THEN map_from_entries(list_transform(list_filter({keys}, lambda name: NOT list_contains({declared}, name)),
-      lambda name: (name, json_extract({document}, '$."' || name || '"'))))::JSON::VARCHAR END AS rescued"""
+      lambda name: (name, json_extract({document}, '$."' || name || '"'))))::JSON::VARCHAR END AS _rescued"""
 
 
 def _deleted_or(name: str, source: Source) -> str:

@@ -40,13 +40,13 @@ class Rejected:
 
 
 def lines_relation(paths: list[Path]) -> str:
-    """Write a query that yields every line of some files: `path`, `n` (running number over all files), `line`.
+    """Write a query that yields every line of some files: `_path`, `_n` (running number over all files), `line`.
 
     `n` counts in the order of `paths`, which DuckDB keeps because a running number makes the scan serial.
     """
     names = "[" + ", ".join(literal(str(path)) for path in paths) + "]"
     return (
-        "SELECT filename AS path, row_number() OVER () AS n, line FROM read_csv("
+        "SELECT filename AS _path, row_number() OVER () AS _n, line FROM read_csv("
         f"{names}, columns={{'line': 'VARCHAR'}}, delim={_NO_DELIMITER}, quote='', escape='', header=false, "
         f"auto_detect=false, filename=true, max_line_size={MAX_LINE_BYTES}, buffer_size={4 * MAX_LINE_BYTES})"
     )
@@ -55,8 +55,8 @@ def lines_relation(paths: list[Path]) -> str:
 def salvaged_relation(path: Path, salvaged: Path) -> str:
     """Like `lines_relation`, for one file that `salvage_lines` has rewritten."""
     return (
-        f"SELECT {literal(str(path))} AS path, n, line FROM read_csv({literal(str(salvaged))}, "
-        f"columns={{'n': 'BIGINT', 'line': 'VARCHAR'}}, delim={_NO_DELIMITER}, quote='', escape='', header=false, "
+        f"SELECT {literal(str(path))} AS _path, _n, line FROM read_csv({literal(str(salvaged))}, "
+        f"columns={{'_n': 'BIGINT', 'line': 'VARCHAR'}}, delim={_NO_DELIMITER}, quote='', escape='', header=false, "
         f"auto_detect=false, max_line_size={2 * MAX_LINE_BYTES}, buffer_size={4 * MAX_LINE_BYTES})"
     )
 

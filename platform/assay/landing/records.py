@@ -3,7 +3,7 @@
 Belongs here: the columns of a parsed record and the protocol of a reader. Does not belong here: any one format.
 
 A parsed record is a row of
-`path, n, record, reason, op, sequence, source_timestamp, missing, rescued` and one `VARCHAR` per column of the
+`_path, _n, _record, _reason, _op, _sequence, _source_timestamp, _missing, _rescued` and one `VARCHAR` per column of the
 contract: the values as the producer wrote them, not yet typed.
 """
 
@@ -17,6 +17,10 @@ from assay.contracts import Source
 from assay.contracts.rules import literal
 from assay.lake.store import ObjectInfo
 from assay.landing.lines import Rejected
+
+
+BLANK = "blank line"
+"""The `_reason` of a line that holds nothing: it is no record and is not counted."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,13 @@ class Parsed:
 
 
 class Reader(Protocol):
-    """Reads one format."""
+    """Reads one format.
+
+    Attributes:
+        first_row: Line of a file's first record.
+    """
+
+    first_row: int
 
     def parse(self, files: list[LandedFile], source: Source) -> Parsed:
         """Write the queries that read files as DuckDB can; raises nothing, touches no data."""

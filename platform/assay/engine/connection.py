@@ -1,0 +1,94 @@
+"""DuckDB connections, set up one way.
+
+Belongs here: memory, threads, scratch folder, time zone and access to the lake. Does not belong here: any query.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from assay.contracts.rules import literal
+
+
+@dataclass(frozen=True)
+class S3Access:
+    """How DuckDB reaches an S3 lake.
+
+    Attributes:
+        scope: The lake's URI, as in `s3://bucket/prefix`.
+        endpoint: `http(s)://host:port` of a server that is not AWS, or None.
+        region: The region, if it is told.
+        access_key: The access key.
+        secret_key: The secret key; never logged.
+        session_token: Of temporary credentials.
+    """
+
+    scope: str
+    endpoint: str | None
+    region: str | None
+    access_key: str
+    secret_key: str
+    session_token: str | None = None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a connection may use.
+
+    Attributes:
+        memory: DuckDB's memory limit, as in `2GB`; what does not fit spills to `scratch`.
+        threads: Worker threads.
+        scratch: Folder for what spills.
+    """
+
+    memory: str
+    threads: int
+    scratch: Path
+
+
+def connect(limits: Limits, s3: S3Access | None = None) -> duckdb.DuckDBPyConnection:
+    """Open an in-memory database that sees the lake; instants are UTC.
+
+    Args:
+        limits: What it may use.
+        s3: Access to an S3 lake; None for a lake in a folder.
+    """
+    limits.scratch.mkdir(parents=True, exist_ok=True)
+    connection = duckdb.connect(
+        config={
+            "memory_limit": limits.memory,
+            "threads": limits.threads,
+            "temp_directory": str(limits.scratch),
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        }
+    )
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET enable_progress_bar = false")
+    if s3 is not None:
+        _see_s3(connection, s3)
+    return connection
+
+
+def _see_s3(connection: duckdb.DuckDBPyConnection, s3: S3Access) -> None:
+    from duckdb_extensions import import_extension
+
+    import_extension("httpfs", con=connection)
+    connection.execute("LOAD httpfs")
+    options = {"KEY_ID": s3.access_key, "SECRET": s3.secret_key, "SCOPE": s3.scope}
+    if s3.region:
+        options["REGION"] = s3.region
+    if s3.session_token:
+        options["SESSION_TOKEN"] = s3.session_token
+    plain = ""
+    if s3.endpoint:
+        scheme, _, host = s3.endpoint.rpartition("://")
+        options |= {"ENDPOINT": host.rstrip("/"), "URL_STYLE": "path"}
+        plain = ", USE_SSL false" if scheme == "http" else ""
+    written = ", ".join(f"{name} {literal(value)}" for name, value in options.items())
+    connection.execute(f"CREATE OR REPLACE SECRET lake (TYPE s3, {written}{plain})")
+    # Listings pin what is read; a file's metadata need not be asked for twice in one run.
+    connection.execute("SET enable_http_metadata_cache = false")

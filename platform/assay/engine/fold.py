@@ -1,0 +1,78 @@
+"""The folds: from change events to the state of each key.
+
+Belongs here: the SQL of `changes`, `latest` and `history` over a relation of raw events. Does not belong here: which files
+those events are in (`relations`).
+
+Order is the event's `_sequence`, compared number by number. Of two events at one position a delete wins; of two copies the
+one landed first is taken, then the lower landing object and line, so that a repeated delivery changes nothing. Nothing here
+depends on the order in which rows are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from assay.contracts import Source
+from assay.contracts.rules import quote
+
+HISTORY_COLUMNS = {
+    "valid_from": "TIMESTAMP WITH TIME ZONE",
+    "valid_to": "TIMESTAMP WITH TIME ZONE",
+    "is_current": "BOOLEAN",
+}
+"""What `history` adds to a raw event."""
+
+_NEWEST_FIRST = "_sequence DESC, (_op = 'd') DESC, _ingested_at, _landing_object, _landing_row"
+_OLDEST_FIRST = "_sequence, (_op = 'd'), _ingested_at DESC, _landing_object DESC, _landing_row DESC"
+
+
+def latest(events: str, source: Source, columns: Collection[str]) -> str:
+    """Fold events to the newest of each key; deleted keys stay, with `_op = 'd'`.
+
+    Args:
+        events: Name of the relation of raw events.
+        source: Their source.
+        columns: The columns that are wanted.
+    """
+    return (
+        f"SELECT {_select(columns)} FROM {events} "
+        f"QUALIFY row_number() OVER (PARTITION BY {_key(source)} ORDER BY {_NEWEST_FIRST}) = 1"
+    )
+
+
+def history(events: str, source: Source, columns: Collection[str]) -> str:
+    """Fold events to the intervals in which each key's state did not change.
+
+    Each state runs from its event's source timestamp to the next state's; equal neighbours, compared over the wanted
+    columns, are one interval. A delete closes the state before it and stays, with `_op = 'd'`, for the books.
+
+    Args:
+        events: Name of the relation of raw events.
+        source: Their source.
+        columns: The columns that are wanted, of the event or of `HISTORY_COLUMNS`.
+    """
+    wanted = [name for name in columns if name not in HISTORY_COLUMNS]
+    state = [name for name in wanted if name in {spec.name for spec in source.columns}]
+    packed = "{" + ", ".join(f"{quote(name)}: {quote(name)}" for name in state) + "}" if state else "0"
+    key = _key(source)
+    return f"""
+WITH positions AS (
+  SELECT *, coalesce(_source_timestamp, _ingested_at) AS at FROM {events}
+  QUALIFY row_number() OVER (PARTITION BY {key}, _sequence ORDER BY {_NEWEST_FIRST}) = 1
+),
+changed AS (
+  SELECT * FROM positions
+  WINDOW by_key AS (PARTITION BY {key} ORDER BY {_OLDEST_FIRST})
+  QUALIFY (_op = 'd', {packed}) IS DISTINCT FROM lag((_op = 'd', {packed})) OVER by_key
+)
+SELECT {_select(wanted)}, at AS valid_from, lead(at) OVER by_key AS valid_to, lead(at) OVER by_key IS NULL AS is_current
+FROM changed
+WINDOW by_key AS (PARTITION BY {key} ORDER BY {_OLDEST_FIRST})"""
+
+
+def _key(source: Source) -> str:
+    return ", ".join(quote(name) for name in source.key)
+
+
+def _select(columns: Collection[str]) -> str:
+    return ", ".join(quote(name) for name in columns)

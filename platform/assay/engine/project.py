@@ -1,0 +1,216 @@
+"""A domain's SQL as a whole: checked against its contracts, in the order of its dependencies.
+
+Belongs here: what must hold between the files before anything runs. Does not belong here: data.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import duckdb
+
+from assay.contracts import Domain, Source, Table
+from assay.contracts.model import RUN_COLUMNS
+from assay.contracts.rules import quote
+from assay.contracts.version import fingerprint
+from assay.engine.fold import HISTORY_COLUMNS
+from assay.engine.queries import RAW_LAYERS, Query, Schema, read_query
+from assay.errors import ContractError, SqlError
+
+
+@dataclass(frozen=True)
+class Node:
+    """A table with its SQL.
+
+    Attributes:
+        table: The contract.
+        query: The SQL.
+        code: Version of everything that decides its rows: SQL, contract, keys of the sources it folds.
+        inputs: The relations whose rows must be accounted for in the books.
+        casts: Contract type of the columns that the SQL computes as another type.
+    """
+
+    table: Table
+    query: Query
+    code: str
+    inputs: tuple[str, ...]
+    casts: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Project:
+    """A domain whose SQL and contracts agree.
+
+    Attributes:
+        domain: The domain.
+        nodes: Its tables by full name, each after everything it reads.
+    """
+
+    domain: Domain
+    nodes: Mapping[str, Node]
+
+    def upstream(self, name: str) -> tuple[str, ...]:
+        """Full names of what a table reads: `raw.x` for the folds of a source."""
+        return tuple(dict.fromkeys(_upstream_name(relation) for relation in self.nodes[name].query.reads))
+
+
+def load_project(domain: Domain) -> Project:
+    """Read a domain's SQL and hold it against its contracts.
+
+    Raises:
+        SqlError: A name, a cycle, a column or a type is wrong; the message names file and line.
+    """
+    schema = _schema(domain)
+    queries = {name: read_query(_path(domain, table), schema) for name, table in domain.tables.items()}
+    order = _order(queries)
+    connection = _typed_connection(schema)
+    nodes = {}
+    for name in order:
+        table, query = domain.tables[name], queries[name]
+        produced = _produced_types(query, connection)
+        _require_agreement(table, query, produced)
+        nodes[name] = Node(
+            table=table,
+            query=query,
+            code=_code(domain, table, query),
+            inputs=_book_inputs(table, query),
+            casts={spec.name: spec.sql_type for spec in table.columns if produced[spec.name] != spec.sql_type},
+        )
+    return Project(domain, nodes)
+
+
+def source_of(relation: str) -> str | None:
+    """The source whose events a relation folds, or None for a table."""
+    layer, _, name = relation.partition(".")
+    return name if layer in RAW_LAYERS else None
+
+
+def _upstream_name(relation: str) -> str:
+    source = source_of(relation)
+    return relation if source is None else f"raw.{source}"
+
+
+def _path(domain: Domain, table: Table) -> Path:
+    return domain.sql / table.layer / f"{table.name}.sql"
+
+
+def _schema(domain: Domain) -> Schema:
+    schema: dict[str, dict[str, dict[str, str]]] = {layer: {} for layer in (*RAW_LAYERS, "enriched", "marts")}
+    for source in domain.sources.values():
+        for layer in RAW_LAYERS:
+            schema[layer][source.name] = relation_types(source, layer)
+    for table in domain.tables.values():
+        schema[table.layer][table.name] = dict(table.types)
+    return schema
+
+
+def relation_types(declared: Source | Table, layer: str) -> dict[str, str]:
+    """DuckDB type by column of a relation as SQL sees it."""
+    return dict(declared.types) | (HISTORY_COLUMNS if layer == "history" else {})
+
+
+def _order(queries: Mapping[str, Query]) -> list[str]:
+    graph = {
+        name: [relation for relation in query.reads if source_of(relation) is None] for name, query in queries.items()
+    }
+    try:
+        return list(TopologicalSorter({name: sorted(graph[name]) for name in sorted(graph)}).static_order())
+    except CycleError as error:
+        cycle = list(reversed(error.args[1]))
+        path = queries[cycle[0]].path
+        line = _line_of(queries[cycle[0]].sql, re.escape(cycle[1]))
+        raise SqlError(
+            f"{path}:{line}: {' reads '.join(cycle)}, which is a cycle", hint="break it in one of these files"
+        ) from error
+
+
+def _typed_connection(schema: Schema) -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect(config={"autoload_known_extensions": False, "autoinstall_known_extensions": False})
+    connection.execute("SET TimeZone = 'UTC'")
+    for layer, tables in schema.items():
+        connection.execute(f"CREATE SCHEMA {layer}")
+        for name, columns in tables.items():
+            declared = ", ".join(f"{quote(column)} {kind}" for column, kind in columns.items())
+            connection.execute(f"CREATE TABLE {layer}.{quote(name)} ({declared})")
+    return connection
+
+
+def _produced_types(query: Query, connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    try:
+        described = connection.execute(f"DESCRIBE {query.sql.rstrip().rstrip(';')}").fetchall()
+    except duckdb.Error as error:
+        said = str(error)
+        line = re.search(r"^LINE (\d+):", said, re.MULTILINE)
+        first = said.split("\n", 1)[0]
+        raise SqlError(f"{query.path}:{line.group(1) if line else 1}: {first}", hint="correct the SQL") from error
+    return {str(row[0]): str(row[1]) for row in described}
+
+
+def _require_agreement(table: Table, query: Query, produced: Mapping[str, str]) -> None:
+    declared = {spec.name: spec.sql_type for spec in table.columns}
+    contract = _contract_place(table)
+    for name in declared.keys() - produced.keys():
+        raise SqlError(
+            f"{query.path}:1: the SQL of {table.full_name} does not produce {name}, which its contract declares ({contract})",
+            hint=f"add {name} to the SELECT, or remove it from the contract",
+        )
+    for name in produced.keys() - declared.keys():
+        line_number = _line_of(query.sql, rf"\b{re.escape(name)}\b")
+        owned = " (the engine adds this column itself)" if name in RUN_COLUMNS else ""
+        raise SqlError(
+            f"{query.path}:{line_number}: the SQL of {table.full_name} produces {name}, which its contract does not "
+            f"declare ({contract}){owned}",
+            hint=f"declare {name} in the contract, or remove it from the SELECT",
+        )
+    for name, kind in declared.items():
+        if kind.startswith("DECIMAL") and produced[name] in ("DOUBLE", "FLOAT"):
+            line_number = _line_of(query.sql, rf"\b{re.escape(name)}\b")
+            raise SqlError(
+                f"{query.path}:{line_number}: {name} of {table.full_name} is computed as {produced[name]}, but its "
+                f"contract says {kind}",
+                hint="compute it in DECIMAL: a float is not exact",
+            )
+
+
+def _contract_place(table: Table) -> str:
+    try:
+        _, line = inspect.getsourcelines(table.model)
+        return f"{inspect.getsourcefile(table.model)}:{line}"
+    except (OSError, TypeError):
+        return f"{table.model.__module__}.{table.model.__name__}"
+
+
+def _line_of(sql: str, pattern: str) -> int:
+    """Line of the last place that matches: an output column is named last where it is selected."""
+    lines = [number for number, line in enumerate(sql.splitlines(), start=1) if re.search(pattern, line)]
+    return lines[-1] if lines else 1
+
+
+def _code(domain: Domain, table: Table, query: Query) -> str:
+    folds = {
+        relation: domain.sources[name].key for relation in query.reads if (name := source_of(relation)) is not None
+    }
+    return fingerprint({"sql": query.canonical, "contract": table.version, "folds": folds})
+
+
+def _book_inputs(table: Table, query: Query) -> tuple[str, ...]:
+    if table.balance is not None:
+        unknown = [name for name in table.balance.inputs if name not in query.reads]
+        if unknown:
+            raise ContractError(
+                f"{table.full_name}: its balance names {', '.join(unknown)}, which {query.path} does not read",
+                hint=f"it reads {', '.join(query.reads)}",
+            )
+        return table.balance.inputs
+    inputs = [relation for relation in query.reads if relation not in table.lookups]
+    if len(inputs) != 1:
+        raise ContractError(
+            f"{table.full_name}: its books are not defined, because {query.path} reads {', '.join(inputs) or 'nothing'}",
+            hint="give balance=Balance(inputs=…), naming the relations whose rows must all be accounted for",
+        )
+    return tuple(inputs)

@@ -1,0 +1,187 @@
+"""A table's SQL, parsed: what it reads, where its columns come from, its code version.
+
+Belongs here: everything that one SQL file says by itself and against the schema of what it may read. Does not belong here:
+the order of tables and agreement with contracts (`project`), running SQL (`staging`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import ParseError, SqlglotError
+from sqlglot.optimizer.qualify import qualify
+from sqlglot.optimizer.scope import Scope, build_scope
+
+from assay.contracts.version import fingerprint
+from assay.errors import SqlError
+
+Schema = Mapping[str, Mapping[str, Mapping[str, str]]]
+"""DuckDB type by layer, table and column."""
+RAW_LAYERS = ("changes", "latest", "history")
+"""The layers that SQL sees of a raw source."""
+
+
+@dataclass(frozen=True)
+class ColumnOrigin:
+    """A column that another is computed from.
+
+    Attributes:
+        relation: As the SQL names it, as in `latest.transactions`.
+        column: The column there.
+    """
+
+    relation: str
+    column: str
+
+
+@dataclass(frozen=True)
+class Query:
+    """One SQL file.
+
+    Attributes:
+        path: The file.
+        sql: Its text.
+        reads: The columns it uses, by relation.
+        lineage: The upstream columns that each output column is computed from.
+        canonical: Hash of the parsed SQL: comments and layout do not count.
+    """
+
+    path: Path
+    sql: str
+    reads: Mapping[str, tuple[str, ...]]
+    lineage: Mapping[str, tuple[ColumnOrigin, ...]]
+    canonical: str
+
+
+def read_query(path: Path, schema: Schema) -> Query:
+    """Read and parse a SQL file.
+
+    Args:
+        path: The file.
+        schema: What it may read.
+
+    Raises:
+        SqlError: It is missing, is not one SELECT, selects `*` at the top, or reads what is not there.
+    """
+    if not path.is_file():
+        raise SqlError(f"{path}: there is no such file", hint="write the table's SELECT there, or remove its contract")
+    text = path.read_text(encoding="utf-8")
+    select = _parse(path, text)
+    names = _relations(path, select, schema)
+    try:
+        qualified = qualify(
+            select.copy(), schema=schema, dialect="duckdb", validate_qualify_columns=False, identify=False
+        )
+        scope = build_scope(qualified)
+    except SqlglotError as error:
+        raise SqlError(f"{path}: {error}", hint="correct the SQL") from error
+    if scope is None:
+        raise SqlError(f"{path}: it is not a query", hint="write one SELECT")
+    return Query(
+        path=path,
+        sql=text,
+        reads={name: _used(scope, name) for name in names},
+        lineage=_lineage(scope),
+        canonical=fingerprint(select.sql(dialect="duckdb", comments=False)),
+    )
+
+
+def _parse(path: Path, text: str) -> exp.Query:
+    try:
+        statements = [statement for statement in sqlglot.parse(text, dialect="duckdb") if statement is not None]
+    except ParseError as error:
+        line = error.errors[0].get("line", 1) if error.errors else 1
+        said = error.errors[0].get("description", str(error)) if error.errors else str(error)
+        raise SqlError(f"{path}:{line}: {said}", hint="correct the SQL") from error
+    if len(statements) != 1 or not isinstance(statements[0], exp.Query):
+        raise SqlError(f"{path}:1: a table is one SELECT", hint="remove the other statements")
+    query = statements[0]
+    for select in _top_selects(query):
+        if any(isinstance(column.unalias(), exp.Star) or column.is_star for column in select.expressions):
+            raise SqlError(f"{path}:{_line(select)}: the top SELECT has a *", hint="name its columns")
+    return query
+
+
+def _top_selects(query: exp.Expression) -> Iterator[exp.Select]:
+    if isinstance(query, exp.Select):
+        yield query
+    elif isinstance(query, exp.SetOperation):
+        yield from _top_selects(query.left)
+        yield from _top_selects(query.right)
+    elif isinstance(query, exp.Subquery):
+        yield from _top_selects(query.this)
+
+
+def _relations(path: Path, query: exp.Query, schema: Schema) -> list[str]:
+    found: dict[str, None] = {}
+    ctes = {cte.alias for cte in query.find_all(exp.CTE)}
+    for table in query.find_all(exp.Table):
+        name = table.name
+        if not table.db:
+            if name in ctes or not isinstance(table.this, exp.Identifier):
+                continue
+            raise SqlError(f"{path}:{_line(table)}: {name} names no layer", hint=f"write one of {_examples(schema)}")
+        if name not in schema.get(table.db, {}):
+            raise SqlError(f"{path}:{_line(table)}: there is no {table.db}.{name}", hint=_nearest(table.db, schema))
+        found[f"{table.db}.{name}"] = None
+    return sorted(found)
+
+
+def _examples(schema: Schema) -> str:
+    return ", ".join(f"{layer}.<name>" for layer in schema)
+
+
+def _nearest(layer: str, schema: Schema) -> str:
+    if layer not in schema:
+        return f"the layers are {', '.join(schema)}"
+    return f"{layer} has {', '.join(sorted(schema[layer])) or 'no tables'}"
+
+
+def _line(node: exp.Expression) -> int:
+    lines = [int(found.meta["line"]) for found in node.find_all(exp.Identifier) if "line" in found.meta]
+    return min(lines, default=1)
+
+
+def _used(scope: Scope, relation: str) -> tuple[str, ...]:
+    """Columns of a relation that any part of the query touches."""
+    used = set()
+    for part in scope.traverse():
+        for column in part.columns:
+            source = part.sources.get(column.table)
+            if isinstance(source, exp.Table) and f"{source.db}.{source.name}" == relation:
+                used.add(column.name)
+    return tuple(sorted(used))
+
+
+def _lineage(scope: Scope) -> dict[str, tuple[ColumnOrigin, ...]]:
+    return {
+        column.alias_or_name: tuple(
+            sorted(_origins(scope, column.alias_or_name), key=lambda origin: (origin.relation, origin.column))
+        )
+        for column in scope.expression.selects
+    }
+
+
+def _origins(scope: Scope, output: str) -> set[ColumnOrigin]:
+    """Follow one output column of a scope down to the relations it is computed from."""
+    if scope.set_operation_scopes:
+        place = [column.alias_or_name for column in scope.expression.selects].index(output)
+        branches = [(branch, branch.expression.selects[place].alias_or_name) for branch in scope.set_operation_scopes]
+        return set().union(*(_origins(branch, name) for branch, name in branches))
+    selected = next((column for column in scope.expression.selects if column.alias_or_name == output), None)
+    return set() if selected is None else _origins_of(scope, selected)
+
+
+def _origins_of(scope: Scope, expression: exp.Expression) -> set[ColumnOrigin]:
+    origins: set[ColumnOrigin] = set()
+    for column in expression.find_all(exp.Column):
+        source = scope.sources.get(column.table)
+        if isinstance(source, exp.Table):
+            origins.add(ColumnOrigin(f"{source.db}.{source.name}", column.name))
+        elif isinstance(source, Scope):
+            origins |= _origins(source, column.name)
+    return origins

@@ -1,0 +1,74 @@
+"""Staging: a table's partitions computed into one local relation, not yet judged, not yet published.
+
+Belongs here: running a table's SQL for the asked partitions and typing its result. Does not belong here: which files are
+read (`relations`), rules (`quality`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import duckdb
+
+from assay.contracts import WHOLE
+from assay.contracts.rules import Rule, literal, quote
+from assay.contracts.severity import Severity
+from assay.engine.project import Node
+from assay.engine.relations import PARTITION, partition_text
+
+STAGED = "staged"
+"""The table that holds the computed rows."""
+
+
+def stage(connection: duckdb.DuckDBPyConnection, node: Node, partitions: Collection[str]) -> None:
+    """Compute partitions of a table into `staged`, with every input already bound.
+
+    Each column is cast to its contract's type. A value that cannot be is null in `staged`, and the column's flag
+    (`cast_flag`) is false, which breaks the rule that `cast_rules` gives.
+
+    Args:
+        connection: Where the inputs are bound.
+        node: The table.
+        partitions: Partition keys; rows of any other are left out.
+
+    Raises:
+        duckdb.Error: The SQL failed on the data.
+    """
+    table = node.table
+    columns = [f"TRY_CAST({quote(spec.name)} AS {spec.sql_type}) AS {quote(spec.name)}" for spec in table.columns]
+    flags = [
+        f"(TRY_CAST({quote(name)} AS {kind}) IS NOT NULL OR {quote(name)} IS NULL) AS {quote(cast_flag(name))}"
+        for name, kind in node.casts.items()
+    ]
+    partition = f"{partition_text(table.partition_column)} AS {PARTITION}"
+    body = node.query.sql.rstrip().rstrip(";")
+    connection.execute(
+        f"CREATE OR REPLACE TABLE {STAGED} AS SELECT {', '.join([*columns, *flags, partition])}\n"
+        f"FROM (\n{body}\n) AS computed{_only(table.partition_column, partitions)}"
+    )
+
+
+def cast_flag(column: str) -> str:
+    """Name of the staged column that says whether a value fitted its type."""
+    return f"_fits_{column}"
+
+
+def cast_rules(node: Node) -> tuple[Rule, ...]:
+    """The rules that every value fits the type its contract gives it."""
+    return tuple(
+        Rule(
+            name=f"{name}_type",
+            predicate=quote(cast_flag(name)),
+            severity=Severity.QUARANTINE,
+            columns=(name,),
+            reason=f"{name} must fit {kind}",
+        )
+        for name, kind in node.casts.items()
+    )
+
+
+def _only(column: str | None, partitions: Collection[str]) -> str:
+    if column is None or list(partitions) == [WHOLE]:
+        return ""
+    days = ", ".join(f"DATE {literal(key)}" for key in sorted(partitions))
+    return f"\nWHERE {quote(column)} IN ({days})"

@@ -1,0 +1,62 @@
+"""The errors that Assay raises on purpose.
+
+Here belong the exception classes that any room may raise and that the command line shows as one sentence and a hint. Errors of one algorithm, and the
+reasons for which a single record is quarantined, do not belong here: a bad record is data, not an exception.
+"""
+
+
+class AssayError(Exception):
+    """What is wrong, and what to do next.
+
+    Args:
+        message: What is wrong, naming the object, row, column or rule.
+        hint: What the reader should do next; shown after the message.
+    """
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".rstrip()
+
+
+class SettingsError(AssayError):
+    """A setting is missing or wrong."""
+
+
+class ContractError(AssayError):
+    """A contract, a source or a domain is declared wrongly."""
+
+
+class SqlError(AssayError):
+    """A table's SQL does not parse, bind or agree with its contract; found when the domain is loaded."""
+
+
+class StoreError(AssayError):
+    """The object store refused an operation."""
+
+
+class StoreUnavailable(StoreError):
+    """The object store cannot be reached; the operation may be tried again."""
+
+
+class ObjectMissing(StoreError):
+    """The object asked for, or the version of it, is not there."""
+
+
+class Conflict(StoreError):
+    """A conditional write lost: somebody else wrote the object first."""
+
+
+class ServerError(AssayError):
+    """An embedded server did not start or stop."""
+
+
+class IngestError(AssayError):
+    """A source could not be ingested; what had been committed before stands."""
+
+
+class ProofError(AssayError):
+    """One or more partitions failed their proof and were not published."""

@@ -1,0 +1,264 @@
+"""The object store that is a folder: for laptops, tests and single machines.
+
+Belongs here: objects as files. Does not belong here: S3 (`s3`), the interface (`store`).
+
+An object is written beside the others in `.tmp/`, made durable, and then renamed into place while its lock in
+`.locks/` is held; the lock is what makes the check of a condition and the rename one step, between threads
+and processes. The locks are advisory: a program that writes to the folder without this class is not held back
+by them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import errno
+import fcntl
+import os
+import shutil
+import time
+import uuid
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from assay.errors import Conflict, ObjectMissing, SettingsError, StoreError
+from assay.lake.store import ObjectInfo, check_key
+
+_TEMPORARY = ".tmp"
+_LOCKS = ".locks"
+_LOCK_COUNT = 256
+"""Keys share this many locks, so that the lock folder does not grow with the lake."""
+_ABANDONED_AFTER_SECONDS = 24 * 60 * 60
+
+
+class FileStore:
+    """Objects as files under one folder. See `assay.lake.store.ObjectStore` for the methods.
+
+    Dot-files and dot-folders are not objects. An ETag is the file's time, size and inode, so a file that
+    another program puts there has one too.
+
+    Args:
+        root: The folder; made at the first write.
+
+    Raises:
+        SettingsError: The path is there, and is no folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        if self.root.exists() and not self.root.is_dir():
+            raise SettingsError(
+                f"{self.root} is a file, not a folder.", hint="Set ASSAY_LAKE to file:///path of a folder."
+            )
+        self._remove_abandoned()
+
+    @property
+    def uri(self) -> str:
+        return self.root.as_uri()
+
+    @property
+    def settles(self) -> float:
+        return 2.0
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        folder = prefix.rpartition("/")[0]
+        if folder:
+            check_key(folder)
+        with _explained(self.root, prefix):
+            yield from self._walk(folder, prefix)
+
+    def head(self, key: str) -> ObjectInfo:
+        with _explained(self.root, key), self._open(key) as file:
+            return _info(key, os.fstat(file.fileno()))
+
+    def get(self, key: str) -> bytes:
+        with _explained(self.root, key), self._open(key) as file:
+            return file.read()
+
+    def download(self, key: str, target: Path, etag: str | None = None) -> None:
+        part = target.with_name(f"{target.name}.{uuid.uuid4().hex}.part")
+        with _explained(self.root, key), self._open(key) as source:
+            before = _etag(os.fstat(source.fileno()))
+            if etag is not None and before != etag:
+                raise _replaced(key, etag)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with part.open("wb") as file:
+                    shutil.copyfileobj(source, file, 1 << 20)
+                # Renames leave an open file alone; only a producer that writes in place can change it under
+                # the copy.
+                if _etag(os.fstat(source.fileno())) != before:
+                    raise _replaced(key, before)
+                part.replace(target)
+            finally:
+                part.unlink(missing_ok=True)
+
+    def put(
+        self, key: str, body: bytes | Path, *, if_match: str | None = None, if_absent: bool = False
+    ) -> ObjectInfo:
+        target = self._path(key)
+        with _explained(self.root, key):
+            written = self._write_temporary(body)
+            try:
+                with self._lock(key):
+                    self._check_condition(key, if_match, if_absent)
+                    return self._move(written, target, key)
+            finally:
+                written.unlink(missing_ok=True)
+
+    def delete(self, key: str) -> None:
+        target = self._path(key)
+        with _explained(self.root, key), self._lock(key):
+            if target.is_file():
+                target.unlink(missing_ok=True)
+
+    def path(self, key: str) -> str:
+        return str(self._path(key))
+
+    def local(self, key: str) -> Path | None:
+        return self._path(key)
+
+    def _path(self, key: str) -> Path:
+        check_key(key)
+        return self.root / key
+
+    def _open(self, key: str) -> BinaryIO:
+        try:
+            return self._path(key).open("rb")
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            raise _missing(key) from None
+
+    def _walk(self, folder: str, prefix: str) -> Iterator[ObjectInfo]:
+        try:
+            with os.scandir(self.root / folder) as entries:
+                # A folder sorts as its name with the slash, so that the walk is in the order of whole keys.
+                found = sorted(
+                    (f"{entry.name}/" if entry.is_dir() else entry.name, entry)
+                    for entry in entries
+                    if not entry.name.startswith(".")
+                )
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        for name, entry in found:
+            key = f"{folder}/{name}" if folder else name
+            if not key.startswith(prefix):
+                continue
+            if key.endswith("/"):
+                yield from self._walk(key.removesuffix("/"), prefix)
+                continue
+            # A file may have been deleted since the folder was read.
+            with contextlib.suppress(FileNotFoundError):
+                yield _info(key, entry.stat())
+
+    def _write_temporary(self, body: bytes | Path) -> Path:
+        folder = self.root / _TEMPORARY
+        folder.mkdir(parents=True, exist_ok=True)
+        written = folder / uuid.uuid4().hex
+        try:
+            with written.open("xb") as file:
+                if isinstance(body, Path):
+                    with body.open("rb") as source:
+                        shutil.copyfileobj(source, file, 1 << 20)
+                else:
+                    file.write(body)
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException:
+            written.unlink(missing_ok=True)
+            raise
+        return written
+
+    def _check_condition(self, key: str, if_match: str | None, if_absent: bool) -> None:
+        if if_match is None and not if_absent:
+            return
+        try:
+            now = self.head(key).etag
+        except ObjectMissing:
+            now = None
+        if if_absent and now is not None:
+            raise Conflict(f"{key} is there already.", hint="Read it and decide again.")
+        if if_match is not None and now != if_match:
+            raise Conflict(f"{key} is no longer at version {if_match}.", hint="Read it and decide again.")
+
+    def _move(self, written: Path, target: Path, key: str) -> ObjectInfo:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # The kernel stamps files with a clock that ticks in milliseconds: two writes within a tick must
+        # differ.
+        now = time.time_ns()
+        os.utime(written, ns=(now, now))
+        info = _info(key, written.stat())
+        written.replace(target)
+        _make_rename_durable(target.parent)
+        return info
+
+    @contextlib.contextmanager
+    def _lock(self, key: str) -> Iterator[None]:
+        folder = self.root / _LOCKS
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / f"{zlib.crc32(key.encode()) % _LOCK_COUNT:02x}").open("wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _remove_abandoned(self) -> None:
+        """Remove what writers that were killed a day ago or longer left in the temporary folder."""
+        for written in (self.root / _TEMPORARY).glob("*"):
+            with contextlib.suppress(OSError):
+                if time.time() - written.stat().st_mtime > _ABANDONED_AFTER_SECONDS:
+                    written.unlink()
+
+
+@contextlib.contextmanager
+def _explained(root: Path, key: str) -> Iterator[None]:
+    """Turn the operating system's errors into the store's."""
+    try:
+        yield
+    except OSError as error:
+        raise _store_error(root, key, error) from error
+
+
+def _store_error(root: Path, key: str, error: OSError) -> StoreError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StoreError(
+            f"The disk of {root} is full ({key}).",
+            hint="Free some space, or set ASSAY_LAKE to a folder on a larger disk.",
+        )
+    if isinstance(error, PermissionError):
+        return StoreError(
+            f"{error.filename or root} may not be read or written ({key}).",
+            hint="Give this user the right, or set ASSAY_LAKE to another folder.",
+        )
+    if isinstance(error, (IsADirectoryError, NotADirectoryError, FileExistsError)):
+        return StoreError(
+            f"{key} cannot be written: a folder has its name, or a file has the name of one of its folders.",
+            hint="Choose another key.",
+        )
+    return StoreError(f"{key} in {root}: {error}.", hint="Check the folder that ASSAY_LAKE names.")
+
+
+def _make_rename_durable(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _info(key: str, stat: os.stat_result) -> ObjectInfo:
+    modified = dt.datetime.fromtimestamp(stat.st_mtime, tz=dt.UTC)
+    return ObjectInfo(key=key, etag=_etag(stat), size=stat.st_size, modified=modified)
+
+
+def _etag(stat: os.stat_result) -> str:
+    return f"{stat.st_mtime_ns}-{stat.st_size}-{stat.st_ino}"
+
+
+def _missing(key: str) -> ObjectMissing:
+    return ObjectMissing(f"There is no object {key}.", hint="List its prefix to see what is there.")
+
+
+def _replaced(key: str, etag: str) -> ObjectMissing:
+    return ObjectMissing(
+        f"{key} is no longer at version {etag}.", hint="List it again and take its new version."
+    )

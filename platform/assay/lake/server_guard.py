@@ -1,0 +1,64 @@
+"""Runs a server for exactly as long as the process that wants it.
+
+Belongs here: what must happen beside that process, in one of its own. Does not belong here: which server
+(`server`).
+
+This is a script, not a module to import: `server_guard.py DESCRIPTOR COMMAND…`. It prints the server's
+process id, and stops the server when its standard input ends, which the operating system brings about however
+the other process ends. The usual ways fail here: a signal at the parent's death is sent when the parent's
+*thread* ends, and setting it runs Python between fork and exec of a process that has threads.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+STOP_SECONDS = 3.0
+"""How long the server may take to stop before it is killed.
+
+After large reads, SeaweedFS waits half a minute for idle connections of its own, with everything stored
+already. What it has acknowledged survives being killed."""
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> int:
+    """Start the command and stand by.
+
+    The descriptor is a lock, which the server inherits, so that it is held until the server itself is gone.
+    """
+    lock, command = int(sys.argv[1]), sys.argv[2:]
+    server = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=sys.stderr,
+        pass_fds=(lock,),
+        # This process has one thread, and its end is the signal's: neither of the two objections holds here.
+        preexec_fn=_stop_with_parent if sys.platform == "linux" else None,
+    )
+    print(server.pid, flush=True)
+    threading.Thread(target=_stop_at_end_of_input, args=(server,), daemon=True).start()
+    return server.wait()
+
+
+def _stop_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _stop_at_end_of_input(server: subprocess.Popen[bytes]) -> None:
+    # Not through sys.stdin: Python cannot end while a thread waits in there.
+    while os.read(0, 1):
+        pass
+    server.terminate()
+    try:
+        server.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        server.kill()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,198 @@
+"""What an object store is, and how one is opened.
+
+Belongs here: the interface that all of Assay reads and writes objects through, and the choice of its
+implementation by URI. Does not belong here: the implementations (`s3`, `files`), and what lies under which
+key (`layout`).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import unquote
+
+from assay.errors import SettingsError, StoreError
+
+_FORMS = "Set ASSAY_LAKE to s3://bucket/prefix or file:///path."
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """What is known of an object without reading it.
+
+    Attributes:
+        key: Its key, relative to the store's prefix.
+        etag: Its version, without quotes. Writing other content gives another one; it is no hash to rely on.
+        size: Bytes.
+        modified: When it was last written, with the UTC time zone. `ObjectStore.put` and `head` may know it
+            only to the second, so never compare it to tell versions apart.
+    """
+
+    key: str
+    etag: str
+    size: int
+    modified: dt.datetime
+
+
+class ObjectStore(Protocol):
+    """Objects under one prefix of a bucket, or under one folder.
+
+    An object is written whole or not at all, and is never seen half-written. All methods may be called from
+    several threads, and raise `StoreUnavailable` when the store cannot be reached and `StoreError` when it
+    refuses.
+    """
+
+    @property
+    def uri(self) -> str:
+        """Where the store is, as `open_store` takes it."""
+        ...
+
+    @property
+    def settles(self) -> float:
+        """Seconds for which a listed object must have been left alone before it counts as completely written.
+
+        Zero for S3, which never shows half an object; more for folders, which other programs write to in
+        place.
+        """
+        ...
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """List the objects whose key starts with a string, **in no particular order**.
+
+        Real S3 and folders list in key order; some S3 servers (SeaweedFS) do not.
+        """
+        ...
+
+    def head(self, key: str) -> ObjectInfo:
+        """Describe an object.
+
+        Raises:
+            ObjectMissing: There is none.
+        """
+        ...
+
+    def get(self, key: str) -> bytes:
+        """Read an object into memory.
+
+        Raises:
+            ObjectMissing: There is none.
+        """
+        ...
+
+    def download(self, key: str, target: Path, etag: str | None = None) -> None:
+        """Copy an object to a local file, which appears only when it is complete.
+
+        Args:
+            key: The object.
+            target: The file to write; its folder is made if need be.
+            etag: The version wanted; any when None.
+
+        Raises:
+            ObjectMissing: The object is gone, or is no longer the version wanted.
+        """
+        ...
+
+    def put(
+        self, key: str, body: bytes | Path, *, if_match: str | None = None, if_absent: bool = False
+    ) -> ObjectInfo:
+        """Write an object.
+
+        Args:
+            key: The object.
+            body: Its content, or the file that holds it.
+            if_match: Write only if the object is at this version now.
+            if_absent: Write only if there is no such object now.
+
+        Raises:
+            Conflict: The condition does not hold: somebody else wrote the object first.
+        """
+        ...
+
+    def delete(self, key: str) -> None:
+        """Delete an object; that there is none is no error."""
+        ...
+
+    def path(self, key: str) -> str:
+        """Name an object as DuckDB opens it: an s3:// URL or an absolute file path."""
+        ...
+
+    def local(self, key: str) -> Path | None:
+        """The object's file if the store is a folder, else None."""
+        ...
+
+
+def open_store(
+    uri: str,
+    *,
+    endpoint: str | None = None,
+    region: str | None = None,
+    access_key: str | None = None,
+    secret_key: str | None = None,
+    create_bucket: bool = False,
+) -> ObjectStore:
+    """Open the store at a URI.
+
+    Args:
+        uri: s3://bucket/prefix or file:///path (percent-encoded).
+        endpoint: URL of an S3 server other than AWS; boto3's own settings (AWS_ENDPOINT_URL) when None.
+        region: S3 region; boto3's own settings when None.
+        access_key: S3 access key; boto3's own chain of credentials when None.
+        secret_key: S3 secret key, given exactly when `access_key` is.
+        create_bucket: Make the bucket if it is missing.
+
+    Raises:
+        SettingsError: The URI has neither form, or there are no credentials.
+    """
+    scheme, separator, rest = uri.partition("://")
+    if separator and scheme == "file":
+        from assay.lake.files import FileStore
+
+        return FileStore(_folder(uri, rest))
+    if separator and scheme == "s3":
+        # boto3 takes 0.3 s to import, which a lake of files need not pay.
+        from assay.lake.s3 import S3Store
+
+        bucket, prefix = _bucket_and_prefix(uri, rest)
+        store = S3Store(
+            bucket, prefix, endpoint=endpoint, region=region, access_key=access_key, secret_key=secret_key
+        )
+        if create_bucket:
+            store.create_bucket()
+        return store
+    raise SettingsError(f"The lake cannot be at {uri!r}.", hint=_FORMS)
+
+
+def check_key(key: str) -> None:
+    """Refuse a key that not every store can hold.
+
+    Raises:
+        StoreError: The key is empty, absolute, leaves the store (`..`), or has an empty or a dot-led part:
+            those are collapsed by some S3 servers, or hold a folder store's own files.
+    """
+    if "\0" in key or any(not part or part.startswith(".") for part in key.split("/")):
+        raise StoreError(
+            f"{key!r} is not a key of the lake.",
+            hint="A key is relative, its parts are not empty, and no part starts with a dot.",
+        )
+
+
+def _folder(uri: str, rest: str) -> Path:
+    folder = Path(unquote(rest))
+    if not rest.startswith("/") or ".." in folder.parts:
+        raise SettingsError(f"{uri!r} is not an absolute file URI.", hint=_FORMS)
+    return folder
+
+
+def _bucket_and_prefix(uri: str, rest: str) -> tuple[str, str]:
+    bucket, _, prefix = rest.partition("/")
+    prefix = prefix.rstrip("/")
+    if not _BUCKET.fullmatch(bucket):
+        raise SettingsError(f"{uri!r} names no valid bucket ({bucket!r}).", hint=_FORMS)
+    if prefix and any(part in ("", ".", "..") for part in prefix.split("/")):
+        raise SettingsError(f"{uri!r} has an empty or relative part in its prefix.", hint=_FORMS)
+    return bucket, prefix

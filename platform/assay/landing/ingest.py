@@ -1,0 +1,366 @@
+"""Ingesting a source: landing objects in, raw batches and ledger entries out.
+
+Belongs here: fetching, reading, writing and recording batches. Does not belong here: formats (the readers), which objects
+(`outstanding`), typing (`typed`), what becomes of the events (`engine`).
+
+A batch is recorded by one conditional write to the ledger, after everything it names is there. Whatever a killed ingest has
+left behind is named by what it came from and is written again, or never read.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+
+from assay.contracts import Source
+from assay.contracts.rules import literal, quote
+from assay.errors import IngestError, ObjectMissing
+from assay.lake.layout import UNPLACED, landing_prefix, raw_part_key, raw_quarantine_key
+from assay.lake.ledger import Batch, LandedObject, Ledger, LedgerLog, Part
+from assay.lake.store import ObjectInfo, ObjectStore
+from assay.landing.lines import Rejected
+from assay.landing.outstanding import Outstanding, batch_id, batches, outstanding
+from assay.landing.placement import copy_waiting, has_unplaced, place_batch
+from assay.landing.readers import reader_for
+from assay.landing.records import BLANK, LandedFile, Parsed
+from assay.landing.typed import LINE, event_select, typed_records
+
+WORKERS = 2
+"""Batches read at a time: a numbered scan is serial, so two keep two cores busy."""
+FETCHERS = 8
+MONEY_SCALE = Decimal("0.0001")
+
+Progress = Callable[[int], None]
+"""Called with the number of records each time a batch is recorded."""
+
+
+@dataclass
+class Ingested:
+    """What one ingest of a source did.
+
+    Attributes:
+        source: The source.
+        batches: The batches it recorded.
+        warnings: What an operator should know.
+    """
+
+    source: Source
+    batches: list[Batch] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def records(self) -> int:
+        """Records read, good and bad."""
+        return sum(landed.records for batch in self.batches for landed in batch.landed)
+
+    @property
+    def quarantined(self) -> int:
+        """Records refused."""
+        return sum(landed.quarantined for batch in self.batches for landed in batch.landed)
+
+    @property
+    def partitions(self) -> tuple[str, ...]:
+        """Partitions that got new events."""
+        return tuple(sorted({part.partition for batch in self.batches for part in batch.parts} - {UNPLACED}))
+
+
+def find_outstanding(store: ObjectStore, source: Source, ledger: Ledger, now: dt.datetime) -> Outstanding:
+    """List a source's landing objects and compare them with its ledger."""
+    settled = now - dt.timedelta(seconds=store.settles) if store.settles else None
+    return outstanding(store.list(landing_prefix(source.name)), ledger, settled)
+
+
+def ingest(
+    store: ObjectStore,
+    connection: duckdb.DuckDBPyConnection,
+    source: Source,
+    scratch: Path,
+    *,
+    now: dt.datetime | None = None,
+    progress: Progress = lambda records: None,
+) -> Ingested:
+    """Ingest whatever has landed for a source and was not ingested.
+
+    Args:
+        store: The lake.
+        connection: DuckDB, with access to the lake.
+        source: The source.
+        scratch: Folder for temporary files.
+        now: The time, for stores in which objects grow in place; UTC.
+        progress: Told of records as they are recorded.
+
+    Raises:
+        StoreError: The lake cannot be read or written; what was recorded before stands.
+        IngestError: The local disk is full.
+    """
+    log = LedgerLog(store, source.name)
+    found = find_outstanding(store, source, log.read(), now or dt.datetime.now(dt.UTC))
+    done = Ingested(source, warnings=_warnings(source, found))
+    work = _Work(store, connection, source, scratch, log)
+    with ThreadPoolExecutor(WORKERS, thread_name_prefix=f"ingest-{source.name}") as pool:
+        running = [pool.submit(work.ingest_batch, objects) for objects in batches(found.new)]
+        try:
+            for batch in _finished(running):
+                if batch is not None:
+                    done.batches.append(batch)
+                    progress(sum(landed.records for landed in batch.landed))
+        except BaseException:
+            for future in running:
+                future.cancel()
+            raise
+    return done
+
+
+def _finished(running: Sequence[Future[Batch | None]]) -> Iterator[Batch | None]:
+    for future in as_completed(running):
+        yield future.result()
+
+
+def _warnings(source: Source, found: Outstanding) -> list[str]:
+    replaced = [
+        f"{info.key} was replaced after it was ingested; the new content is not used. Land it under a new name."
+        for info in found.replaced
+    ]
+    deleted = [
+        f"{key} was deleted after it was ingested; its events stay in raw.{source.name}." for key in found.deleted
+    ]
+    return replaced + deleted
+
+
+@dataclass
+class _Work:
+    """What the batches of one ingest share."""
+
+    store: ObjectStore
+    connection: duckdb.DuckDBPyConnection
+    source: Source
+    scratch: Path
+    log: LedgerLog
+    recording: threading.Lock = field(default_factory=threading.Lock)
+
+    def ingest_batch(self, objects: tuple[ObjectInfo, ...]) -> Batch | None:
+        """Read, write and record one batch; None when another ingest has taken some of its objects."""
+        name = batch_id(objects, self.source)
+        folder = self.scratch / f"ingest-{self.source.name}-{name}-{threading.get_ident()}"
+        folder.mkdir(parents=True, exist_ok=True)
+        cursor = self.connection.cursor()
+        staged = f"staged_{name}"
+        try:
+            files = self._fetch(objects, folder)
+            _stage(cursor, self.source, files, staged, folder)
+            return self._write_and_record(cursor, name, files, staged, folder)
+        except duckdb.OutOfMemoryException as error:
+            raise IngestError(
+                f"{self.source.full_name}: DuckDB ran out of memory or scratch space: {error}",
+                hint="Raise ASSAY_MEMORY, or free space below ASSAY_HOME.",
+            ) from error
+        finally:
+            for suffix in ("", "_files"):
+                cursor.execute(f"DROP TABLE IF EXISTS {staged}{suffix}")
+            cursor.close()
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _write_and_record(
+        self, cursor: duckdb.DuckDBPyConnection, name: str, files: list[LandedFile], staged: str, folder: Path
+    ) -> Batch | None:
+        landed = _landed(cursor, files, staged)
+        ledger = self.log.known
+        while True:
+            batch = self._write(cursor, name, landed, staged, folder, ledger)
+            with self.recording:
+                newest = self.log.read()
+                while not _is_overtaken(batch, ledger, newest):
+                    if any(each.key in newest.landed for each in batch.landed):
+                        return None
+                    if self.log.append(batch):
+                        return batch
+                    newest = self.log.read()
+                ledger = newest
+
+    def _fetch(self, objects: Iterable[ObjectInfo], folder: Path) -> list[LandedFile]:
+        """Bring objects to local disk, each exactly as it was listed; one that has changed since waits for the next ingest."""
+
+        def fetch(place: int, info: ObjectInfo) -> LandedFile | None:
+            local = self.store.local(info.key)
+            if local is not None:
+                return LandedFile(info, local)
+            # The suffix tells DuckDB about compression.
+            path = folder / f"{place}{''.join(Path(info.key).suffixes[-2:])}"
+            try:
+                self.store.download(info.key, path, info.etag)
+            except ObjectMissing:
+                return None
+            return LandedFile(info, path)
+
+        with ThreadPoolExecutor(FETCHERS) as pool:
+            fetched = pool.map(fetch, *zip(*enumerate(objects), strict=True))
+        return [file for file in fetched if file is not None]
+
+    def _write(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        name: str,
+        landed: tuple[LandedObject, ...],
+        staged: str,
+        folder: Path,
+        ledger: Ledger,
+    ) -> Batch:
+        events = self._events(cursor, staged, ledger)
+        ingested_on = cursor.execute(f"SELECT max(modified)::DATE::VARCHAR FROM {staged}_files").fetchone()
+        parts = []
+        counted = cursor.execute(f"SELECT _p, count(*), sum(_money) FROM ({events}) GROUP BY 1 ORDER BY 1").fetchall()
+        for partition, rows, money in counted:
+            key = raw_part_key(self.source, partition, str(ingested_on[0] if ingested_on else ""), name)
+            path = folder / f"{partition}.parquet"
+            cursor.execute(
+                f"COPY (SELECT * EXCLUDE (_p) FROM ({events}) WHERE _p = {literal(partition)}) "
+                f"TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd)"
+            )
+            self.store.put(key, path)
+            path.unlink()
+            parts.append(Part(str(partition), key, int(rows), str(money.quantize(MONEY_SCALE)), self.source.version))
+        return Batch(
+            id=name,
+            version=self.source.version,
+            landed=landed,
+            parts=tuple(parts),
+            quarantine=self._write_quarantine(cursor, name, staged, folder),
+            copies=sum(part.rows for part in parts) - sum(each.records - each.quarantined for each in landed),
+        )
+
+    def _events(self, cursor: duckdb.DuckDBPyConnection, staged: str, ledger: Ledger) -> str:
+        """Write the query of a staged batch's raw events, with those that now find their partition."""
+        events = (
+            f"SELECT {event_select(self.source)}, record._partition AS _p FROM {staged} AS record "
+            f"JOIN {staged}_files AS file ON file.path = record._path WHERE record._reason IS NULL"
+        )
+        if self.source.partition_column is None:
+            return events
+        if has_unplaced(cursor, staged):
+            place_batch(
+                cursor, self.source, staged, [self.store.path(part.key) for parts in ledger.parts.values() for part in parts]
+            )
+        waiting = [self.store.path(part.key) for part in ledger.parts.get(UNPLACED, ())]
+        placed = copy_waiting(cursor, self.source, staged, waiting)
+        if placed is None:
+            return events
+        columns = ", ".join(quote(column) for column in self.source.types)
+        return f"{events} UNION ALL SELECT {columns}, {quote(self.source.partition_column)}::VARCHAR FROM ({placed})"
+
+    def _write_quarantine(self, cursor: duckdb.DuckDBPyConnection, name: str, staged: str, folder: Path) -> str | None:
+        refused = (
+            f"SELECT file.key AS _landing_object, {LINE} AS _landing_row, file.modified AS _ingested_at, "
+            f"record._record, ['readable'] AS _rules, [record._reason] AS _reasons, "
+            f"{literal(self.source.version)} AS _contract "
+            f"FROM {staged} AS record JOIN {staged}_files AS file ON file.path = record._path "
+            f"WHERE record._reason IS NOT NULL AND record._reason <> {literal(BLANK)}"
+        )
+        found = cursor.execute(f"SELECT count(*) FROM ({refused})").fetchone()
+        if not found or not found[0]:
+            return None
+        key = raw_quarantine_key(self.source.name, name)
+        path = folder / "quarantine.parquet"
+        cursor.execute(
+            f"COPY (FROM ({refused}) ORDER BY _landing_object, _landing_row) TO {literal(str(path))} "
+            "(FORMAT parquet, COMPRESSION zstd)"
+        )
+        self.store.put(key, path)
+        return key
+
+
+def _is_overtaken(batch: Batch, seen: Ledger, newest: Ledger) -> bool:
+    """Whether batches recorded since a batch was written may hold the keys, or the waiting events, that it lacks."""
+    since = newest.batches[len(seen.batches) :]
+    waits = any(part.partition == UNPLACED for part in batch.parts)
+    return bool(since) and (waits or any(part.partition == UNPLACED for other in since for part in other.parts))
+
+
+def _stage(cursor: duckdb.DuckDBPyConnection, source: Source, files: list[LandedFile], staged: str, folder: Path) -> None:
+    """Read files into a staged table, the damaged ones record by record, and list them beside it."""
+    reader = reader_for(source)
+    cursor.execute(f"CREATE OR REPLACE TABLE {staged} AS SELECT *, true AS _running FROM ({typed_records(_no_records(source), source)})")
+    readable = [file for file in files if file.info.size > 0]
+    for file in files:
+        if file.info.size == 0:
+            _insert_rejected(cursor, staged, file.path, [Rejected(1, "", "the file is empty")])
+    if readable and not _try_insert(cursor, source, staged, reader.parse(readable, source)):
+        for file in readable:
+            if not _try_insert(cursor, source, staged, reader.parse([file], source)):
+                _insert(cursor, source, staged, reader.salvage(file, source, folder), running=False)
+    _list_files(cursor, source, files, staged)
+
+
+def _try_insert(cursor: duckdb.DuckDBPyConnection, source: Source, staged: str, parsed: Parsed) -> bool:
+    """Insert parsed records; or nothing, and say so, when DuckDB cannot read a file whole."""
+    cursor.execute("BEGIN")
+    try:
+        _insert(cursor, source, staged, parsed, running=True)
+    except duckdb.Error as error:
+        cursor.execute("ROLLBACK")
+        if isinstance(error, duckdb.OutOfMemoryException) or "No space left" in str(error):
+            raise
+        return False
+    cursor.execute("COMMIT")
+    return True
+
+
+def _insert(cursor: duckdb.DuckDBPyConnection, source: Source, staged: str, parsed: Parsed, *, running: bool) -> None:
+    """Insert parsed records, whose number is a running one over all files, or their line."""
+    for query in parsed.queries:
+        cursor.execute(f"INSERT INTO {staged} SELECT *, {literal(running)} FROM ({typed_records(query, source)})")
+    for path, rejected in parsed.rejected.items():
+        _insert_rejected(cursor, staged, path, rejected)
+
+
+def _insert_rejected(cursor: duckdb.DuckDBPyConnection, staged: str, path: Path, rejected: list[Rejected]) -> None:
+    if rejected:
+        cursor.executemany(
+            f"INSERT INTO {staged} BY NAME SELECT ? AS _path, ? AS _n, ? AS _record, ? AS _reason, false AS _running, "
+            f"{literal(UNPLACED)} AS _partition",
+            [(str(path), each.row, each.record, each.reason) for each in rejected],
+        )
+
+
+def _no_records(source: Source) -> str:
+    texts = ", ".join(f"NULL::VARCHAR AS {quote(spec.name)}" for spec in source.columns)
+    return (
+        "SELECT NULL::VARCHAR AS _path, NULL::BIGINT AS _n, NULL::VARCHAR AS _record, NULL::VARCHAR AS _reason, "
+        "NULL::VARCHAR AS _op, NULL::BIGINT[] AS _sequence, NULL::TIMESTAMPTZ AS _source_timestamp, "
+        f"NULL::VARCHAR[] AS _missing, NULL::VARCHAR AS _rescued, {texts} WHERE false"
+    )
+
+
+def _list_files(cursor: duckdb.DuckDBPyConnection, source: Source, files: list[LandedFile], staged: str) -> None:
+    """Create the table of a batch's files; `base` turns a record's running number into its line."""
+    cursor.execute(
+        f"CREATE OR REPLACE TABLE {staged}_files (path VARCHAR, key VARCHAR, modified TIMESTAMPTZ, base BIGINT DEFAULT 0)"
+    )
+    if files:
+        rows = [(str(file.path), file.info.key, file.info.modified) for file in files]
+        cursor.executemany(f"INSERT INTO {staged}_files (path, key, modified) VALUES (?, ?, ?)", rows)
+    cursor.execute(
+        f"UPDATE {staged}_files SET base = first_n - {reader_for(source).first_row} FROM "
+        f"(SELECT _path, min(_n) AS first_n FROM {staged} WHERE _running GROUP BY 1) WHERE path = _path"
+    )
+
+
+def _landed(cursor: duckdb.DuckDBPyConnection, files: list[LandedFile], staged: str) -> tuple[LandedObject, ...]:
+    counts = {
+        path: (int(records), int(refused))
+        for path, records, refused in cursor.execute(
+            f"SELECT _path, count(*), count(*) FILTER (_reason IS NOT NULL) FROM {staged} "
+            f"WHERE _reason IS DISTINCT FROM {literal(BLANK)} GROUP BY 1"
+        ).fetchall()
+    }
+    return tuple(
+        LandedObject(file.info.key, file.info.etag, *counts.get(str(file.path), (0, 0)))
+        for file in sorted(files, key=lambda file: file.info.key)
+    )

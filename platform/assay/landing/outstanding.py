@@ -1,0 +1,94 @@
+"""What has landed and was not ingested: a pure function of a listing and the ledger.
+
+Belongs here: deciding which landing objects to read, and cutting them into batches. Does not belong here: listing or reading.
+
+There is no cursor and no watermark: an object is outstanding when the ledger does not have its key, whatever its time, so
+that equal timestamps, late listings and clocks that go backwards lose nothing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from assay.contracts import Source
+from assay.contracts.version import fingerprint
+from assay.lake.ledger import Ledger
+from assay.lake.store import ObjectInfo
+
+BATCH_BYTES = 32 * 1024 * 1024
+BATCH_OBJECTS = 1000
+_UNFINISHED = (".tmp", ".part", ".partial", ".crdownload", ".filepart", "_$folder$", "/")
+
+
+@dataclass(frozen=True)
+class Outstanding:
+    """How a listing differs from the ledger.
+
+    Attributes:
+        new: Objects to ingest, by key.
+        unsettled: Objects so young that they may still be being written.
+        replaced: Objects whose content changed after they were ingested; the new content is not used.
+        deleted: Keys of ingested objects that are gone; what was read of them stays.
+    """
+
+    new: tuple[ObjectInfo, ...]
+    unsettled: tuple[ObjectInfo, ...]
+    replaced: tuple[ObjectInfo, ...]
+    deleted: tuple[str, ...]
+
+
+def outstanding(
+    listing: Iterable[ObjectInfo], ledger: Ledger, settled_before: dt.datetime | None = None
+) -> Outstanding:
+    """Compare what is listed with what was ingested.
+
+    Args:
+        listing: The objects under a source's landing prefix.
+        ledger: The batches of that source.
+        settled_before: Objects modified later than this are left for next time; None where objects appear whole.
+    """
+    ingested = ledger.landed
+    new: list[ObjectInfo] = []
+    unsettled: list[ObjectInfo] = []
+    replaced: list[ObjectInfo] = []
+    seen = set()
+    for info in listing:
+        seen.add(info.key)
+        known = ingested.get(info.key)
+        if known == info.etag or _is_unfinished(info.key):
+            continue
+        if known is not None:
+            replaced.append(info)
+        elif settled_before is not None and info.modified > settled_before:
+            unsettled.append(info)
+        else:
+            new.append(info)
+    deleted = sorted(ingested.keys() - seen)
+    by_key = sorted(new, key=lambda info: info.key)
+    return Outstanding(tuple(by_key), tuple(unsettled), tuple(replaced), tuple(deleted))
+
+
+def batches(objects: Iterable[ObjectInfo]) -> Iterator[tuple[ObjectInfo, ...]]:
+    """Cut objects into batches of bounded size, in their order."""
+    batch: list[ObjectInfo] = []
+    size = 0
+    for info in objects:
+        if batch and (size + info.size > BATCH_BYTES or len(batch) == BATCH_OBJECTS):
+            yield tuple(batch)
+            batch, size = [], 0
+        batch.append(info)
+        size += info.size
+    if batch:
+        yield tuple(batch)
+
+
+def batch_id(objects: Iterable[ObjectInfo], source: Source) -> str:
+    """Name a batch by what it is made from: the objects' keys and versions, and the source's version."""
+    return fingerprint([source.version, sorted((info.key, info.etag) for info in objects)])
+
+
+def _is_unfinished(key: str) -> bool:
+    name = key.rsplit("/", 1)[-1]
+    return name.startswith(".") or key.endswith(_UNFINISHED)

@@ -1,0 +1,101 @@
+"""Typing parsed records: from the texts a reader yields to the columns of a raw event.
+
+Belongs here: the SQL that casts, finds the partition, counts the money and says why a record is refused. Does not belong
+here: formats (the readers), files (`ingest`).
+"""
+
+from __future__ import annotations
+
+from assay.contracts import WHOLE, Daily, Source
+from assay.contracts.rules import literal, quote
+from assay.lake.layout import UNPLACED
+
+
+def typed_records(parsed: str, source: Source) -> str:
+    """Write the query from parsed records (see `records`) to typed ones.
+
+    Args:
+        parsed: A query that yields parsed records.
+        source: Their source.
+
+    Returns:
+        A query of `_path, _n, _record` (kept of refused records only), `_reason, _partition`, the source's typed columns, its partition column and the event columns
+        that do not depend on the landing object.
+    """
+    names = [spec.name for spec in source.columns]
+    texts = ", ".join(f"{quote(name)} AS {quote(_text(name))}" for name in names)
+    casts = ", ".join(
+        f"{_cast(quote(_text(spec.name)), spec.sql_type)} AS {quote(spec.name)}" for spec in source.columns
+    )
+    day = f", {_day(source)} AS {quote(source.partition_column)}" if source.partition_column else ""
+    money = f"coalesce(({source.money})::DECIMAL(38,4), 0)" if source.money else "0::DECIMAL(38,4)"
+    kept = ", ".join(quote(name) for name in source.types if name not in _LATER)
+    return f"""
+WITH parsed AS (SELECT * EXCLUDE ({", ".join(quote(name) for name in names)}), {texts} FROM ({parsed})),
+casted AS (SELECT *, {casts} FROM parsed),
+dated AS (SELECT *{day}, CASE WHEN _op = 'd' THEN 0::DECIMAL(38,4) ELSE {money} END AS _money FROM casted)
+SELECT _path, _n, CASE WHEN _refused IS NOT NULL THEN _record END AS _record, _refused AS _reason,
+  {_partition(source)} AS _partition, {kept}
+FROM (SELECT *, {_reason(source)} AS _refused FROM dated)"""
+
+
+_LATER = ("_ingested_at", "_source", "_landing_object", "_landing_row")
+"""Event columns that the landing object gives."""
+
+
+LINE = "CASE WHEN record._running THEN record._n - file.base ELSE record._n END"
+"""Expression for the line of a staged record."""
+
+
+def event_select(source: Source) -> str:
+    """Write the columns of a raw event, from staged records (`record`) joined with their files (`file.key`, `file.modified`)."""
+    given = {
+        "_ingested_at": "file.modified",
+        "_source": literal(source.name),
+        "_landing_object": "file.key",
+        "_landing_row": LINE,
+    }
+    return ", ".join(f"{given.get(name, f'record.{quote(name)}')}::{kind} AS {quote(name)}" for name, kind in source.types.items())
+
+
+def _text(name: str) -> str:
+    return f"text of {name}"
+
+
+def _cast(text: str, kind: str) -> str:
+    return text if kind == "VARCHAR" else f"TRY_CAST({text} AS {kind})"
+
+
+def _day(source: Source) -> str:
+    assert isinstance(source.partition, Daily)
+    return f"TRY_CAST(({source.partition.of}) AS DATE)"
+
+
+def _partition(source: Source) -> str:
+    if source.partition_column is None:
+        return literal(WHOLE)
+    return f"coalesce({quote(source.partition_column)}::VARCHAR, {literal(UNPLACED)})"
+
+
+def _reason(source: Source) -> str:
+    tests = ["WHEN _reason IS NOT NULL THEN _reason"]
+    tests += [f"WHEN {quote(name)} IS NULL THEN 'the key column {name} is null'" for name in source.key]
+    tests += [
+        f"WHEN {quote(_text(spec.name))} IS NOT NULL AND {quote(spec.name)} IS NULL THEN "
+        f"'{spec.name} is ''' || left({quote(_text(spec.name))}, 60) || ''', which is no {spec.sql_type}'"
+        for spec in source.columns
+        if spec.sql_type != "VARCHAR"
+    ]
+    tests += [
+        f"WHEN _op <> 'd' AND {quote(spec.name)} IS NULL THEN '{spec.name} is null'"
+        for spec in source.columns
+        if not spec.nullable and spec.name not in source.key
+    ]
+    if source.partition_column:
+        tests.append(
+            f"WHEN _op <> 'd' AND {quote(source.partition_column)} IS NULL THEN "
+            f"'{source.partition_column} cannot be told: the date is missing or of no known form'"
+        )
+    return "CASE " + " ".join(tests) + " END"
+
+

@@ -1,0 +1,5 @@
+"""What runs: ingest, plan, build, publish, verify; all of it without Dagster.
+
+Belongs here: deciding which partitions are dirty, computing, proving and publishing them, in terms of the rooms below. Does not
+belong here: recording runs (`orchestration`), printing (`cli`).
+"""

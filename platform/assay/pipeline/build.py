@@ -1,0 +1,238 @@
+"""Building: compute partitions, prove them, publish what is proven.
+
+Belongs here: one pass over the dirty partitions of one table. Does not belong here: which are dirty (`plan`), writing objects
+(`publish`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+import duckdb
+
+from assay.contracts.version import fingerprint
+from assay.engine.project import Node
+from assay.engine.relations import bind
+from assay.engine.staging import stage
+from assay.errors import Conflict, StoreError
+from assay.lake.index import Entry
+from assay.pipeline.lookups import bind_lookup, hashes
+from assay.pipeline.outcome import Outcome, Status
+from assay.pipeline.plan import Failure, inputs_hash, plan, write_failures
+from assay.pipeline.publish import Candidate, publish
+from assay.pipeline.state import State
+from assay.quality.accounting import received
+from assay.quality.proof import PROVEN, Verdict, prove
+from assay.quality.quarantine import Example, collect_refused, examples
+
+ROWS_AT_ONCE = 3_000_000
+"""Input rows computed in one go, whole partitions: keeps memory bounded by settings, not by data."""
+ATTEMPTS = 3
+"""How often a partition is computed anew when others keep publishing it first."""
+
+Progress = Callable[[Sequence[Outcome]], None]
+
+
+def build(
+    connection: duckdb.DuckDBPyConnection,
+    state: State,
+    node: Node,
+    dirty: Mapping[str, str],
+    run_id: str,
+    progress: Progress = lambda outcomes: None,
+) -> list[Outcome]:
+    """Compute, prove and publish partitions of a table.
+
+    Args:
+        connection: DuckDB, with access to the lake.
+        state: The lake's state; takes note of what is published.
+        node: The table.
+        dirty: Hash of the inputs, by partition to compute.
+        run_id: Names the run in what it publishes.
+        progress: Told of outcomes as they come.
+
+    Returns:
+        One outcome a partition.
+
+    Raises:
+        StoreError: The lake cannot be read or written. Partitions published before stand; the others are as they were.
+    """
+    outcomes: list[Outcome] = []
+    for partitions in _chunks(state, node, sorted(dirty)):
+        attempt = {partition: dirty[partition] for partition in partitions}
+        for _ in range(ATTEMPTS):
+            done, lost = _build_chunk(connection, state, node, attempt, run_id)
+            outcomes.extend(done)
+            progress(done)
+            if not lost:
+                break
+            attempt = _look_again(connection, state, node, lost)
+        else:
+            raise StoreError(
+                f"{node.table.full_name}: other runs keep publishing {', '.join(attempt)} first.", hint="Run again."
+            )
+    return outcomes
+
+
+def compute(
+    connection: duckdb.DuckDBPyConnection, state: State, node: Node, partitions: Sequence[str]
+) -> dict[str, Verdict]:
+    """Compute and prove partitions, publishing nothing; `proven` holds their rows.
+
+    Raises:
+        duckdb.Error: The SQL failed on the data.
+    """
+    for relation, columns in node.query.reads.items():
+        if relation in node.table.lookups:
+            bind_lookup(connection, state, node, relation)
+        else:
+            files = state.files(node, relation, partitions)
+            bind(connection, relation, state.declared(relation), files, columns, materialize=relation in node.inputs)
+    stage(connection, node, partitions)
+    counted = received(connection, state.workspace.project, node, partitions)
+    return prove(connection, node, partitions, counted)
+
+
+def _build_chunk(
+    connection: duckdb.DuckDBPyConnection, state: State, node: Node, dirty: Mapping[str, str], run_id: str
+) -> tuple[list[Outcome], list[str]]:
+    """Build some partitions; returns their outcomes, and the partitions that somebody else published first."""
+    try:
+        verdicts = compute(connection, state, node, list(dirty))
+    except duckdb.Error as error:
+        raise_if_not_about_data(error)
+        return _isolate(connection, state, node, dirty, run_id, error)
+    found = _examples(connection, state, node, verdicts)
+    lookups = _lookups(connection, state, node, list(dirty))
+    candidates = [
+        Candidate(partition, verdict, dirty[partition], lookups[partition], state.index(node.table.full_name).get(partition))
+        for partition, verdict in verdicts.items()
+    ]
+    passed = [candidate for candidate in candidates if not candidate.verdict.problems]
+    entries: dict[str, Entry] = {}
+    outcomes: list[Outcome] = []
+    lost: list[str] = []
+    for candidate, result in publish(connection, state.workspace, node, passed, run_id):
+        if isinstance(result, Conflict):
+            lost.append(candidate.partition)
+        else:
+            status, entries[candidate.partition] = result
+            outcomes.append(_outcome(node, candidate, status, entries[candidate.partition], found))
+    failures: dict[str, Failure] = {}
+    for candidate in candidates:
+        if candidate.verdict.problems:
+            failures[candidate.partition] = _failure(state, node, candidate.partition, candidate.verdict.problems, run_id)
+            outcomes.append(_outcome(node, candidate, Status.FAILED, candidate.published, found))
+    state.remember(node.table, entries)
+    write_failures(state.workspace.store, node.table, failures, mended=entries)
+    return outcomes, lost
+
+
+def raise_if_not_about_data(error: duckdb.Error) -> None:
+    """Raise what no other data would have avoided: a lake that is gone, a full disk, too little memory."""
+    said = str(error)
+    if isinstance(error, duckdb.HTTPException) or "Connection error" in said or "Could not connect" in said:
+        raise StoreError(f"The lake cannot be read: {said.splitlines()[0]}", hint="Check that the S3 server runs, then run again.") from error
+    if isinstance(error, duckdb.OutOfMemoryException) or "No space left" in said:
+        raise StoreError(
+            f"There is no room to compute: {said.splitlines()[0]}", hint="Free space below ASSAY_HOME or raise ASSAY_MEMORY, then run again."
+        ) from error
+    if isinstance(error, duckdb.IOException):
+        raise StoreError(f"The lake cannot be read: {said.splitlines()[0]}", hint="Run again.") from error
+
+
+def _isolate(
+    connection: duckdb.DuckDBPyConnection,
+    state: State,
+    node: Node,
+    dirty: Mapping[str, str],
+    run_id: str,
+    error: duckdb.Error,
+) -> tuple[list[Outcome], list[str]]:
+    """Build partitions one by one, so that one on which the SQL fails does not hold up the others."""
+    if len(dirty) > 1:
+        outcomes: list[Outcome] = []
+        lost: list[str] = []
+        for partition, inputs in dirty.items():
+            done, missed = _build_chunk(connection, state, node, {partition: inputs}, run_id)
+            outcomes += done
+            lost += missed
+        return outcomes, lost
+    (partition,) = dirty
+    problems = (f"{node.query.path.name} failed on the data: {str(error).splitlines()[0]}",)
+    failure = _failure(state, node, partition, problems, run_id)
+    write_failures(state.workspace.store, node.table, {partition: failure}, mended=())
+    standing = state.index(node.table.full_name).get(partition)
+    return [Outcome(node.table.full_name, partition, Status.FAILED, standing, problems)], []
+
+
+def _chunks(state: State, node: Node, partitions: Sequence[str]) -> Iterator[list[str]]:
+    """Cut partitions into runs whose inputs are of bounded size."""
+    chunk: list[str] = []
+    rows = 0
+    for partition in partitions:
+        own = sum(
+            found.rows
+            for relation in node.inputs
+            for of, found in state.inputs(node, relation, [partition])
+            if node.table.partition_column is None or of == partition
+        )
+        if chunk and rows + own > ROWS_AT_ONCE:
+            yield chunk
+            chunk, rows = [], 0
+        chunk.append(partition)
+        rows += own
+    if chunk:
+        yield chunk
+
+
+def _look_again(
+    connection: duckdb.DuckDBPyConnection, state: State, node: Node, lost: Sequence[str]
+) -> dict[str, str]:
+    """Read anew what others have published, and say what is still to be computed."""
+    for relation in node.query.reads:
+        state.forget(relation)
+    state.forget(node.table.full_name)
+    return plan(connection, state, node, lost).dirty
+
+
+def _examples(
+    connection: duckdb.DuckDBPyConnection, state: State, node: Node, verdicts: Mapping[str, Verdict]
+) -> list[Example]:
+    if not any(verdict.broken for verdict in verdicts.values()):
+        return []
+    collect_refused(connection, state.workspace.project, node)
+    return examples(connection, node)
+
+
+def _lookups(
+    connection: duckdb.DuckDBPyConnection, state: State, node: Node, partitions: Sequence[str]
+) -> dict[str, dict[str, dict[str, str]]]:
+    found: dict[str, dict[str, dict[str, str]]] = {partition: {} for partition in partitions}
+    for relation in node.table.lookups:
+        content = state.content(relation)
+        for partition, rows in hashes(connection, node, relation, PROVEN, partitions).items():
+            found[partition][relation] = {"content": content, "rows": rows}
+    return found
+
+
+def _failure(state: State, node: Node, partition: str, problems: tuple[str, ...], run_id: str) -> Failure:
+    lookups = {relation: state.content(relation) for relation in node.table.lookups}
+    return Failure(fingerprint([node.code, inputs_hash(state, node, partition), lookups]), problems, run_id)
+
+
+def _outcome(
+    node: Node, candidate: Candidate, status: Status, entry: Entry | None, found: Sequence[Example]
+) -> Outcome:
+    verdict = candidate.verdict
+    return Outcome(
+        table=node.table.full_name,
+        partition=candidate.partition,
+        status=status,
+        entry=entry,
+        problems=verdict.problems,
+        books=verdict.books,
+        score=verdict.score,
+        broken=verdict.broken,
+        rows=verdict.rows,
+        examples=tuple(example for example in found if example.partition == candidate.partition),
+    )

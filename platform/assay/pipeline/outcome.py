@@ -1,0 +1,116 @@
+"""What a run did: outcomes by partition, and their sum as people and scripts read it.
+
+Belongs here: the values that a run hands to whoever recorded or asked for it. Does not belong here: doing (`build`), printing (`cli`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from assay.lake.index import Entry
+from assay.quality.books import Books
+from assay.quality.quarantine import Example
+
+
+class Status(StrEnum):
+    """What became of a partition."""
+
+    PUBLISHED = "published"
+    """It was computed, proven and written."""
+    UNCHANGED = "unchanged"
+    """It was computed and proven, and its content is what was there."""
+    FAILED = "failed"
+    """It failed its proof; what was there stands."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one computed partition.
+
+    Attributes:
+        table: The table's full name.
+        partition: The partition.
+        status: What became of it.
+        entry: What is published now, if anything is.
+        problems: Why it failed.
+        books: Its books.
+        score: Its quality score.
+        broken: Rows that broke each rule.
+        rows: Rows computed.
+        examples: A few rows for each broken rule.
+    """
+
+    table: str
+    partition: str
+    status: Status
+    entry: Entry | None
+    problems: tuple[str, ...] = ()
+    books: Books = field(default_factory=Books)
+    score: float = 100.0
+    broken: Mapping[str, int] = field(default_factory=dict)
+    rows: int = 0
+    examples: tuple[Example, ...] = ()
+
+
+@dataclass
+class Counts:
+    """Partitions by what became of them.
+
+    Attributes:
+        rebuilt: Published anew.
+        unchanged: Left as they were, whether or not they had to be computed to know.
+        failed: Failed their proof, in this run or an earlier one with the same inputs.
+    """
+
+    rebuilt: int = 0
+    unchanged: int = 0
+    failed: int = 0
+
+    def add(self, outcomes: Iterable[Outcome]) -> None:
+        """Count outcomes."""
+        for outcome in outcomes:
+            self.rebuilt += outcome.status is Status.PUBLISHED
+            self.unchanged += outcome.status is Status.UNCHANGED
+            self.failed += outcome.status is Status.FAILED
+
+    def to_dict(self) -> dict[str, int]:
+        """The three counts by name."""
+        return {"rebuilt": self.rebuilt, "unchanged": self.unchanged, "failed": self.failed}
+
+
+@dataclass
+class Report:
+    """What a run did.
+
+    Attributes:
+        books: Books of every source and table as they stand after it, by full name.
+        scores: Quality score of every table, 0 to 100.
+        partitions: Counts.
+        failures: Why partitions failed, by table and partition.
+        warnings: What an operator should know.
+        seconds: Wall seconds by stage.
+        records: Records ingested.
+    """
+
+    books: dict[str, Books] = field(default_factory=dict)
+    scores: dict[str, float] = field(default_factory=dict)
+    partitions: Counts = field(default_factory=Counts)
+    failures: dict[str, dict[str, tuple[str, ...]]] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    records: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as the command line's `--json` prints it."""
+        return {
+            "books": {name: books.to_dict() for name, books in self.books.items()},
+            "scores": self.scores,
+            "partitions": self.partitions.to_dict(),
+            "failures": self.failures,
+            "warnings": self.warnings,
+            "seconds": {stage: round(seconds, 3) for stage, seconds in self.seconds.items()},
+            "records": self.records,
+        }

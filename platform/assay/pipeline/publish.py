@@ -1,0 +1,156 @@
+"""Publishing: one conditional write a partition.
+
+Belongs here: writing a proven partition, its quarantine and what is said of it. Does not belong here: proving (`quality`).
+
+The quarantine is written first, under a name that its inputs give, so that a run which loses the race leaves nothing behind that
+anyone reads. The object that was there is replaced only if it is still the one that planning saw.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import duckdb
+
+from assay.contracts import Table
+from assay.contracts.rules import literal, quote
+from assay.engine.project import Node
+from assay.engine.relations import PARTITION
+from assay.errors import Conflict, StoreError
+from assay.lake.index import METADATA_KEY, Entry
+from assay.lake.layout import partition_key, quarantine_key
+from assay.pipeline.outcome import Status
+from assay.pipeline.workspace import Workspace
+from assay.quality.proof import PROVEN, Verdict
+from assay.quality.quarantine import write_quarantine
+
+WRITERS = 4
+"""Partitions written at a time: one uploads while another is compressed."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A partition that passed its proof.
+
+    Attributes:
+        partition: The partition.
+        verdict: What the proof said.
+        inputs: Hash of what it was computed from.
+        lookups: Hashes of what it looked up.
+        published: What was published when it was planned.
+    """
+
+    partition: str
+    verdict: Verdict
+    inputs: str
+    lookups: Mapping[str, Mapping[str, str]]
+    published: Entry | None
+
+
+def publish(
+    connection: duckdb.DuckDBPyConnection,
+    workspace: Workspace,
+    node: Node,
+    candidates: Sequence[Candidate],
+    run_id: str,
+) -> Iterator[tuple[Candidate, tuple[Status, Entry] | Conflict]]:
+    """Publish partitions whose content changed.
+
+    Args:
+        connection: Where `proven` and `refused` are.
+        workspace: The lake.
+        node: The table.
+        candidates: Partitions that passed their proof.
+        run_id: Names the run.
+
+    Yields:
+        What became of each: published, unchanged, or the conflict that says that somebody else was first.
+
+    Raises:
+        StoreError: The lake cannot be written, or the local disk is full.
+    """
+    at = dt.datetime.now(dt.UTC)
+
+    def publish_one(candidate: Candidate) -> tuple[Status, Entry] | Conflict:
+        cursor = connection.cursor()
+        try:
+            return _publish(cursor, workspace, node, candidate, run_id, at)
+        except Conflict as conflict:
+            return conflict
+        except duckdb.Error as error:
+            raise StoreError(
+                f"{node.table.full_name} {candidate.partition} cannot be written: {error}",
+                hint="Free space below ASSAY_HOME, then run again.",
+            ) from error
+        finally:
+            cursor.close()
+
+    with ThreadPoolExecutor(WRITERS, thread_name_prefix="publish") as pool:
+        yield from zip(candidates, pool.map(publish_one, candidates), strict=True)
+
+
+def _publish(
+    cursor: duckdb.DuckDBPyConnection, workspace: Workspace, node: Node, candidate: Candidate, run_id: str, at: dt.datetime
+) -> tuple[Status, Entry]:
+    entry = _entry(node, candidate, run_id, at)
+    before = candidate.published
+    if before is not None and before.content == entry.content and before.staged == entry.staged:
+        # The rows stand as they are; only the memory of what they were proven against moves on.
+        kept = replace(before, code=entry.code, inputs=entry.inputs, lookups=entry.lookups, books=entry.books)
+        return Status.UNCHANGED, kept
+    local = workspace.scratch / f"{uuid.uuid4().hex}.parquet"
+    try:
+        if entry.quarantine is not None:
+            write_quarantine(cursor, candidate.partition, node.table.key, local)
+            workspace.store.put(entry.quarantine, local)
+        _write(cursor, node.table, candidate, entry, local)
+        info = workspace.store.put(
+            partition_key(node.table, candidate.partition),
+            local,
+            if_match=before.etag if before else None,
+            if_absent=before is None,
+        )
+    finally:
+        local.unlink(missing_ok=True)
+    if before is not None and before.quarantine not in (None, entry.quarantine):
+        workspace.store.delete(str(before.quarantine))
+    return Status.PUBLISHED, replace(entry, etag=info.etag)
+
+
+def _entry(node: Node, candidate: Candidate, run_id: str, at: dt.datetime) -> Entry:
+    verdict = candidate.verdict
+    refused = quarantine_key(node.table, candidate.partition, candidate.inputs) if verdict.quarantined else None
+    return Entry(
+        contract=node.table.version,
+        code=node.code,
+        inputs=candidate.inputs,
+        lookups=candidate.lookups,
+        content=verdict.content,
+        rows=verdict.good,
+        staged=verdict.rows,
+        books=verdict.books.to_dict(),
+        score=verdict.score,
+        rules=verdict.broken,
+        run_id=run_id,
+        published_at=at.isoformat(),
+        quarantine=refused,
+    )
+
+
+def _write(cursor: duckdb.DuckDBPyConnection, table: Table, candidate: Candidate, entry: Entry, to: Path) -> None:
+    columns = ", ".join(quote(spec.name) for spec in table.columns)
+    order = ", ".join(quote(name) for name in table.key)
+    run = (
+        f"TIMESTAMPTZ {literal(entry.published_at)} AS processing_timestamp, {literal(entry.run_id)} AS job_run_id, "
+        f"{entry.score}::DOUBLE AS data_quality_score"
+    )
+    good = "" if candidate.verdict.quarantined == 0 else " AND NOT _broken"
+    cursor.execute(
+        f"COPY (SELECT {columns}, {run} FROM {PROVEN} WHERE {PARTITION} = {literal(candidate.partition)}{good} ORDER BY {order}) "
+        f"TO {literal(str(to))} (FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{METADATA_KEY}: {literal(entry.to_json())}}})"
+    )

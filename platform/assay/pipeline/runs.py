@@ -1,0 +1,106 @@
+"""One run over everything: ingest every source, build every table, in order.
+
+Belongs here: the steps a run is made of, each taking the state and leaving it true. Does not belong here: who records them
+(`orchestration`) or prints them (`cli`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+import duckdb
+
+from assay.contracts import Source
+from assay.engine.project import Node
+from assay.lake.ledger import Ledger
+from assay.landing.ingest import Ingested, ingest
+from assay.pipeline.build import Progress, build
+from assay.pipeline.outcome import Outcome, Report, Status
+from assay.pipeline.plan import Plan, inputs_hash, plan, read_failures
+from assay.pipeline.state import State
+from assay.quality.books import Books, Side, from_dict, total
+
+from decimal import Decimal
+
+
+def ingest_source(
+    connection: duckdb.DuckDBPyConnection, state: State, source: Source, progress: Callable[[int], None] = lambda records: None
+) -> Ingested:
+    """Ingest whatever has landed for a source.
+
+    Raises:
+        StoreError: The lake cannot be read or written.
+        IngestError: There is no room for temporary files.
+    """
+    workspace = state.workspace
+    done = ingest(workspace.store, connection, source, workspace.scratch, progress=progress)
+    state.forget(source.name)
+    return done
+
+
+def refresh_table(
+    connection: duckdb.DuckDBPyConnection, state: State, node: Node, run_id: str, progress: Progress = lambda outcomes: None
+) -> tuple[Plan, list[Outcome]]:
+    """Build the dirty partitions of a table.
+
+    Raises:
+        StoreError: The lake cannot be read or written.
+    """
+    planned = plan(connection, state, node)
+    return planned, build(connection, state, node, planned.dirty, run_id, progress)
+
+
+def rebuild_partitions(
+    connection: duckdb.DuckDBPyConnection, state: State, node: Node, partitions: Collection[str], run_id: str
+) -> list[Outcome]:
+    """Build partitions whether or not they are dirty; those that have no inputs are left out.
+
+    Raises:
+        StoreError: The lake cannot be read or written.
+    """
+    asked = [partition for partition in state.partitions(node) if partition in partitions]
+    return build(connection, state, node, {partition: inputs_hash(state, node, partition) for partition in asked}, run_id)
+
+
+def source_books(ledger: Ledger) -> Books:
+    """The books of a source: records in, raw events and quarantined records out.
+
+    Events that were copied to a second partition (`placement`) count as received once more.
+    """
+    landed = [each for batch in ledger.batches for each in batch.landed]
+    copies = sum(batch.copies for batch in ledger.batches)
+    money = sum((Decimal(part.money) for batch in ledger.batches for part in batch.parts), Decimal(0))
+    return Books(
+        rows=Side(
+            received=Decimal(sum(each.records for each in landed) + copies),
+            published=Decimal(sum(part.rows for batch in ledger.batches for part in batch.parts)),
+            quarantined=Decimal(sum(each.quarantined for each in landed)),
+        ),
+        money=Side(received=money, published=money),
+    )
+
+
+def fill_report(state: State, report: Report) -> None:
+    """Add to a report the books, scores and failures as they stand."""
+    project = state.workspace.project
+    for source in project.domain.sources.values():
+        books = source_books(state.ledger(source.name))
+        report.books[source.full_name] = books
+        received = float(books.rows.received)
+        report.scores[source.full_name] = round(100 * float(books.rows.published) / received, 2) if received else 100.0
+    for name, node in project.nodes.items():
+        entries = state.index(name).values()
+        report.books[name] = total(from_dict(entry.books) for entry in entries)
+        staged = sum(entry.staged for entry in entries)
+        flawless = sum(entry.score * entry.staged for entry in entries)
+        report.scores[name] = round(flawless / staged, 2) if staged else 100.0
+        failures = read_failures(state.workspace.store, node.table)
+        if failures:
+            report.failures[name] = {partition: failure.problems for partition, failure in sorted(failures.items())}
+    report.partitions.failed = sum(len(failed) for failed in report.failures.values())
+
+
+def count(report: Report, planned: Plan, outcomes: Collection[Outcome]) -> None:
+    """Add what became of one table's partitions to a report."""
+    report.partitions.add(outcome for outcome in outcomes if outcome.status is not Status.FAILED)
+    report.partitions.unchanged += len(planned.unchanged)

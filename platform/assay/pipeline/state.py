@@ -1,0 +1,148 @@
+"""What is in the lake now: ingested batches and published partitions, and what each partition of a table would be made from.
+
+Belongs here: reading that state, and naming the inputs of a partition. Does not belong here: comparing it with what a partition was
+made from (`plan`).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from assay.contracts import WHOLE, Source, Table
+from assay.contracts.version import fingerprint
+from assay.engine.project import Node, source_of
+from assay.engine.relations import Files
+from assay.lake.index import Entry, read_index, write_index
+from assay.lake.layout import UNPLACED, partition_key
+from assay.lake.ledger import Ledger, LedgerLog
+from assay.pipeline.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Input:
+    """One object that a partition is computed from.
+
+    Attributes:
+        id: Names its content: equal ids, equal rows.
+        key: Its key.
+        version: What decided its schema.
+        rows: Its rows.
+    """
+
+    id: str
+    key: str
+    version: str
+    rows: int
+
+
+@dataclass
+class State:
+    """The lake's state as one run sees it, read when first needed.
+
+    Attributes:
+        workspace: The domain and the lake.
+    """
+
+    workspace: Workspace
+    _ledgers: dict[str, Ledger] = field(default_factory=dict)
+    _indexes: dict[str, dict[str, Entry]] = field(default_factory=dict)
+    _available: dict[str, dict[str, tuple[Input, ...]]] = field(default_factory=dict)
+
+    def ledger(self, source: str) -> Ledger:
+        """The ingested batches of a source."""
+        if source not in self._ledgers:
+            self._ledgers[source] = LedgerLog(self.workspace.store, source).read()
+        return self._ledgers[source]
+
+    def index(self, table: str) -> dict[str, Entry]:
+        """The published partitions of a table."""
+        if table not in self._indexes:
+            self._indexes[table] = read_index(self.workspace.store, self.workspace.project.nodes[table].table)
+        return self._indexes[table]
+
+    def remember(self, table: Table, changed: Mapping[str, Entry]) -> None:
+        """Take note of partitions that were published, or proven anew with the same content."""
+        if not changed:
+            return
+        self.index(table.full_name).update(changed)
+        self._available.pop(table.full_name, None)
+        write_index(self.workspace.store, table, changed)
+
+    def forget(self, name: str) -> None:
+        """Read a source's or table's state again when it is next needed."""
+        self._ledgers.pop(name, None)
+        self._indexes.pop(name, None)
+        self._available.clear()
+
+    def declared(self, relation: str) -> Source | Table:
+        """The source or table behind a relation's name."""
+        source = source_of(relation)
+        domain = self.workspace.domain
+        return domain.tables[relation] if source is None else domain.sources[source]
+
+    def available(self, relation: str) -> Mapping[str, tuple[Input, ...]]:
+        """Every object of a relation by partition."""
+        if relation not in self._available:
+            self._available[relation] = self._find_available(relation)
+        return self._available[relation]
+
+    def _find_available(self, relation: str) -> dict[str, tuple[Input, ...]]:
+        declared = self.declared(relation)
+        if isinstance(declared, Source):
+            return {
+                partition: tuple(Input(part.key, part.key, part.version, part.rows) for part in parts)
+                for partition, parts in self.ledger(declared.name).parts.items()
+                if partition != UNPLACED
+            }
+        return {
+            partition: (Input(entry.content, partition_key(declared, partition), entry.contract, entry.rows),)
+            for partition, entry in self.index(relation).items()
+        }
+
+    def inputs(self, node: Node, relation: str, partitions: Collection[str]) -> list[tuple[str, Input]]:
+        """The objects of a relation that partitions of a table read, each with its own partition."""
+        available = self.available(relation)
+        if node.table.partition_column is None or self.declared(relation).partition_column is None:
+            wanted: Iterable[str] = available
+        else:
+            wanted = _with_window(node, relation, partitions) & available.keys()
+        return [(partition, found) for partition in sorted(wanted) for found in available[partition]]
+
+    def files(self, node: Node, relation: str, partitions: Collection[str]) -> list[Files]:
+        """The same, as DuckDB reads them, by schema."""
+        by_version: dict[str, list[str]] = {}
+        for _, found in self.inputs(node, relation, partitions):
+            by_version.setdefault(found.version, []).append(self.workspace.store.path(found.key))
+        return [Files(version, tuple(paths)) for version, paths in sorted(by_version.items())]
+
+    def all_files(self, relation: str) -> list[Files]:
+        """Every file of a relation."""
+        by_version: dict[str, list[str]] = {}
+        for found in (found for objects in self.available(relation).values() for found in objects):
+            by_version.setdefault(found.version, []).append(self.workspace.store.path(found.key))
+        return [Files(version, tuple(paths)) for version, paths in sorted(by_version.items())]
+
+    def content(self, relation: str) -> str:
+        """Hash of everything a relation holds."""
+        available = self.available(relation)
+        return fingerprint([(partition, [found.id for found in available[partition]]) for partition in sorted(available)])
+
+    def partitions(self, node: Node) -> list[str]:
+        """The partitions that a table has, by what there is to compute them from."""
+        reads = [relation for relation in node.query.reads if relation not in node.table.lookups]
+        if node.table.partition_column is None:
+            return [WHOLE] if any(self.available(relation) for relation in reads) else []
+        daily = [relation for relation in reads if self.declared(relation).partition_column is not None]
+        return sorted({partition for relation in daily for partition in self.available(relation)})
+
+
+def _with_window(node: Node, relation: str, partitions: Collection[str]) -> set[str]:
+    window = node.table.windows.get(relation)
+    if window is None:
+        return set(partitions)
+    days = range(window.days_before + 1)
+    return {
+        (dt.date.fromisoformat(partition) - dt.timedelta(days=back)).isoformat() for partition in partitions for back in days
+    }

@@ -1,0 +1,97 @@
+"""A workspace: one domain on one lake, opened from settings.
+
+Belongs here: opening what the settings name. Does not belong here: any work.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import duckdb
+
+from assay.contracts import Domain, load_domain
+from assay.engine.connection import Limits, S3Access, connect
+from assay.engine.project import Project, load_project
+from assay.engine.relations import create_layers
+from assay.lake.store import ObjectStore, open_store
+from assay.settings import Settings
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """One domain on one lake.
+
+    Attributes:
+        domain: What is declared.
+        store: The lake.
+        limits: What DuckDB may use.
+        s3: How DuckDB reaches an S3 lake.
+    """
+
+    domain: Domain
+    store: ObjectStore
+    limits: Limits
+    s3: S3Access | None = None
+
+    @cached_property
+    def project(self) -> Project:
+        """The domain's SQL, checked against its contracts."""
+        return load_project(self.domain)
+
+    @property
+    def scratch(self) -> Path:
+        """Folder for temporary files of this process."""
+        return self.limits.scratch
+
+    @contextmanager
+    def connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open a DuckDB that sees the lake; closed, and its memory given back, at the end."""
+        connection = connect(self.limits, self.s3)
+        try:
+            create_layers(connection)
+            yield connection
+        finally:
+            connection.close()
+
+
+def open_workspace(settings: Settings, *, create_bucket: bool = False) -> Workspace:
+    """Open the workspace that settings name. An embedded S3 server must be running.
+
+    Args:
+        settings: The settings; credentials of the embedded server are already in them.
+        create_bucket: Create the bucket if it is missing.
+
+    Raises:
+        SettingsError: The domain or the lake is wrong.
+        StoreUnavailable: The lake cannot be reached.
+    """
+    access_key = settings.access_key.get_secret_value() if settings.access_key else None
+    secret_key = settings.secret_key.get_secret_value() if settings.secret_key else None
+    domain = load_domain(settings.domain)
+    store = open_store(
+        settings.lake_uri,
+        endpoint=settings.endpoint,
+        region=settings.region,
+        access_key=access_key,
+        secret_key=secret_key,
+        create_bucket=create_bucket,
+    )
+    s3 = None
+    if store.uri.startswith("s3://"):
+        s3 = S3Access(
+            scope=store.uri,
+            endpoint=settings.endpoint,
+            region=settings.region,
+            access_key=access_key or "",
+            secret_key=secret_key or "",
+            session_token=settings.session_token.get_secret_value() if settings.session_token else None,
+        )
+    # Each process has its own scratch folder, so that two can run side by side.
+    scratch = settings.scratch / f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    return Workspace(domain, store, Limits(settings.memory, settings.threads, scratch), s3)

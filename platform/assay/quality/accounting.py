@@ -1,0 +1,79 @@
+"""What came in: the left side of the books.
+
+Belongs here: counting a table's inputs by the table's own partitions. Does not belong here: the result (`proof`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from decimal import Decimal
+
+import duckdb
+
+from assay.contracts import WHOLE, Table
+from assay.contracts.rules import quote
+from assay.engine.project import Node, Project, source_of
+from assay.engine.relations import Accounted, account, partition_text
+from assay.quality.books import Books, Side
+from assay.quality.proof import counts_money
+
+
+def received(
+    connection: duckdb.DuckDBPyConnection, project: Project, node: Node, partitions: Collection[str]
+) -> dict[str, Books]:
+    """Count what the bound inputs of a table hold, by the table's partition.
+
+    Args:
+        connection: Where the inputs are bound.
+        project: The domain's tables.
+        node: The table.
+        partitions: The partitions that are computed.
+
+    Returns:
+        Books with `received`, `superseded` and `deleted` filled in.
+    """
+    books: dict[str, Books] = {}
+    for relation in node.inputs:
+        source = source_of(relation)
+        if source is None:
+            counted = _of_table(connection, project.nodes[relation].table, node.table)
+        else:
+            counted = account(connection, relation, project.domain.sources[source])
+        for partition, accounted in counted.items():
+            own = partition if node.table.partition_column else WHOLE
+            if own in partitions:
+                books[own] = books.get(own, Books()) + _books(accounted, counts_money(node.table))
+    return books
+
+
+def _of_table(connection: duckdb.DuckDBPyConnection, read: Table, reader: Table) -> Mapping[str, Accounted]:
+    balance = reader.balance
+    rows = balance.input_rows if balance else "count(*)"
+    money = balance.money_in if balance and balance.money_in else quote(read.money) if read.money else "0"
+    found = connection.execute(
+        f"SELECT {partition_text(read.partition_column)}, {rows}, sum(({money})::DECIMAL(38,4)) "
+        f"FROM {read.full_name} GROUP BY 1"
+    ).fetchall()
+    nothing = Decimal(0)
+    return {
+        str(partition): Accounted(int(count), 0, 0, total or nothing, nothing, nothing)
+        for partition, count, total in found
+    }
+
+
+def _books(accounted: Accounted, money: bool) -> Books:
+    rows = Side(
+        received=Decimal(accounted.received),
+        superseded=Decimal(accounted.superseded),
+        deleted=Decimal(accounted.deleted),
+    )
+    if not money:
+        return Books(rows=rows)
+    return Books(
+        rows=rows,
+        money=Side(
+            received=accounted.received_money,
+            superseded=accounted.superseded_money,
+            deleted=accounted.deleted_money,
+        ),
+    )

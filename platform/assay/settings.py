@@ -1,0 +1,103 @@
+"""Every setting, read from the environment in one place.
+
+Belongs here: names, defaults and checks of settings. Does not belong here: opening anything they point to.
+
+| variable | meaning | default |
+|---|---|---|
+| `ASSAY_LAKE` | the lake: `s3://bucket/prefix` or `file:///path` | the embedded S3 server |
+| `ASSAY_HOME` | local state: embedded server, Dagster instance, scratch | `~/.assay` |
+| `ASSAY_DOMAIN` | module of the domain | `payments` |
+| `ASSAY_MEMORY` | DuckDB's memory limit | `2GB` |
+| `ASSAY_THREADS` | DuckDB's threads | the machine's cores |
+| `ASSAY_S3_PORT`, `ASSAY_UI_PORT` | ports of `assay up` | `8333`, `3000` |
+| `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`, `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` | as everywhere | |
+| `DAGSTER_HOME` | the Dagster instance | `$ASSAY_HOME/dagster` |
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from assay.errors import SettingsError
+
+EMBEDDED_BUCKET = "lake"
+_MEMORY = re.compile(r"\d+(\.\d+)?\s*(KB|MB|GB|TB|KiB|MiB|GiB|TiB)", re.IGNORECASE)
+
+
+def _aws(*names: str) -> AliasChoices:
+    return AliasChoices(*names)
+
+
+class Settings(BaseSettings):
+    """The settings of one process; see the module's docstring for what each means."""
+
+    model_config = SettingsConfigDict(env_prefix="ASSAY_", extra="ignore", populate_by_name=True, env_ignore_empty=True)
+
+    lake: str | None = None
+    home: Path = Path("~/.assay")
+    domain: str = "payments"
+    memory: str = "2GB"
+    threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
+    s3_port: int = Field(8333, ge=1, le=65535)
+    ui_port: int = Field(3000, ge=1, le=65535)
+
+    endpoint: str | None = Field(None, validation_alias=_aws("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"))
+    region: str | None = Field(None, validation_alias=_aws("AWS_REGION", "AWS_DEFAULT_REGION"))
+    access_key: SecretStr | None = Field(None, validation_alias=_aws("AWS_ACCESS_KEY_ID"))
+    secret_key: SecretStr | None = Field(None, validation_alias=_aws("AWS_SECRET_ACCESS_KEY"))
+    session_token: SecretStr | None = Field(None, validation_alias=_aws("AWS_SESSION_TOKEN"))
+    dagster_home: Path | None = Field(None, validation_alias=_aws("DAGSTER_HOME"))
+
+    @field_validator("home", "dagster_home")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return None if value is None else value.expanduser().resolve()
+
+    @field_validator("memory")
+    @classmethod
+    def _is_size(cls, value: str) -> str:
+        if not _MEMORY.fullmatch(value.strip()):
+            raise ValueError(f"{value!r} is no amount of memory; write it as in 2GB")
+        return value.strip()
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the lake is the embedded S3 server's."""
+        return self.lake is None
+
+    @property
+    def lake_uri(self) -> str:
+        """The lake's URI."""
+        return self.lake or f"s3://{EMBEDDED_BUCKET}"
+
+    @property
+    def instance_folder(self) -> Path:
+        """Folder of the Dagster instance."""
+        return self.dagster_home or self.home.expanduser().resolve() / "dagster"
+
+    @property
+    def scratch(self) -> Path:
+        """Folder for temporary files."""
+        return self.home.expanduser().resolve() / "scratch"
+
+
+def read_settings() -> Settings:
+    """Read the settings from the environment.
+
+    Raises:
+        SettingsError: A value is not valid; the message names the variable.
+    """
+    try:
+        return Settings()  # type: ignore[call-arg]
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else "a setting"
+        variable = name if name.isupper() else f"ASSAY_{name.upper()}"
+        raise SettingsError(
+            f"{variable} is wrong: {first['msg'].removeprefix('Value error, ')}", hint="Set it in the environment, or unset it."
+        ) from error
