@@ -57,7 +57,7 @@ def history(events: str, source: Source, columns: Collection[str]) -> str:
     key = _key(source)
     return f"""
 WITH positions AS (
-  SELECT *, coalesce(_source_timestamp, _ingested_at) AS at FROM {events}
+  SELECT *, coalesce(_source_timestamp, _ingested_at) AS since FROM {events}
   QUALIFY row_number() OVER (PARTITION BY {key}, _sequence ORDER BY {_NEWEST_FIRST}) = 1
 ),
 changed AS (
@@ -65,7 +65,7 @@ changed AS (
   WINDOW by_key AS (PARTITION BY {key} ORDER BY {_OLDEST_FIRST})
   QUALIFY (_op = 'd', {packed}) IS DISTINCT FROM lag((_op = 'd', {packed})) OVER by_key
 )
-SELECT {_select(wanted)}, at AS valid_from, lead(at) OVER by_key AS valid_to, lead(at) OVER by_key IS NULL AS is_current
+SELECT {_select(wanted)}, since AS valid_from, lead(since) OVER by_key AS valid_to, lead(since) OVER by_key IS NULL AS is_current
 FROM changed
 WINDOW by_key AS (PARTITION BY {key} ORDER BY {_OLDEST_FIRST})"""
 

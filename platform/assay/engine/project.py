@@ -9,6 +9,7 @@ import inspect
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -59,8 +60,9 @@ class Project:
         return tuple(dict.fromkeys(_upstream_name(relation) for relation in self.nodes[name].query.reads))
 
 
+@cache
 def load_project(domain: Domain) -> Project:
-    """Read a domain's SQL and hold it against its contracts.
+    """Read a domain's SQL and hold it against its contracts, once a process.
 
     Raises:
         SqlError: A name, a cycle, a column or a type is wrong; the message names file and line.
@@ -72,6 +74,7 @@ def load_project(domain: Domain) -> Project:
     nodes = {}
     for name in order:
         table, query = domain.tables[name], queries[name]
+        _require_layering(name, query)
         produced = _produced_types(query, connection)
         _require_agreement(table, query, produced)
         nodes[name] = Node(
@@ -138,6 +141,16 @@ def _typed_connection(schema: Schema) -> duckdb.DuckDBPyConnection:
             declared = ", ".join(f"{quote(column)} {kind}" for column, kind in columns.items())
             connection.execute(f"CREATE TABLE {layer}.{quote(name)} ({declared})")
     return connection
+
+
+def _require_layering(name: str, query: Query) -> None:
+    marts = [relation for relation in query.reads if relation.startswith("marts.")]
+    if name.startswith("enriched.") and marts:
+        line = _line_of(query.sql, re.escape(marts[0]))
+        raise SqlError(
+            f"{query.path}:{line}: {name} reads {marts[0]}, but enriched tables are built before marts",
+            hint="make it a mart, or read what the mart reads",
+        )
 
 
 def _produced_types(query: Query, connection: duckdb.DuckDBPyConnection) -> dict[str, str]:

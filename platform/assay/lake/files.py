@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import errno
 import fcntl
 import os
 import shutil
@@ -24,7 +23,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from assay.errors import Conflict, ObjectMissing, SettingsError, StoreError
-from assay.lake.store import ObjectInfo, check_key
+from assay.lake.store import DISK_IS_FULL, ObjectInfo, check_key, complete_or_absent
 
 _TEMPORARY = ".tmp"
 _LOCKS = ".locks"
@@ -78,22 +77,15 @@ class FileStore:
             return file.read()
 
     def download(self, key: str, target: Path, etag: str | None = None) -> None:
-        part = target.with_name(f"{target.name}.{uuid.uuid4().hex}.part")
         with _explained(self.root, key), self._open(key) as source:
             before = _etag(os.fstat(source.fileno()))
             if etag is not None and before != etag:
                 raise _replaced(key, etag)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                with part.open("wb") as file:
-                    shutil.copyfileobj(source, file, 1 << 20)
-                # Renames leave an open file alone; only a producer that writes in place can change it under
-                # the copy.
+            with complete_or_absent(target) as file:
+                shutil.copyfileobj(source, file, 1 << 20)
+                # A rename leaves an open file alone; a producer that writes in place does not.
                 if _etag(os.fstat(source.fileno())) != before:
                     raise _replaced(key, before)
-                part.replace(target)
-            finally:
-                part.unlink(missing_ok=True)
 
     def put(
         self, key: str, body: bytes | Path, *, if_match: str | None = None, if_absent: bool = False
@@ -219,7 +211,7 @@ def _explained(root: Path, key: str) -> Iterator[None]:
 
 
 def _store_error(root: Path, key: str, error: OSError) -> StoreError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in DISK_IS_FULL:
         return StoreError(
             f"The disk of {root} is full ({key}).",
             hint="Free some space, or set ASSAY_LAKE to a folder on a larger disk.",

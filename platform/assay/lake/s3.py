@@ -33,9 +33,10 @@ from botocore.exceptions import (
 from botocore.utils import parse_timestamp
 
 from assay.errors import Conflict, ObjectMissing, SettingsError, StoreError, StoreUnavailable
-from assay.lake.store import ObjectInfo, check_key
+from assay.lake.store import ObjectInfo, check_key, complete_or_absent
 
 if TYPE_CHECKING:
+    from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
 
 CONNECT_SECONDS = 5
@@ -132,32 +133,24 @@ class S3Store:
         )
 
     def get(self, key: str) -> bytes:
-        def read() -> bytes:
-            return self._client.get_object(Bucket=self.bucket, Key=self._key(key))["Body"].read()
-
-        return self._read_again(key, read)
+        return self._read(key, {}, lambda body: body.read())
 
     def download(self, key: str, target: Path, etag: str | None = None) -> None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f"{target.name}.{uuid.uuid4().hex}.part")
-        pinned: dict[str, Any] = {} if etag is None else {"IfMatch": _quoted(etag)}
+        condition: dict[str, Any] = {} if etag is None else {"IfMatch": _quoted(etag)}
+        with complete_or_absent(target) as file:
 
-        def copy() -> None:
-            answer = self._client.get_object(Bucket=self.bucket, Key=self._key(key), **pinned)
-            with part.open("wb") as file:
-                for chunk in answer["Body"].iter_chunks(1 << 20):
+            def copy(body: StreamingBody) -> None:
+                file.seek(0)
+                file.truncate()
+                for chunk in body.iter_chunks(1 << 20):
                     file.write(chunk)
 
-        try:
             try:
-                self._read_again(key, copy)
+                self._read(key, condition, copy)
             except Conflict:
                 raise ObjectMissing(
                     f"{key} is no longer at version {etag}.", hint="List it again and take its new version."
                 ) from None
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
 
     def put(
         self, key: str, body: bytes | Path, *, if_match: str | None = None, if_absent: bool = False
@@ -177,7 +170,11 @@ class S3Store:
         if not condition:
             return self._put(key, body, size, {})
         write_id = uuid.uuid4().hex
-        return self._put(key, body, size, condition | {"Metadata": {_WRITE_ID: write_id}}, write_id)
+        try:
+            return self._put(key, body, size, condition | {"Metadata": {_WRITE_ID: write_id}}, write_id)
+        except ObjectMissing:
+            # What AWS answers to If-Match when the object has been deleted.
+            raise Conflict(f"{key} has been deleted.", hint="Read it and decide again.") from None
 
     def delete(self, key: str) -> None:
         with contextlib.suppress(ObjectMissing), self._explained(key):
@@ -252,13 +249,17 @@ class S3Store:
             modified=_utc(answer["LastModified"]),
         )
 
-    def _read_again(self, key: str, read: Callable[[], _Read]) -> _Read:
-        """Read, and start over when the connection breaks in the body, where boto3 no longer retries."""
+    def _read(self, key: str, condition: Mapping[str, Any], read: Callable[[StreamingBody], _Read]) -> _Read:
+        """Read an object; start over when the connection breaks in its body, where boto3 does not retry."""
         with self._explained(key):
-            for _ in range(ATTEMPTS - 1):
-                with contextlib.suppress(*_BROKEN_BODY):
-                    return read()
-            return read()
+            for attempt in range(1, ATTEMPTS + 1):
+                answer = self._client.get_object(Bucket=self.bucket, Key=self._key(key), **condition)
+                try:
+                    return read(answer["Body"])
+                except _BROKEN_BODY:
+                    if attempt == ATTEMPTS:
+                        raise
+        raise AssertionError("The last attempt returns or raises.")
 
     @contextlib.contextmanager
     def _explained(self, key: str) -> Iterator[None]:

@@ -7,16 +7,21 @@ key (`layout`).
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import errno
 import re
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 from urllib.parse import unquote
 
 from assay.errors import SettingsError, StoreError
 
+DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Error numbers of the operating system that say so."""
 _FORMS = "Set ASSAY_LAKE to s3://bucket/prefix or file:///path."
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
@@ -179,6 +184,30 @@ def check_key(key: str) -> None:
             f"{key!r} is not a key of the lake.",
             hint="A key is relative, its parts are not empty, and no part starts with a dot.",
         )
+
+
+@contextlib.contextmanager
+def complete_or_absent(target: Path) -> Iterator[BinaryIO]:
+    """Write a local file that appears, or replaces another, only when the block ends well.
+
+    Args:
+        target: The file; its folder is made if need be.
+
+    Raises:
+        StoreError: Its disk is full.
+    """
+    part = target.with_name(f"{target.name}.{uuid.uuid4().hex}.part")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with part.open("wb") as file:
+            yield file
+        part.replace(target)
+    except OSError as error:
+        if error.errno in DISK_IS_FULL:
+            raise StoreError(f"The disk of {target} is full.", hint="Free some space there.") from error
+        raise
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _folder(uri: str, rest: str) -> Path:

@@ -57,7 +57,7 @@ def build(
         StoreError: The lake cannot be read or written. Partitions published before stand; the others are as they were.
     """
     outcomes: list[Outcome] = []
-    for partitions in _chunks(state, node, sorted(dirty)):
+    for partitions in chunks(state, node, sorted(dirty)):
         attempt = {partition: dirty[partition] for partition in partitions}
         for _ in range(ATTEMPTS):
             done, lost = _build_chunk(connection, state, node, attempt, run_id)
@@ -165,7 +165,7 @@ def _isolate(
     return [Outcome(node.table.full_name, partition, Status.FAILED, standing, problems)], []
 
 
-def _chunks(state: State, node: Node, partitions: Sequence[str]) -> Iterator[list[str]]:
+def chunks(state: State, node: Node, partitions: Sequence[str]) -> Iterator[list[str]]:
     """Cut partitions into runs whose inputs are of bounded size."""
     chunk: list[str] = []
     rows = 0

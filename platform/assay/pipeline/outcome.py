@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 from assay.lake.index import Entry
 from assay.quality.books import Books
@@ -55,6 +55,35 @@ class Outcome:
     examples: tuple[Example, ...] = ()
 
 
+class Observer(Protocol):
+    """Whoever watches a run."""
+
+    def ingested(self, source: str, records: int) -> None:
+        """A batch of a source was recorded."""
+        ...
+
+    def planned(self, table: str, partitions: int) -> None:
+        """A table has this many dirty partitions."""
+        ...
+
+    def built(self, table: str, partitions: int) -> None:
+        """This many of them are done."""
+        ...
+
+
+class Unobserved:
+    """Nobody watches."""
+
+    def ingested(self, source: str, records: int) -> None:
+        """Do nothing."""
+
+    def planned(self, table: str, partitions: int) -> None:
+        """Do nothing."""
+
+    def built(self, table: str, partitions: int) -> None:
+        """Do nothing."""
+
+
 @dataclass
 class Counts:
     """Partitions by what became of them.
@@ -90,6 +119,7 @@ class Report:
         scores: Quality score of every table, 0 to 100.
         partitions: Counts.
         failures: Why partitions failed, by table and partition.
+        proofs_failed: The same as sentences, for the run that met them.
         warnings: What an operator should know.
         seconds: Wall seconds by stage.
         records: Records ingested.
@@ -99,6 +129,7 @@ class Report:
     scores: dict[str, float] = field(default_factory=dict)
     partitions: Counts = field(default_factory=Counts)
     failures: dict[str, dict[str, tuple[str, ...]]] = field(default_factory=dict)
+    proofs_failed: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     records: int = 0

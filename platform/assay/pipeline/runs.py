@@ -6,7 +6,8 @@ Belongs here: the steps a run is made of, each taking the state and leaving it t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
+from decimal import Decimal
 
 import duckdb
 
@@ -14,17 +15,17 @@ from assay.contracts import Source
 from assay.engine.project import Node
 from assay.lake.ledger import Ledger
 from assay.landing.ingest import Ingested, ingest
-from assay.pipeline.build import Progress, build
-from assay.pipeline.outcome import Outcome, Report, Status
+from assay.pipeline.build import build
+from assay.pipeline.outcome import Observer, Outcome, Report, Status, Unobserved
 from assay.pipeline.plan import Plan, inputs_hash, plan, read_failures
 from assay.pipeline.state import State
 from assay.quality.books import Books, Side, from_dict, total
 
-from decimal import Decimal
+_UNOBSERVED = Unobserved()
 
 
 def ingest_source(
-    connection: duckdb.DuckDBPyConnection, state: State, source: Source, progress: Callable[[int], None] = lambda records: None
+    connection: duckdb.DuckDBPyConnection, state: State, source: Source, observer: Observer = _UNOBSERVED
 ) -> Ingested:
     """Ingest whatever has landed for a source.
 
@@ -33,21 +34,32 @@ def ingest_source(
         IngestError: There is no room for temporary files.
     """
     workspace = state.workspace
-    done = ingest(workspace.store, connection, source, workspace.scratch, progress=progress)
+    done = ingest(
+        workspace.store,
+        connection,
+        source,
+        workspace.scratch,
+        progress=lambda records: observer.ingested(source.name, records),
+    )
     state.forget(source.name)
     return done
 
 
 def refresh_table(
-    connection: duckdb.DuckDBPyConnection, state: State, node: Node, run_id: str, progress: Progress = lambda outcomes: None
+    connection: duckdb.DuckDBPyConnection, state: State, node: Node, run_id: str, observer: Observer = _UNOBSERVED
 ) -> tuple[Plan, list[Outcome]]:
     """Build the dirty partitions of a table.
 
     Raises:
         StoreError: The lake cannot be read or written.
     """
+    name = node.table.full_name
     planned = plan(connection, state, node)
-    return planned, build(connection, state, node, planned.dirty, run_id, progress)
+    observer.planned(name, len(planned.dirty))
+    built = build(
+        connection, state, node, planned.dirty, run_id, lambda outcomes: observer.built(name, len(outcomes))
+    )
+    return planned, built
 
 
 def rebuild_partitions(

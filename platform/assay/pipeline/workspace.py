@@ -10,7 +10,6 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import duckdb
@@ -39,7 +38,7 @@ class Workspace:
     limits: Limits
     s3: S3Access | None = None
 
-    @cached_property
+    @property
     def project(self) -> Project:
         """The domain's SQL, checked against its contracts."""
         return load_project(self.domain)

@@ -75,7 +75,7 @@ def listening_of(process: int) -> set[tuple[str, int]]:
     links = []
     for link in Path(f"/proc/{process}/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):  # Closed since the folder was read.
-            links.append(os.readlink(link))
+            links.append(str(link.readlink()))
     inodes = {link.removeprefix("socket:[").rstrip("]") for link in links if link.startswith("socket:")}
     found = set()
     for table in ("tcp", "tcp6"):
@@ -242,6 +242,8 @@ def test_many_small_and_some_large_objects(server: EmbeddedS3, tmp_path: Path) -
     assert next(store.list("large/")).etag == written.etag
     used = sum(file.stat().st_blocks * 512 for file in server.home.rglob("*") if file.is_file())
     assert used < 250_000_000
+    status = Path(f"/proc/{process_of(server)}/status").read_text()
+    assert int(status.partition("VmRSS:")[2].split()[0]) < 600_000
 
 
 def test_a_missing_program_says_what_to_install(server: EmbeddedS3, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,7 +269,7 @@ def test_a_server_that_ends_at_once_shows_its_log(
 def test_damaged_credentials_are_named(server: EmbeddedS3) -> None:
     server.home.mkdir()
     (server.home / "credentials.json").write_text("{")
-    with pytest.raises(ServerError, match="credentials.json is damaged"):
+    with pytest.raises(ServerError, match=r"credentials\.json is damaged"):
         server.start()
 
 

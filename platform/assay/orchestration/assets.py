@@ -1,0 +1,179 @@
+"""The asset factory: every source and table of a domain as a software-defined asset.
+
+Belongs here: specs, partitions, dependencies and policies, the same for all. Does not belong here: what materializing does to data
+(`pipeline`), and what it records (`recording`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import dagster as dg
+
+from assay.contracts import WHOLE, Domain, Source, Table
+from assay.engine.project import Node, Project
+from assay.errors import AssayError
+from assay.lake.store import ObjectStore
+from assay.orchestration.conditions import WHEN_INPUTS_CHANGE
+from assay.orchestration.metadata import asset_key, source_metadata, table_metadata
+from assay.orchestration.recording import (
+    check_results,
+    check_specs,
+    evaluation,
+    failure_text,
+    materialization,
+    outcome_metadata,
+    source_materializations,
+    source_metadata_of,
+)
+from assay.orchestration.resources import Lake
+from assay.pipeline.outcome import Outcome, Status
+from assay.pipeline.runs import ingest_source, rebuild_partitions
+
+POOL = "lake"
+"""Runs of this pool go one after the other: two at once are safe, but compute the same twice."""
+RETRIES = dg.RetryPolicy(max_retries=3, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+
+
+def build_assets(project: Project) -> list[dg.AssetsDefinition]:
+    """Make the assets of a domain."""
+    domain = project.domain
+    sources = [_source_asset(domain, source) for source in domain.sources.values()]
+    return sources + [_table_asset(project, node) for node in project.nodes.values()]
+
+
+def partitions_of(domain: Domain, declared: Source | Table) -> dg.DailyPartitionsDefinition | None:
+    """The partitions of a source or table; None when it is whole. Today counts as a day."""
+    if declared.partition_column is None:
+        return None
+    return dg.DailyPartitionsDefinition(start_date=domain.start.isoformat(), timezone="UTC", end_offset=1)
+
+
+def _source_asset(domain: Domain, source: Source) -> dg.AssetsDefinition:
+    @dg.multi_asset(
+        name=f"raw__{source.name}",
+        specs=[
+            dg.AssetSpec(
+                asset_key(source.full_name),
+                description=source.description,
+                metadata=source_metadata(source),
+                **_common(domain, source, source.version, {"parquet", source.format.name}),
+            )
+        ],
+        partitions_def=partitions_of(domain, source),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        retry_policy=RETRIES,
+        pool=POOL,
+    )
+    def ingest(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult[Any]:
+        with lake.open() as opened, as_failure():
+            done = ingest_source(opened.connection, opened.state, source)
+            own = set(context.partition_keys) if context.has_partition_key_range else set()
+            for event in source_materializations(opened.workspace.store, done):
+                if event.partition is not None and event.partition not in own:
+                    context.log_event(event)
+        for warning in done.warnings:
+            context.log.warning(warning)
+        return dg.MaterializeResult(metadata=source_metadata_of(done))
+
+    return ingest
+
+
+def _table_asset(project: Project, node: Node) -> dg.AssetsDefinition:
+    table = node.table
+    key = asset_key(table.full_name)
+
+    @dg.multi_asset(
+        name=f"{table.layer}__{table.name}",
+        specs=[
+            dg.AssetSpec(
+                key,
+                deps=_dependencies(project, node),
+                description=table.description,
+                metadata=table_metadata(project.domain, node),
+                automation_condition=WHEN_INPUTS_CHANGE,
+                **_common(project.domain, table, node.code, {"duckdb", "parquet", "sql"}),
+            )
+        ],
+        check_specs=check_specs(node),
+        partitions_def=partitions_of(project.domain, table),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        retry_policy=RETRIES,
+        pool=POOL,
+    )
+    def build(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult[Any]:
+        partitions = [WHOLE] if table.partition_column is None else list(context.partition_keys)
+        with lake.open() as opened, as_failure():
+            store = opened.workspace.store
+            outcomes = rebuild_partitions(opened.connection, opened.state, node, partitions, context.run_id)
+            checks = list(check_results(store, node, outcomes))
+            if failure := failure_text(outcomes):
+                _record_what_stands(context, node, outcomes, checks, opened.workspace.store)
+                raise dg.Failure(failure, allow_retries=False)
+            if table.partition_column is not None:
+                for outcome in outcomes:
+                    context.add_asset_metadata(outcome_metadata(store, node, outcome), key, outcome.partition)
+            single = outcomes[0] if len(outcomes) == 1 else None
+            return dg.MaterializeResult(
+                metadata=outcome_metadata(store, node, single) if single else {"partitions": len(outcomes)},
+                data_version=_data_version(single),
+                check_results=checks,
+            )
+
+    return build
+
+
+def _data_version(outcome: Outcome | None) -> dg.DataVersion | None:
+    return dg.DataVersion(outcome.entry.content) if outcome and outcome.entry else None
+
+
+def _record_what_stands(
+    context: dg.AssetExecutionContext,
+    node: Node,
+    outcomes: Sequence[Outcome],
+    checks: Sequence[dg.AssetCheckResult],
+    store: ObjectStore,
+) -> None:
+    """Log what a failing run has published and found, since a failed step yields no results."""
+    for outcome in outcomes:
+        if outcome.status is Status.PUBLISHED:
+            context.log_event(materialization(store, node, outcome))
+    for check in checks:
+        context.log_event(evaluation(check))
+
+
+@contextmanager
+def as_failure() -> Iterator[None]:
+    """Turn Assay's own errors into failures that the UI shows as one sentence; other errors keep their stack."""
+    try:
+        yield
+    except AssayError as error:
+        raise dg.Failure(str(error)) from error
+
+
+def _common(domain: Domain, declared: Source | Table, version: str, kinds: set[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "group_name": re.sub(r"\W", "_", declared.subject),
+        "owners": [declared.owner],
+        "code_version": version,
+        "kinds": kinds,
+        "tags": {"layer": declared.layer, "domain": domain.name},
+    }
+    if declared.freshness is not None:
+        found["freshness_policy"] = dg.FreshnessPolicy.time_window(fail_window=declared.freshness)
+    return found
+
+
+def _dependencies(project: Project, node: Node) -> list[dg.AssetDep]:
+    mappings: Mapping[str, dg.PartitionMapping] = {
+        relation: dg.TimeWindowPartitionMapping(start_offset=-window.days_before, allow_nonexistent_upstream_partitions=True)
+        for relation, window in node.table.windows.items()
+    }
+    by_key: dict[dg.AssetKey, dg.PartitionMapping | None] = {}
+    for relation in node.query.reads:
+        key = asset_key(relation)
+        by_key[key] = by_key.get(key) or mappings.get(relation)
+    return [dg.AssetDep(key, partition_mapping=mapping) for key, mapping in by_key.items()]

@@ -1,0 +1,23 @@
+"""Named automation conditions, for those who let Dagster decide asset by asset.
+
+Belongs here: every condition in use, each with the reason for its shape. Does not belong here: which asset has which (`assets`).
+
+The landing sensor and its `refresh` job need none of these; they are for deployments that turn the sensor off and the automation
+sensor on.
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+
+WHEN_INPUTS_CHANGE = (
+    # An upstream partition whose content did not change was materialized with the same data version and wakes nothing.
+    dg.AutomationCondition.any_deps_match(dg.AutomationCondition.data_version_changed())
+    .since(dg.AutomationCondition.newly_requested() | dg.AutomationCondition.newly_updated())
+    & ~dg.AutomationCondition.any_deps_missing()
+    & ~dg.AutomationCondition.any_deps_in_progress()
+    & ~dg.AutomationCondition.in_progress()
+    # eager() would take only the latest day, and late data is the rule here; and it has no gate on failed checks.
+    & dg.AutomationCondition.all_deps_blocking_checks_passed()
+).with_label("when_inputs_change")
+"""A table's partition is computed when the content of something that it reads changed, however old the day."""

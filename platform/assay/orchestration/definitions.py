@@ -1,0 +1,47 @@
+"""A domain as Dagster definitions: the one function that a code location calls.
+
+Belongs here: putting the parts together. Does not belong here: the parts.
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from assay.contracts import Domain
+from assay.engine.project import load_project
+from assay.orchestration.assets import RETRIES, build_assets
+from assay.orchestration.audit import build_audit_job
+from assay.orchestration.refresh import build_refresh_job
+from assay.orchestration.resources import Lake
+from assay.orchestration.sensing import daily_audit, hourly_refresh, landing_sensor
+
+
+def build_definitions(domain: Domain, lake: Lake | None = None) -> dg.Definitions:
+    """Make the definitions of a domain. Nothing is read but the domain's files; no server is asked.
+
+    Args:
+        domain: The domain.
+        lake: The lake that assets work on; the one that settings name when None. Tests pass their own.
+
+    Raises:
+        SqlError: SQL and contracts disagree; the message names file and line.
+    """
+    project = load_project(domain)
+    refresh = build_refresh_job(project, RETRIES)
+    audit = build_audit_job(project)
+    return dg.Definitions(
+        assets=build_assets(project),
+        jobs=[refresh, audit],
+        sensors=[
+            landing_sensor(domain, refresh),
+            dg.AutomationConditionSensorDefinition(
+                "asset_by_asset",
+                target=dg.AssetSelection.all(),
+                default_status=dg.DefaultSensorStatus.STOPPED,
+                description="Lets automation conditions decide, asset by asset. Turn the landing sensor off first.",
+            ),
+        ],
+        schedules=[hourly_refresh(refresh), daily_audit(audit)],
+        resources={"lake": lake or Lake()},
+        executor=dg.in_process_executor,
+    )

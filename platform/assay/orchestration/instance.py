@@ -1,0 +1,38 @@
+"""The Dagster instance: where runs are recorded.
+
+Belongs here: finding or making the instance's folder. Does not belong here: definitions.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from assay.settings import Settings
+
+_DAGSTER_YAML = """\
+# Written by Assay when it first ran here; yours to change. deploy/dagster.yaml is the one for production.
+telemetry:
+  enabled: false
+concurrency:
+  pools:
+    granularity: run
+    default_limit: 1
+run_monitoring:
+  enabled: true
+"""
+
+
+def prepare_instance(settings: Settings) -> Path:
+    """Make sure that the instance's folder is there, and point Dagster to it.
+
+    Returns:
+        The folder.
+    """
+    folder = settings.instance_folder
+    folder.mkdir(parents=True, exist_ok=True)
+    written = folder / "dagster.yaml"
+    if not written.exists():
+        written.write_text(_DAGSTER_YAML, encoding="utf-8")
+    os.environ["DAGSTER_HOME"] = str(folder)
+    return folder

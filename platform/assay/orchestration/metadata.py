@@ -1,0 +1,95 @@
+"""What the asset catalog shows of sources and tables.
+
+Belongs here: Dagster metadata from contracts and parsed SQL. Does not belong here: metadata of one run (`recording`).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from assay.contracts import Domain, Source, Table
+from assay.contracts.columns import ColumnSpec
+from assay.contracts.model import (
+    EVENT_COLUMN_DESCRIPTIONS,
+    EVENT_COLUMNS,
+    RUN_COLUMN_DESCRIPTIONS,
+    RUN_COLUMNS,
+)
+from assay.engine.project import Node, source_of
+
+
+def source_metadata(source: Source) -> dict[str, Any]:
+    """Metadata of a raw source's asset."""
+    own = [_column(spec) for spec in source.columns]
+    added = [
+        dg.TableColumn(name, kind, description=EVENT_COLUMN_DESCRIPTIONS[name]) for name, kind in EVENT_COLUMNS.items()
+    ]
+    return {
+        "dagster/column_schema": dg.TableSchema(columns=own + added),
+        "dagster/table_name": source.full_name,
+        "format": source.format.name,
+        "key": ", ".join(source.key),
+    }
+
+
+def table_metadata(domain: Domain, node: Node) -> dict[str, Any]:
+    """Metadata of an enriched table's or mart's asset."""
+    table = node.table
+    added = [dg.TableColumn(name, kind, description=RUN_COLUMN_DESCRIPTIONS[name]) for name, kind in RUN_COLUMNS.items()]
+    return {
+        "dagster/column_schema": dg.TableSchema(columns=[*(_column(spec) for spec in table.columns), *added]),
+        "dagster/column_lineage": dg.TableColumnLineage(_lineage(node)),
+        "dagster/table_name": table.full_name,
+        "dagster/code_references": dg.CodeReferencesMetadata(
+            code_references=[
+                dg.LocalFileCodeReference(file_path=str(node.query.path), label="SQL"),
+                *_contract_reference(table),
+            ]
+        ),
+        "sql": dg.MetadataValue.md(f"```sql\n{node.query.sql.strip()}\n```"),
+        "key": ", ".join(table.key),
+        "quality threshold": table.threshold,
+        "domain": domain.name,
+    }
+
+
+def asset_key(name: str) -> dg.AssetKey:
+    """The asset key of `layer.name`; the folds of a source are its raw asset."""
+    source = source_of(name)
+    return dg.AssetKey(["raw", source] if source else name.split("."))
+
+
+def _column(spec: ColumnSpec) -> dg.TableColumn:
+    words = [spec.description]
+    if spec.unit:
+        words.append(f"Unit: {spec.unit}.")
+    tags: Mapping[str, str] = {"pii": spec.pii} if spec.pii else {}
+    return dg.TableColumn(
+        name=spec.name,
+        type=spec.sql_type,
+        description=" ".join(words),
+        constraints=dg.TableColumnConstraints(nullable=spec.nullable),
+        tags=dict(tags),
+    )
+
+
+def _lineage(node: Node) -> dict[str, list[dg.TableColumnDep]]:
+    return {
+        column: [dg.TableColumnDep(asset_key(origin.relation), origin.column) for origin in origins]
+        for column, origins in node.query.lineage.items()
+        if origins
+    }
+
+
+def _contract_reference(table: Table) -> list[dg.LocalFileCodeReference]:
+    try:
+        path = Path(inspect.getfile(table.model))
+        _, line = inspect.getsourcelines(table.model)
+    except (OSError, TypeError):
+        return []
+    return [dg.LocalFileCodeReference(file_path=str(path), line_number=line, label="contract")]

@@ -1,0 +1,186 @@
+"""What is recorded of a run: materializations and check results, from outcomes.
+
+Belongs here: turning outcomes into Dagster events and their metadata. Does not belong here: metadata that does not change from run to run
+(`metadata`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import dagster as dg
+
+from assay.contracts.severity import Severity
+from assay.engine.project import Node
+from assay.lake.layout import partition_key
+from assay.lake.store import ObjectStore
+from assay.landing.ingest import Ingested
+from assay.orchestration.metadata import asset_key
+from assay.pipeline.outcome import Outcome, Status
+from assay.quality.proof import KEY_RULE, all_rules
+
+DATA_VERSION_TAG = "dagster/data_version"
+BOOKS_CHECK = "books_balanced"
+SCORE_CHECK = "quality_threshold"
+
+
+def check_specs(node: Node) -> list[dg.AssetCheckSpec]:
+    """The asset checks of a table: one a rule, and those that every table has."""
+    key = asset_key(node.table.full_name)
+    rules = [
+        dg.AssetCheckSpec(
+            rule.name,
+            asset=key,
+            description=f"{rule.reason} ({rule.severity})",
+            blocking=rule.severity is Severity.STOP,
+            metadata={"predicate": rule.predicate, "severity": str(rule.severity), "owner": node.table.owner},
+        )
+        for rule in all_rules(node)
+    ]
+    return [
+        *rules,
+        dg.AssetCheckSpec(KEY_RULE, asset=key, description=f"No two rows have one {', '.join(node.table.key)}", blocking=True),
+        dg.AssetCheckSpec(BOOKS_CHECK, asset=key, description="Every row and amount is accounted for", blocking=True),
+        dg.AssetCheckSpec(
+            SCORE_CHECK, asset=key, description=f"The quality score is {node.table.threshold:g} at least", blocking=True
+        ),
+    ]
+
+
+def source_materializations(store: ObjectStore, done: Ingested) -> Iterator[dg.AssetMaterialization]:
+    """One event for every raw partition that got new events."""
+    rows: dict[str, int] = {}
+    for batch in done.batches:
+        for part in batch.parts:
+            rows[part.partition] = rows.get(part.partition, 0) + part.rows
+    is_daily = done.source.partition_column is not None
+    for partition in done.partitions:
+        yield dg.AssetMaterialization(
+            asset_key(done.source.full_name),
+            partition=partition if is_daily else None,
+            metadata={
+                "new events": rows[partition],
+                "batches": len(done.batches),
+                "location": store.path(f"raw/{done.source.name}"),
+            },
+        )
+
+
+def source_metadata_of(done: Ingested) -> dict[str, Any]:
+    """Metadata of one ingest as a whole."""
+    return {
+        "records": done.records,
+        "quarantined records": done.quarantined,
+        "landing objects": sum(len(batch.landed) for batch in done.batches),
+        "warnings": dg.MetadataValue.md("\n".join(f"- {warning}" for warning in done.warnings) or "none"),
+    }
+
+
+def outcome_metadata(store: ObjectStore, node: Node, outcome: Outcome) -> dict[str, Any]:
+    """Metadata of one published partition."""
+    entry = outcome.entry
+    found: dict[str, Any] = {
+        "status": str(outcome.status),
+        "quality score": outcome.score,
+        "books": dg.MetadataValue.json(outcome.books.to_dict()),
+    }
+    if entry is not None:
+        key = "dagster/row_count" if node.table.partition_column is None else "dagster/partition_row_count"
+        found |= {
+            key: entry.rows,
+            "location": store.path(partition_key(node.table, outcome.partition)),
+            "content hash": entry.content,
+            "inputs hash": entry.inputs,
+            "code version": entry.code,
+        }
+        if entry.quarantine:
+            found["quarantine"] = store.path(entry.quarantine)
+    return found
+
+
+def materialization(store: ObjectStore, node: Node, outcome: Outcome) -> dg.AssetMaterialization:
+    """The event that a partition was published."""
+    assert outcome.entry is not None
+    return dg.AssetMaterialization(
+        asset_key(outcome.table),
+        partition=None if node.table.partition_column is None else outcome.partition,
+        metadata=outcome_metadata(store, node, outcome),
+        tags={DATA_VERSION_TAG: outcome.entry.content},
+    )
+
+
+def check_results(store: ObjectStore, node: Node, outcomes: Sequence[Outcome]) -> Iterator[dg.AssetCheckResult]:
+    """The result of every check of a table over the partitions that one run computed."""
+    if not outcomes:
+        return
+    key = asset_key(node.table.full_name)
+    computed = sum(outcome.rows for outcome in outcomes)
+    for rule in all_rules(node):
+        by_partition = {outcome.partition: outcome.broken[rule.name] for outcome in outcomes if rule.name in outcome.broken}
+        stops = rule.severity is Severity.STOP
+        yield dg.AssetCheckResult(
+            asset_key=key,
+            check_name=rule.name,
+            passed=not by_partition,
+            severity=dg.AssetCheckSeverity.ERROR if stops else dg.AssetCheckSeverity.WARN,
+            description=f"{sum(by_partition.values()):,} of {computed:,} rows broke it",
+            metadata=_rule_metadata(store, rule.name, by_partition, computed, outcomes),
+        )
+    yield _verdict(key, KEY_RULE, {o.partition: str(o.broken[KEY_RULE]) for o in outcomes if KEY_RULE in o.broken})
+    yield _verdict(
+        key, BOOKS_CHECK, {o.partition: str(o.books.rows.difference) for o in outcomes if not o.books.balanced}
+    )
+    threshold = node.table.threshold
+    yield _verdict(key, SCORE_CHECK, {o.partition: f"{o.score:g}" for o in outcomes if o.score < threshold})
+
+
+def evaluation(result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
+    """A check result as the event that an op may log."""
+    assert result.asset_key is not None and result.check_name is not None
+    return dg.AssetCheckEvaluation(
+        asset_key=result.asset_key,
+        check_name=result.check_name,
+        passed=result.passed,
+        metadata=result.metadata,
+        severity=result.severity,
+        description=result.description,
+    )
+
+
+def failure_text(outcomes: Sequence[Outcome]) -> str:
+    """Which partitions failed and why, a line each; empty when none did."""
+    return "\n".join(
+        f"{outcome.table} {outcome.partition}: {'; '.join(outcome.problems)}"
+        for outcome in outcomes
+        if outcome.status is Status.FAILED
+    )
+
+
+def _rule_metadata(
+    store: ObjectStore, rule: str, by_partition: dict[str, int], computed: int, outcomes: Sequence[Outcome]
+) -> dict[str, Any]:
+    found: dict[str, Any] = {"rows": computed, "broken": sum(by_partition.values())}
+    if not by_partition:
+        return found
+    examples = [
+        {"partition": example.partition, "key": str(example.key), "values": str(example.values)}
+        for outcome in outcomes
+        for example in outcome.examples
+        if example.rule == rule
+    ]
+    quarantined = [outcome.entry.quarantine for outcome in outcomes if outcome.entry and outcome.entry.quarantine]
+    found["broken by partition"] = dg.MetadataValue.json(by_partition)
+    found["examples"] = dg.MetadataValue.json(examples[:10])
+    found["quarantine"] = dg.MetadataValue.json([store.path(key) for key in quarantined[:10]])
+    return found
+
+
+def _verdict(key: dg.AssetKey, name: str, failing: dict[str, str]) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        asset_key=key,
+        check_name=name,
+        passed=not failing,
+        description=f"{len(failing)} partitions fail" if failing else "holds",
+        metadata={"failing partitions": dg.MetadataValue.json(failing)} if failing else {},
+    )

@@ -1,0 +1,124 @@
+"""The refresh job: ingest what has landed, rebuild exactly what is dirty, record it.
+
+Belongs here: the job's steps. Does not belong here: what they do to data (`pipeline.runs`).
+
+It is made of ops, because a Dagster run of assets is of one contiguous range of partitions, and a late file dirties a scattered few.
+What it publishes it records as materializations of exactly those partitions, with check results, so that the catalog and lineage are
+the same as if every asset had been materialized by hand.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from assay.contracts import Domain
+from assay.engine.project import Project
+from assay.errors import AssayError
+from assay.orchestration.assets import POOL
+from assay.orchestration.recording import check_results, evaluation, failure_text, materialization, source_materializations
+from assay.orchestration.resources import Lake, Opened
+from assay.pipeline.outcome import Outcome, Status
+from assay.pipeline.runs import count, ingest_source, refresh_table
+
+REFRESH = "refresh"
+
+
+def build_refresh_job(project: Project, retries: dg.RetryPolicy | None) -> dg.JobDefinition:
+    """Make the job.
+
+    Args:
+        project: The domain's tables.
+        retries: How steps are retried; None for a run that somebody is waiting for.
+    """
+    ingest = _ingest_op(project.domain)
+    enrich = _build_op(project, "enriched")
+    marts = _build_op(project, "marts")
+
+    @dg.graph(name=REFRESH, description="Ingest what has landed, rebuild the dirty partitions, up to the marts.")
+    def refresh() -> None:
+        marts(enrich(ingest()))
+
+    return refresh.to_job(executor_def=dg.in_process_executor, op_retry_policy=retries, tags={"assay/job": REFRESH})
+
+
+def _ingest_op(domain: Domain) -> dg.OpDefinition:
+    @dg.op(name="ingest", out=dg.Out(dg.Nothing), pool=POOL, description="Landing objects to raw batches.")
+    def ingest(context: dg.OpExecutionContext, lake: dg.ResourceParam[Lake]) -> None:
+        with lake.open() as opened, _step(opened, "ingest"):
+            for source in domain.sources.values():
+                done = ingest_source(opened.connection, opened.state, source, opened.observer)
+                opened.report.records += done.records
+                opened.report.warnings += done.warnings
+                for warning in done.warnings:
+                    context.log.warning(warning)
+                if done.batches:
+                    context.log.info(f"{source.full_name}: {done.records:,} records, {done.quarantined:,} quarantined")
+                for event in source_materializations(opened.workspace.store, done):
+                    context.log_event(event)
+
+    return ingest
+
+
+def _build_op(project: Project, layer: str) -> dg.OpDefinition:
+    nodes = [node for node in project.nodes.values() if node.table.layer == layer]
+
+    @dg.op(
+        name=layer,
+        ins={"after": dg.In(dg.Nothing)},
+        out=dg.Out(dg.Nothing),
+        pool=POOL,
+        description=f"Dirty partitions of the {layer} tables, proven and published.",
+    )
+    def build(context: dg.OpExecutionContext, lake: dg.ResourceParam[Lake]) -> None:
+        failures = []
+        with lake.open() as opened, _step(opened, layer):
+            for node in nodes:
+                planned, outcomes = refresh_table(
+                    opened.connection, opened.state, node, context.run_id, opened.observer
+                )
+                count(opened.report, planned, outcomes)
+                _record(context, opened, node.table.full_name, outcomes)
+                for partition, failure in planned.failing.items():
+                    failures.append(f"{node.table.full_name} {partition}: {'; '.join(failure.problems)} (as in run {failure.run_id})")
+                failures += [failure_text([outcome]) for outcome in outcomes if outcome.status is Status.FAILED]
+        _say_failures(context, opened, failures, is_last=layer == "marts")
+
+    def _record(context: dg.OpExecutionContext, opened: Opened, name: str, outcomes: list[Outcome]) -> None:
+        node = project.nodes[name]
+        store = opened.workspace.store
+        for outcome in outcomes:
+            if outcome.status is Status.PUBLISHED:
+                context.log_event(materialization(store, node, outcome))
+        for result in check_results(store, node, outcomes):
+            context.log_event(evaluation(result))
+
+    return build
+
+
+def _say_failures(context: dg.OpExecutionContext, opened: Opened, failures: list[str], *, is_last: bool) -> None:
+    """Log failed partitions; the last step fails the run for them, after everything that could be built was built."""
+    for failure in failures:
+        context.log.error(failure)
+    opened.report.proofs_failed += failures
+    if is_last and opened.report.proofs_failed:
+        raise dg.Failure(
+            "Partitions failed their proof; what was published before stands.\n" + "\n".join(opened.report.proofs_failed),
+            allow_retries=False,
+        )
+
+
+@contextmanager
+def _step(opened: Opened, stage: str) -> Iterator[None]:
+    """Time a step, and turn Assay's errors into failures that read as one sentence."""
+    started = time.perf_counter()
+    try:
+        yield
+    except AssayError as error:
+        opened.error = error
+        raise dg.Failure(str(error)) from error
+    finally:
+        opened.report.seconds[stage] = time.perf_counter() - started

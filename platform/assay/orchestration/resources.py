@@ -1,0 +1,69 @@
+"""The Dagster resource: the lake and the domain, as a run sees them.
+
+Belongs here: handing a workspace to assets and ops. Does not belong here: what they do with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import duckdb
+
+from assay.errors import AssayError
+from assay.pipeline.outcome import Observer, Report, Unobserved
+from assay.pipeline.session import session
+from assay.pipeline.state import State
+from assay.pipeline.workspace import Workspace
+from assay.settings import read_settings
+
+
+@dataclass
+class Opened:
+    """What the steps of a run work with.
+
+    Attributes:
+        workspace: The domain and the lake.
+        connection: DuckDB, with access to the lake.
+        state: The lake's state.
+        report: What the run did so far.
+        observer: Whoever watches it.
+        error: What stopped it.
+    """
+
+    workspace: Workspace
+    connection: duckdb.DuckDBPyConnection
+    state: State
+    report: Report = field(default_factory=Report)
+    observer: Observer = field(default_factory=Unobserved)
+    error: AssayError | None = None
+
+
+class Lake:
+    """The lake that the environment's settings name, or one that is open already. Nothing is opened before a step needs it.
+
+    Args:
+        opened: What to hand out; opened anew for every step when None.
+    """
+
+    def __init__(self, opened: Opened | None = None) -> None:
+        self._opened = opened
+
+    @contextmanager
+    def open(self) -> Iterator[Opened]:
+        """Open the workspace for one step."""
+        if self._opened is not None:
+            yield self._opened
+            return
+        with session(read_settings()) as workspace, workspace.connection() as connection:
+            yield Opened(workspace, connection, State(workspace))
+
+    @contextmanager
+    def open_workspace(self) -> Iterator[Workspace]:
+        """Open the lake without DuckDB, for looking at what is there."""
+        if self._opened is not None:
+            yield self._opened.workspace
+            return
+        with session(read_settings()) as workspace:
+            yield workspace

@@ -1,0 +1,82 @@
+"""What starts runs: the landing sensor and the schedules.
+
+Belongs here: deciding when. Does not belong here: what a run does (`refresh`).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import dagster as dg
+
+from assay.contracts import Domain
+from assay.contracts.version import fingerprint
+from assay.lake.ledger import LedgerLog
+from assay.landing.ingest import find_outstanding
+from assay.orchestration.resources import Lake
+from assay.pipeline.workspace import Workspace
+
+SENSE_SECONDS = 15
+
+
+def landing_sensor(domain: Domain, job: dg.JobDefinition) -> dg.SensorDefinition:
+    """Make the sensor that asks for a refresh when something has landed.
+
+    It keeps no cursor: what is outstanding follows from the listing and the ledger alone. The run key names the outstanding objects and
+    the hour, so that one set of files is asked for once, and again in an hour if no run has taken it.
+    """
+
+    @dg.sensor(
+        name="landing",
+        job=job,
+        minimum_interval_seconds=SENSE_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Starts a refresh when change files have landed that were not ingested.",
+    )
+    def landing(context: dg.SensorEvaluationContext, lake: dg.ResourceParam[Lake]) -> dg.SensorResult | dg.SkipReason:
+        now = dt.datetime.now(dt.UTC)
+        with lake.open_workspace() as workspace:
+            found = outstanding_objects(workspace, domain, now)
+        if not found:
+            return dg.SkipReason("nothing new has landed")
+        by_source = {source: str(len(objects)) for source, objects in found.items()}
+        key = fingerprint([found, now.strftime("%Y-%m-%dT%H")])
+        tags = {f"assay/landed/{source}": count for source, count in by_source.items()}
+        return dg.SensorResult(run_requests=[dg.RunRequest(run_key=key, tags=tags)])
+
+    return landing
+
+
+def outstanding_objects(workspace: Workspace, domain: Domain, now: dt.datetime) -> dict[str, list[tuple[str, str]]]:
+    """Key and version of every landing object that was not ingested, by source; sources without any are left out."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for source in domain.sources.values():
+        ledger = LedgerLog(workspace.store, source.name).read()
+        new = find_outstanding(workspace.store, source, ledger, now).new
+        if new:
+            found[source.name] = [(info.key, info.etag) for info in new]
+    return found
+
+
+def hourly_refresh(job: dg.JobDefinition) -> dg.ScheduleDefinition:
+    """Make the schedule that refreshes every hour, whether or not a sensor has noticed anything."""
+    return dg.ScheduleDefinition(
+        name="hourly_refresh",
+        job=job,
+        cron_schedule="7 * * * *",
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Takes what a sensor may have missed, and retries partitions whose inputs or code changed.",
+    )
+
+
+def daily_audit(job: dg.JobDefinition) -> dg.ScheduleDefinition:
+    """Make the schedule that recomputes what was published lately and compares."""
+    return dg.ScheduleDefinition(
+        name="daily_audit",
+        job=job,
+        cron_schedule="30 3 * * *",
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Recomputes the newest partitions of every table from their inputs and compares content hashes.",
+    )
