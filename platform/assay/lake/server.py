@@ -43,8 +43,8 @@ _START_SECONDS = 20.0
 _STOP_SECONDS = server_guard.STOP_SECONDS + 5.0
 _POLL_SECONDS = 0.02
 _MEMORY_LIMIT = "384MiB"
-"""Where Go's garbage collector works harder. Without it, the server keeps 1 GB after some large objects and is
-no faster."""
+"""Where Go's garbage collector works harder. Without it, the server keeps 1 GB after some large objects, and
+is no faster."""
 _LOG_TAIL_LINES = 15
 _HIGHEST_PORT = 65535
 _GRPC_OFFSET = 10_000

@@ -4,8 +4,6 @@ Belongs here: specs, partitions, dependencies and policies, the same for all. Do
 (`pipeline`), and what it records (`recording`).
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -53,22 +51,17 @@ def partitions_of(domain: Domain, declared: Source | Table) -> dg.DailyPartition
 
 
 def _source_asset(domain: Domain, source: Source) -> dg.AssetsDefinition:
-    @dg.multi_asset(
-        name=f"raw__{source.name}",
-        specs=[
-            dg.AssetSpec(
-                asset_key(source.full_name),
-                description=source.description,
-                metadata=source_metadata(source),
-                **_common(domain, source, source.version, {"parquet", source.format.name}),
-            )
-        ],
+    @dg.asset(
+        key=asset_key(source.full_name),
+        description=source.description,
+        metadata=source_metadata(source),
+        **_common(domain, source, source.version, {"parquet", source.format.name}),
         partitions_def=partitions_of(domain, source),
         backfill_policy=dg.BackfillPolicy.single_run(),
         retry_policy=RETRIES,
         pool=POOL,
     )
-    def ingest(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult[Any]:
+    def ingest(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult:
         with lake.open() as opened, as_failure():
             done = ingest_source(opened.connection, opened.state, source)
             own = set(context.partition_keys) if context.has_partition_key_range else set()
@@ -86,25 +79,20 @@ def _table_asset(project: Project, node: Node) -> dg.AssetsDefinition:
     table = node.table
     key = asset_key(table.full_name)
 
-    @dg.multi_asset(
-        name=f"{table.layer}__{table.name}",
-        specs=[
-            dg.AssetSpec(
-                key,
-                deps=_dependencies(project, node),
-                description=table.description,
-                metadata=table_metadata(project.domain, node),
-                automation_condition=WHEN_INPUTS_CHANGE,
-                **_common(project.domain, table, node.code, {"duckdb", "parquet", "sql"}),
-            )
-        ],
+    @dg.asset(
+        key=key,
+        deps=_dependencies(project, node),
+        description=table.description,
+        metadata=table_metadata(project.domain, node),
+        automation_condition=WHEN_INPUTS_CHANGE,
+        **_common(project.domain, table, node.code, {"duckdb", "parquet", "sql"}),
         check_specs=check_specs(node),
         partitions_def=partitions_of(project.domain, table),
         backfill_policy=dg.BackfillPolicy.single_run(),
         retry_policy=RETRIES,
         pool=POOL,
     )
-    def build(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult[Any]:
+    def build(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult:
         partitions = [WHOLE] if table.partition_column is None else list(context.partition_keys)
         with lake.open() as opened, as_failure():
             store = opened.workspace.store

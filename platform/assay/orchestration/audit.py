@@ -3,8 +3,6 @@
 Belongs here: the job's one step. Does not belong here: how partitions are compared (`pipeline.verify`).
 """
 
-from __future__ import annotations
-
 import dagster as dg
 
 from assay.engine.project import Project

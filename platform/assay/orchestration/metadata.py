@@ -45,7 +45,7 @@ def table_metadata(domain: Domain, node: Node) -> dict[str, Any]:
         "dagster/column_schema": dg.TableSchema(columns=[*(_column(spec) for spec in table.columns), *added]),
         "dagster/column_lineage": dg.TableColumnLineage(_lineage(node)),
         "dagster/table_name": table.full_name,
-        "dagster/code_references": dg.CodeReferencesMetadata(
+        "dagster/code_references": dg.CodeReferencesMetadataValue(
             code_references=[
                 dg.LocalFileCodeReference(file_path=str(node.query.path), label="SQL"),
                 *_contract_reference(table),

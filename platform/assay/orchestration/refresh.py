@@ -7,8 +7,6 @@ What it publishes it records as materializations of exactly those partitions, wi
 the same as if every asset had been materialized by hand.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -3,8 +3,6 @@
 Belongs here: deciding when. Does not belong here: what a run does (`refresh`).
 """
 
-from __future__ import annotations
-
 import datetime as dt
 
 import dagster as dg

@@ -58,6 +58,10 @@ class Outcome:
 class Observer(Protocol):
     """Whoever watches a run."""
 
+    def landed(self, records: int) -> None:
+        """A landing object of this many records was written."""
+        ...
+
     def ingested(self, source: str, records: int) -> None:
         """A batch of a source was recorded."""
         ...
@@ -73,6 +77,9 @@ class Observer(Protocol):
 
 class Unobserved:
     """Nobody watches."""
+
+    def landed(self, records: int) -> None:
+        """Do nothing."""
 
     def ingested(self, source: str, records: int) -> None:
         """Do nothing."""

@@ -1,0 +1,197 @@
+"""Commands that look: `sql`, `tables`, `describe`.
+
+Belongs here: their options and output. Does not belong here: anything that changes the lake.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import duckdb
+import typer
+from rich.console import Console
+from rich.table import Table as Grid
+
+from assay.cli.show import print_rows
+from assay.contracts import Source, Table
+from assay.contracts.model import EVENT_COLUMN_DESCRIPTIONS, EVENT_COLUMNS, RUN_COLUMN_DESCRIPTIONS, RUN_COLUMNS
+from assay.errors import SettingsError
+from assay.pipeline.query import query
+from assay.pipeline.runs import source_books
+from assay.pipeline.session import session
+from assay.pipeline.state import State
+from assay.quality.books import from_dict, total
+from assay.settings import read_settings
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (sql, tables, describe):
+        app.command()(command)
+
+
+def sql(
+    text: Annotated[str, typer.Argument(metavar="QUERY", help="One SELECT over marts.x, enriched.x, latest.x, history.x or changes.x.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list of rows.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with a header.")] = False,
+    parquet: Annotated[Path | None, typer.Option(help="Write a Parquet file.")] = None,
+) -> None:
+    """Query the lake.
+
+    Example: `assay sql "select * from marts.merchant_daily limit 5" --csv`
+    """
+    if as_json + as_csv + (parquet is not None) > 1:
+        raise SettingsError("--json, --csv and --parquet exclude each other.", hint="Give one of them.")
+    with session(read_settings()) as workspace, workspace.connection() as connection:
+        result = query(connection, State(workspace), text)
+        if parquet is not None:
+            result.write_parquet(str(parquet), compression="zstd")
+            typer.echo(f"wrote {parquet}")
+        elif as_csv:
+            _print_csv(result)
+        elif as_json:
+            _print_json(result)
+        else:
+            print_rows(Console(), result)
+
+
+def tables(as_json: AsJson = False) -> None:
+    """List sources, enriched tables and marts.
+
+    Example: `assay tables`
+    """
+    with session(read_settings()) as workspace:
+        state = State(workspace)
+        listed = [_summary(state, source) for source in workspace.domain.sources.values()]
+        listed += [_summary(state, node.table) for node in workspace.project.nodes.values()]
+    if as_json:
+        typer.echo(json.dumps(listed))
+        return
+    grid = Grid()
+    for name in ("table", "partitions", "rows", "newest", "key", "owner", "what it is"):
+        grid.add_column(name, justify="right" if name in ("partitions", "rows") else "left")
+    for each in listed:
+        what = each["description"].split("\n", 1)[0]
+        key = ", ".join(each["key"])
+        grid.add_row(each["table"], f"{each['partitions']:,}", f"{each['rows']:,}", each["newest"] or "", key, each["owner"], what)
+    Console().print(grid)
+
+
+def describe(
+    table: Annotated[str, typer.Argument(help="As in marts.merchant_daily, or just merchant_daily.")], as_json: AsJson = False
+) -> None:
+    """Tell everything about a table: columns, key, partitions, owner, upstream, lineage, books.
+
+    Example: `assay describe merchant_daily`
+    """
+    with session(read_settings()) as workspace:
+        found = workspace.domain.find(table)
+        described = _described(State(workspace), found)
+    if as_json:
+        typer.echo(json.dumps(described, default=str))
+    else:
+        _print_description(Console(), described)
+
+
+def _print_csv(result: duckdb.DuckDBPyRelation) -> None:
+    import csv
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(result.columns)
+    while rows := result.fetchmany(10_000):
+        writer.writerows(rows)
+
+
+def _print_json(result: duckdb.DuckDBPyRelation) -> None:
+    columns = result.columns
+    typer.echo(json.dumps([dict(zip(columns, row, strict=True)) for row in result.fetchall()], default=str))
+
+
+def _summary(state: State, declared: Source | Table) -> dict[str, Any]:
+    if isinstance(declared, Source):
+        parts = state.ledger(declared.name).parts
+        sizes = {partition: sum(part.rows for part in found) for partition, found in parts.items()}
+    else:
+        sizes = {partition: entry.rows for partition, entry in state.index(declared.full_name).items()}
+    return {
+        "table": declared.full_name,
+        "description": declared.description,
+        "partitions": len(sizes),
+        "rows": sum(sizes.values()),
+        "newest": max(sizes) if sizes and declared.partition_column else None,
+        "key": list(declared.key),
+        "owner": declared.owner,
+    }
+
+
+def _described(state: State, declared: Source | Table) -> dict[str, Any]:
+    found = _summary(state, declared) | {
+        "partition column": declared.partition_column,
+        "subject": declared.subject,
+        "freshness": str(declared.freshness) if declared.freshness else None,
+    }
+    added = EVENT_COLUMNS if isinstance(declared, Source) else RUN_COLUMNS
+    texts = EVENT_COLUMN_DESCRIPTIONS if isinstance(declared, Source) else RUN_COLUMN_DESCRIPTIONS
+    lineage: dict[str, list[str]] = {}
+    if isinstance(declared, Source):
+        found |= {"format": declared.format.name, "upstream": [f"landing/{declared.name}/"]}
+        books = source_books(state.ledger(declared.name))
+    else:
+        project = state.workspace.project
+        node = project.nodes[declared.full_name]
+        lineage = {
+            name: [f"{origin.relation}.{origin.column}" for origin in origins] for name, origins in node.query.lineage.items()
+        }
+        found |= {
+            "upstream": list(project.upstream(declared.full_name)),
+            "sql": str(node.query.path),
+            "threshold": declared.threshold,
+            "rules": [{"name": rule.name, "severity": str(rule.severity), "reason": rule.reason} for rule in declared.rules],
+        }
+        books = total(from_dict(entry.books) for entry in state.index(declared.full_name).values())
+    found["columns"] = [
+        {
+            "name": spec.name,
+            "type": spec.sql_type,
+            "nullable": spec.nullable,
+            "description": spec.description,
+            "unit": spec.unit,
+            "pii": spec.pii,
+            "from": lineage.get(spec.name, []),
+        }
+        for spec in declared.columns
+    ] + [
+        {"name": name, "type": kind, "nullable": True, "description": texts[name], "unit": None, "pii": None, "from": []}
+        for name, kind in added.items()
+    ]
+    return found | {"books": books.to_dict()}
+
+
+def _print_description(console: Console, described: dict[str, Any]) -> None:
+    console.print(f"[bold]{described['table']}[/]  {described['description']}\n", highlight=False)
+    for name in ("key", "partition column", "partitions", "rows", "newest", "owner", "subject", "freshness", "format", "upstream", "sql", "threshold"):
+        value = described.get(name)
+        if value not in (None, [], ""):
+            console.print(f"{name}: {', '.join(value) if isinstance(value, list) else value}", highlight=False)
+    grid = Grid()
+    for name in ("column", "type", "PII", "description", "from"):
+        grid.add_column(name, overflow="fold")
+    for column in described["columns"]:
+        unit = f" ({column['unit']})" if column["unit"] else ""
+        kind = column["type"] + ("" if column["nullable"] else " not null")
+        grid.add_row(column["name"], kind, column["pii"] or "", column["description"] + unit, "\n".join(column["from"]))
+    console.print(grid)
+    if described.get("rules"):
+        rules = Grid("rule", "severity", "reason")
+        for rule in described["rules"]:
+            rules.add_row(rule["name"], rule["severity"], rule["reason"].replace("[", r"\["))
+        console.print(rules)
+    books = described["books"]
+    console.print("books: " + ", ".join(f"{name} {value:,}" if isinstance(value, int) and not isinstance(value, bool) else f"{name} {value}" for name, value in books.items() if name != "money"))
+
+

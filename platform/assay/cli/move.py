@@ -1,0 +1,239 @@
+"""Commands that move data: `demo`, `land`, `run`, `verify`.
+
+Belongs here: their options and output. Does not belong here: looking at what is there (`look`).
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from assay.cli.show import Progress, print_report, print_rows, silent
+from assay.errors import AssayError, SettingsError, StoreError
+from assay.lake.layout import landing_prefix
+from assay.pipeline.outcome import Observer, Report
+from assay.pipeline.session import session
+from assay.pipeline.state import State
+from assay.pipeline.workspace import Workspace
+from assay.settings import Settings, read_settings
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (demo, land, run, verify):
+        app.command()(command)
+
+
+def demo(
+    days: Annotated[int, typer.Option(min=1, max=3660, help="Days of business.")] = 7,
+    transactions_per_day: Annotated[int, typer.Option(min=10, max=2_000_000, help="Payments a day.")] = 20_000,
+    seed: Annotated[int, typer.Option(help="Another seed is another company.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Let a simulated company land its change files, and make everything of them.
+
+    A second run adds nothing and rebuilds nothing.
+
+    Example: `assay demo --days 3 --transactions-per-day 5000`
+    """
+    settings = read_settings()
+    started = time.perf_counter()
+    with session(settings) as workspace, _watched(as_json) as progress:
+        landed, seconds = _land_demo(workspace, progress, days, transactions_per_day, seed)
+        report = _refresh(settings, workspace, progress)
+    report.seconds = {"simulate": seconds, **report.seconds, "total": time.perf_counter() - started}
+    if as_json:
+        typer.echo(json.dumps(report.to_dict()))
+        raise typer.Exit(_exit_code(report))
+    console = Console()
+    console.print(f"{landed:,} new landing objects, {report.records:,} records ingested")
+    print_report(console, report)
+    _print_showcase(console, settings)
+    console.print(
+        "\nNext:\n"
+        '  assay sql "select * from marts.daily_revenue order by transaction_date limit 10"\n'
+        "  assay describe marts.merchant_daily\n"
+        "  assay verify\n"
+        "  assay up          # the Dagster UI"
+    )
+    raise typer.Exit(_exit_code(report))
+
+
+def land(
+    source: Annotated[str, typer.Argument(help="The source, as `assay tables` names it (without `raw.`).")],
+    paths: Annotated[list[Path], typer.Argument(help="Files, or folders whose files keep their relative names.")],
+    as_json: AsJson = False,
+) -> None:
+    """Copy files into the landing zone as a producer would: each is there completely, or not at all.
+
+    Example: `assay land fx_rates eurofxref-2025-01-03.csv`
+    """
+    settings = read_settings()
+    with session(settings) as workspace:
+        source = source.removeprefix("raw.")
+        if source not in workspace.domain.sources:
+            raise SettingsError(
+                f"There is no source {source}.", hint=f"The sources are {', '.join(sorted(workspace.domain.sources))}."
+            )
+        keys = [_land_file(workspace, source, name, path) for name, path in _files(paths)]
+    if as_json:
+        typer.echo(json.dumps({"landed": keys}))
+    else:
+        for key in keys:
+            typer.echo(key)
+        typer.echo(f"{len(keys)} landed. `assay run` ingests them.")
+
+
+def run(as_json: AsJson = False) -> None:
+    """Ingest what has landed, and rebuild exactly the partitions that are dirty.
+
+    Exits with 1 when a partition failed its proof, and says which, why, and what to do.
+
+    Example: `assay run --json`
+    """
+    settings = read_settings()
+    started = time.perf_counter()
+    with session(settings) as workspace, _watched(as_json) as progress:
+        report = _refresh(settings, workspace, progress)
+    report.seconds["total"] = time.perf_counter() - started
+    if as_json:
+        typer.echo(json.dumps(report.to_dict()))
+    else:
+        console = Console()
+        console.print(f"{report.records:,} records ingested")
+        print_report(console, report)
+    raise typer.Exit(_exit_code(report))
+
+
+def verify(
+    table: Annotated[str | None, typer.Argument(help="A table, as in marts.merchant_daily; all when left out.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Recompute published partitions from their inputs, publish nothing, compare content hashes.
+
+    Exits with 1 when any differs.
+
+    Example: `assay verify enriched.transactions`
+    """
+    from assay.contracts import Source
+    from assay.pipeline.runs import fill_report
+    from assay.pipeline.verify import verify_table
+
+    settings = read_settings()
+    started = time.perf_counter()
+    report = Report()
+    different: list[tuple[str, str, str]] = []
+    with session(settings) as workspace, workspace.connection() as connection, _watched(as_json) as progress:
+        nodes = list(workspace.project.nodes.values())
+        if table is not None:
+            found = workspace.domain.find(table)
+            if isinstance(found, Source):
+                raise SettingsError(f"{table} is a raw source.", hint="Raw batches are immutable; verify a table.")
+            nodes = [workspace.project.nodes[found.full_name]]
+        state = State(workspace)
+        for node in nodes:
+            name = node.table.full_name
+            began = time.perf_counter()
+            progress.planned(name, len(state.index(name)))
+            compared = verify_table(connection, state, node, progress=lambda n, name=name: progress.built(name, n))
+            report.partitions.unchanged += sum(each.is_same for each in compared)
+            different += [(name, each.partition, each.explanation) for each in compared if not each.is_same]
+            report.seconds[name] = time.perf_counter() - began
+        fill_report(state, report)
+    names = {node.table.full_name for node in nodes}
+    report.books = {name: books for name, books in report.books.items() if name in names}
+    report.scores = {name: score for name, score in report.scores.items() if name in names}
+    report.partitions.failed = len(different)
+    report.failures = {}
+    for name, partition, why in different:
+        report.failures.setdefault(name, {})[partition] = (why,)
+    report.seconds["total"] = time.perf_counter() - started
+    if as_json:
+        typer.echo(json.dumps(report.to_dict()))
+    else:
+        typer.echo(f"{report.partitions.unchanged} partitions are what their inputs give, {len(different)} are not")
+        for name, partition, why in different:
+            typer.echo(f"  {name} {partition}: {why}")
+    raise typer.Exit(1 if different else 0)
+
+
+def _refresh(settings: Settings, workspace: Workspace, observer: Observer) -> Report:
+    # Dagster takes most of a second to import, which the commands that do not run anything need not pay.
+    from assay.orchestration.in_process import run_refresh
+
+    return run_refresh(settings, workspace, observer)
+
+
+def _exit_code(report: Report) -> int:
+    return 1 if report.partitions.failed else 0
+
+
+def _watched(as_json: bool):  # type: ignore[no-untyped-def]
+    return silent() if as_json else Progress()
+
+
+def _land_demo(
+    workspace: Workspace, observer: Observer, days: int, transactions_per_day: int, seed: int
+) -> tuple[int, float]:
+    if workspace.domain.demo is None:
+        raise AssayError(f"The domain {workspace.domain.name} has no demo.", hint="Unset ASSAY_DOMAIN for the payments one.")
+    started = time.perf_counter()
+    landed = 0
+    workspace.scratch.mkdir(parents=True, exist_ok=True)
+    present = {info.key: info.size for info in workspace.store.list("landing/")}
+    with tempfile.TemporaryDirectory(dir=workspace.scratch) as folder:
+        files = workspace.domain.demo(
+            Path(folder), days=days, transactions_per_day=transactions_per_day, seed=seed
+        )
+        for file in files:
+            key = landing_prefix(file.source) + file.name
+            if key not in present:
+                workspace.store.put(key, file.path, if_absent=True)
+                landed += 1
+            elif present[key] != file.path.stat().st_size:
+                raise StoreError(
+                    f"{key} is there already, from a demo with other options.",
+                    hint="Use the same options, or another lake (ASSAY_HOME or ASSAY_LAKE).",
+                )
+            observer.landed(file.records)
+            file.path.unlink()
+    return landed, time.perf_counter() - started
+
+
+def _land_file(workspace: Workspace, source: str, name: str, path: Path) -> str:
+    key = landing_prefix(source) + name
+    try:
+        workspace.store.put(key, path, if_absent=True)
+    except StoreError as error:
+        raise StoreError(f"{path} was not landed: {error}", hint="A landed file is never replaced; give it another name.") from error
+    return key
+
+
+def _files(paths: list[Path]) -> Iterator[tuple[str, Path]]:
+    for path in paths:
+        if path.is_dir():
+            yield from ((found.relative_to(path).as_posix(), found) for found in sorted(path.rglob("*")) if found.is_file())
+        elif path.is_file():
+            yield path.name, path
+        else:
+            raise SettingsError(f"There is no file {path}.", hint="Give files or folders.")
+
+
+def _print_showcase(console: Console, settings: Settings) -> None:
+    from assay.pipeline.query import query
+
+    with session(settings) as workspace, workspace.connection() as connection:
+        if workspace.domain.showcase:
+            result = query(connection, State(workspace), workspace.domain.showcase)
+            print_rows(console, result, title=" ".join(workspace.domain.showcase.split()))
+
+

@@ -1,0 +1,154 @@
+"""The command that keeps everything up: `up`.
+
+Belongs here: starting, watching and stopping the servers. Does not belong here: what they serve.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from assay.contracts import load_domain
+from assay.errors import ServerError
+from assay.pipeline.session import session
+from assay.settings import Settings, read_settings
+
+START_SECONDS = 90
+STOP_SECONDS = 15
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(up)
+
+
+def up(
+    ui_port: Annotated[int | None, typer.Option(help="Port of the Dagster UI [default: $ASSAY_UI_PORT or 3000].")] = None,
+    s3_port: Annotated[int | None, typer.Option(help="Port of the embedded S3 server [default: $ASSAY_S3_PORT or 8333].")] = None,
+) -> None:
+    """Start S3, the Dagster webserver and its daemon together; Ctrl-C stops them all, and everything is there the next time.
+
+    Example: `assay up --ui-port 3001`
+    """
+    from assay.orchestration.instance import prepare_instance
+
+    changed = {"ui_port": ui_port, "s3_port": s3_port}
+    settings = read_settings().model_copy(update={name: value for name, value in changed.items() if value is not None})
+    _require_free(settings.ui_port)
+    load_domain(settings.domain)
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    with session(settings) as workspace:
+        folder = prepare_instance(settings)
+        typer.echo(f"lake        {workspace.store.uri}" + (f" at port {settings.s3_port}" if settings.is_embedded else ""))
+        children = _Children(folder, settings)
+        try:
+            children.start()
+            address = f"http://127.0.0.1:{settings.ui_port}"
+            if children.wait_for(address, stopped):
+                typer.echo(f"Dagster UI  {address}\ninstance    {folder}\nlogs        {children.logs}\nCtrl-C stops everything.")
+                children.watch(stopped)
+        finally:
+            children.stop()
+    typer.echo("stopped")
+
+
+class _Children:
+    """The Dagster webserver and daemon."""
+
+    def __init__(self, folder: Path, settings: Settings) -> None:
+        self.logs = folder / "logs"
+        self._settings = settings
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self) -> None:
+        """Start both."""
+        self.logs.mkdir(parents=True, exist_ok=True)
+        module = _location(self._settings.domain)
+        port = str(self._settings.ui_port)
+        self._start("webserver", ["-h", "127.0.0.1", "-p", port, "-m", module])
+        self._start("daemon", ["run", "-m", module])
+
+    def wait_for(self, address: str, stopped: threading.Event) -> bool:
+        """Wait until the UI answers; false when it is to be stopped first."""
+        deadline = time.monotonic() + START_SECONDS
+        while not stopped.is_set():
+            self._require_running()
+            if time.monotonic() > deadline:
+                raise ServerError(f"The Dagster UI did not start in {START_SECONDS} s.", hint=f"See {self.logs}.")
+            try:
+                with urllib.request.urlopen(f"{address}/server_info", timeout=2):
+                    return True
+            except (urllib.error.URLError, OSError):
+                stopped.wait(0.3)
+        return False
+
+    def watch(self, stopped: threading.Event) -> None:
+        """Return when it is to be stopped; raise when a server ends by itself."""
+        while not stopped.wait(1):
+            self._require_running()
+
+    def stop(self) -> None:
+        """Stop both, gently first."""
+        for child in self._running.values():
+            _signal(child, signal.SIGTERM)
+        deadline = time.monotonic() + STOP_SECONDS
+        for child in self._running.values():
+            try:
+                child.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                _signal(child, signal.SIGKILL)
+
+    def _start(self, name: str, arguments: Sequence[str]) -> None:
+        environment = os.environ | {"ASSAY_S3_PORT": str(self._settings.s3_port)}
+        with (self.logs / f"{name}.log").open("ab") as log:
+            # A group of its own, so that Ctrl-C reaches only us and we stop them in order.
+            self._running[name] = subprocess.Popen(
+                [str(_script(f"dagster-{name}")), *arguments], stdout=log, stderr=log, env=environment, start_new_session=True
+            )
+
+    def _require_running(self) -> None:
+        for name, child in self._running.items():
+            if child.poll() is not None:
+                log = self.logs / f"{name}.log"
+                tail = "\n".join(log.read_text(errors="replace").splitlines()[-8:])
+                raise ServerError(f"The Dagster {name} has ended.\n{tail}\n", hint=f"See {log}.")
+
+
+def _location(domain: str) -> str:
+    return f"{domain}.definitions" if find_spec(f"{domain}.definitions") else "assay.orchestration.location"
+
+
+def _script(name: str) -> Path:
+    return Path(sys.executable).with_name(name)
+
+
+def _signal(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    if child.poll() is None:
+        os.killpg(child.pid, number)
+
+
+def _require_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise ServerError(
+                f"Port {port} is taken, so the Dagster UI cannot use it.",
+                hint="Give --ui-port or set ASSAY_UI_PORT to a free one.",
+            ) from error

@@ -1,0 +1,48 @@
+"""Running the refresh job in this process, recorded in the same Dagster instance that the UI shows.
+
+Belongs here: what `assay run` and `assay demo` need of Dagster. Does not belong here: printing.
+"""
+
+import os
+import warnings
+
+import dagster as dg
+
+from assay.errors import AssayError
+from assay.orchestration.instance import prepare_instance
+from assay.orchestration.refresh import build_refresh_job
+from assay.orchestration.resources import Lake, Opened
+from assay.pipeline.outcome import Observer, Report
+from assay.pipeline.runs import fill_report
+from assay.pipeline.state import State
+from assay.pipeline.workspace import Workspace
+from assay.settings import Settings
+
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+def run_refresh(settings: Settings, workspace: Workspace, observer: Observer) -> Report:
+    """Ingest what has landed and rebuild what is dirty, as one recorded run.
+
+    Returns:
+        What was done; partitions that failed their proof are in it, and are no exception.
+
+    Raises:
+        AssayError: Something other than data stopped the run.
+    """
+    prepare_instance(settings)
+    # Events of one run are written to the instance together.
+    os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "100")
+    warnings.simplefilter("ignore", dg.BetaWarning)
+    job = build_refresh_job(workspace.project, retries=None)
+    with workspace.connection() as connection, dg.DagsterInstance.get() as instance:
+        opened = Opened(workspace, connection, State(workspace), observer=observer)
+        result = job.execute_in_process(
+            run_config=_QUIET, instance=instance, resources={"lake": Lake(opened)}, raise_on_error=False
+        )
+    if opened.error is not None:
+        raise opened.error
+    if not result.success and not opened.report.proofs_failed:
+        raise AssayError(f"Run {result.run_id} failed.", hint="`assay up` shows it in the Dagster UI.")
+    fill_report(opened.state, opened.report)
+    return opened.report

@@ -1,0 +1,47 @@
+"""The payments domain: what a payments company lands, and the tables and marts made of it.
+
+Belongs here: declarations only, that is contracts, sources and the simulated company that lands demo files. Does not
+belong here: machinery of any kind; another company replaces this package and `assets_sql/` and changes nothing in `assay`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+from assay.contracts import Domain
+from assay.contracts.domain import DemoFile
+
+
+def _demo(folder: Path, *, days: int, transactions_per_day: int, seed: int) -> Iterator[DemoFile]:
+    """Write the landing files of a simulated payments company below a folder, yielding each when it is whole."""
+    # Imported late: the simulator brings its own dependencies, and only the demo needs it.
+    from payments import simulator
+
+    company = simulator.Company(days=days, transactions_per_day=transactions_per_day, seed=seed)
+    yield from simulator.produce(company, folder)
+
+
+DOMAIN = Domain(
+    name="payments",
+    contracts="payments.contracts",
+    # The SQL stands beside `platform/`, so that analysts find it without knowing Python.
+    sql=Path(__file__).resolve().parents[2] / "assets_sql",
+    start=date(2024, 11, 1),
+    demo=_demo,
+    showcase="""
+        SELECT
+          merchant_id,
+          max(merchant_name) AS merchant,
+          sum(transaction_count)::BIGINT AS payments,
+          sum(revenue_usd)::DECIMAL(18,2) AS revenue_usd,
+          round(100 * sum(refund_count) / nullif(sum(settled_count), 0), 2) AS refund_percent,
+          round(100 * sum(chargeback_count) / nullif(sum(settled_count), 0), 2) AS chargeback_percent,
+          sum(new_customers)::BIGINT AS new_customers
+        FROM marts.merchant_daily
+        GROUP BY merchant_id
+        ORDER BY revenue_usd DESC, merchant_id
+        LIMIT 10
+    """,
+)

@@ -1,0 +1,9 @@
+"""The code location that Dagster loads: the payments domain as assets, jobs, sensors and schedules.
+
+Belongs here: the one call. Does not belong here: anything of the domain.
+"""
+
+from assay.orchestration.definitions import build_definitions
+from payments import DOMAIN
+
+defs = build_definitions(DOMAIN)
