@@ -36,7 +36,7 @@ def _aws(*names: str) -> AliasChoices:
 class Settings(BaseSettings):
     """The settings of one process; see the module's docstring for what each means."""
 
-    model_config = SettingsConfigDict(env_prefix="ASSAY_", extra="ignore", populate_by_name=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(env_prefix="ASSAY_", extra="ignore", populate_by_name=True, env_ignore_empty=True, validate_default=True)
 
     lake: str | None = None
     home: Path = Path("~/.assay")
@@ -78,12 +78,17 @@ class Settings(BaseSettings):
     @property
     def instance_folder(self) -> Path:
         """Folder of the Dagster instance."""
-        return self.dagster_home or self.home.expanduser().resolve() / "dagster"
+        return self.dagster_home or self.home / "dagster"
+
+    @property
+    def logs(self) -> Path:
+        """Folder for the logs of servers. Not below the Dagster instance, whose telemetry clears its own `logs`."""
+        return self.home / "logs"
 
     @property
     def scratch(self) -> Path:
         """Folder for temporary files."""
-        return self.home.expanduser().resolve() / "scratch"
+        return self.home / "scratch"
 
 
 def read_settings() -> Settings:

@@ -16,18 +16,24 @@ from assay.contracts.domain import DemoFile
 
 def _demo(folder: Path, *, days: int, transactions_per_day: int, seed: int) -> Iterator[DemoFile]:
     """Write the landing files of a simulated payments company below a folder, yielding each when it is whole."""
-    # Imported late: the simulator brings its own dependencies, and only the demo needs it.
-    from payments import simulator
+    # Imported late, because only the demo needs it.
+    import simulator
 
     company = simulator.Company(days=days, transactions_per_day=transactions_per_day, seed=seed)
     yield from simulator.produce(company, folder)
 
 
+def _sql_folder() -> Path:
+    """Find `assets_sql`: beside `platform/` in a checkout, where analysts look for it; beside this package in a wheel."""
+    package = Path(__file__).resolve().parent
+    checkout, wheel = package.parents[1] / "assets_sql", package.parent / "assets_sql"
+    return checkout if checkout.is_dir() else wheel
+
+
 DOMAIN = Domain(
     name="payments",
     contracts="payments.contracts",
-    # The SQL stands beside `platform/`, so that analysts find it without knowing Python.
-    sql=Path(__file__).resolve().parents[2] / "assets_sql",
+    sql=_sql_folder(),
     start=date(2024, 11, 1),
     demo=_demo,
     showcase="""

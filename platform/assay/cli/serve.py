@@ -55,7 +55,7 @@ def up(
     with session(settings) as workspace:
         folder = prepare_instance(settings)
         typer.echo(f"lake        {workspace.store.uri}" + (f" at port {settings.s3_port}" if settings.is_embedded else ""))
-        children = _Children(folder, settings)
+        children = _Children(settings)
         try:
             children.start()
             address = f"http://127.0.0.1:{settings.ui_port}"
@@ -70,8 +70,8 @@ def up(
 class _Children:
     """The Dagster webserver and daemon."""
 
-    def __init__(self, folder: Path, settings: Settings) -> None:
-        self.logs = folder / "logs"
+    def __init__(self, settings: Settings) -> None:
+        self.logs = settings.logs
         self._settings = settings
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 

@@ -6,17 +6,19 @@ Belongs here: CSV archives, by the names in their headers. Does not belong here:
 from __future__ import annotations
 
 import csv
-import gzip
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
 
 from assay.contracts import Source
 from assay.contracts.rules import literal, quote
 from assay.landing.formats import Csv
 from assay.landing.lines import KEPT_OF_A_BAD_LINE, MAX_LINE_BYTES, Rejected, numbered_lines
 from assay.landing.records import LandedFile, Parsed, text_list
+
+# The process's limit of one field, 128 KiB at first; DuckDB reads as much as this.
+csv.field_size_limit(MAX_LINE_BYTES)
 
 
 class CsvReader:
@@ -168,31 +170,94 @@ def _salvage(path: Path, to: Path, form: Csv) -> tuple[list[str], list[Rejected]
     """Read records one by one; what is not UTF-8, or has too many or too few fields, is left out and told."""
     rejected: list[Rejected] = []
     header: list[str] = []
-    with _open_text(path) as text, to.open("w", encoding="utf-8", newline="") as good:
+    with to.open("w", encoding="utf-8", newline="") as good:
         writer = csv.writer(good)
-        reader = csv.reader(text, delimiter=form.delimiter)
-        number = -1
-        while True:
-            number += 1
-            try:
-                fields = next(reader, None)
-            except (csv.Error, EOFError, OSError) as error:
-                rejected.append(Rejected(number + 1, "", f"the file is damaged from here on: {error}"))
-                break
-            if fields is None:
-                break
-            if number == 0:
+        for record in _records(path, form.delimiter):
+            if isinstance(record, Rejected):
+                rejected.append(record)
+                continue
+            row, fields = record
+            if not header:
                 header = [name.strip() for name in fields]
             elif problem := _record_problem(fields, header):
-                shown = json.dumps(fields, ensure_ascii=True)[:KEPT_OF_A_BAD_LINE]
-                rejected.append(Rejected(number + 1, shown, problem))
-            elif fields:
-                writer.writerow([number + 1, *fields])
+                rejected.append(Rejected(row, json.dumps(fields, ensure_ascii=True)[:KEPT_OF_A_BAD_LINE], problem))
+            else:
+                writer.writerow([row, *fields])
     return header, rejected
 
 
+def _records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]] | Rejected]:
+    """Yield each record with its first line, or what is wrong there. After a record that is none, the next line starts anew."""
+    lines = _Lines(path)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    while True:
+        lines.start_record()
+        try:
+            fields = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield Rejected(lines.first_row, lines.back_to_second(), f"not a record of delimited text: {error}")
+        except _UnreadableLineError as error:
+            yield Rejected(lines.first_row, error.text, error.reason)
+        else:
+            if fields:
+                yield lines.first_row, fields
+
+
+class _UnreadableLineError(Exception):
+    """A line that cannot be part of any record."""
+
+    def __init__(self, text: str, reason: str) -> None:
+        super().__init__(reason)
+        self.text = text
+        self.reason = reason
+
+
+class _Lines:
+    """Hands a file's lines to `csv.reader`, and takes back those after the first of a record that turned out to be none.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._unread = numbered_lines(path)
+        self._taken_back: list[tuple[int, str]] = []
+        self._taken: list[tuple[int, str]] = []
+        self._row = 0
+
+    @property
+    def first_row(self) -> int:
+        """The line on which the present record starts."""
+        return self._taken[0][0] if self._taken else self._row
+
+    def start_record(self) -> None:
+        """Say that the next line is the first of a record."""
+        self._taken = []
+
+    def back_to_second(self) -> str:
+        """Take back all lines of the present record but the first, and return that."""
+        self._taken_back += self._taken[:0:-1]
+        return self._taken[0][1].rstrip("\r\n").encode("utf-8", "backslashreplace").decode()[:KEPT_OF_A_BAD_LINE]
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        if self._taken_back:
+            self._taken.append(self._taken_back.pop())
+            return self._taken[-1][1]
+        self._row, raw, reason = next(self._unread)
+        if reason is not None:
+            raise _UnreadableLineError(raw.decode("utf-8", "backslashreplace"), reason)
+        text = raw.decode("utf-8-sig" if self._row == 1 else "utf-8", errors="surrogateescape")
+        self._taken.append((self._row, text))
+        return text
+
+
 def _record_problem(fields: list[str], header: list[str]) -> str | None:
-    if fields and len(fields) != len(header):
+    if len(fields) != len(header):
         return f"{len(fields)} fields where the header has {len(header)}"
     if any(not _encodable(value) for value in fields):
         return "not valid UTF-8"
@@ -201,11 +266,3 @@ def _record_problem(fields: list[str], header: list[str]) -> str | None:
 
 def _encodable(value: str) -> bool:
     return not any("\udc80" <= character <= "\udcff" for character in value)
-
-
-def _open_text(path: Path) -> TextIO:
-    with path.open("rb") as raw:
-        zipped = raw.read(2) == b"\x1f\x8b"
-    if zipped:
-        return gzip.open(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="")
-    return path.open("r", encoding="utf-8-sig", errors="surrogateescape", newline="")

@@ -62,6 +62,8 @@ def debezium_query(lines: str, source: Source) -> str:
     row = dict.fromkeys(names, "VARCHAR")
     shape = json.dumps({**_ENVELOPE, "after": row, "before": dict.fromkeys(source.key, "VARCHAR")})
     values = ",\n  ".join(f"{_deleted_or(name, source)} AS {quote(name)}" for name in names)
+    commit = """coalesce(try_cast(split_part(e.source.sequence, '"', 2) AS BIGINT), e.source.lsn)"""
+    position = """coalesce(e.source.lsn, try_cast(split_part(e.source.sequence, '"', 4) AS BIGINT))"""
     return f"""
 WITH lines AS ({lines}),
 documents AS (
@@ -86,12 +88,11 @@ SELECT _path, _n, line AS _record,
     WHEN e.op NOT IN ('c', 'u', 'd', 'r') THEN 'operation ' || e.op || ' is no row change'
     WHEN e.source."table" IS DISTINCT FROM {literal(source.format.table)}
       THEN 'an event of table ' || coalesce(e.source."table", '(none)') || ', expected {source.format.table}'
-    WHEN e.source.lsn IS NULL AND e.source.sequence IS NULL THEN 'no source position'
+    WHEN {commit} IS NULL OR {position} IS NULL THEN 'no source position'
   END AS _reason,
   e.op AS _op,
-  [coalesce(try_cast(split_part(e.source.sequence, '"', 2) AS BIGINT), e.source.lsn),
-   coalesce(e.source.lsn, try_cast(split_part(e.source.sequence, '"', 4) AS BIGINT))] AS _sequence,
-  make_timestamptz(coalesce(e.source.ts_ms, e.ts_ms) * 1000) AS _source_timestamp,
+  [{commit}, {position}] AS _sequence,
+  TRY(make_timestamptz(coalesce(e.source.ts_ms, e.ts_ms) * 1000)) AS _source_timestamp,
   {missing_and_rescued("keys", "json_extract(document, '$.after')", names, "e.op <> 'd'")},
   {values}
 FROM events"""
@@ -139,11 +140,12 @@ FROM records"""
 def missing_and_rescued(keys: str, document: str, names: list[str], applies: str) -> str:
     """Write the two columns that say how a record's own columns differ from the contract's."""
     declared = text_list(names)
+    # Merging nulls into an object removes those names from it (RFC 7396), whatever the others are called.
+    without = literal(json.dumps(dict.fromkeys(names)))
     return f"""CASE WHEN {applies} AND NOT list_has_all({keys}, {declared})
     THEN list_filter({declared}, lambda name: NOT list_contains({keys}, name)) END AS _missing,
   CASE WHEN {applies} AND NOT list_has_all({declared}, {keys})
-    THEN map_from_entries(list_transform(list_filter({keys}, lambda name: NOT list_contains({declared}, name)),
-      lambda name: (name, json_extract({document}, '$."' || name || '"'))))::JSON::VARCHAR END AS _rescued"""
+    THEN json_merge_patch({document}, {without})::VARCHAR END AS _rescued"""
 
 
 def _deleted_or(name: str, source: Source) -> str:

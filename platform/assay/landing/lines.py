@@ -74,6 +74,7 @@ def salvage_lines(path: Path, to: Path) -> list[Rejected]:
     rejected: list[Rejected] = []
     with to.open("w", encoding="utf-8", newline="\n") as good:
         for row, raw, reason in numbered_lines(path):
+            raw = raw.rstrip(b"\r\n")
             text = raw.decode("utf-8", errors="backslashreplace")
             if reason is None and not _is_utf8(raw):
                 reason = "not valid UTF-8"
@@ -90,7 +91,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, bytes, str | None]]:
     """Read a file's lines in bounded memory.
 
     Yields:
-        The line's number from 1, its bytes (at most `KEPT_OF_A_BAD_LINE` of one that is too long), and why it is no
+        The line's number from 1, its bytes with their end (at most `KEPT_OF_A_BAD_LINE` of one that is too long), and why it is no
         record, if it is none.
     """
     row = 0
@@ -102,7 +103,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, bytes, str | None]]:
                 if not raw:
                     return
                 if len(raw) <= MAX_LINE_BYTES or raw.endswith(b"\n"):
-                    yield row, raw.rstrip(b"\r\n"), None
+                    yield row, raw, None
                     continue
                 length = len(raw) + _skip_line(stream)
             except (EOFError, zlib.error, gzip.BadGzipFile) as error:

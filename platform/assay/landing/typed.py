@@ -10,6 +10,10 @@ from assay.contracts import WHOLE, Daily, Source
 from assay.contracts.rules import literal, quote
 from assay.lake.layout import UNPLACED
 
+FIRST_DAY = "1000-01-01"
+LAST_DAY = "9999-12-31"
+"""The days that an event can be about."""
+
 
 def typed_records(parsed: str, source: Source) -> str:
     """Write the query from parsed records (see `records`) to typed ones.
@@ -36,7 +40,7 @@ casted AS (SELECT *, {casts} FROM parsed),
 dated AS (SELECT *{day}, CASE WHEN _op = 'd' THEN 0::DECIMAL(38,4) ELSE {money} END AS _money FROM casted)
 SELECT _path, _n, CASE WHEN _refused IS NOT NULL THEN _record END AS _record, _refused AS _reason,
   {_partition(source)} AS _partition, {kept}
-FROM (SELECT *, {_reason(source)} AS _refused FROM dated)"""
+FROM (SELECT *, {_reason(source)} AS _refused FROM (SELECT {_only_known_days(source)} FROM dated))"""
 
 
 _LATER = ("_ingested_at", "_source", "_landing_object", "_landing_row")
@@ -69,6 +73,14 @@ def _cast(text: str, kind: str) -> str:
 def _day(source: Source) -> str:
     assert isinstance(source.partition, Daily)
     return f"TRY_CAST(({source.partition.of}) AS DATE)"
+
+
+def _only_known_days(source: Source) -> str:
+    """Columns of `dated`; a day that no partition can be named after (`infinity`, year 20250) is null."""
+    if source.partition_column is None:
+        return "*"
+    day = quote(source.partition_column)
+    return f"* REPLACE (CASE WHEN {day} BETWEEN DATE '{FIRST_DAY}' AND DATE '{LAST_DAY}' THEN {day} END AS {day})"
 
 
 def _partition(source: Source) -> str:

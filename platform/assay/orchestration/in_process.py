@@ -9,7 +9,7 @@ import warnings
 import dagster as dg
 
 from assay.errors import AssayError
-from assay.orchestration.instance import prepare_instance
+from assay.orchestration.instance import open_instance
 from assay.orchestration.refresh import build_refresh_job
 from assay.orchestration.resources import Lake, Opened
 from assay.pipeline.outcome import Observer, Report
@@ -30,12 +30,11 @@ def run_refresh(settings: Settings, workspace: Workspace, observer: Observer) ->
     Raises:
         AssayError: Something other than data stopped the run.
     """
-    prepare_instance(settings)
     # Events of one run are written to the instance together.
     os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "100")
     warnings.simplefilter("ignore", dg.BetaWarning)
     job = build_refresh_job(workspace.project, retries=None)
-    with workspace.connection() as connection, dg.DagsterInstance.get() as instance:
+    with workspace.connection() as connection, open_instance(settings) as instance:
         opened = Opened(workspace, connection, State(workspace), observer=observer)
         result = job.execute_in_process(
             run_config=_QUIET, instance=instance, resources={"lake": Lake(opened)}, raise_on_error=False

@@ -5,13 +5,20 @@ Belongs here: finding or making the instance's folder. Does not belong here: def
 
 from __future__ import annotations
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import dagster as dg
 
 from assay.settings import Settings
 
 _DAGSTER_YAML = """\
 # Written by Assay when it first ran here; yours to change. deploy/dagster.yaml is the one for production.
+nux:
+  enabled: false
 telemetry:
   enabled: false
 concurrency:
@@ -36,3 +43,17 @@ def prepare_instance(settings: Settings) -> Path:
         written.write_text(_DAGSTER_YAML, encoding="utf-8")
     os.environ["DAGSTER_HOME"] = str(folder)
     return folder
+
+
+@contextmanager
+def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    """Open the instance, made if need be.
+
+    Two processes that make its SQLite tables at once would fail each other, so they take turns at opening it.
+    """
+    folder = prepare_instance(settings)
+    with (folder / "opening.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        instance = dg.DagsterInstance.get()
+    with instance:
+        yield instance

@@ -12,6 +12,7 @@ from assay.contracts import column as col
 from assay.landing.formats import JsonDocuments
 from payments.contracts.vocabulary import OWNER, instant
 
+
 @source(
     "customer_risk",
     format=JsonDocuments(version=f"epoch_us({instant('scored_at')})"),

@@ -126,8 +126,12 @@ class MerchantDay(Published):
     gross_amount_usd: Decimal = col("Amount of all payments", unit="USD", ge=0)
     revenue_usd: Decimal = col("Amount captured and not given back", unit="USD", ge=0)
     average_amount_usd: Decimal = col("Average amount of a payment; null where no rate is known", unit="USD", nullable=True)
-    refund_rate: Number = col("refund_count / settled_count", unit="share, 0 to 1", nullable=True, in_range={"min_value": 0, "max_value": 1})
-    chargeback_rate: Number = col("chargeback_count / settled_count", unit="share, 0 to 1", nullable=True, in_range={"min_value": 0, "max_value": 1})
+    refund_rate: Number = col(
+        "refund_count / settled_count", unit="share, 0 to 1", nullable=True, in_range={"min_value": 0, "max_value": 1}
+    )
+    chargeback_rate: Number = col(
+        "chargeback_count / settled_count", unit="share, 0 to 1", nullable=True, in_range={"min_value": 0, "max_value": 1}
+    )
     unique_customers: Count = col("Customers with a payment, whatever became of it", unit="customers", ge=1)
     new_customers: Count = col("Of these, with none at this merchant in the 90 days before", unit="customers", ge=0)
     returning_customers: Count = col("Of these, with one at this merchant in the 90 days before", unit="customers", ge=0)

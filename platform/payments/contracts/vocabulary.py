@@ -6,10 +6,10 @@ messy text (its day, its amount). Does not belong here: contracts.
 SQL files repeat the two expressions, because a file must run by hand as it stands; a test holds them equal.
 """
 
-CURRENCIES = ("CAD", "EUR", "GBP", "JPY", "USD")
+CURRENCIES = ("BRL", "EUR", "GBP", "JPY", "USD")
 """ISO 4217 codes in which the company takes payments."""
 
-REGIONS = ("APAC", "EMEA", "LATAM", "NA")
+REGIONS = ("APAC", "EU", "LATAM", "NA")
 """Sales regions."""
 
 STATUSES = ("authorized", "captured", "chargeback", "failed", "refunded")

@@ -1,0 +1,113 @@
+"""How large the company is, and how that spreads over days.
+
+Belongs here: the settings and every number that follows from them alone. Does not belong here: anything drawn at random.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+
+# Monday to Sunday; the mean is 1, so that whole weeks keep `transactions_per_day`.
+_WEEKDAY_SHAPE = (0.96, 0.95, 0.97, 1.00, 1.14, 1.12, 0.86)
+
+# Lines that no reader can make a payment of; 0.5 % of about two lines a payment.
+_MALFORMED_SHARE = 0.01
+
+MALFORMED_SHAPES = 8
+"""Ways in which a line is malformed; each day has every one."""
+
+_EPOCH = dt.date(1970, 1, 1)
+
+
+@dataclass(frozen=True)
+class Company:
+    """A simulated company. Two equal companies write the same bytes, given the same version of DuckDB.
+
+    Attributes:
+        days: Days simulated, from `start` on.
+        transactions_per_day: Payments a day, on average over a week.
+        seed: Another seed, another company of the same size.
+        start: First day, UTC.
+        schemas: Whether change events carry their Kafka Connect schema (`{"schema": …, "payload": …}`).
+
+    Raises:
+        ValueError: If a number is not positive.
+    """
+
+    days: int = 7
+    transactions_per_day: int = 20_000
+    seed: int = 1
+    start: dt.date = dt.date(2025, 1, 1)
+    schemas: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("days", "transactions_per_day"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"Company.{name} is {getattr(self, name)}; it must be at least 1")
+
+    @property
+    def first_customers(self) -> int:
+        """Customers that exist before the first day."""
+        return max(50, self.transactions_per_day // 4)
+
+    @property
+    def new_customers(self) -> int:
+        """Customers that register each day."""
+        return max(1, self.first_customers // 50)
+
+    @property
+    def deleted_customers(self) -> int:
+        """Customers deleted each day from the third on."""
+        return max(1, self.first_customers // 5_000)
+
+    @property
+    def first_merchants(self) -> int:
+        """Merchants that exist before the first day."""
+        return max(20, self.transactions_per_day // 100)
+
+    @property
+    def new_merchants(self) -> int:
+        """Merchants that join each day."""
+        return max(1, self.first_merchants // 200)
+
+    @property
+    def legacy_payments(self) -> int:
+        """Payments in the archive of the month before `start`."""
+        return max(200, self.transactions_per_day // 20)
+
+    @property
+    def malformed_lines(self) -> int:
+        """Malformed lines each day."""
+        return max(MALFORMED_SHAPES, round(self.transactions_per_day * _MALFORMED_SHARE))
+
+    @property
+    def sca_day(self) -> int:
+        """Index of the first day whose payments have the column `sca_method`; `days` if none has."""
+        return max(1, self.days // 2)
+
+    @property
+    def legacy_month(self) -> dt.date:
+        """First day of the month before `start`."""
+        return (self.start.replace(day=1) - dt.timedelta(days=1)).replace(day=1)
+
+    @property
+    def start_day(self) -> int:
+        """`start` in days since 1970."""
+        return (self.start - _EPOCH).days
+
+    def date(self, day: int) -> dt.date:
+        """The date of a day, given its index."""
+        return self.start + dt.timedelta(days=day)
+
+    def start_us(self, day: int) -> int:
+        """When a day begins, in microseconds since 1970, UTC."""
+        return (self.start_day + day) * 86_400_000_000
+
+    def payments(self, day: int) -> int:
+        """Payments that first land on a day."""
+        return max(1, round(self.transactions_per_day * _WEEKDAY_SHAPE[self.date(day).weekday()]))
+
+    def first_payment(self, day: int) -> int:
+        """Number of the first payment that lands on a day; payments are numbered from 1 without holes."""
+        return 1 + sum(self.payments(earlier) for earlier in range(day))

@@ -1,0 +1,64 @@
+"""The company's model in DuckDB: a connection that knows the company, and the queries of the package.
+
+Belongs here: opening connections, reading SQL files. Does not belong here: what the queries are for.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import duckdb
+
+from simulator.company import Company
+
+_SQL = Path(__file__).parent / "sql"
+
+# Half of what a day of two million payments may take; the other half is text on its way to files.
+_MEMORY = "1GB"
+
+
+@cache
+def query(name: str) -> str:
+    """Read one of the package's SQL files, given its name without `.sql`."""
+    return (_SQL / f"{name}.sql").read_text(encoding="utf-8").rstrip()
+
+
+def open_model(company: Company, *, threads: int, spill: Path | None = None) -> duckdb.DuckDBPyConnection:
+    """Open an in-memory database that knows the company's numbers and the model's macros.
+
+    Args:
+        company: The company.
+        threads: Threads of DuckDB.
+        spill: Folder that takes what does not fit into memory; DuckDB's own if not given.
+    """
+    connection = duckdb.connect(config={"threads": threads, "memory_limit": _MEMORY})
+    if spill is not None:
+        connection.execute("SET temp_directory = ?", [str(spill)])
+    set_company(connection, company)
+    connection.execute(query("macros"))
+    return connection
+
+
+def set_company(connection: duckdb.DuckDBPyConnection, company: Company) -> None:
+    """Tell a connection the company's numbers. Cursors need it too: variables are the connection's own."""
+    numbers = {
+        "seed": company.seed,
+        "days": company.days,
+        "start_day": company.start_day,
+        "first_customers": company.first_customers,
+        "new_customers": company.new_customers,
+        "deleted_customers": company.deleted_customers,
+        "first_merchants": company.first_merchants,
+        "new_merchants": company.new_merchants,
+        "sca_us": company.start_us(company.sca_day),
+    }
+    for name, number in numbers.items():
+        connection.execute(f"SET VARIABLE {name} = {number}::BIGINT")
+    set_wrapping(connection, "", "")
+
+
+def set_wrapping(connection: duckdb.DuckDBPyConnection, prefix: str, suffix: str) -> None:
+    """Set the text around each change event."""
+    connection.execute("SET VARIABLE line_prefix = ?", [prefix])
+    connection.execute("SET VARIABLE line_suffix = ?", [suffix])

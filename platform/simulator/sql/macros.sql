@@ -1,0 +1,140 @@
+-- The model's vocabulary: draws, and every quantity that several queries need.
+-- Constants of the company are variables of the connection: seed, days, start_day, first_customers, new_customers,
+-- deleted_customers, first_merchants, new_merchants.
+
+-- 64 random bits for an id and a purpose. DuckDB's hash of several values only XORs the last one, so that draws for two
+-- purposes would be the same but for a constant; hence a hash of one value.
+CREATE MACRO draw(id, purpose) AS hash(xor(CAST(id AS UBIGINT), hash(getvariable('seed'), purpose)));
+
+-- Four shares in [0, 1) of 16 bits each (n = 0 to 3), or two of 32 bits (n = 0 and 1).
+CREATE MACRO share(bits, n) AS CAST((bits >> (16 * n)) & 65535 AS DOUBLE) / 65536;
+CREATE MACRO fine_share(bits, n) AS CAST((bits >> (32 * n)) & 4294967295 AS DOUBLE) / 4294967296;
+
+-- A member of a list, given a share.
+CREATE MACRO pick(members, part) AS members[1 + CAST(floor(part * len(members)) AS BIGINT)];
+
+-- Microseconds into the day of the n-th of a day's payments: many in the afternoon, few at night (four to one).
+CREATE MACRO day_share(x) AS x - 0.0955 * (sin(6.283185307179586 * (x - 0.57)) - 0.4257792915650727);
+CREATE MACRO slot_us(no, n, payments) AS
+  CAST(floor(least(day_share((n + share(draw(no, 'slot'), 0)) / CAST(payments AS DOUBLE)), 0.9999999) * 86400000000) AS BIGINT);
+
+-- What becomes of a payment: 0 failed, 1 authorized only, 2 captured, 3 captured and refunded, 4 captured and charged back.
+CREATE MACRO fate(no) AS CASE
+  WHEN share(draw(no, 'fate'), 0) < 0.08 THEN 0
+  WHEN share(draw(no, 'fate'), 0) < 0.218 THEN 1
+  WHEN share(draw(no, 'fate'), 1) < 0.04 THEN 3
+  WHEN share(draw(no, 'fate'), 1) < 0.046 THEN 4
+  ELSE 2
+END;
+-- Two minutes to 20 hours after the payment's row was made.
+CREATE MACRO captured_us(no, created_us) AS
+  created_us + 120000000 + CAST(floor(pow(share(draw(no, 'fate'), 2), 3) * 72000000000) AS BIGINT);
+-- A refund comes two hours to ten days after the capture, a chargeback two to 20 days.
+CREATE MACRO final_us(no, created_us) AS captured_us(no, created_us) + CASE fate(no)
+  WHEN 3 THEN 7200000000 + CAST(floor(pow(share(draw(no, 'fate'), 3), 2) * 855360000000) AS BIGINT)
+  ELSE 172800000000 + CAST(floor(share(draw(no, 'fate'), 3) * 1555200000000) AS BIGINT)
+END;
+
+-- Whole days between a payment and the landing of its events.
+CREATE MACRO days_late(no) AS CASE
+  WHEN share(draw(no, 'late'), 0) < 0.015 THEN 1 + CAST(floor(share(draw(no, 'late'), 1) * 30) AS BIGINT) ELSE 0
+END;
+
+-- Deliveries. An event has the number 4 * payment + kind.
+CREATE MACRO is_duplicated(event) AS share(draw(event, 'delivery'), 0) < 0.025;
+CREATE MACRO duplicated_after_us(event) AS 1000000 + CAST(floor(share(draw(event, 'delivery'), 1) * 60000000) AS BIGINT);
+CREATE MACRO is_overtaken(no) AS share(draw(no, 'overtaken'), 0) < 0.033;
+CREATE MACRO kafka_partition(no) AS CAST(draw(no, 'partition') % 3 AS TINYINT);
+
+-- Customers and merchants are numbered from 1: first those that exist before the first day, then day by day.
+CREATE MACRO customers_before(day) AS
+  getvariable('first_customers') + getvariable('new_customers') * least(greatest(day, 0), getvariable('days'));
+CREATE MACRO merchants_before(day) AS
+  getvariable('first_merchants') + getvariable('new_merchants') * least(greatest(day, 0), getvariable('days'));
+CREATE MACRO start_s() AS getvariable('start_day') * 86400;
+CREATE MACRO joined_day(no, first, new) AS (no - first - 1) // new;
+CREATE MACRO joined_us(no, day) AS
+  (getvariable('start_day') + day) * 86400000000 + CAST(floor(fine_share(draw(no, 'joined'), 0) * 86400000000) AS BIGINT);
+-- First customers registered 65 days to three years before the first day: before every payment, archived ones too.
+CREATE MACRO registered_s(customer) AS CASE
+  WHEN customer <= getvariable('first_customers')
+    THEN start_s() - 65 * 86400 - CAST(floor(fine_share(draw(customer, 'registered'), 0) * 1030 * 86400) AS BIGINT)
+  ELSE joined_us(
+    customer, joined_day(customer, getvariable('first_customers'), getvariable('new_customers'))
+  ) // 1000000
+END;
+-- Day on which a customer is deleted, null for never: from the third day on, from the last of the first customers down.
+CREATE MACRO deleted_day(customer) AS CASE
+  WHEN customer <= getvariable('first_customers') AND customer > getvariable('first_customers') // 2
+    THEN 2 + (getvariable('first_customers') - customer) // getvariable('deleted_customers')
+END;
+
+-- Where people and shops are.
+CREATE MACRO region_of(part) AS CASE
+  WHEN part < 0.40 THEN 'NA' WHEN part < 0.70 THEN 'EU' WHEN part < 0.88 THEN 'APAC' ELSE 'LATAM'
+END;
+CREATE MACRO places(region) AS CASE region
+  WHEN 'NA' THEN ['US|New York', 'US|Chicago', 'US|Austin', 'US|Seattle', 'CA|Toronto', 'CA|Montreal']
+  WHEN 'EU' THEN ['DE|Berlin', 'FR|Lyon', 'GB|London', 'ES|Madrid', 'IT|Milan', 'NL|Utrecht', 'PL|Gdansk']
+  WHEN 'APAC' THEN ['JP|Tokyo', 'JP|Osaka', 'AU|Sydney', 'SG|Singapore', 'NZ|Auckland']
+  ELSE ['BR|Sao Paulo', 'BR|Recife', 'MX|Puebla', 'CL|Santiago', 'CO|Bogota']
+END;
+CREATE MACRO country_of(place) AS left(place, 2);
+CREATE MACRO city_of(place) AS substr(place, 4);
+CREATE MACRO currency_of(region, part) AS CASE region
+  WHEN 'NA' THEN 'USD'
+  WHEN 'EU' THEN CASE WHEN part < 0.7 THEN 'EUR' ELSE 'GBP' END
+  WHEN 'APAC' THEN CASE WHEN part < 0.6 THEN 'JPY' ELSE 'USD' END
+  ELSE CASE WHEN part < 0.7 THEN 'BRL' ELSE 'USD' END
+END;
+CREATE MACRO categories() AS [
+  '5411', '5812', '5814', '5541', '5912', '5732', '4121', '4511', '7011', '5311', '5651', '5942', '5734',
+  '4814', '7832', '5999', '8011', '5200', '5712', '5944', '5691', '5661', '5941', '7230', '4899'
+];
+-- Natural logarithm of the middle amount of each category, in US dollars.
+CREATE MACRO category_levels() AS [
+  3.6, 3.4, 2.5, 3.7, 3.1, 5.0, 2.9, 5.7, 5.4, 4.1, 4.0, 3.0, 4.3,
+  3.8, 3.0, 3.2, 4.6, 4.4, 5.6, 5.2, 4.1, 4.2, 3.9, 3.5, 3.9
+];
+CREATE MACRO merchant_region(merchant) AS region_of(share(draw(merchant, 'merchant'), 0));
+CREATE MACRO merchant_category(merchant) AS share(draw(merchant, 'merchant'), 1);
+
+-- A customer's risk on a day: 0 to 100.
+CREATE MACRO risk_score(customer, day) AS CAST(floor(least(100, greatest(0,
+  110 * pow(share(draw(customer, 'risk'), 0), 2) - 5 + 10 * share(draw(customer * 4096 + day + 365, 'risk of day'), 0)
+))) AS BIGINT);
+
+-- How values are written, as JSON.
+CREATE MACRO instant_json(seconds, part) AS CASE
+  WHEN part < 0.70 THEN concat('"', replace(CAST(make_timestamp(seconds * 1000000) AS VARCHAR), ' ', 'T'), 'Z"')
+  WHEN part < 0.80 THEN concat(
+    '"', substr(CAST(make_timestamp(seconds * 1000000) AS VARCHAR), 6, 2), '/',
+    substr(CAST(make_timestamp(seconds * 1000000) AS VARCHAR), 9, 2), '/',
+    left(CAST(make_timestamp(seconds * 1000000) AS VARCHAR), 4),
+    substr(CAST(make_timestamp(seconds * 1000000) AS VARCHAR), 11), '"'
+  )
+  WHEN part < 0.95 THEN CAST(seconds AS VARCHAR)
+  ELSE concat('"', CAST(make_timestamp(seconds * 1000000) AS VARCHAR), '"')
+END;
+CREATE MACRO flag_json(is_true, part) AS CASE
+  WHEN part < 0.30 THEN CASE WHEN is_true THEN '"Y"' ELSE '"N"' END
+  WHEN part < 0.50 THEN CASE WHEN is_true THEN '"1"' ELSE '"0"' END
+  WHEN part < 0.70 THEN CASE WHEN is_true THEN '"true"' ELSE '"false"' END
+  WHEN part < 0.90 THEN CASE WHEN is_true THEN 'true' ELSE 'false' END
+  ELSE CASE WHEN is_true THEN '1' ELSE '0' END
+END;
+CREATE MACRO plain_amount(cents) AS CAST(CAST(cents AS DECIMAL(15, 0)) * CAST(0.01 AS DECIMAL(3, 2)) AS VARCHAR);
+CREATE MACRO dollar_amount(cents) AS format('${:,}.{:02d}', cents // 100, cents % 100);
+CREATE MACRO identifier(prefix, no) AS concat(prefix, right(CAST(100000000 + no AS VARCHAR), 8));
+
+-- Debezium's envelope, PostgreSQL connector. A snapshot read has no last commit.
+CREATE MACRO envelope(tbl, op, before, after, commit_us, lsn, lag_us) AS concat(
+  '{"before":', before, ',"after":', after,
+  ',"source":{"version":"3.6.0.Final","connector":"postgresql","name":"payments","ts_ms":', commit_us // 1000,
+  CASE WHEN op = 'r' THEN ',"snapshot":"true","db":"payments","sequence":"[null'
+    ELSE concat(',"snapshot":"false","db":"payments","sequence":"[\"', lsn - 256, '\"') END,
+  ',\"', lsn, '\"]","ts_us":', commit_us, ',"ts_ns":', commit_us, '000,"schema":"public","table":"', tbl,
+  '","txId":', 700 + lsn // 256 % 2000000000, ',"lsn":', lsn, ',"xmin":null},"transaction":null,"op":"', op,
+  '","ts_ms":', (commit_us + lag_us) // 1000, ',"ts_us":', commit_us + lag_us, ',"ts_ns":', commit_us + lag_us, '000}'
+);
+CREATE MACRO connector_lag_us(event) AS 50000 + CAST(floor(share(draw(event, 'lag'), 0) * 450000) AS BIGINT);

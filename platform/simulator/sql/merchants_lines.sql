@@ -1,0 +1,40 @@
+-- The lines of merchants' records. Reads `record (line_no, no, kind, commit_us, lsn)`.
+-- A change sets new terms and, for one in three, another category; name and place stay.
+WITH drawn AS (
+  SELECT *,
+    CASE WHEN kind = 2 THEN 1 + commit_us // 86400000000 - getvariable('start_day') ELSE 0 END AS version,
+    draw(no, 'merchant') AS merchant,
+    merchant_region(no) AS region
+  FROM record
+),
+
+settled AS (
+  SELECT *,
+    draw(no * 4096 + version, 'settled') AS terms,
+    pick(places(region), share(merchant, 2)) AS place,
+    CASE
+      WHEN kind = 0 THEN (start_s() - 86400 * (90 + CAST(floor(share(merchant, 3) * 1000) AS BIGINT))) * 1000000
+      WHEN kind = 1 THEN commit_us
+      ELSE (start_s() - 86400 * (90 + CAST(floor(share(merchant, 3) * 1000) AS BIGINT))) * 1000000
+    END AS created_us
+  FROM drawn
+)
+
+SELECT line_no, concat(getvariable('line_prefix'), envelope(
+  'merchants', CASE kind WHEN 0 THEN 'r' WHEN 1 THEN 'c' ELSE 'u' END, 'null',
+  concat(
+    '{"merchant_id":"', identifier('mer_', no), '","name":"',
+    pick(['Alder', 'Blue', 'Cedar', 'Delta', 'Ember', 'Fjord', 'Golden', 'Harbour', 'Iris', 'Juniper'], share(hash(merchant), 0)),
+    ' ', pick(['Market', 'Trading', 'Goods', 'Partners', 'Supply', 'House', 'Works', 'Co.'], share(hash(merchant), 1)),
+    ' ', no, '","mcc":"',
+    pick(categories(), CASE WHEN version > 0 AND share(terms, 0) < 0.33 THEN share(terms, 1) ELSE merchant_category(no) END),
+    '","country":"', country_of(place), '","region":"', region, '","city":"', city_of(place),
+    '","terms":"{\"settlement_days\": ', 1 + CAST(floor(share(terms, 2) * 7) AS BIGINT),
+    ', \"fee_percent\": ', plain_amount(90 + CAST(floor(share(terms, 3) * 260) AS BIGINT)),
+    '}","active":', flag_json(share(hash(terms), 0) < 0.97, share(hash(terms), 1)),
+    ',"created_at":', created_us,
+    ',"updated_at":', CASE WHEN kind = 0 THEN created_us ELSE commit_us END, '}'
+  ),
+  commit_us, lsn, connector_lag_us(no)
+), getvariable('line_suffix')) AS line
+FROM settled

@@ -1,0 +1,207 @@
+"""The company's databases, as Debezium and Kafka Connect's S3 sink write their changes.
+
+Belongs here: which records a topic has on a day, in which partition and order, and how they are cut into objects. Does not
+belong here: the lines' text (SQL files), the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from simulator.company import Company
+from simulator.connect_schema import wrapping
+from simulator.files import LandingFile, write_query
+from simulator.model import query, set_company, set_wrapping
+
+PARTITIONS = 3
+RECORDS_A_FILE = 100_000
+
+# A payment's last change comes at most 20 hours + 20 days after it landed.
+_DAYS_OF_CHANGES = 22
+
+# Positions leave room for 2^28 changes of a topic and day, 256 bytes apart.
+_LOG_OF_A_DAY = 1 << 36
+_LOG_OF_A_CHANGE = 256
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A table whose changes are captured.
+
+    Attributes:
+        table: Name of the table, and of the source.
+        columns: The table's columns that the lines' query reads besides `no`, `kind` and `commit_us`.
+        code: Added to log positions, so that no two tables share one.
+    """
+
+    table: str
+    columns: tuple[str, ...]
+    code: int
+
+    @property
+    def name(self) -> str:
+        """Name of the Kafka topic."""
+        return f"payments.public.{self.table}"
+
+
+CUSTOMERS = Topic("customers", (), 8)
+MERCHANTS = Topic("merchants", (), 16)
+TRANSACTIONS = Topic("transactions", ("created_us",), 24)
+TOPICS = (CUSTOMERS, MERCHANTS, TRANSACTIONS)
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Records of one object: neighbours in a day's records.
+
+    Attributes:
+        topic: The topic.
+        day: The day.
+        partition: The Kafka partition.
+        offset: Offset of the first record.
+        first: The first record's place in the day's records.
+        records: How many there are.
+    """
+
+    topic: Topic
+    day: int
+    partition: int
+    offset: int
+    first: int
+    records: int
+
+    @property
+    def name(self) -> str:
+        """Key of the object, as the sink names it."""
+        topic = self.topic.name
+        return f"topics/{topic}/partition={self.partition}/{topic}+{self.partition}+{self.offset:010d}.json.gz"
+
+
+def count_day(connection: duckdb.DuckDBPyConnection, company: Company, topic: Topic, day: int) -> dict[int, int]:
+    """Count a day's records by Kafka partition."""
+    _rank_changes(connection, company, topic, day)
+    counted = connection.execute(f"SELECT part, count(*) FROM ({_deliveries(topic)}) GROUP BY part").fetchall()
+    return {part: count for part, count in counted}
+
+
+def prepare_day(
+    connection: duckdb.DuckDBPyConnection, company: Company, topic: Topic, day: int, offsets: dict[int, int]
+) -> list[Slice]:
+    """Make a day's records, and cut them into objects.
+
+    Args:
+        connection: The model.
+        company: The company.
+        topic: The topic.
+        day: The day.
+        offsets: Next offset by Kafka partition; moved on.
+    """
+    _rank_changes(connection, company, topic, day)
+    # Sorted by partition first: each object is then a range of row numbers.
+    connection.execute(
+        f"CREATE OR REPLACE TABLE records_{topic.table} AS FROM ({_deliveries(topic)}) ORDER BY part, delivered_us, rank"
+    )
+    connection.execute("DROP TABLE ranked")
+    counts = dict(
+        connection.execute(f"SELECT part, count(*) FROM records_{topic.table} GROUP BY part").fetchall()
+    )
+    slices = []
+    first = 0
+    for partition in range(PARTITIONS):
+        end = first + counts.get(partition, 0)
+        while first < end:
+            records = min(RECORDS_A_FILE, end - first)
+            slices.append(Slice(topic, day, partition, offsets.get(partition, 0), first, records))
+            offsets[partition] = offsets.get(partition, 0) + records
+            first += records
+    return slices
+
+
+def write_slice(connection: duckdb.DuckDBPyConnection, company: Company, part: Slice, folder: Path) -> LandingFile:
+    """Write one object.
+
+    Args:
+        connection: The model; a cursor of it is used, so that objects may be written at the same time.
+        company: The company.
+        part: The object.
+        folder: Folder that takes the file.
+    """
+    topic = part.topic
+    path = folder / topic.table / part.name
+    with connection.cursor() as cursor:
+        set_company(cursor, company)
+        if company.schemas:
+            set_wrapping(cursor, *wrapping(topic.table))
+        write_query(
+            cursor,
+            f"WITH {_records(topic)} FROM ({query(f'{topic.table}_lines')})",
+            {
+                "first": part.first,
+                "last": part.first + part.records - 1,
+                "log": (part.day + 1) * _LOG_OF_A_DAY + topic.code,
+            },
+            path,
+        )
+    return LandingFile(topic.table, part.name, path, part.records)
+
+
+def changes(company: Company, day: int) -> Iterator[tuple[str, dict[str, int]]]:
+    """Queries of the changes that payments commit on a day, malformed lines not among them.
+
+    Yields:
+        A query and its parameters, one for each day on which payments landed that may change on `day`.
+    """
+    for landed in range(max(0, day - _DAYS_OF_CHANGES), day + 1):
+        yield (
+            query("transactions_changes"),
+            {
+                "first": company.first_payment(landed),
+                "payments": company.payments(landed),
+                "landed_us": company.start_us(landed),
+                "day_us": company.start_us(day),
+            },
+        )
+
+
+def _rank_changes(connection: duckdb.DuckDBPyConnection, company: Company, topic: Topic, day: int) -> None:
+    # Row numbers of a table are its order: the rank of a change among the day's, which makes its log position.
+    if topic is TRANSACTIONS:
+        queries = list(changes(company, day))
+        queries.append((query("transactions_malformed"), _malformed(company, day)))
+    else:
+        parameters = {"day": day, "day_us": company.start_us(day)}
+        queries = [(query(f"{topic.table}_changes"), parameters)]
+    columns = "".join(f"{column} BIGINT, " for column in topic.columns)
+    connection.execute(f"CREATE OR REPLACE TABLE changes (no BIGINT, {columns}kind TINYINT, commit_us BIGINT)")
+    for text, parameters in queries:
+        connection.execute(f"INSERT INTO changes {text}", parameters)
+    connection.execute("CREATE OR REPLACE TABLE ranked AS FROM changes ORDER BY commit_us, no, kind")
+    connection.execute("DROP TABLE changes")
+
+
+def _malformed(company: Company, day: int) -> dict[str, int]:
+    return {
+        "first": 1 + day * company.malformed_lines,
+        "lines": company.malformed_lines,
+        "day_us": company.start_us(day),
+    }
+
+
+def _deliveries(topic: Topic) -> str:
+    return query("transactions_deliveries" if topic is TRANSACTIONS else "plain_deliveries")
+
+
+def _records(topic: Topic) -> str:
+    columns = "".join(f"{column}, " for column in topic.columns)
+    record = (
+        f"record AS (SELECT rowid - $first AS line_no, no, kind, {columns}commit_us, "
+        f"$log + (rank + 1) * {_LOG_OF_A_CHANGE} AS lsn "
+        f"FROM records_{topic.table} WHERE rowid BETWEEN $first AND $last)"
+    )
+    if topic is TRANSACTIONS:
+        return f"{record}, payment AS (FROM record), valued AS ({query('payment_values')})"
+    return f"{record}"

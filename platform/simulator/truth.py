@@ -1,0 +1,141 @@
+"""What is true about the company, to judge a platform by that has read its files.
+
+Belongs here: sums over the model. Does not belong here: reading the files.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+import duckdb
+
+from simulator.company import Company
+from simulator.model import open_model, query
+from simulator.produce import legacy_parameters
+
+Revenue = Mapping[tuple[dt.date, str, str], Decimal]
+"""Amount by date (UTC), sales region and currency."""
+
+_EPOCH = dt.date(1970, 1, 1)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The company at the end of its last day, once everything has landed.
+
+    Attributes:
+        payments: Good payments: distinct ids of the topic, `early` ones among them, archived and malformed ones not.
+        changes: Distinct good change events of payments.
+        duplicates: Records of the payments' topic that are delivered a second time.
+        malformed: Lines of the payments' topic that are no payment. The topic has `changes + duplicates + malformed` lines.
+        early: Payments made before their customer registered: well formed, to be quarantined.
+        statuses: Payments by latest status, `early` ones not among them.
+        revenue: Amount of payments whose latest status is captured, by the day they were made; without `early` ones and
+            without the archive.
+        legacy_payments: Payments in the archive.
+        legacy_revenue: Amount of the archive's captured payments.
+        customers: Customers that exist.
+        deleted_customers: Customers that were deleted.
+        merchants: Merchants.
+    """
+
+    payments: int
+    changes: int
+    duplicates: int
+    malformed: int
+    early: int
+    statuses: Mapping[str, int]
+    revenue: Revenue
+    legacy_payments: int
+    legacy_revenue: Revenue
+    customers: int
+    deleted_customers: int
+    merchants: int
+
+
+def truth(company: Company, *, threads: int = 2) -> Truth:
+    """Say what is true about a company.
+
+    Args:
+        company: The company.
+        threads: Threads of DuckDB.
+    """
+    numbers: Counter[str] = Counter()
+    statuses: Counter[str] = Counter()
+    revenue: defaultdict[tuple[dt.date, str, str], Decimal] = defaultdict(Decimal)
+    with open_model(company, threads=threads) as connection:
+        for day in range(company.days):
+            _add_day(connection, company, day, numbers, statuses, revenue)
+        deleted = _one(
+            connection,
+            "SELECT count(*) FROM range($first) AS numbers (n) WHERE deleted_day(n + 1) < $days",
+            {"first": company.first_customers, "days": company.days},
+        )
+        legacy = _legacy_revenue(connection, company)
+    return Truth(
+        payments=numbers["payments"],
+        changes=numbers["changes"],
+        duplicates=numbers["duplicates"],
+        malformed=company.days * company.malformed_lines,
+        early=numbers["early"],
+        statuses=dict(statuses),
+        revenue=dict(revenue),
+        legacy_payments=company.legacy_payments,
+        legacy_revenue=legacy,
+        customers=company.first_customers + company.days * company.new_customers - deleted,
+        deleted_customers=deleted,
+        merchants=company.first_merchants + company.days * company.new_merchants,
+    )
+
+
+def _add_day(
+    connection: duckdb.DuckDBPyConnection,
+    company: Company,
+    day: int,
+    numbers: Counter[str],
+    statuses: Counter[str],
+    revenue: defaultdict[tuple[dt.date, str, str], Decimal],
+) -> None:
+    rows = connection.execute(
+        "WITH payment AS (SELECT $first + n AS no, $day_us + slot_us($first + n, n, $payments) AS created_us "
+        "FROM range($payments) AS slots (n)), "
+        f"valued AS ({query('payment_values')}) "
+        "SELECT is_early, status, paid_on, region, currency, count(*), sum(changes), sum(duplicates), sum(cents) "
+        f"FROM ({query('truth_payments')}) GROUP BY ALL",
+        {
+            "first": company.first_payment(day),
+            "payments": company.payments(day),
+            "day_us": company.start_us(day),
+            "horizon_us": company.start_us(company.days),
+        },
+    ).fetchall()
+    for is_early, status, paid_on, region, currency, payments, changes, duplicates, cents in rows:
+        numbers.update(payments=payments, changes=changes, duplicates=duplicates)
+        if is_early:
+            numbers.update(early=payments)
+            continue
+        statuses[status] += payments
+        if status == "captured":
+            revenue[_EPOCH + dt.timedelta(days=paid_on), region, currency] += Decimal(cents).scaleb(-2)
+
+
+def _legacy_revenue(connection: duckdb.DuckDBPyConnection, company: Company) -> Revenue:
+    rows = connection.execute(
+        f"SELECT paid_on, region, currency, sum(cents) FROM ({query('legacy_values')}) "
+        "WHERE status = 'CAPTURED' GROUP BY ALL",
+        legacy_parameters(company),
+    ).fetchall()
+    return {
+        (_EPOCH + dt.timedelta(days=paid_on), region, currency): Decimal(cents).scaleb(-2)
+        for paid_on, region, currency, cents in rows
+    }
+
+
+def _one(connection: duckdb.DuckDBPyConnection, text: str, parameters: dict[str, int]) -> int:
+    row = connection.execute(text, parameters).fetchone()
+    assert row is not None
+    return int(row[0])

@@ -1,0 +1,218 @@
+"""Debezium events and JSON documents, read from real files."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from change_lines import change, customer, deleted_order, order, text, zipped
+from declared import domain_of
+from shop_lake import ShopLake
+
+from assay.contracts import Contract, Event, column, source
+from assay.landing.formats import JsonDocuments
+
+
+def test_an_event_is_the_same_with_and_without_its_schema(lake: ShopLake) -> None:
+    row = {"order_id": "o1", "customer_id": "c1", "amount": 12.5, "ordered_at": "2025-01-03"}
+    lake.land("orders", "bare.json", text(change("orders", "c", 7, row)))
+    lake.land("orders", "wrapped.json", text(change("orders", "c", 7, row, with_schema=True)))
+    lake.ingest("orders")
+    events = lake.rows("SELECT * EXCLUDE (_landing_object) FROM changes.orders")
+    assert len(events) == 2
+    assert events[0] == events[1]
+
+
+def test_a_row_that_has_a_payload_column_is_no_wrapped_event(lake: ShopLake) -> None:
+    lake.land("orders", "a.json", text(order("o1", 1, payload='{"op": "d"}')))
+    lake.ingest("orders")
+    assert lake.rows("SELECT _op, order_id, _rescued->>'payload' FROM changes.orders") == [("c", "o1", '{"op": "d"}')]
+
+
+def test_an_event_says_what_it_is_and_where_it_came_from(lake: ShopLake) -> None:
+    key = lake.land("orders", "a.json.gz", zipped(order("o1", 1), order("o2", 2, amount="3.10", op="u")))
+    lake.ingest("orders")
+    found = lake.rows(
+        "SELECT order_id, amount, order_day, _op, _sequence, _source_timestamp, _ingested_at, _source, _landing_object, _landing_row, "
+        "_missing, _rescued, _money FROM changes.orders ORDER BY order_id"
+    )
+    at, day = dt.datetime(2025, 1, 10, tzinfo=dt.UTC), dt.date(2025, 1, 3)
+    happened = dt.datetime(2025, 1, 1, tzinfo=dt.UTC)
+    second = dt.timedelta(seconds=1)
+    assert found == [
+        ("o1", "10.00", day, "c", [1, 1], happened + second, at, "orders", key, 1, None, None, Decimal(10)),
+        ("o2", "3.10", day, "u", [2, 2], happened + 2 * second, at, "orders", key, 2, None, None, Decimal("3.1")),
+    ]
+
+
+def test_columns_that_were_not_sent_are_named_and_unknown_ones_are_rescued(lake: ShopLake) -> None:
+    row = {"order_id": "o1", "ordered_at": "2025-01-03", "customer_id": None, "gift": True, "note": {"a": [1, None]}}
+    lake.land("orders", "a.json", text(change("orders", "c", 1, row)))
+    lake.ingest("orders")
+    ((customer_id, missing, rescued),) = lake.rows("SELECT customer_id, _missing, _rescued FROM changes.orders")
+    assert customer_id is None
+    assert missing == ["amount"]
+    assert json.loads(rescued) == {"gift": True, "note": {"a": [1, None]}}
+
+
+@pytest.mark.parametrize("name", ['a"b', "a.b", "a b", "a\\b", "*", "$", "ünï", ""])
+def test_an_unknown_column_of_any_name_is_rescued(lake: ShopLake, name: str) -> None:
+    lake.land("orders", "a.json", text(order("o1", 1, **{name: 1, "plain": None})))
+    lake.ingest("orders")
+    ((rescued,),) = lake.rows("SELECT _rescued FROM changes.orders")
+    assert json.loads(rescued) == {name: 1, "plain": None}
+
+
+def test_a_repeated_json_name_costs_no_other_record(lake: ShopLake) -> None:
+    twice = order("o1", 1, extra=1).replace('"extra": 1', '"extra": 1, "extra": 2')
+    lake.land("orders", "a.json", text(twice, order("o2", 2)))
+    done = lake.ingest("orders")
+    assert done.records == 2
+    assert ("o2",) in lake.rows("SELECT order_id FROM changes.orders")
+
+
+def test_a_column_added_midway_is_missing_before_and_there_after(tmp_path: Path) -> None:
+    @source("orders", format=ShopLake(tmp_path).source("orders").format, key=("order_id",), owner="team:x", subject="x")
+    class Wider(Event):
+        """Orders with a column more."""
+
+        order_id: str = column("The order", nullable=True)
+        gift: bool = column("A gift", nullable=True)
+
+    lake = ShopLake(tmp_path, domain_of(tmp_path / "sql", [Wider], {}))
+    lake.land("orders", "a.json", text(change("orders", "c", 1, {"order_id": "o1"}), change("orders", "c", 2, {"order_id": "o2", "gift": True})))
+    lake.ingest("orders")
+    assert lake.rows("SELECT order_id, gift, _missing FROM changes.orders ORDER BY 1") == [("o1", None, ["gift"]), ("o2", True, None)]
+
+
+def test_positions_are_compared_as_numbers(lake: ShopLake) -> None:
+    lake.land("customers", "a.json", text(customer("c1", 9, level="old"), customer("c1", 10, level="new")))
+    lake.ingest("customers")
+    assert lake.rows("SELECT level FROM latest.customers") == [("new",)]
+
+
+def test_a_snapshot_read_without_a_commit_position_stands_at_its_own(lake: ShopLake) -> None:
+    read = json.loads(order("o1", 5, op="r"))
+    read["source"]["sequence"] = '[null,"5"]'
+    lake.land("orders", "a.json", text(json.dumps(read)))
+    lake.ingest("orders")
+    assert lake.rows("SELECT _op, _sequence FROM changes.orders") == [("r", [5, 5])]
+
+
+def broken_events() -> dict[str, tuple[str, str]]:
+    def changed(**values: object) -> str:
+        return json.dumps(json.loads(order("o9", 9)) | values)
+
+    return {
+        "text": ("hello", "not valid JSON"),
+        "half an object": (order("o9", 9)[:-9], "not valid JSON"),
+        "two objects": (f"{order('o9', 9)} {order('o8', 8)}", "not valid JSON"),
+        "a number": ("42", "not a Debezium change event: it has no op"),
+        "a list": ("[]", "not a Debezium change event: it has no op"),
+        "null": ("null", "not a Debezium change event: it has no op"),
+        "truncate": (changed(op="t"), "operation t is no row change"),
+        "another table": (customer("c1", 1), "an event of table customers, expected orders"),
+        "no source": (changed(source=None), "an event of table (none), expected orders"),
+        "no position": (changed(source={"table": "orders"}), "no source position"),
+        "positions that are none": (changed(source={"table": "orders", "sequence": "[]"}), "no source position"),
+        "null key": (order(None, 9), "the key column order_id is null"),
+        "no row": (changed(after=None), "the key column order_id is null"),
+        "no day": (order("o9", 9, day=None), "order_day cannot be told: the date is missing or of no known form"),
+        "a day that is none": (order("o9", 9, day="2025-02-30"), "order_day cannot be told: the date is missing or of no known form"),
+        "an endless day": (order("o9", 9, day="infinity"), "order_day cannot be told: the date is missing or of no known form"),
+        "a day of year 20250": (order("o9", 9, day="20250-01-03"), "order_day cannot be told: the date is missing or of no known form"),
+        "a day before our time": (order("o9", 9, day="0044-03-15 (BC)"), "order_day cannot be told: the date is missing or of no known form"),
+    }
+
+
+@pytest.mark.parametrize("kind", broken_events())
+def test_a_bad_record_is_refused_with_object_line_and_reason_and_the_others_are_kept(lake: ShopLake, kind: str) -> None:
+    line, reason = broken_events()[kind]
+    key = lake.land("orders", "a.json", text(order("o1", 1), line, order("o2", 2)))
+    done = lake.ingest("orders")
+    assert lake.refused("orders") == [(key, 2, reason)]
+    assert lake.rows("SELECT order_id, _landing_row FROM changes.orders ORDER BY 1") == [("o1", 1), ("o2", 3)]
+    assert (done.records, done.quarantined) == (3, 1)
+
+
+def test_an_instant_out_of_range_does_not_stop_the_others(lake: ShopLake) -> None:
+    lake.land("orders", "a.json", text(change("orders", "c", 1, json.loads(order("o1", 1))["after"], ts_ms=2**63 - 10), order("o2", 2)))
+    lake.ingest("orders")
+    assert lake.rows("SELECT order_id, _source_timestamp IS NULL FROM changes.orders ORDER BY 1") == [("o1", True), ("o2", False)]
+
+
+def test_a_value_of_the_wrong_type_is_refused_by_name(tmp_path: Path) -> None:
+    @source("counts", format=ShopLake(tmp_path).source("orders").format, key=("order_id",), owner="team:x", subject="x")
+    class Counts(Event):
+        """Typed events."""
+
+        order_id: int = column("The order")
+        number: int = column("A number", nullable=True)
+        needed: str = column("Never null")
+
+    lake = ShopLake(tmp_path, domain_of(tmp_path / "sql", [Counts], {}))
+    rows = [
+        {"order_id": 1, "number": 7, "needed": "x"},
+        {"order_id": 2, "number": "seven", "needed": "x"},
+        {"order_id": 3, "number": {"a": 1}, "needed": "x"},
+        {"order_id": "x", "number": 1, "needed": "x"},
+        {"order_id": 5, "number": 99999999999999999999, "needed": "x"},
+        {"order_id": 6, "number": 1, "needed": None},
+    ]
+    lake.land("counts", "a.json", text(*(change("orders", "c", place, row) for place, row in enumerate(rows, start=1))))
+    lake.ingest("counts")
+    assert lake.rows("SELECT order_id, number FROM changes.counts") == [(1, 7)]
+    assert [(line, reason) for _, line, reason in lake.refused("counts")] == [
+        (2, "number is 'seven', which is no BIGINT"),
+        (3, """number is '{"a":1}', which is no BIGINT"""),
+        (4, "the key column order_id is null"),
+        (5, "number is '99999999999999999999', which is no BIGINT"),
+        (6, "needed is null"),
+    ]
+
+
+def test_what_is_refused_keeps_its_text(lake: ShopLake) -> None:
+    lake.land("orders", "a.json", text("{broken"))
+    lake.ingest("orders")
+    (key,) = [batch.quarantine for batch in lake.ledger("orders").batches]
+    with lake.connection() as connection:
+        found = connection.execute(f"SELECT _record, _rules, _contract FROM '{lake.store.path(str(key))}'").fetchall()
+    assert found == [("{broken", ["readable"], lake.source("orders").version)]
+
+
+def test_the_made_up_values_of_a_delete_are_not_read(lake: ShopLake) -> None:
+    lake.land("orders", "a.json", text(order("o1", 1), deleted_order("o1", 2)))
+    lake.ingest("orders")
+    assert lake.rows("SELECT customer_id, amount, _money FROM changes.orders WHERE _op = 'd'") == [(None, None, Decimal(0))]
+
+
+@source("scores", format=JsonDocuments(version="try_cast(as_of AS BIGINT)"), key=("id",), owner="team:x", subject="x")
+class Scores(Contract):
+    """Documents with a list and a date."""
+
+    id: str = column("Who")
+    as_of: str = column("Version", nullable=True)
+    score: float = column("The score", nullable=True)
+    factors: str = column("A nested list", nullable=True)
+
+
+def test_documents_are_snapshot_reads_ordered_by_their_version(tmp_path: Path) -> None:
+    lake = ShopLake(tmp_path, domain_of(tmp_path / "sql", [Scores], {}))
+    old = {"id": "a", "as_of": 9, "score": 0.5, "factors": [{"n": 1}], "new": 1}
+    new = {"id": "a", "as_of": 10, "score": 1e2}
+    key = lake.land("scores", "a.json", text(json.dumps(new), json.dumps(old), "", "[1]", '{"id": "b"}', '{"as_of": 1}', "x"))
+    lake.ingest("scores")
+    assert lake.rows("SELECT id, score, factors, _op, _sequence, _missing, _rescued FROM changes.scores ORDER BY _sequence") == [
+        ("a", 0.5, '[{"n":1}]', "r", [9], None, '{"new":1}'),
+        ("a", 100.0, None, "r", [10], ["factors"], None),
+    ]
+    assert lake.rows("SELECT score FROM latest.scores") == [(100.0,)]
+    assert lake.refused("scores") == [
+        (key, 4, "not a JSON document"),
+        (key, 5, "no version: try_cast(as_of AS BIGINT) is null"),
+        (key, 6, "the key column id is null"),
+        (key, 7, "not a JSON document"),
+    ]

@@ -1,0 +1,157 @@
+"""`enriched.customers`: profiles flattened, whatever they lack."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+
+TABLE = "enriched.customers"
+
+
+def profile(**parts: Any) -> dict[str, Any]:
+    """A whole profile, with the given parts replaced."""
+    return {
+        "personal_information": {
+            "first_name": "Ada",
+            "last_name": "Lovelace",
+            "date_of_birth": "1815-12-10",
+            "phone": "+44 20 7946 0000",
+        },
+        "addresses": [address("home", "1 Home"), address("billing", "2 Bill"), address("shipping", "3 Ship")],
+        "preferences": {
+            "notifications": {
+                "email": {"enabled": "Y", "frequency": "daily"},
+                "sms": {"enabled": 0},
+                "push": {"enabled": True},
+            },
+            "language": "en",
+            "display": {"theme": "dark", "currency": "gbp"},
+        },
+    } | parts
+
+
+def address(kind: str, line1: str) -> dict[str, str]:
+    """An address of a kind."""
+    return {
+        "type": kind,
+        "line1": line1,
+        "city": "London",
+        "postal_code": "W1",
+        "country": "GB",
+        "region": "EU",
+    }
+
+
+def event(document: Any = None, **values: Any) -> dict[str, Any]:
+    """An event of `latest.customers`."""
+    return {
+        "customer_id": "c1",
+        "email": " Ada@Example.ORG ",
+        "profile": document if isinstance(document, str) else json.dumps(document or profile()),
+        "status": "ACTIVE",
+        "registered_at": "2024-01-02T03:04:05Z",
+        "updated_at": 1_735_913_109_000_000,
+        "_ingested_at": "2025-01-04 00:00:00+00",
+        "_source": "customers",
+    } | values
+
+
+def test_a_whole_profile(compute) -> None:
+    [row] = compute(TABLE, {"latest.customers": [event()]})
+
+    assert row == {
+        "customer_id": "c1",
+        "email": "ada@example.org",
+        "status": "active",
+        "registered_at": datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC),
+        "first_name": "Ada",
+        "last_name": "Lovelace",
+        "full_name": "Ada Lovelace",
+        "date_of_birth": date(1815, 12, 10),
+        "phone": "+44 20 7946 0000",
+        "billing_line1": "2 Bill",
+        "billing_city": "London",
+        "billing_postal_code": "W1",
+        "billing_country": "GB",
+        "billing_region": "EU",
+        "shipping_line1": "3 Ship",
+        "shipping_city": "London",
+        "shipping_postal_code": "W1",
+        "shipping_country": "GB",
+        "shipping_region": "EU",
+        "address_count": 3,
+        "email_notifications": True,
+        "sms_notifications": False,
+        "push_notifications": True,
+        "notification_frequency": "daily",
+        "language": "en",
+        "theme": "dark",
+        "preferred_currency": "GBP",
+        "updated_at": datetime(2025, 1, 3, 14, 5, 9, tzinfo=UTC),
+        "ingestion_timestamp": datetime(2025, 1, 4, tzinfo=UTC),
+        "data_source": "customers",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "instant"),
+    [
+        ("2024-01-02T03:04:05Z", datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)),
+        ("01/02/2024", datetime(2024, 1, 2, tzinfo=UTC)),
+        ("1704164645", datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)),
+        ("never", None),
+    ],
+)
+def test_registration(compute, text: str, instant: datetime | None) -> None:
+    [row] = compute(TABLE, {"latest.customers": [event(registered_at=text)]})
+
+    assert row["registered_at"] == instant
+
+
+@pytest.mark.parametrize(
+    ("written", "truth"),
+    [("Y", True), (1, True), ("TRUE", True), (True, True), ("N", False), ("0", False), (False, False), ("?", None)],
+)
+def test_notification_flags(compute, written: Any, truth: bool | None) -> None:
+    channels = {channel: {"enabled": written} for channel in ("email", "sms", "push")}
+    document = profile(preferences={"notifications": channels})
+
+    [row] = compute(TABLE, {"latest.customers": [event(document)]})
+
+    assert [row[f"{channel}_notifications"] for channel in channels] == [truth] * 3
+    assert row["notification_frequency"] is None
+
+
+def test_the_first_billing_address_counts_and_none_is_made_up(compute) -> None:
+    document = profile(addresses=[address("billing", "first"), address("billing", "second")])
+
+    [row] = compute(TABLE, {"latest.customers": [event(document)]})
+
+    assert (row["billing_line1"], row["shipping_line1"], row["address_count"]) == ("first", None, 2)
+
+
+@pytest.mark.parametrize("document", ["{}", "null", "[]", "not json", '{"addresses": {"type": "billing"}}', '"text"'])
+def test_a_profile_of_another_shape_costs_only_the_details(compute, document: str) -> None:
+    [row] = compute(TABLE, {"latest.customers": [event(document)]})
+
+    assert (row["customer_id"], row["full_name"], row["billing_line1"]) == ("c1", None, None)
+    assert (row["address_count"], row["email_notifications"]) == (0, None)
+
+
+def test_one_name_is_a_full_name(compute) -> None:
+    document = profile(personal_information={"first_name": "Plato", "last_name": " "})
+
+    [row] = compute(TABLE, {"latest.customers": [event(document)]})
+
+    assert (row["last_name"], row["full_name"], row["date_of_birth"]) == (None, "Plato", None)
+
+
+def test_rules(compute, broken) -> None:
+    [row] = compute(TABLE, {"latest.customers": [event()]})
+
+    assert broken(TABLE, row) == set()
+    assert broken(TABLE, row | {"customer_id": None}) == {"customer_id_required"}
+    assert broken(TABLE, row | {"address_count": -1}) == {"address_count_at_least"}
