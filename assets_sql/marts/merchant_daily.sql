@@ -1,5 +1,5 @@
 -- One row a merchant and day with payments.
-WITH totals AS (
+WITH payments AS (
   SELECT
     merchant_id,
     transaction_date,
@@ -24,14 +24,18 @@ visits AS (
 ),
 
 -- The 90 days before a day are all that it may depend on: its partition is given no more.
+-- A search for an earlier payment reads them as a stream; comparing neighbours (lag) would sort all of them for one day.
 visitors AS (
   SELECT
     merchant_id,
     transaction_date,
-    coalesce(
-      transaction_date
-        - lag(transaction_date) OVER (PARTITION BY merchant_id, customer_id ORDER BY transaction_date) <= 90,
-      false
+    EXISTS (
+      SELECT 1
+      FROM marts.transactions_enriched AS earlier
+      WHERE earlier.merchant_id = visits.merchant_id
+        AND earlier.customer_id = visits.customer_id
+        AND earlier.transaction_date >= visits.transaction_date - 90
+        AND earlier.transaction_date < visits.transaction_date
     ) AS is_returning
   FROM visits
 ),
@@ -44,29 +48,62 @@ customers AS (
     count(*) FILTER (WHERE is_returning) AS returning_customers
   FROM visitors
   GROUP BY merchant_id, transaction_date
+),
+
+-- Laid side by side by a union and not by a join, through which the asked days would not reach both sides.
+parts AS (
+  SELECT
+    merchant_id, transaction_date, merchant_name, transaction_count, captured_count, refund_count, chargeback_count,
+    settled_count, gross_amount_usd, converted_count, revenue_usd, ingestion_timestamp, data_source,
+    NULL AS unique_customers, NULL AS returning_customers
+  FROM payments
+  UNION ALL
+  SELECT
+    merchant_id, transaction_date, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+    unique_customers, returning_customers
+  FROM customers
+),
+
+days AS (
+  SELECT
+    merchant_id,
+    transaction_date,
+    max(merchant_name) AS merchant_name,
+    max(transaction_count) AS transaction_count,
+    max(captured_count) AS captured_count,
+    max(refund_count) AS refund_count,
+    max(chargeback_count) AS chargeback_count,
+    max(settled_count) AS settled_count,
+    max(gross_amount_usd) AS gross_amount_usd,
+    max(converted_count) AS converted_count,
+    max(revenue_usd) AS revenue_usd,
+    max(unique_customers) AS unique_customers,
+    max(returning_customers) AS returning_customers,
+    max(ingestion_timestamp) AS ingestion_timestamp,
+    max(data_source) AS data_source
+  FROM parts
+  GROUP BY merchant_id, transaction_date
 )
 
 SELECT
-  totals.merchant_id,
-  totals.transaction_date,
-  totals.merchant_name,
-  totals.transaction_count,
-  totals.captured_count,
-  totals.refund_count,
-  totals.chargeback_count,
-  totals.settled_count,
-  totals.gross_amount_usd,
-  totals.revenue_usd,
+  merchant_id,
+  transaction_date,
+  merchant_name,
+  transaction_count,
+  captured_count,
+  refund_count,
+  chargeback_count,
+  settled_count,
+  gross_amount_usd,
+  revenue_usd,
   -- Whole ten-thousandths of a dollar, because DuckDB divides decimals as floats.
-  (2 * CAST(totals.gross_amount_usd * 10000 AS HUGEINT) + totals.converted_count)
-    // nullif(2 * totals.converted_count, 0) * 0.0001 AS average_amount_usd,
-  totals.refund_count / nullif(totals.settled_count, 0) AS refund_rate,
-  totals.chargeback_count / nullif(totals.settled_count, 0) AS chargeback_rate,
-  customers.unique_customers,
-  customers.unique_customers - customers.returning_customers AS new_customers,
-  customers.returning_customers,
-  totals.ingestion_timestamp,
-  totals.data_source
-FROM totals
-INNER JOIN customers
-  ON customers.merchant_id = totals.merchant_id AND customers.transaction_date = totals.transaction_date
+  (2 * CAST(gross_amount_usd * 10000 AS HUGEINT) + converted_count)
+    // nullif(2 * converted_count, 0) * 0.0001 AS average_amount_usd,
+  refund_count / nullif(settled_count, 0) AS refund_rate,
+  chargeback_count / nullif(settled_count, 0) AS chargeback_rate,
+  unique_customers,
+  unique_customers - returning_customers AS new_customers,
+  returning_customers,
+  ingestion_timestamp,
+  data_source
+FROM days

@@ -9,7 +9,8 @@ state of a generator, so that any day can be made alone, in any order, on any nu
 """
 
 from simulator.company import Company
-from simulator.produce import LandingFile, produce
+from simulator.files import LandingFile
+from simulator.produce import produce
 from simulator.truth import Truth, truth
 
 __all__ = ["Company", "LandingFile", "Truth", "produce", "truth"]

@@ -108,6 +108,18 @@ class Company:
         """Payments that first land on a day."""
         return max(1, round(self.transactions_per_day * _WEEKDAY_SHAPE[self.date(day).weekday()]))
 
-    def first_payment(self, day: int) -> int:
-        """Number of the first payment that lands on a day; payments are numbered from 1 without holes."""
-        return 1 + sum(self.payments(earlier) for earlier in range(day))
+    def groups(self, days: range, payments: int) -> list[range]:
+        """Cut days that follow one another into groups, to work on a group at a time.
+
+        Args:
+            days: Indexes of the days.
+            payments: Payments that a group of several days may have.
+        """
+        groups: list[range] = []
+        for day in days:
+            grown = range(groups[-1].start, day + 1) if groups else range(0)
+            if grown and sum(map(self.payments, grown)) <= payments:
+                groups[-1] = grown
+            else:
+                groups.append(range(day, day + 1))
+        return groups

@@ -17,6 +17,9 @@ _SQL = Path(__file__).parent / "sql"
 # Half of what a day of two million payments may take; the other half is text on its way to files.
 _MEMORY = "1GB"
 
+PAYMENTS_A_QUERY = 500_000
+"""Payments that a query over several days may make at a time."""
+
 
 @cache
 def query(name: str) -> str:
@@ -37,6 +40,13 @@ def open_model(company: Company, *, threads: int, spill: Path | None = None) -> 
         connection.execute("SET temp_directory = ?", [str(spill)])
     set_company(connection, company)
     connection.execute(query("macros"))
+    connection.execute("CREATE TABLE landings (day BIGINT, first BIGINT, payments BIGINT, day_us BIGINT)")
+    first = 1
+    landings = []
+    for day in range(company.days):
+        landings.append([day, first, company.payments(day), company.start_us(day)])
+        first += company.payments(day)
+    connection.executemany("INSERT INTO landings VALUES (?, ?, ?, ?)", landings)
     return connection
 
 

@@ -28,9 +28,7 @@ _CATEGORIES = Path(__file__).parent / "data" / "merchant_categories.csv"
 _LEGACY_HEADER = "TXN_REF,CUST_NO,MERCH_NO,TXN_DATE,AMT,CCY,TXN_STATUS,SALES_REGION,RECURRING"
 
 
-def produce(
-    company: Company, folder: Path, *, threads: int = 2, days: range | None = None
-) -> Iterator[LandingFile]:
+def produce(company: Company, folder: Path, *, threads: int = 2, days: range | None = None) -> Iterator[LandingFile]:
     """Write the company's files.
 
     Files come in order of days, and within a topic's partition in order of offsets. At most two files a thread are written
@@ -53,18 +51,17 @@ def produce(
         raise ValueError(f"days are {wanted}; they must follow one another within range(0, {company.days})")
     spill = folder / ".spill"
     offsets: dict[Topic, dict[int, int]] = {topic: {} for topic in TOPICS}
-    with open_model(company, threads=threads, spill=spill) as connection, ThreadPoolExecutor(threads) as pool:
-        for day in range(wanted.start):
-            for topic in TOPICS:
-                for number, records in count_day(connection, company, topic, day).items():
-                    offsets[topic][number] = offsets[topic].get(number, 0) + records
-        for day in wanted:
-            yield from _at_once(pool, threads, _reference_files(connection, company, day, folder))
-            for topic in TOPICS:
-                slices = prepare_day(connection, company, topic, day, offsets[topic])
-                tasks = [partial(write_slice, connection, company, part, folder) for part in slices]
-                yield from _at_once(pool, threads, tasks)
-    shutil.rmtree(spill, ignore_errors=True)
+    try:
+        with open_model(company, threads=threads, spill=spill) as connection, ThreadPoolExecutor(threads) as pool:
+            for day in range(wanted.start):
+                for topic in TOPICS:
+                    for number, records in count_day(connection, company, topic, day).items():
+                        offsets[topic][number] = offsets[topic].get(number, 0) + records
+            # Days are finished one by one: the next one's records take the place of this one's.
+            for day in wanted:
+                yield from _at_once(pool, threads, _day_tasks(connection, company, day, folder, offsets))
+    finally:
+        shutil.rmtree(spill, ignore_errors=True)
 
 
 def legacy_parameters(company: Company) -> dict[str, int]:
@@ -89,9 +86,17 @@ def _at_once(pool: ThreadPoolExecutor, threads: int, tasks: Iterable[Task]) -> I
         yield running.popleft().result()
 
 
-def _reference_files(
-    connection: duckdb.DuckDBPyConnection, company: Company, day: int, folder: Path
+def _day_tasks(
+    connection: duckdb.DuckDBPyConnection, company: Company, day: int, folder: Path, offsets: dict[Topic, dict[int, int]]
 ) -> Iterator[Task]:
+    # A topic's records are made when its first file is due, while earlier files are being written.
+    yield from _reference_tasks(connection, company, day, folder)
+    for topic in TOPICS:
+        for part in prepare_day(connection, company, topic, day, offsets[topic]):
+            yield partial(write_slice, connection, company, part, folder)
+
+
+def _reference_tasks(connection: duckdb.DuckDBPyConnection, company: Company, day: int, folder: Path) -> Iterator[Task]:
     if day == 0:
         yield partial(_write_categories, company, folder)
         yield partial(_write_legacy, connection, company, folder)

@@ -15,7 +15,7 @@ import duckdb
 from simulator.company import Company
 from simulator.connect_schema import wrapping
 from simulator.files import LandingFile, write_query
-from simulator.model import query, set_company, set_wrapping
+from simulator.model import PAYMENTS_A_QUERY, query, set_company, set_wrapping
 
 PARTITIONS = 3
 RECORDS_A_FILE = 100_000
@@ -85,7 +85,7 @@ def count_day(connection: duckdb.DuckDBPyConnection, company: Company, topic: To
     """Count a day's records by Kafka partition."""
     _rank_changes(connection, company, topic, day)
     counted = connection.execute(f"SELECT part, count(*) FROM ({_deliveries(topic)}) GROUP BY part").fetchall()
-    return {part: count for part, count in counted}
+    return dict(counted)
 
 
 def prepare_day(
@@ -106,9 +106,7 @@ def prepare_day(
         f"CREATE OR REPLACE TABLE records_{topic.table} AS FROM ({_deliveries(topic)}) ORDER BY part, delivered_us, rank"
     )
     connection.execute("DROP TABLE ranked")
-    counts = dict(
-        connection.execute(f"SELECT part, count(*) FROM records_{topic.table} GROUP BY part").fetchall()
-    )
+    counts = dict(connection.execute(f"SELECT part, count(*) FROM records_{topic.table} GROUP BY part").fetchall())
     slices = []
     first = 0
     for partition in range(PARTITIONS):
@@ -149,28 +147,24 @@ def write_slice(connection: duckdb.DuckDBPyConnection, company: Company, part: S
     return LandingFile(topic.table, part.name, path, part.records)
 
 
-def changes(company: Company, day: int) -> Iterator[tuple[str, dict[str, int]]]:
+def _changes(company: Company, day: int) -> Iterator[tuple[str, dict[str, int]]]:
     """Queries of the changes that payments commit on a day, malformed lines not among them.
 
     Yields:
-        A query and its parameters, one for each day on which payments landed that may change on `day`.
+        A query and its parameters, one for each group of days on which payments landed that may change on `day`.
     """
-    for landed in range(max(0, day - _DAYS_OF_CHANGES), day + 1):
+    days = range(max(0, day - _DAYS_OF_CHANGES), day + 1)
+    for group in company.groups(days, PAYMENTS_A_QUERY):
         yield (
-            query("transactions_changes"),
-            {
-                "first": company.first_payment(landed),
-                "payments": company.payments(landed),
-                "landed_us": company.start_us(landed),
-                "day_us": company.start_us(day),
-            },
+            f"WITH landed AS NOT MATERIALIZED ({query('landed_payments')}) {query('transactions_changes')}",
+            {"from_day": group[0], "to_day": group[-1], "day": day, "day_us": company.start_us(day)},
         )
 
 
 def _rank_changes(connection: duckdb.DuckDBPyConnection, company: Company, topic: Topic, day: int) -> None:
     # Row numbers of a table are its order: the rank of a change among the day's, which makes its log position.
     if topic is TRANSACTIONS:
-        queries = list(changes(company, day))
+        queries = list(_changes(company, day))
         queries.append((query("transactions_malformed"), _malformed(company, day)))
     else:
         parameters = {"day": day, "day_us": company.start_us(day)}

@@ -14,7 +14,7 @@ from decimal import Decimal
 import duckdb
 
 from simulator.company import Company
-from simulator.model import open_model, query
+from simulator.model import PAYMENTS_A_QUERY, open_model, query
 from simulator.produce import legacy_parameters
 
 Revenue = Mapping[tuple[dt.date, str, str], Decimal]
@@ -68,8 +68,8 @@ def truth(company: Company, *, threads: int = 2) -> Truth:
     statuses: Counter[str] = Counter()
     revenue: defaultdict[tuple[dt.date, str, str], Decimal] = defaultdict(Decimal)
     with open_model(company, threads=threads) as connection:
-        for day in range(company.days):
-            _add_day(connection, company, day, numbers, statuses, revenue)
+        for days in company.groups(range(company.days), PAYMENTS_A_QUERY):
+            _add_days(connection, company, days, numbers, statuses, revenue)
         deleted = _one(
             connection,
             "SELECT count(*) FROM range($first) AS numbers (n) WHERE deleted_day(n + 1) < $days",
@@ -92,26 +92,19 @@ def truth(company: Company, *, threads: int = 2) -> Truth:
     )
 
 
-def _add_day(
+def _add_days(
     connection: duckdb.DuckDBPyConnection,
     company: Company,
-    day: int,
+    days: range,
     numbers: Counter[str],
     statuses: Counter[str],
     revenue: defaultdict[tuple[dt.date, str, str], Decimal],
 ) -> None:
     rows = connection.execute(
-        "WITH payment AS (SELECT $first + n AS no, $day_us + slot_us($first + n, n, $payments) AS created_us "
-        "FROM range($payments) AS slots (n)), "
-        f"valued AS ({query('payment_values')}) "
+        f"WITH payment AS ({query('landed_payments')}), valued AS ({query('payment_values')}) "
         "SELECT is_early, status, paid_on, region, currency, count(*), sum(changes), sum(duplicates), sum(cents) "
         f"FROM ({query('truth_payments')}) GROUP BY ALL",
-        {
-            "first": company.first_payment(day),
-            "payments": company.payments(day),
-            "day_us": company.start_us(day),
-            "horizon_us": company.start_us(company.days),
-        },
+        {"from_day": days[0], "to_day": days[-1], "horizon_us": company.start_us(company.days)},
     ).fetchall()
     for is_early, status, paid_on, region, currency, payments, changes, duplicates, cents in rows:
         numbers.update(payments=payments, changes=changes, duplicates=duplicates)
@@ -125,8 +118,7 @@ def _add_day(
 
 def _legacy_revenue(connection: duckdb.DuckDBPyConnection, company: Company) -> Revenue:
     rows = connection.execute(
-        f"SELECT paid_on, region, currency, sum(cents) FROM ({query('legacy_values')}) "
-        "WHERE status = 'CAPTURED' GROUP BY ALL",
+        f"SELECT paid_on, region, currency, sum(cents) FROM ({query('legacy_values')}) WHERE status = 'CAPTURED' GROUP BY ALL",
         legacy_parameters(company),
     ).fetchall()
     return {

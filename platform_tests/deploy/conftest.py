@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
+import signal
 import subprocess
 import tempfile
 import time
@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from assay.lake import open_store
-from assay.lake.server import Connection
+from assay.lake.server import Connection, find_free_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LOGS_BUCKET = "deploy-logs"
@@ -32,13 +33,6 @@ class Postgres:
     port: int
 
 
-def free_port() -> int:
-    """A port that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """PostgreSQL from its wheel; its own starter is not used, since that makes users and opens folders when run as root."""
@@ -50,7 +44,7 @@ def postgres() -> Iterator[Postgres]:
         nobody = pwd.getpwnam("nobody")
         os.chown(folder, nobody.pw_uid, nobody.pw_gid)
         identity = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-    data, port = folder / "data", free_port()
+    data, port = folder / "data", find_free_port()
     # Data of a test need not survive a power cut.
     options = ["-c", "fsync=off", "-c", f"unix_socket_directories={folder}", "-c", "listen_addresses=127.0.0.1"]
     try:
@@ -67,7 +61,8 @@ def postgres() -> Iterator[Postgres]:
                 subprocess.run(create, check=True, cwd=folder, **identity)
                 yield Postgres(port)
             finally:
-                server.terminate()
+                # Fast shutdown: the gentler one waits for clients to leave.
+                server.send_signal(signal.SIGINT)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -216,6 +216,7 @@ def test_each_rule_is_broken_by_its_own_fault(broken, values: dict[str, Any], ru
         {"customer_registered_at": "2025-01-03 14:05:09+00"},
         {"transaction_timestamp": "2025-01-03 00:00:00+00", "customer_registered_at": "2025-01-03 23:59:59+00"},
         {"status": "failed", "failure_reason": "insufficient_funds"},
+        {"status": "failed", "data_source": "legacy_transactions"},
     ],
 )
 def test_edges_that_are_good(broken, values: dict[str, Any]) -> None:

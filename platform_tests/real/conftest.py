@@ -1,4 +1,4 @@
-"""Fixtures of the tests on real data: where the data are. They are not in the repository; without them these tests are skipped."""
+"""Fixtures of the tests on real data: where the data are. The repository does not hold them; without them tests are skipped."""
 
 from __future__ import annotations
 

@@ -23,10 +23,25 @@ from assay.errors import ContractError, SettingsError
 class DemoFile(Protocol):
     """One landing file that a domain's demo produced."""
 
-    source: str
-    name: str
-    path: Path
-    records: int
+    @property
+    def source(self) -> str:
+        """The source it is for."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Its key below the source's landing prefix."""
+        ...
+
+    @property
+    def path(self) -> Path:
+        """Where it is now; the caller lands and deletes it."""
+        ...
+
+    @property
+    def records(self) -> int:
+        """How many records it holds."""
+        ...
 
 
 Demo = Callable[..., Iterator[DemoFile]]

@@ -200,7 +200,8 @@ def table(
     The arguments are those of `Table`.
 
     Raises:
-        ContractError: The key, the partition column, a severity or a lookup names what the model does not have.
+        ContractError: The key, the partition column, a severity or a lookup names what the model does not have; the partition
+            column is no day; or a column has a name that is the engine's own.
     """
 
     def declare(model: _Model) -> _Model:
@@ -239,6 +240,18 @@ def _require_columns(declared: Table) -> None:
                 f"{declared.full_name}: its {what} names {', '.join(unknown)}, which {declared.model.__name__} does not declare",
                 hint=f"declare the column in {declared.model.__module__} or correct the {what}",
             )
+    kinds = {spec.name: spec.sql_type for spec in declared.columns}
+    day = declared.partition_column
+    if day is not None and kinds[day] != "DATE":
+        raise ContractError(
+            f"{declared.full_name}: its partition column {day} is {kinds[day]}, but Daily needs a day", hint=f"declare {day} as Date"
+        )
+    reserved = sorted(name for name in names if name.startswith("_") or name in RUN_COLUMNS)
+    if reserved:
+        raise ContractError(
+            f"{declared.full_name}: {', '.join(reserved)} is the engine's own, as is every name that begins with an underscore",
+            hint="declare it under another name",
+        )
     rules = {rule.name for rule in declared.rules}
     unknown_rules = [name for name in declared.severities if name not in rules]
     if unknown_rules:

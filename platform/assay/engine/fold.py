@@ -60,8 +60,13 @@ WITH positions AS (
   SELECT *, coalesce(_source_timestamp, _ingested_at) AS since FROM {events}
   QUALIFY row_number() OVER (PARTITION BY {key}, _sequence ORDER BY {_NEWEST_FIRST}) = 1
 ),
-changed AS (
+lasting AS (
+  -- A state that was replaced at the very instant it began (one database transaction) never held.
   SELECT * FROM positions
+  QUALIFY row_number() OVER (PARTITION BY {key}, since ORDER BY {_NEWEST_FIRST}) = 1
+),
+changed AS (
+  SELECT * FROM lasting
   WINDOW by_key AS (PARTITION BY {key} ORDER BY {_OLDEST_FIRST})
   QUALIFY (_op = 'd', {packed}) IS DISTINCT FROM lag((_op = 'd', {packed})) OVER by_key
 )

@@ -167,12 +167,12 @@ def _produced_types(query: Query, connection: duckdb.DuckDBPyConnection) -> dict
 def _require_agreement(table: Table, query: Query, produced: Mapping[str, str]) -> None:
     declared = {spec.name: spec.sql_type for spec in table.columns}
     contract = _contract_place(table)
-    for name in declared.keys() - produced.keys():
+    for name in sorted(declared.keys() - produced.keys()):
         raise SqlError(
             f"{query.path}:1: the SQL of {table.full_name} does not produce {name}, which its contract declares ({contract})",
             hint=f"add {name} to the SELECT, or remove it from the contract",
         )
-    for name in produced.keys() - declared.keys():
+    for name in sorted(produced.keys() - declared.keys()):
         line_number = _line_of(query.sql, rf"\b{re.escape(name)}\b")
         owned = " (the engine adds this column itself)" if name in RUN_COLUMNS else ""
         raise SqlError(

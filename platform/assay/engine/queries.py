@@ -15,6 +15,7 @@ from sqlglot import exp
 from sqlglot.errors import ParseError, SqlglotError
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import Scope, build_scope
+from sqlglot.tokens import TokenType
 
 from assay.contracts.version import fingerprint
 from assay.errors import SqlError
@@ -23,6 +24,7 @@ Schema = Mapping[str, Mapping[str, Mapping[str, str]]]
 """DuckDB type by layer, table and column."""
 RAW_LAYERS = ("changes", "latest", "history")
 """The layers that SQL sees of a raw source."""
+_BEFORE_A_COLUMN = (TokenType.SELECT, TokenType.DISTINCT, TokenType.COMMA, TokenType.DOT)
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def read_query(path: Path, schema: Schema) -> Query:
     names = _relations(path, select, schema)
     try:
         qualified = qualify(
-            select.copy(), schema=schema, dialect="duckdb", validate_qualify_columns=False, identify=False
+            select.copy(), schema=_filled(schema), dialect="duckdb", validate_qualify_columns=False, identify=False
         )
         scope = build_scope(qualified)
     except SqlglotError as error:
@@ -102,8 +104,25 @@ def _parse(path: Path, text: str) -> exp.Query:
     query = statements[0]
     for select in _top_selects(query):
         if any(isinstance(column.unalias(), exp.Star) or column.is_star for column in select.expressions):
-            raise SqlError(f"{path}:{_line(select)}: the top SELECT has a *", hint="name its columns")
+            raise SqlError(f"{path}:{_star_line(text) or _line(select)}: the top SELECT has a *", hint="name its columns")
     return query
+
+
+def _star_line(text: str) -> int | None:
+    """Line of the first `*` that selects columns outside all parentheses; a parsed star does not know its place."""
+    depth = 0
+    before = None
+    for token in sqlglot.tokenize(text, dialect="duckdb"):
+        depth += {TokenType.L_PAREN: 1, TokenType.R_PAREN: -1}.get(token.token_type, 0)
+        if token.token_type is TokenType.STAR and depth == 0 and before in _BEFORE_A_COLUMN:
+            return int(token.line)
+        before = token.token_type
+    return None
+
+
+def _filled(schema: Schema) -> Schema:
+    """The layers that have tables: sqlglot takes an empty one for a table without columns."""
+    return {layer: tables for layer, tables in schema.items() if tables}
 
 
 def _top_selects(query: exp.Expression) -> Iterator[exp.Select]:
@@ -178,6 +197,10 @@ def _origins(scope: Scope, output: str) -> set[ColumnOrigin]:
 
 def _origins_of(scope: Scope, expression: exp.Expression) -> set[ColumnOrigin]:
     origins: set[ColumnOrigin] = set()
+    within = {id(node) for node in expression.walk()}
+    for subquery in scope.subquery_scopes:
+        if id(subquery.expression) in within:
+            origins |= {origin for column in subquery.expression.selects for origin in _origins_of(subquery, column)}
     for column in expression.find_all(exp.Column):
         source = scope.sources.get(column.table)
         if isinstance(source, exp.Table):

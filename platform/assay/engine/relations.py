@@ -83,10 +83,10 @@ def bind(
     layer, _, bare = relation.partition(".")
     name = quote(bare)
     if not isinstance(declared, Source):
-        connection.execute(f"CREATE OR REPLACE VIEW {layer}.{name} AS {_typed(declared.types, files)}")
+        connection.execute(f"CREATE OR REPLACE VIEW {layer}.{name} AS {_typed(declared, files)}")
         return
     events = f"events.{name}"
-    connection.execute(f"CREATE OR REPLACE VIEW {events} AS {_typed(declared.types, files)}")
+    connection.execute(f"CREATE OR REPLACE VIEW {events} AS {_typed(declared, files)}")
     if layer in ("changes", "raw"):
         connection.execute(f"CREATE OR REPLACE VIEW {layer}.{name} AS FROM {events}")
         return
@@ -142,16 +142,17 @@ def _partition_columns(source: Source) -> tuple[str, ...]:
     return () if source.partition_column is None else (source.partition_column,)
 
 
-def _typed(types: Mapping[str, str], files: Iterable[Files]) -> str:
+def _typed(declared: Source | Table, files: Iterable[Files]) -> str:
     """Rows of the files, each column of its declared type; no files, no rows."""
+    types: Mapping[str, str] = declared.types
     parts = [group for group in files if group.paths]
-    if not parts:
-        nulls = ", ".join(f"NULL::{kind} AS {quote(name)}" for name, kind in types.items())
-        return f"SELECT {nulls} WHERE false"
-    if len(parts) == 1:
+    if [group.version for group in parts] == [declared.version]:
         return f"SELECT {', '.join(quote(name) for name in types)} FROM {_read(parts[0])}"
+    nulls = ", ".join(f"NULL::{kind} AS {quote(name)}" for name, kind in types.items())
+    empty = f"SELECT {nulls} WHERE false"
+    if not parts:
+        return empty
     # Files of an older contract may lack columns or hold them as another type.
-    empty = _typed(types, ())
     unions = " UNION ALL BY NAME ".join([empty, *(f"SELECT * FROM {_read(group)}" for group in parts)])
     casts = ", ".join(f"CAST({quote(name)} AS {kind}) AS {quote(name)}" for name, kind in types.items())
     return f"SELECT {casts} FROM ({unions})"

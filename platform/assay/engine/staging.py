@@ -14,7 +14,7 @@ from assay.contracts import WHOLE
 from assay.contracts.rules import Rule, literal, quote
 from assay.contracts.severity import Severity
 from assay.engine.project import Node
-from assay.engine.relations import PARTITION, partition_text
+from assay.engine.relations import PARTITION
 
 STAGED = "staged"
 """The table that holds the computed rows."""
@@ -40,7 +40,7 @@ def stage(connection: duckdb.DuckDBPyConnection, node: Node, partitions: Collect
         f"(TRY_CAST({quote(name)} AS {kind}) IS NOT NULL OR {quote(name)} IS NULL) AS {quote(cast_flag(name))}"
         for name, kind in node.casts.items()
     ]
-    partition = f"{partition_text(table.partition_column)} AS {PARTITION}"
+    partition = f"{_partition(table.partition_column)} AS {PARTITION}"
     body = node.query.sql.rstrip().rstrip(";")
     connection.execute(
         f"CREATE OR REPLACE TABLE {STAGED} AS SELECT {', '.join([*columns, *flags, partition])}\n"
@@ -71,4 +71,13 @@ def _only(column: str | None, partitions: Collection[str]) -> str:
     if column is None or list(partitions) == [WHOLE]:
         return ""
     days = ", ".join(f"DATE {literal(key)}" for key in sorted(partitions))
-    return f"\nWHERE {quote(column)} IN ({days})"
+    return f"\nWHERE {_day(column)} IN ({days})"
+
+
+def _partition(column: str | None) -> str:
+    return literal(WHOLE) if column is None else f"{_day(column)}::VARCHAR"
+
+
+def _day(column: str) -> str:
+    # The SQL may give the day as a text, and one row's nonsense must not fail the partition.
+    return f"TRY_CAST({quote(column)} AS DATE)"

@@ -22,12 +22,13 @@ import duckdb
 
 from assay.contracts import Source
 from assay.contracts.rules import literal, quote
-from assay.errors import IngestError, ObjectMissing
+from assay.errors import AssayError, IngestError, ObjectMissing, StoreError
 from assay.lake.layout import UNPLACED, landing_prefix, raw_part_key, raw_quarantine_key
 from assay.lake.ledger import Batch, LandedObject, Ledger, LedgerLog, Part
-from assay.lake.store import ObjectInfo, ObjectStore
-from assay.landing.lines import Rejected
+from assay.lake.store import DISK_IS_FULL, ObjectInfo, ObjectStore
+from assay.landing.lines import Rejected, is_cut
 from assay.landing.outstanding import Outstanding, batch_id, batches, outstanding
+from assay.landing.parts import WrittenPart, write_parts
 from assay.landing.placement import copy_waiting, has_unplaced, place_batch
 from assay.landing.readers import reader_for
 from assay.landing.records import BLANK, LandedFile, Parsed
@@ -155,13 +156,12 @@ class _Work:
         staged = f"staged_{name}"
         try:
             files = self._fetch(objects, folder)
+            if not files:
+                return None
             _stage(cursor, self.source, files, staged, folder)
             return self._write_and_record(cursor, name, files, staged, folder)
-        except duckdb.OutOfMemoryException as error:
-            raise IngestError(
-                f"{self.source.full_name}: DuckDB ran out of memory or scratch space: {error}",
-                hint="Raise ASSAY_MEMORY, or free space below ASSAY_HOME.",
-            ) from error
+        except (duckdb.Error, OSError) as error:
+            raise _explained(self.source, objects, error) from error
         finally:
             for suffix in ("", "_files"):
                 cursor.execute(f"DROP TABLE IF EXISTS {staged}{suffix}")
@@ -215,23 +215,20 @@ class _Work:
     ) -> Batch:
         events = self._events(cursor, staged, ledger)
         ingested_on = cursor.execute(f"SELECT max(modified)::DATE::VARCHAR FROM {staged}_files").fetchone()
-        parts = []
-        counted = cursor.execute(f"SELECT _p, count(*), sum(_money) FROM ({events}) GROUP BY 1 ORDER BY 1").fetchall()
-        for partition, rows, money in counted:
-            key = raw_part_key(self.source, partition, str(ingested_on[0] if ingested_on else ""), name)
-            path = folder / f"{partition}.parquet"
-            cursor.execute(
-                f"COPY (SELECT * EXCLUDE (_p) FROM ({events}) WHERE _p = {literal(partition)}) "
-                f"TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd)"
-            )
-            self.store.put(key, path)
-            path.unlink()
-            parts.append(Part(str(partition), key, int(rows), str(money.quantize(MONEY_SCALE)), self.source.version))
+        day = str(ingested_on[0] if ingested_on else "")
+
+        def upload(written: WrittenPart) -> Part:
+            key = raw_part_key(self.source, written.partition, day, name)
+            self.store.put(key, written.path)
+            return Part(written.partition, key, written.rows, str(written.money.quantize(MONEY_SCALE)), self.source.version)
+
+        with ThreadPoolExecutor(FETCHERS) as pool:
+            parts = tuple(pool.map(upload, write_parts(cursor, events, folder)))
         return Batch(
             id=name,
             version=self.source.version,
             landed=landed,
-            parts=tuple(parts),
+            parts=parts,
             quarantine=self._write_quarantine(cursor, name, staged, folder),
             copies=sum(part.rows for part in parts) - sum(each.records - each.quarantined for each in landed),
         )
@@ -276,6 +273,21 @@ class _Work:
         return key
 
 
+def _explained(source: Source, objects: Sequence[ObjectInfo], error: duckdb.Error | OSError) -> AssayError:
+    """Say what stopped a batch: room, the lake, or what is in it."""
+    said = str(error).split("\n", 1)[0]
+    if isinstance(error, duckdb.OutOfMemoryException) or "No space left" in said or getattr(error, "errno", None) in DISK_IS_FULL:
+        return IngestError(
+            f"{source.full_name}: there is no room to read what has landed: {said}", hint="Raise ASSAY_MEMORY, or free space below ASSAY_HOME."
+        )
+    if isinstance(error, duckdb.IOException | OSError):
+        return StoreError(f"{source.full_name}: the lake cannot be read: {said}", hint="Run again.")
+    return IngestError(
+        f"{source.full_name}: {len(objects)} landing objects, {objects[0].key} to {objects[-1].key}, cannot be read: {said}",
+        hint="Nothing of them was recorded. Correct the source's declaration, or take the object out of the landing zone.",
+    )
+
+
 def _is_overtaken(batch: Batch, seen: Ledger, newest: Ledger) -> bool:
     """Whether batches recorded since a batch was written may hold the keys, or the waiting events, that it lacks."""
     since = newest.batches[len(seen.batches) :]
@@ -291,10 +303,12 @@ def _stage(cursor: duckdb.DuckDBPyConnection, source: Source, files: list[Landed
     for file in files:
         if file.info.size == 0:
             _insert_rejected(cursor, staged, file.path, [Rejected(1, "", "the file is empty")])
-    if readable and not _try_insert(cursor, source, staged, reader.parse(readable, source)):
-        for file in readable:
-            if not _try_insert(cursor, source, staged, reader.parse([file], source)):
-                _insert(cursor, source, staged, reader.salvage(file, source, folder), running=False)
+    cut = [file for file in readable if is_cut(file.path, shows=reader.shows_cut)]
+    whole = [file for file in readable if file not in cut]
+    if whole and not _try_insert(cursor, source, staged, reader.parse(whole, source)):
+        cut += [file for file in whole if not _try_insert(cursor, source, staged, reader.parse([file], source))]
+    for file in cut:
+        _insert(cursor, source, staged, reader.salvage(file, source, folder), running=False)
     _list_files(cursor, source, files, staged)
 
 

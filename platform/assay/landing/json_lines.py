@@ -14,7 +14,7 @@ from pathlib import Path
 from assay.contracts import Source
 from assay.contracts.rules import literal, quote
 from assay.landing.formats import Debezium, JsonDocuments
-from assay.landing.lines import lines_relation, salvage_lines, salvaged_relation
+from assay.landing.lines import is_gzipped, lines_relation, salvage_lines, salvaged_relation
 from assay.landing.records import BLANK, LandedFile, Parsed, text_list
 
 _ENVELOPE = {
@@ -22,6 +22,10 @@ _ENVELOPE = {
     "ts_ms": "BIGINT",
     "source": {"table": "VARCHAR", "sequence": "VARCHAR", "lsn": "BIGINT", "ts_ms": "BIGINT"},
 }
+
+
+_WRAPPED = r'^\s*\{\s*"(schema|payload)"'
+"""How a message begins that has its schema around it."""
 
 
 class JsonLinesReader:
@@ -32,13 +36,17 @@ class JsonLinesReader:
     """
 
     first_row = 1
+    shows_cut = True
 
     def __init__(self, query: Callable[[str, Source], str]) -> None:
         self._query = query
 
     def parse(self, files: list[LandedFile], source: Source) -> Parsed:
         """Read whole files."""
-        return Parsed([self._query(lines_relation([file.path for file in files]), source)])
+        alike: dict[bool, list[Path]] = {}
+        for file in files:
+            alike.setdefault(is_gzipped(file.path), []).append(file.path)
+        return Parsed([self._query(lines_relation(paths), source) for paths in alike.values()])
 
     def salvage(self, file: LandedFile, source: Source, scratch: Path) -> Parsed:
         """Read the whole lines of a damaged file."""
@@ -67,9 +75,8 @@ def debezium_query(lines: str, source: Source) -> str:
     return f"""
 WITH lines AS ({lines}),
 documents AS (
-  SELECT _path, _n, line, json_valid(line) AS valid,
-    -- Only a message with its schema around it has a payload; the text search spares all others a parse.
-    CASE WHEN contains(line, '"payload"') AND json_valid(line)
+  SELECT _path, _n, line, coalesce(json_valid(line), false) AS valid,
+    CASE WHEN regexp_matches(line, {literal(_WRAPPED)}) AND json_valid(line)
       THEN coalesce(json_extract(line, '$.payload')::VARCHAR, line) ELSE line END AS document
   FROM lines
 ),
@@ -82,8 +89,7 @@ events AS (
 )
 SELECT _path, _n, line AS _record,
   CASE
-    WHEN coalesce(trim(line), '') = '' THEN {literal(BLANK)}
-    WHEN NOT valid THEN 'not valid JSON'
+    WHEN NOT valid THEN CASE WHEN coalesce(trim(line), '') = '' THEN {literal(BLANK)} ELSE 'not valid JSON' END
     WHEN e.op IS NULL THEN 'not a Debezium change event: it has no op'
     WHEN e.op NOT IN ('c', 'u', 'd', 'r') THEN 'operation ' || e.op || ' is no row change'
     WHEN e.source."table" IS DISTINCT FROM {literal(source.format.table)}
@@ -123,7 +129,8 @@ events AS (
 ),
 records AS (
   SELECT _path, _n, line AS _record,
-    CASE WHEN coalesce(trim(line), '') = '' THEN {literal(BLANK)} WHEN NOT coalesce(valid, false) THEN 'not a JSON document' END AS _reason,
+    CASE WHEN NOT coalesce(valid, false)
+      THEN CASE WHEN coalesce(trim(line), '') = '' THEN {literal(BLANK)} ELSE 'not a JSON document' END END AS _reason,
     'r' AS _op,
     NULL::TIMESTAMPTZ AS _source_timestamp,
     {missing_and_rescued("keys", "line", names, "valid")},
@@ -142,9 +149,10 @@ def missing_and_rescued(keys: str, document: str, names: list[str], applies: str
     declared = text_list(names)
     # Merging nulls into an object removes those names from it (RFC 7396), whatever the others are called.
     without = literal(json.dumps(dict.fromkeys(names)))
-    return f"""CASE WHEN {applies} AND NOT list_has_all({keys}, {declared})
+    # Most records have just the declared columns in their order: comparing the lists spares the searches.
+    return f"""CASE WHEN {applies} AND {keys} <> {declared} AND NOT list_has_all({keys}, {declared})
     THEN list_filter({declared}, lambda name: NOT list_contains({keys}, name)) END AS _missing,
-  CASE WHEN {applies} AND NOT list_has_all({declared}, {keys})
+  CASE WHEN {applies} AND {keys} <> {declared} AND NOT list_has_all({declared}, {keys})
     THEN json_merge_patch({document}, {without})::VARCHAR END AS _rescued"""
 
 

@@ -20,6 +20,8 @@ MAX_LINE_BYTES = 8 * 1024 * 1024
 """Longest line that is read as a record; a longer one is quarantined."""
 KEPT_OF_A_BAD_LINE = 4096
 """Bytes of an unreadable line that are kept in quarantine."""
+DAMAGED = "the file is damaged from here on"
+_GZIP = b"\x1f\x8b"
 # A raw control character cannot occur in valid JSON, so it never splits a line.
 _NO_DELIMITER = "E'\\x01'"
 
@@ -42,14 +44,48 @@ class Rejected:
 def lines_relation(paths: list[Path]) -> str:
     """Write a query that yields every line of some files: `_path`, `_n` (running number over all files), `line`.
 
-    `n` counts in the order of `paths`, which DuckDB keeps because a running number makes the scan serial.
+    The files are all gzipped or all not. `n` counts in the order of `paths`, which DuckDB keeps because a running number makes the scan serial.
     """
     names = "[" + ", ".join(literal(str(path)) for path in paths) + "]"
     return (
         "SELECT filename AS _path, row_number() OVER () AS _n, line FROM read_csv("
         f"{names}, columns={{'line': 'VARCHAR'}}, delim={_NO_DELIMITER}, quote='', escape='', header=false, "
-        f"auto_detect=false, filename=true, max_line_size={MAX_LINE_BYTES}, buffer_size={4 * MAX_LINE_BYTES})"
+        f"auto_detect=false, filename=true, {compression(paths)}, max_line_size={MAX_LINE_BYTES}, buffer_size={4 * MAX_LINE_BYTES})"
     )
+
+
+def compression(paths: list[Path]) -> str:
+    """Write the option that says how some files, all alike, are compressed: what they hold counts, not their names."""
+    return f"compression={literal('gzip' if is_gzipped(paths[0]) else 'none')}"
+
+
+def is_gzipped(path: Path) -> bool:
+    """Whether a file starts as gzip does."""
+    with path.open("rb") as file:
+        return file.read(2) == _GZIP
+
+
+def is_cut(path: Path, *, shows: bool) -> bool:
+    """Whether a gzipped file is damaged or lacks its end, which DuckDB does not notice.
+
+    Args:
+        path: The file, gzipped or not.
+        shows: Whether half a record cannot be taken for a whole one. Then a file is believed whose last bytes are a size that
+            it can have.
+    """
+    if not is_gzipped(path) or (shows and _has_likely_size(path)):
+        return False
+    return any(reason is not None and reason.startswith(DAMAGED) for _, _, reason in numbered_lines(path))
+
+
+def _has_likely_size(path: Path) -> bool:
+    """Whether the size that ends a gzipped file is one that its data can unfold to."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(max(0, size - 4))
+        told = int.from_bytes(file.read(4), "little")
+    # Deflate makes data at most 1032 times smaller, and larger by a header only.
+    return size - 64 <= told <= 1032 * size
 
 
 def salvaged_relation(path: Path, salvaged: Path) -> str:
@@ -107,15 +143,16 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, bytes, str | None]]:
                     continue
                 length = len(raw) + _skip_line(stream)
             except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-                yield row, b"", f"the file is damaged from here on: {error}"
+                yield row, b"", f"{DAMAGED}: {error}"
                 return
             yield row, raw[:KEPT_OF_A_BAD_LINE], f"the line is {length:,} bytes long; {MAX_LINE_BYTES:,} is the most"
 
 
 def _skip_line(stream: BinaryIO) -> int:
+    """Read to the end of the line; returns its remaining bytes."""
     skipped = 0
     while chunk := stream.readline(MAX_LINE_BYTES):
-        skipped += len(chunk)
+        skipped += len(chunk.rstrip(b"\r\n"))
         if chunk.endswith(b"\n"):
             break
     return skipped
@@ -123,9 +160,7 @@ def _skip_line(stream: BinaryIO) -> int:
 
 def _open(path: Path) -> BinaryIO:
     raw = path.open("rb")
-    if raw.peek(2)[:2] != b"\x1f\x8b":
-        return raw
-    return io.BufferedReader(_TailKeepingGzip(raw), buffer_size=1 << 20)
+    return io.BufferedReader(_TailKeepingGzip(raw), buffer_size=1 << 20) if is_gzipped(path) else raw
 
 
 class _TailKeepingGzip(io.RawIOBase):

@@ -17,7 +17,7 @@ from assay.contracts.version import fingerprint
 from assay.lake.ledger import Ledger
 from assay.lake.store import ObjectInfo
 
-BATCH_BYTES = 32 * 1024 * 1024
+BATCH_BYTES = 12 * 1024 * 1024
 BATCH_OBJECTS = 1000
 _UNFINISHED = (".tmp", ".part", ".partial", ".crdownload", ".filepart", "_$folder$", "/")
 

@@ -54,9 +54,11 @@ class Reader(Protocol):
 
     Attributes:
         first_row: Line of a file's first record.
+        shows_cut: Whether half a record cannot be taken for a whole one.
     """
 
     first_row: int
+    shows_cut: bool
 
     def parse(self, files: list[LandedFile], source: Source) -> Parsed:
         """Write the queries that read files as DuckDB can; raises nothing, touches no data."""

@@ -35,7 +35,7 @@ class Verdict:
         rows: Staged rows.
         good: Rows that may be published.
         broken: Rows that broke each rule, by rule, those above zero.
-        score: Share of rows that broke no rule, 0 to 100.
+        score: Share of rows that broke no rule but such that only warn, 0 to 100.
         content: Hash of the good rows, whatever their order.
         books: Its books.
         problems: Why it may not be published; empty when it may.
@@ -149,7 +149,8 @@ def _scan(connection: duckdb.DuckDBPyConnection, table: Table, rules: tuple[Rule
     money = money_out(table)
     accounted = table.balance.rows if table.balance else "1"
     counts = "".join(f", count(*) FILTER ({flag})" for flag in flags)
-    flawless = f"count(*) FILTER (NOT ({' OR '.join(flags)}))" if flags else "count(*)"
+    counting = [flag for rule, flag in zip(rules, flags, strict=True) if rule.severity is not Severity.WARN]
+    flawless = f"count(*) FILTER (NOT ({' OR '.join(counting)}))" if counting else "count(*)"
     rows = connection.execute(
         f"SELECT {PARTITION}, count(*), count(*) FILTER (NOT _broken), {flawless}, "
         f"coalesce(sum(hash({columns})) FILTER (NOT _broken), 0)::HUGEINT, "

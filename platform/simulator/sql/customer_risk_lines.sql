@@ -24,7 +24,7 @@ SELECT row_number() OVER (ORDER BY no) - 1 AS line_no, concat(
   'Z","model":"v3","score":', score,
   ',"band":"', CASE WHEN score < 40 THEN 'low' WHEN score < 75 THEN 'medium' ELSE 'high' END,
   '","factors":[', array_to_string(list_transform(factors, lambda factor, place: concat(
-    '{"name":"', factor, '","weight":0.', 60 // place + (bits >> 50) % 20, '}'
+    '{"name":"', factor, '","weight":0.', 60 // place + remainder(bits, 20), '}'
   )), ','),
   '],"history":[', array_to_string(list_transform(days_back, lambda back: concat(
     '{"date":"', CAST(make_date(CAST(getvariable('start_day') + $day - back AS INTEGER)) AS VARCHAR),

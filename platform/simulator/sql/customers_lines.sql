@@ -60,13 +60,13 @@ profiled AS (
   SELECT *, concat(
     '{"personal_information": {"first_name": "', first_name, '", "last_name": "', last_name,
     '", "date_of_birth": "', CAST(DATE '1945-01-01' + CAST(floor(share(person, 2) * 21900) AS INTEGER) AS VARCHAR),
-    '", "phone": "+', CAST(10000000000 + contact % 89999999999 AS VARCHAR), '"}, "addresses": [',
+    '", "phone": "+', 10000000000 + remainder(contact, 89999999999), '"}, "addresses": [',
     array_to_string(list_transform(located_addresses, lambda address: concat(
       '{"type": "', address.type,
-      '", "line1": "', 1 + address.bits % 199, ' ',
+      '", "line1": "', 1 + remainder(address.bits, 199), ' ',
       pick(['Oak Street', 'Station Road', 'Mill Lane', 'Park Avenue', 'Harbour Way', 'High Street'], share(address.bits, 1)),
       '", "city": "', city_of(pick(places(address.region), share(address.bits, 2))),
-      '", "postal_code": "', CAST(10000 + (address.bits >> 20) % 89999 AS VARCHAR),
+      '", "postal_code": "', 10000 + remainder(hash(address.bits), 89999),
       '", "country": "', country_of(pick(places(address.region), share(address.bits, 2))),
       '", "region": "', address.region, '"}'
     )), ', '),

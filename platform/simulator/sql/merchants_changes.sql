@@ -16,5 +16,5 @@ FROM first_merchants
 -- One is sure to change, so that the smallest company has a history.
 WHERE $day > 0 AND (
   share(draw(no * 4096 + $day, 'terms'), 0) < 0.01
-  OR no = 1 + CAST(draw($day, 'merchant of the day') % CAST(getvariable('first_merchants') AS UBIGINT) AS BIGINT)
+  OR no = 1 + remainder(draw($day, 'merchant of the day'), getvariable('first_merchants'))
 )

@@ -24,7 +24,7 @@ checked AS (
 matched AS (
   SELECT *,
     CASE
-      WHEN is_early THEN customers_before(paid_day + 1) + 1 + CAST(parties % CAST(getvariable('new_customers') AS UBIGINT) AS BIGINT)
+      WHEN is_early THEN customers_before(paid_day + 1) + 1 + remainder(parties, getvariable('new_customers'))
       ELSE 1 + CAST(floor(
         customers_before(paid_day) * fine_share(parties, 0) * (0.5 + 0.5 * fine_share(parties, 0))
       ) AS BIGINT)
@@ -52,7 +52,7 @@ converted AS (
     CASE
       WHEN currency = 'JPY' THEN 100 * CAST(round(dollars * 150) AS BIGINT)
       -- A fifth of all prices are round.
-      WHEN (amounts >> 7) % 5 = 0 THEN 100 * CAST(ceil(dollars * CASE currency WHEN 'BRL' THEN 5 ELSE 1 END) AS BIGINT)
+      WHEN remainder(amounts, 5) = 0 THEN 100 * CAST(ceil(dollars * CASE currency WHEN 'BRL' THEN 5 ELSE 1 END) AS BIGINT)
       ELSE CAST(round(100 * dollars * CASE currency WHEN 'BRL' THEN 5 ELSE 1 END) AS BIGINT)
     END AS unbounded_cents
   FROM priced

@@ -1,17 +1,13 @@
--- Changes committed on one day by payments that first landed on one (the same or an earlier) day.
+-- Changes that payments commit on one day. Reads `landed (no, created_us, day)`: payments of this and of earlier days.
 -- Kinds: 0 row made, 1 captured, 2 refunded or charged back.
-WITH landed AS (
-  SELECT $first + n AS no, $landed_us + slot_us($first + n, n, $payments) AS created_us
-  FROM range($payments) AS slots (n)
-)
-
 SELECT no, created_us, CAST(0 AS TINYINT) AS kind, created_us AS commit_us
 FROM landed
-WHERE $landed_us = $day_us
+WHERE day = $day
 UNION ALL
 SELECT no, created_us, CAST(1 AS TINYINT), captured_us(no, created_us)
 FROM landed
-WHERE fate(no) >= 2 AND captured_us(no, created_us) BETWEEN $day_us AND $day_us + 86399999999
+-- A capture comes within 20 hours.
+WHERE day >= $day - 1 AND fate(no) >= 2 AND captured_us(no, created_us) BETWEEN $day_us AND $day_us + 86399999999
 UNION ALL
 SELECT no, created_us, CAST(2 AS TINYINT), final_us(no, created_us)
 FROM landed

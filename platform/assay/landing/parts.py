@@ -1,0 +1,68 @@
+"""Writing the events of a batch as Parquet, one file a partition.
+
+Belongs here: local files. Does not belong here: where they go in the lake, and recording them (`ingest`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+
+from assay.contracts.rules import literal
+
+LARGE = 50_000
+"""Rows from which a partition is written by a query of its own; the small ones are written together."""
+_FORMAT = "FORMAT parquet, COMPRESSION zstd"
+
+
+@dataclass(frozen=True)
+class WrittenPart:
+    """The events of one partition, on local disk.
+
+    Attributes:
+        partition: The partition.
+        path: The file.
+        rows: Its rows.
+        money: Total of their money.
+    """
+
+    partition: str
+    path: Path
+    rows: int
+    money: Decimal
+
+
+def write_parts(cursor: duckdb.DuckDBPyConnection, events: str, folder: Path) -> Iterator[WrittenPart]:
+    """Write events to one file a partition.
+
+    Late events make many small partitions beside a large one: a query for each would cost more than the rows do, and one
+    partitioned write of everything is slow where a partition is large.
+
+    Args:
+        cursor: Where the events are.
+        events: Query of raw events, with the partition as `_p`.
+        folder: Where the files go.
+
+    Yields:
+        Each partition, ordered, as soon as its file is whole.
+    """
+    counted = cursor.execute(f"SELECT _p, count(*), sum(_money) FROM ({events}) GROUP BY 1 ORDER BY 1").fetchall()
+    small = [str(partition) for partition, rows, _ in counted if rows < LARGE]
+    together = folder / "small"
+    if len(small) > 1:
+        names = ", ".join(literal(name) for name in small)
+        cursor.execute(
+            f"COPY (SELECT * FROM ({events}) WHERE _p IN ({names})) TO {literal(str(together))} ({_FORMAT}, PARTITION_BY (_p))"
+        )
+    for partition, rows, money in counted:
+        files = list((together / f"_p={partition}").glob("*.parquet"))
+        path = files[0] if len(files) == 1 else folder / f"{partition}.parquet"
+        if len(files) != 1:
+            cursor.execute(
+                f"COPY (SELECT * EXCLUDE (_p) FROM ({events}) WHERE _p = {literal(partition)}) TO {literal(str(path))} ({_FORMAT})"
+            )
+        yield WrittenPart(str(partition), path, int(rows), money)
