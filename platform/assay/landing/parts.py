@@ -14,7 +14,7 @@ import duckdb
 
 from assay.contracts.rules import literal
 
-LARGE = 50_000
+LARGE = 5_000
 """Rows from which a partition is written by a query of its own; the small ones are written together."""
 _FORMAT = "FORMAT parquet, COMPRESSION zstd"
 
