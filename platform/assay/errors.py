@@ -1,7 +1,7 @@
 """The errors that Assay raises on purpose.
 
-Here belong the exception classes that any room may raise and that the command line shows as one sentence and a hint. Errors of one algorithm, and the
-reasons for which a single record is quarantined, do not belong here: a bad record is data, not an exception.
+Belongs here: the exceptions that any room may raise and that the command line shows as one sentence and a hint. Does not belong here: the
+reasons for which a single record is quarantined; a bad record is data, not an exception.
 """
 
 

@@ -34,7 +34,8 @@ DOMAIN = Domain(
     name="payments",
     contracts="payments.contracts",
     sql=_sql_folder(),
-    start=date(2024, 11, 1),
+    # Archives reach back this far.
+    start=date(2017, 1, 1),
     demo=_demo,
     showcase="""
         SELECT

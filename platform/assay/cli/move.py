@@ -9,6 +9,8 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -144,7 +146,7 @@ def verify(
             name = node.table.full_name
             began = time.perf_counter()
             progress.planned(name, len(state.index(name)))
-            compared = verify_table(connection, state, node, progress=lambda n, name=name: progress.built(name, n))
+            compared = verify_table(connection, state, node, progress=partial(progress.built, name))
             report.partitions.unchanged += sum(each.is_same for each in compared)
             different += [(name, each.partition, each.explanation) for each in compared if not each.is_same]
             report.seconds[name] = time.perf_counter() - began
@@ -177,7 +179,7 @@ def _exit_code(report: Report) -> int:
     return 1 if report.partitions.failed else 0
 
 
-def _watched(as_json: bool):  # type: ignore[no-untyped-def]
+def _watched(as_json: bool) -> AbstractContextManager[Observer]:
     return silent() if as_json else Progress()
 
 

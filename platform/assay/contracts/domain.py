@@ -8,8 +8,9 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
@@ -67,17 +68,16 @@ class Domain:
     start: date
     demo: Demo | None = None
     showcase: str | None = None
-    _declared: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def sources(self) -> Mapping[str, Source]:
         """The raw sources by name."""
-        return self._collect()["sources"]
+        return _declared(self.contracts)[0]
 
     @property
     def tables(self) -> Mapping[str, Table]:
         """The enriched tables and marts by full name."""
-        return self._collect()["tables"]
+        return _declared(self.contracts)[1]
 
     def find(self, name: str) -> Source | Table:
         """Find a table or source by `layer.name`, or by its bare name where that is unambiguous.
@@ -98,24 +98,6 @@ class Domain:
         raise SettingsError(
             f"domain {self.name} has no table {name}", hint=f"the tables are: {', '.join(sorted(every))}"
         )
-
-    def _collect(self) -> dict[str, Any]:
-        if not self._declared:
-            sources: dict[str, Source] = {}
-            tables: dict[str, Table] = {}
-            for module in _modules(self.contracts):
-                for declared in _declarations(module):
-                    home: dict[str, Any] = sources if isinstance(declared, Source) else tables
-                    name = declared.name if isinstance(declared, Source) else declared.full_name
-                    if name in home:
-                        raise ContractError(
-                            f"{declared.full_name} is declared twice: {home[name].model.__module__} and "
-                            f"{module.__name__}",
-                            hint="rename one of them",
-                        )
-                    home[name] = declared
-            self._declared.update(sources=sources, tables=tables)
-        return self._declared
 
 
 def load_domain(module: str) -> Domain:
@@ -140,6 +122,26 @@ def load_domain(module: str) -> Domain:
             f"{module} has no DOMAIN", hint="define DOMAIN = Domain(...) there, or set ASSAY_DOMAIN to one that has"
         )
     return domain
+
+
+@cache
+def _declared(contracts: str) -> tuple[Mapping[str, Source], Mapping[str, Table]]:
+    """The sources and tables that a package of contracts declares, by name."""
+    sources: dict[str, Source] = {}
+    tables: dict[str, Table] = {}
+    for module in _modules(contracts):
+        for declared in _declarations(module):
+            before = sources.get(declared.name) if isinstance(declared, Source) else tables.get(declared.full_name)
+            if before is not None:
+                raise ContractError(
+                    f"{declared.full_name} is declared twice: {before.model.__module__} and {module.__name__}",
+                    hint="rename one of them",
+                )
+            if isinstance(declared, Source):
+                sources[declared.name] = declared
+            else:
+                tables[declared.full_name] = declared
+    return sources, tables
 
 
 def _modules(name: str) -> Iterator[ModuleType]:

@@ -39,7 +39,7 @@ def landing_sensor(domain: Domain, job: dg.JobDefinition) -> dg.SensorDefinition
             return dg.SkipReason("nothing new has landed")
         by_source = {source: str(len(objects)) for source, objects in found.items()}
         key = fingerprint([found, now.strftime("%Y-%m-%dT%H")])
-        tags = {f"assay/landed/{source}": count for source, count in by_source.items()}
+        tags = {f"assay.landed/{source}": count for source, count in by_source.items()}
         return dg.SensorResult(run_requests=[dg.RunRequest(run_key=key, tags=tags)])
 
     return landing

@@ -1,0 +1,129 @@
+"""Declarations of tables and sources: what is wrong is said when they are declared, and versions follow the data alone."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from assay.contracts import Balance, Contract, Daily, Date, Event, Money, Published, Severity, Source, Table, Window, column, source, table
+from assay.contracts.table import DECLARATION
+from assay.errors import ContractError
+from assay.landing.formats import Csv, Debezium
+
+
+def declare(key: tuple[str, ...] = ("id",), description: str = "Amount", ge: int = 0, nullable: bool = False, extra: dict[str, Any] | None = None, **options: Any) -> Table:
+    class Made(Published):
+        """A table."""
+
+        id: str = column("Key")
+        day: Date = column("Day")
+        amount: Money = column(description, ge=ge, nullable=nullable)
+
+    model = Made if extra is None else type("Made", (Made,), {"__annotations__": dict.fromkeys(extra, str), **extra, "__module__": __name__})
+    settings = {"layer": "enriched", "owner": "team:x", "subject": "x"} | options
+    return vars(table("made", key=key, **settings)(model))[DECLARATION]
+
+
+def declare_source(key: tuple[str, ...] = ("id",), name: str = "amount", **options: Any) -> Source:
+    body = {"__annotations__": {"id": str, name: str}, "id": column("Key"), name: column("Other", nullable=True), "__module__": __name__}
+    settings = {"format": Csv(), "owner": "team:x", "subject": "x"} | options
+    return vars(source("made", key=key, **settings)(type("Made", (Event,), body)))[DECLARATION]
+
+
+class TestTable:
+    def test_what_is_declared_is_known(self) -> None:
+        made = declare(partition=Daily("day"), money="amount")
+        assert (made.full_name, made.partition_column, made.description) == ("enriched.made", "day", "A table.")
+        assert list(made.types) == [
+            "id", "day", "amount", "ingestion_timestamp", "data_source", "processing_timestamp", "job_run_id", "data_quality_score",
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [
+            ({"key": ("id", "nr")}, "enriched.made: its key names nr, which Made does not declare"),
+            ({"partition": Daily("date")}, "enriched.made: its partition names date, which Made does not declare"),
+            ({"partition": Daily("id")}, "enriched.made: its partition column id is VARCHAR, but Daily needs a day"),
+            ({"money": "total"}, "enriched.made: its money names total, which Made does not declare"),
+            ({"lookups": {"enriched.x": {"who": "id"}}}, "enriched.made: its lookup enriched.x names who, which Made does not declare"),
+            ({"severities": {"amount_small": Severity.WARN}}, "enriched.made: a severity is given for amount_small, which is no rule of it"),
+            ({"extra": {"_broken": column("Ours")}}, "enriched.made: _broken is the engine's own"),
+            ({"extra": {"job_run_id": column("Ours")}}, "enriched.made: job_run_id is the engine's own"),
+        ],
+    )
+    def test_what_is_declared_wrongly_is_said(self, options: dict[str, Any], said: str) -> None:
+        with pytest.raises(ContractError) as raised:
+            declare(**options)
+        assert raised.value.message.startswith(said)
+        assert raised.value.hint
+
+    @pytest.mark.parametrize("options", [{"description": "Said better"}, {"owner": "team:y"}, {"subject": "y"}, {"freshness": timedelta(1)}])
+    def test_what_says_nothing_of_data_leaves_the_version(self, options: dict[str, Any]) -> None:
+        assert declare(**options).version == declare().version
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"key": ("id", "day")},
+            {"ge": 1},
+            {"nullable": True},
+            {"extra": {"more": column("More")}},
+            {"partition": Daily("day")},
+            {"severities": {"amount_at_least": Severity.STOP}},
+            {"windows": {"enriched.x": Window(3)}},
+            {"balance": Balance(inputs=("latest.x",))},
+            {"money": "amount"},
+            {"threshold": 5.0},
+        ],
+        ids=str,
+    )
+    def test_what_decides_data_changes_the_version(self, options: dict[str, Any]) -> None:
+        assert declare(**options).version != declare().version
+
+    def test_a_contract_that_inherits_another_is_declared_by_itself(self) -> None:
+        class Child(declare().model):  # type: ignore[misc]
+            """Not declared."""
+
+        assert DECLARATION not in vars(Child)
+
+
+class TestSource:
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [
+            ({"key": ("nr",)}, "source made: its key names nr, which Made does not declare"),
+            ({"partition": Daily("day")}, "source made: Daily('day') does not say which day an event is about"),
+        ],
+    )
+    def test_what_is_declared_wrongly_is_said(self, options: dict[str, Any], said: str) -> None:
+        with pytest.raises(ContractError) as raised:
+            declare_source(**options)
+        assert raised.value.message == said
+        assert raised.value.hint
+
+    def test_a_name_with_an_underscore_first_never_becomes_a_column(self) -> None:
+        """Pandera itself passes over such a name; an alias is how one could come in."""
+
+        class Aliased(Contract):
+            """Events."""
+
+            id: str = column("Key")
+            op: str = column("Kept", alias="_op")
+
+        with pytest.raises(ContractError, match="source made: _op begins with an underscore"):
+            source("made", format=Csv(), key=("id",), owner="team:x", subject="x")(Aliased)
+
+    def test_versions_follow_what_decides_the_events(self) -> None:
+        same = [declare_source(), declare_source(owner="team:y"), declare_source(freshness=timedelta(1))]
+        assert len({made.version for made in same}) == 1
+        other = [
+            declare_source(key=("id", "amount")),
+            declare_source(name="total"),
+            declare_source(money="amount"),
+            declare_source(partition=Daily("day", of="amount")),
+            declare_source(format=Debezium("x")),
+            declare_source(format=Csv(delimiter=";")),
+        ]
+        assert len({made.version for made in (*other, same[0])}) == 7
