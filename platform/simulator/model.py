@@ -27,15 +27,17 @@ def query(name: str) -> str:
     return (_SQL / f"{name}.sql").read_text(encoding="utf-8").rstrip()
 
 
-def open_model(company: Company, *, threads: int, spill: Path | None = None) -> duckdb.DuckDBPyConnection:
+def open_model(company: Company, *, spill: Path | None = None) -> duckdb.DuckDBPyConnection:
     """Open an in-memory database that knows the company's numbers and the model's macros.
+
+    A query runs on the thread that asks for it, and on no other: several files are made by several threads, each with its own
+    cursor. Threads of DuckDB's own would take their work away, and they would spin until it is done.
 
     Args:
         company: The company.
-        threads: Threads of DuckDB.
         spill: Folder that takes what does not fit into memory; DuckDB's own if not given.
     """
-    connection = duckdb.connect(config={"threads": threads, "memory_limit": _MEMORY})
+    connection = duckdb.connect(config={"threads": 1, "memory_limit": _MEMORY})
     if spill is not None:
         connection.execute("SET temp_directory = ?", [str(spill)])
     set_company(connection, company)

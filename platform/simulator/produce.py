@@ -19,7 +19,7 @@ from simulator.company import Company
 from simulator.files import LandingFile, write_query, write_text
 from simulator.model import open_model, query, set_company
 from simulator.rates import HEADER, history, is_banking_day, rates_line
-from simulator.topics import TOPICS, Topic, count_day, prepare_day, write_slice
+from simulator.topics import TOPICS, Slice, Topic, count_day, drop_day, prepare_day, write_slice
 
 Task = Callable[[], LandingFile]
 
@@ -37,7 +37,7 @@ def produce(company: Company, folder: Path, *, threads: int = 2, days: range | N
     Args:
         company: The company.
         folder: Folder that takes the files, as `<source>/<name>`.
-        threads: Files written at the same time, and threads of DuckDB. It changes no byte.
+        threads: Files written at the same time. It changes no byte.
         days: Indexes of the days to write, one after the other; all if not given. Offsets go on from the days before.
 
     Yields:
@@ -52,14 +52,21 @@ def produce(company: Company, folder: Path, *, threads: int = 2, days: range | N
     spill = folder / ".spill"
     offsets: dict[Topic, dict[int, int]] = {topic: {} for topic in TOPICS}
     try:
-        with open_model(company, threads=threads, spill=spill) as connection, ThreadPoolExecutor(threads) as pool:
+        with open_model(company, spill=spill) as connection, ThreadPoolExecutor(threads) as pool:
             for day in range(wanted.start):
                 for topic in TOPICS:
                     for number, records in count_day(connection, company, topic, day).items():
                         offsets[topic][number] = offsets[topic].get(number, 0) + records
-            # Days are finished one by one: the next one's records take the place of this one's.
+            # A day's records are made while the files of the day before are written.
+            coming = pool.submit(_prepare, connection, company, wanted[0], offsets) if wanted else None
             for day in wanted:
-                yield from _at_once(pool, threads, _day_tasks(connection, company, day, folder, offsets))
+                assert coming is not None
+                slices = coming.result()
+                if day + 1 in wanted:
+                    coming = pool.submit(_prepare, connection, company, day + 1, offsets)
+                yield from _at_once(pool, threads, _tasks(connection, company, day, slices, folder))
+                for topic in TOPICS:
+                    drop_day(connection, topic, day)
     finally:
         shutil.rmtree(spill, ignore_errors=True)
 
@@ -86,14 +93,20 @@ def _at_once(pool: ThreadPoolExecutor, threads: int, tasks: Iterable[Task]) -> I
         yield running.popleft().result()
 
 
-def _day_tasks(
-    connection: duckdb.DuckDBPyConnection, company: Company, day: int, folder: Path, offsets: dict[Topic, dict[int, int]]
+def _prepare(
+    connection: duckdb.DuckDBPyConnection, company: Company, day: int, offsets: dict[Topic, dict[int, int]]
+) -> list[Slice]:
+    with connection.cursor() as cursor:
+        set_company(cursor, company)
+        return [part for topic in TOPICS for part in prepare_day(cursor, company, topic, day, offsets[topic])]
+
+
+def _tasks(
+    connection: duckdb.DuckDBPyConnection, company: Company, day: int, slices: list[Slice], folder: Path
 ) -> Iterator[Task]:
-    # A topic's records are made when its first file is due, while earlier files are being written.
     yield from _reference_tasks(connection, company, day, folder)
-    for topic in TOPICS:
-        for part in prepare_day(connection, company, topic, day, offsets[topic]):
-            yield partial(write_slice, connection, company, part, folder)
+    for part in slices:
+        yield partial(write_slice, connection, company, part, folder)
 
 
 def _reference_tasks(connection: duckdb.DuckDBPyConnection, company: Company, day: int, folder: Path) -> Iterator[Task]:

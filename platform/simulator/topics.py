@@ -103,10 +103,10 @@ def prepare_day(
     _rank_changes(connection, company, topic, day)
     # Sorted by partition first: each object is then a range of row numbers.
     connection.execute(
-        f"CREATE OR REPLACE TABLE records_{topic.table} AS FROM ({_deliveries(topic)}) ORDER BY part, delivered_us, rank"
+        f"CREATE OR REPLACE TABLE {_table(topic, day)} AS FROM ({_deliveries(topic)}) ORDER BY part, delivered_us, rank"
     )
     connection.execute("DROP TABLE ranked")
-    counts = dict(connection.execute(f"SELECT part, count(*) FROM records_{topic.table} GROUP BY part").fetchall())
+    counts = dict(connection.execute(f"SELECT part, count(*) FROM {_table(topic, day)} GROUP BY part").fetchall())
     slices = []
     first = 0
     for partition in range(PARTITIONS):
@@ -117,6 +117,11 @@ def prepare_day(
             offsets[partition] = offsets.get(partition, 0) + records
             first += records
     return slices
+
+
+def drop_day(connection: duckdb.DuckDBPyConnection, topic: Topic, day: int) -> None:
+    """Forget a day's records, once all its objects are written."""
+    connection.execute(f"DROP TABLE {_table(topic, day)}")
 
 
 def write_slice(connection: duckdb.DuckDBPyConnection, company: Company, part: Slice, folder: Path) -> LandingFile:
@@ -136,7 +141,7 @@ def write_slice(connection: duckdb.DuckDBPyConnection, company: Company, part: S
             set_wrapping(cursor, *wrapping(topic.table))
         write_query(
             cursor,
-            f"WITH {_records(topic)} FROM ({query(f'{topic.table}_lines')})",
+            f"WITH {_records(topic, part.day)} FROM ({query(f'{topic.table}_lines')})",
             {
                 "first": part.first,
                 "last": part.first + part.records - 1,
@@ -189,12 +194,16 @@ def _deliveries(topic: Topic) -> str:
     return query("transactions_deliveries" if topic is TRANSACTIONS else "plain_deliveries")
 
 
-def _records(topic: Topic) -> str:
+def _table(topic: Topic, day: int) -> str:
+    return f"records_{topic.table}_{day}"
+
+
+def _records(topic: Topic, day: int) -> str:
     columns = "".join(f"{column}, " for column in topic.columns)
     record = (
         f"record AS (SELECT rowid - $first AS line_no, no, kind, {columns}commit_us, "
         f"$log + (rank + 1) * {_LOG_OF_A_CHANGE} AS lsn "
-        f"FROM records_{topic.table} WHERE rowid BETWEEN $first AND $last)"
+        f"FROM {_table(topic, day)} WHERE rowid BETWEEN $first AND $last)"
     )
     if topic is TRANSACTIONS:
         return f"{record}, payment AS (FROM record), valued AS ({query('payment_values')})"

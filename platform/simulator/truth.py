@@ -57,17 +57,16 @@ class Truth:
     merchants: int
 
 
-def truth(company: Company, *, threads: int = 2) -> Truth:
+def truth(company: Company) -> Truth:
     """Say what is true about a company.
 
     Args:
         company: The company.
-        threads: Threads of DuckDB.
     """
     numbers: Counter[str] = Counter()
     statuses: Counter[str] = Counter()
     revenue: defaultdict[tuple[dt.date, str, str], Decimal] = defaultdict(Decimal)
-    with open_model(company, threads=threads) as connection:
+    with open_model(company) as connection:
         for days in company.groups(range(company.days), PAYMENTS_A_QUERY):
             _add_days(connection, company, days, numbers, statuses, revenue)
         deleted = _one(

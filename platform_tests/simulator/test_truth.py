@@ -34,7 +34,7 @@ def told(written):
 
 
 def test_truth_is_deterministic(written, told) -> None:
-    assert truth(written.company, threads=1) == told
+    assert truth(written.company) == told
 
 
 def test_files_fold_to_the_truth(written, told) -> None:
@@ -97,8 +97,8 @@ def test_archive_folds_to_the_truth(written, told) -> None:
 def test_changes_of_long_ago_land() -> None:
     """Refunds and chargebacks come up to three weeks later: none may be lost, whatever day they land on."""
     company = Company(days=30, transactions_per_day=100, seed=5)
-    with open_model(company, threads=1) as connection:
+    with open_model(company) as connection:
         records = [count_day(connection, company, TRANSACTIONS, day) for day in range(company.days)]
-    told = truth(company, threads=1)
+    told = truth(company)
     assert sum(sum(day.values()) for day in records) == told.changes + told.duplicates + told.malformed
     assert {"refunded", "chargeback"} <= set(told.statuses)

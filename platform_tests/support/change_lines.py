@@ -36,7 +36,14 @@ def change(
 
 
 def order(
-    key: str | None, position: int, *, day: str | None = "2025-01-03", amount: Any = "10.00", customer: str = "c1", op: str = "c", **more: Any
+    key: str | None,
+    position: int,
+    *,
+    day: str | None = "2025-01-03",
+    amount: Any = "10.00",
+    customer: str = "c1",
+    op: str = "c",
+    **more: Any,
 ) -> str:
     """An event of the shop's orders."""
     row = {"order_id": key, "customer_id": customer, "amount": amount, "ordered_at": day}

@@ -19,7 +19,7 @@ from assay.engine.connection import Limits
 from assay.lake import ObjectStore, open_store
 from assay.lake.layout import landing_prefix, partition_key
 from assay.lake.ledger import Ledger, LedgerLog
-from assay.landing.ingest import Ingested
+from assay.landing.ingest import Ingested, ingest
 from assay.pipeline.outcome import Outcome
 from assay.pipeline.plan import Plan
 from assay.pipeline.query import query
@@ -91,7 +91,7 @@ class ShopLake:
     def ingest(self, source: str) -> Ingested:
         """Ingest what has landed for a source."""
         with self.connection() as connection:
-            return ingest_source(connection, State(self.workspace), self.source(source))
+            return ingest(self.store, connection, self.source(source), self.workspace.scratch)
 
     def run(self, run_id: str = "run") -> Ran:
         """Ingest every source and build every table."""
@@ -99,7 +99,7 @@ class ShopLake:
         with self.connection() as connection:
             state = State(self.workspace)
             for source in self.workspace.domain.sources.values():
-                ran.ingested[source.name] = ingest_source(connection, state, source)
+                ran.ingested[source.name] = ingest_source(state, source)
             for name, node in self.workspace.project.nodes.items():
                 ran.plans[name], ran.outcomes[name] = refresh_table(connection, state, node, run_id)
         return ran

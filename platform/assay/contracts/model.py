@@ -92,7 +92,7 @@ EVENT_COLUMN_DESCRIPTIONS = {
     "_ingested_at": "When the landing object was written, UTC",
     "_source": "The source the event was landed under",
     "_landing_object": "Key of the landing object the event was read from",
-    "_landing_row": "Line of the record in its landing object, from 1",
+    "_landing_row": "Line of the record in its landing object, from 1, blank lines not counted",
     "_missing": "Declared columns the producer did not provide (null when all were)",
     "_rescued": "JSON object of columns that the contract does not declare (null when there are none)",
     "_money": "The event's amount as the books count it",

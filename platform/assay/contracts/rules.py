@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -75,7 +76,7 @@ def rules_of(model: type[Contract], severities: Mapping[str, Severity]) -> tuple
             rule, predicate = _column_rule(model, staged, name, check)
             add(rule, predicate, (name,), _reason(check, name), check.raise_warning)
     for check in schema.checks:
-        predicate, columns = _custom_predicate(model, check, check(staged).check_output)
+        predicate, columns = _custom_predicate(model, check, staged, None)
         add(check.name or "rule", predicate, columns, _reason(check, None), check.raise_warning)
     _require_unique(model, rules)
     return tuple(rules)
@@ -96,6 +97,8 @@ def literal(value: Any) -> str:
         return "NULL"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"'{value}'::DOUBLE"
     if isinstance(value, int | float | decimal.Decimal):
         return str(value)
     if isinstance(value, datetime.datetime):
@@ -159,12 +162,17 @@ def _column_rule(model: type[Contract], staged: ir.Table, name: str, check: Chec
     if check.name in _BUILT_IN:
         suffix, write = _BUILT_IN[check.name]
         return f"{name}_{suffix}", write(quote(name), check.statistics or {})
-    predicate, _ = _custom_predicate(model, check, check(staged, name).check_output)
+    predicate, _ = _custom_predicate(model, check, staged, name)
     return check.name or f"{name}_rule", predicate
 
 
-def _custom_predicate(model: type[Contract], check: Check, output: Any) -> tuple[str, tuple[str, ...]]:
+def _custom_predicate(model: type[Contract], check: Check, staged: ir.Table, name: str | None) -> tuple[str, tuple[str, ...]]:
     where = f"{model.__module__}.{model.__name__}: check {check.name}"
+    try:
+        output = check(staged, name).check_output
+    except TypeError:
+        # What Pandera says of a result that is neither a boolean nor a table.
+        output = None
     if check.element_wise or not isinstance(output, ir.BooleanColumn):
         raise ContractError(
             f"{where} does not return one boolean column, so it cannot be fused with the others",

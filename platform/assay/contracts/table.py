@@ -244,7 +244,8 @@ def _require_columns(declared: Table) -> None:
     day = declared.partition_column
     if day is not None and kinds[day] != "DATE":
         raise ContractError(
-            f"{declared.full_name}: its partition column {day} is {kinds[day]}, but Daily needs a day", hint=f"declare {day} as Date"
+            f"{declared.full_name}: its partition column {day} is {kinds[day]}, but Daily needs a day",
+            hint=f"declare {day} as Date",
         )
     reserved = sorted(name for name in names if name.startswith("_") or name in RUN_COLUMNS)
     if reserved:

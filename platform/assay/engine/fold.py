@@ -22,7 +22,7 @@ HISTORY_COLUMNS = {
 }
 """What `history` adds to a raw event."""
 
-_NEWEST_FIRST = "_sequence DESC, (_op = 'd') DESC, _ingested_at, _landing_object, _landing_row"
+NEWEST_FIRST = "_sequence DESC, (_op = 'd') DESC, _ingested_at, _landing_object, _landing_row"
 _OLDEST_FIRST = "_sequence, (_op = 'd'), _ingested_at DESC, _landing_object DESC, _landing_row DESC"
 
 
@@ -36,7 +36,7 @@ def latest(events: str, source: Source, columns: Collection[str]) -> str:
     """
     return (
         f"SELECT {_select(columns)} FROM {events} "
-        f"QUALIFY row_number() OVER (PARTITION BY {_key(source)} ORDER BY {_NEWEST_FIRST}) = 1"
+        f"QUALIFY row_number() OVER (PARTITION BY {_key(source)} ORDER BY {NEWEST_FIRST}) = 1"
     )
 
 
@@ -58,12 +58,12 @@ def history(events: str, source: Source, columns: Collection[str]) -> str:
     return f"""
 WITH positions AS (
   SELECT *, coalesce(_source_timestamp, _ingested_at) AS since FROM {events}
-  QUALIFY row_number() OVER (PARTITION BY {key}, _sequence ORDER BY {_NEWEST_FIRST}) = 1
+  QUALIFY row_number() OVER (PARTITION BY {key}, _sequence ORDER BY {NEWEST_FIRST}) = 1
 ),
 lasting AS (
   -- A state that was replaced at the very instant it began (one database transaction) never held.
   SELECT * FROM positions
-  QUALIFY row_number() OVER (PARTITION BY {key}, since ORDER BY {_NEWEST_FIRST}) = 1
+  QUALIFY row_number() OVER (PARTITION BY {key}, since ORDER BY {NEWEST_FIRST}) = 1
 ),
 changed AS (
   SELECT * FROM lasting

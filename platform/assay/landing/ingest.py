@@ -34,8 +34,6 @@ from assay.landing.readers import reader_for
 from assay.landing.records import BLANK, LandedFile, Parsed
 from assay.landing.typed import LINE, event_select, typed_records
 
-WORKERS = 2
-"""Batches read at a time: a numbered scan is serial, so two keep two cores busy."""
 FETCHERS = 8
 MONEY_SCALE = Decimal("0.0001")
 
@@ -85,6 +83,7 @@ def ingest(
     source: Source,
     scratch: Path,
     *,
+    workers: int = 2,
     now: dt.datetime | None = None,
     progress: Progress = lambda records: None,
 ) -> Ingested:
@@ -95,6 +94,7 @@ def ingest(
         connection: DuckDB, with access to the lake.
         source: The source.
         scratch: Folder for temporary files.
+        workers: Batches read at a time.
         now: The time, for stores in which objects grow in place; UTC.
         progress: Told of records as they are recorded.
 
@@ -106,7 +106,7 @@ def ingest(
     found = find_outstanding(store, source, log.read(), now or dt.datetime.now(dt.UTC))
     done = Ingested(source, warnings=_warnings(source, found))
     work = _Work(store, connection, source, scratch, log)
-    with ThreadPoolExecutor(WORKERS, thread_name_prefix=f"ingest-{source.name}") as pool:
+    with ThreadPoolExecutor(workers, thread_name_prefix=f"ingest-{source.name}") as pool:
         running = [pool.submit(work.ingest_batch, objects) for objects in batches(found.new)]
         try:
             for batch in _finished(running):
@@ -163,7 +163,7 @@ class _Work:
         except (duckdb.Error, OSError) as error:
             raise _explained(self.source, objects, error) from error
         finally:
-            for suffix in ("", "_files"):
+            for suffix in ("", "_files", "_again"):
                 cursor.execute(f"DROP TABLE IF EXISTS {staged}{suffix}")
             cursor.close()
             shutil.rmtree(folder, ignore_errors=True)
@@ -278,7 +278,8 @@ def _explained(source: Source, objects: Sequence[ObjectInfo], error: duckdb.Erro
     said = str(error).split("\n", 1)[0]
     if isinstance(error, duckdb.OutOfMemoryException) or "No space left" in said or getattr(error, "errno", None) in DISK_IS_FULL:
         return IngestError(
-            f"{source.full_name}: there is no room to read what has landed: {said}", hint="Raise ASSAY_MEMORY, or free space below ASSAY_HOME."
+            f"{source.full_name}: there is no room to read what has landed: {said}",
+            hint="Raise ASSAY_MEMORY, or free space below ASSAY_HOME.",
         )
     if isinstance(error, duckdb.IOException | OSError):
         return StoreError(f"{source.full_name}: the lake cannot be read: {said}", hint="Run again.")
@@ -310,13 +311,37 @@ def _stage(cursor: duckdb.DuckDBPyConnection, source: Source, files: list[Landed
     for file in cut:
         _insert(cursor, source, staged, reader.salvage(file, source, folder), running=False)
     _list_files(cursor, source, files, staged)
+    _recheck(cursor, source, whole, staged, folder)
 
 
-def _try_insert(cursor: duckdb.DuckDBPyConnection, source: Source, staged: str, parsed: Parsed) -> bool:
+def _recheck(cursor: duckdb.DuckDBPyConnection, source: Source, files: list[LandedFile], staged: str, folder: Path) -> None:
+    """Read again, exactly, the records that the fast way of reading found unusual."""
+    reader = reader_for(source)
+    wanted = f"{staged}_again"
+    cursor.execute(
+        f"CREATE OR REPLACE TABLE {wanted} AS SELECT path, _n - base AS n FROM {staged} JOIN {staged}_files ON path = _path "
+        "WHERE _running AND _reason IS NOT NULL"
+    )
+    unusual = {path for (path,) in cursor.execute(f"SELECT DISTINCT path FROM {wanted}").fetchall()}
+    for file in files:
+        again = reader.recheck(file, wanted, source) if str(file.path) in unusual else None
+        if again is None:
+            continue
+        mine = f"DELETE FROM {staged} WHERE _path = {literal(str(file.path))}"
+        if _try_insert(cursor, source, staged, again, running=False):
+            cursor.execute(f"{mine} AND _running AND _reason IS NOT NULL")
+        else:
+            cursor.execute(mine)
+            _insert(cursor, source, staged, reader.salvage(file, source, folder), running=False)
+
+
+def _try_insert(
+    cursor: duckdb.DuckDBPyConnection, source: Source, staged: str, parsed: Parsed, *, running: bool = True
+) -> bool:
     """Insert parsed records; or nothing, and say so, when DuckDB cannot read a file whole."""
     cursor.execute("BEGIN")
     try:
-        _insert(cursor, source, staged, parsed, running=True)
+        _insert(cursor, source, staged, parsed, running=running)
     except duckdb.Error as error:
         cursor.execute("ROLLBACK")
         if isinstance(error, duckdb.OutOfMemoryException) or "No space left" in str(error):

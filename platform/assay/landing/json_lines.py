@@ -8,13 +8,22 @@ Numbers are read by DuckDB's JSON reader, which keeps 17 significant digits.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import re
+from itertools import islice
 from pathlib import Path
 
 from assay.contracts import Source
 from assay.contracts.rules import literal, quote
 from assay.landing.formats import Debezium, JsonDocuments
-from assay.landing.lines import is_gzipped, lines_relation, salvage_lines, salvaged_relation
+from assay.landing.lines import (
+    MAX_LINE_BYTES,
+    is_gzipped,
+    lines_relation,
+    numbered_lines,
+    salvage_lines,
+    salvaged_relation,
+    wanted_lines,
+)
 from assay.landing.records import BLANK, LandedFile, Parsed, text_list
 
 _ENVELOPE = {
@@ -22,41 +31,121 @@ _ENVELOPE = {
     "ts_ms": "BIGINT",
     "source": {"table": "VARCHAR", "sequence": "VARCHAR", "lsn": "BIGINT", "ts_ms": "BIGINT"},
 }
-
-
-_WRAPPED = r'^\s*\{\s*"(schema|payload)"'
+_WRAPPED = re.compile(rb'^\s*\{\s*"(schema|payload)"')
 """How a message begins that has its schema around it."""
+_RECHECK = "to be read again, exactly"
 
 
-class JsonLinesReader:
-    """Reads files of one JSON value a line.
-
-    Args:
-        query: Turns a relation of lines into parsed records.
-    """
+class DocumentsReader:
+    """Reads files of one plain JSON document a line."""
 
     first_row = 1
     shows_cut = True
-
-    def __init__(self, query: Callable[[str, Source], str]) -> None:
-        self._query = query
 
     def parse(self, files: list[LandedFile], source: Source) -> Parsed:
         """Read whole files."""
         alike: dict[bool, list[Path]] = {}
         for file in files:
             alike.setdefault(is_gzipped(file.path), []).append(file.path)
-        return Parsed([self._query(lines_relation(paths), source) for paths in alike.values()])
+        return Parsed([documents_query(lines_relation(paths), source) for paths in alike.values()])
 
     def salvage(self, file: LandedFile, source: Source, scratch: Path) -> Parsed:
         """Read the whole lines of a damaged file."""
         good = scratch / f"{file.path.name}.lines"
         rejected = salvage_lines(file.path, good)
-        return Parsed([self._query(salvaged_relation(file.path, good), source)], {file.path: rejected})
+        return Parsed([documents_query(salvaged_relation(file.path, good), source)], {file.path: rejected})
+
+    def recheck(self, file: LandedFile, wanted: str, source: Source) -> Parsed | None:
+        """Nothing needs to be read again: documents are read exactly the first time."""
+        return None
+
+
+class DebeziumReader:
+    """Reads files of one Debezium change event a line.
+
+    Usual events are read by DuckDB's JSON reader, which is twice as fast as taking lines apart but keeps neither the text of what it
+    refuses nor columns that it was not told of. Unusual ones are read again from their lines.
+    """
+
+    first_row = 1
+    shows_cut = True
+
+    def parse(self, files: list[LandedFile], source: Source) -> Parsed:
+        """Read whole files; what is unusual is marked to be read again."""
+        alike: dict[tuple[bool, bool], list[Path]] = {}
+        for file in files:
+            alike.setdefault((is_gzipped(file.path), _is_wrapped(file.path)), []).append(file.path)
+        return Parsed([_usual_events(paths, source, zipped, wrapped) for (zipped, wrapped), paths in alike.items()])
+
+    def salvage(self, file: LandedFile, source: Source, scratch: Path) -> Parsed:
+        """Read the whole lines of a damaged file."""
+        good = scratch / f"{file.path.name}.lines"
+        rejected = salvage_lines(file.path, good)
+        return Parsed([debezium_query(salvaged_relation(file.path, good), source)], {file.path: rejected})
+
+    def recheck(self, file: LandedFile, wanted: str, source: Source) -> Parsed | None:
+        """Read the lines of unusual events exactly."""
+        return Parsed([debezium_query(wanted_lines(file.path, wanted), source)])
+
+
+def _is_wrapped(path: Path) -> bool:
+    """Whether a file's first message has its schema around it; one producer writes all alike."""
+    return any(_WRAPPED.match(raw) is not None for _, raw, _ in islice(numbered_lines(path), 1))
+
+
+def _usual_events(paths: list[Path], source: Source, zipped: bool, wrapped: bool) -> str:
+    """Write the query that reads events whose columns are among the declared ones; all others are marked."""
+    assert isinstance(source.format, Debezium)
+    names = [spec.name for spec in source.columns]
+    declared = text_list(names)
+    image = "MAP(VARCHAR, VARCHAR)"
+    origin = 'STRUCT("table" VARCHAR, "sequence" VARCHAR, lsn BIGINT, ts_ms BIGINT)'
+    envelope = {"op": "VARCHAR", "ts_ms": "BIGINT", "source": origin, "before": image, "after": image}
+    if wrapped:
+        envelope = {"payload": "STRUCT(" + ", ".join(f'"{name}" {kind}' for name, kind in envelope.items()) + ")"}
+    columns = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in envelope.items())
+    read = (
+        f"SELECT filename AS _path, row_number() OVER () AS _n, {'unnest(payload)' if wrapped else '*'} FROM read_json("
+        f"{text_list([str(path) for path in paths])}, format='newline_delimited', ignore_errors=true, filename=true, "
+        f"compression='{'gzip' if zipped else 'none'}', maximum_object_size={MAX_LINE_BYTES}, columns={{{columns}}})"
+    )
+    commit, position = _positions("source")
+    values = ",\n  ".join(
+        (f"coalesce(after[{literal(name)}], before[{literal(name)}])" if name in source.key else f"after[{literal(name)}]")
+        + f" AS {quote(name)}"
+        for name in names
+    )
+    # Counting tells whether there are undeclared columns: it is cheaper than looking for them.
+    return f"""
+WITH images AS (SELECT *, map_keys(after) AS keys FROM ({read})),
+events AS (
+  SELECT *, CASE WHEN op <> 'd' AND keys <> {declared}
+    THEN list_filter({declared}, lambda name: NOT list_contains(keys, name)) END AS missing
+  FROM images
+)
+SELECT _path, _n, NULL::VARCHAR AS _record,
+  CASE WHEN op IN ('c', 'u', 'r') AND source."table" = {literal(source.format.table)} AND {commit} IS NOT NULL
+      AND {position} IS NOT NULL AND len(keys) + coalesce(len(missing), 0) = {len(names)} THEN NULL
+    WHEN op = 'd' AND source."table" = {literal(source.format.table)} AND {commit} IS NOT NULL AND {position} IS NOT NULL THEN NULL
+    ELSE {literal(_RECHECK)} END AS _reason,
+  op AS _op,
+  [{commit}, {position}] AS _sequence,
+  TRY(make_timestamptz(coalesce(source.ts_ms, ts_ms) * 1000)) AS _source_timestamp,
+  CASE WHEN len(missing) > 0 THEN missing END AS _missing,
+  NULL::VARCHAR AS _rescued,
+  {values}
+FROM events"""
+
+
+def _positions(origin: str) -> tuple[str, str]:
+    """Expressions for PostgreSQL's commit position and position: the first falls back to the second for snapshot reads."""
+    commit = f"""coalesce(try_cast(split_part({origin}.sequence, '"', 2) AS BIGINT), {origin}.lsn)"""
+    position = f"""coalesce({origin}.lsn, try_cast(split_part({origin}.sequence, '"', 4) AS BIGINT))"""
+    return commit, position
 
 
 def debezium_query(lines: str, source: Source) -> str:
-    """Write the query that reads Debezium envelopes, with their schema around them or bare.
+    """Write the query that reads Debezium envelopes exactly, with their schema around them or bare.
 
     Order at the source follows PostgreSQL: the pair (commit position, position), the first falling back to the second
     for snapshot reads, which have no commit.
@@ -70,13 +159,12 @@ def debezium_query(lines: str, source: Source) -> str:
     row = dict.fromkeys(names, "VARCHAR")
     shape = json.dumps({**_ENVELOPE, "after": row, "before": dict.fromkeys(source.key, "VARCHAR")})
     values = ",\n  ".join(f"{_deleted_or(name, source)} AS {quote(name)}" for name in names)
-    commit = """coalesce(try_cast(split_part(e.source.sequence, '"', 2) AS BIGINT), e.source.lsn)"""
-    position = """coalesce(e.source.lsn, try_cast(split_part(e.source.sequence, '"', 4) AS BIGINT))"""
+    commit, position = _positions("e.source")
     return f"""
 WITH lines AS ({lines}),
 documents AS (
   SELECT _path, _n, line, coalesce(json_valid(line), false) AS valid,
-    CASE WHEN regexp_matches(line, {literal(_WRAPPED)}) AND json_valid(line)
+    CASE WHEN regexp_matches(line, {literal(_WRAPPED.pattern.decode())}) AND json_valid(line)
       THEN coalesce(json_extract(line, '$.payload')::VARCHAR, line) ELSE line END AS document
   FROM lines
 ),

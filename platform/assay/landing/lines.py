@@ -44,13 +44,15 @@ class Rejected:
 def lines_relation(paths: list[Path]) -> str:
     """Write a query that yields every line of some files: `_path`, `_n` (running number over all files), `line`.
 
-    The files are all gzipped or all not. `n` counts in the order of `paths`, which DuckDB keeps because a running number makes the scan serial.
+    The files are all gzipped or all not. `n` counts in the order of `paths`, which DuckDB keeps because a running number makes the
+    scan serial.
     """
     names = "[" + ", ".join(literal(str(path)) for path in paths) + "]"
     return (
         "SELECT filename AS _path, row_number() OVER () AS _n, line FROM read_csv("
         f"{names}, columns={{'line': 'VARCHAR'}}, delim={_NO_DELIMITER}, quote='', escape='', header=false, "
-        f"auto_detect=false, filename=true, {compression(paths)}, max_line_size={MAX_LINE_BYTES}, buffer_size={4 * MAX_LINE_BYTES})"
+        f"auto_detect=false, filename=true, {compression(paths)}, max_line_size={MAX_LINE_BYTES}, "
+        f"buffer_size={4 * MAX_LINE_BYTES})"
     )
 
 
@@ -63,6 +65,20 @@ def is_gzipped(path: Path) -> bool:
     """Whether a file starts as gzip does."""
     with path.open("rb") as file:
         return file.read(2) == _GZIP
+
+
+def wanted_lines(path: Path, wanted: str) -> str:
+    """Like `lines_relation`, for some lines of one file, blank lines not counted.
+
+    Args:
+        path: The file.
+        wanted: Table of `path, n`: the numbers of the lines.
+    """
+    numbered = (
+        f"SELECT _path, row_number() OVER () AS _n, line FROM ({lines_relation([path])}) "
+        "WHERE line <> '' AND NOT regexp_full_match(line, '\\s+')"
+    )
+    return f"SELECT * FROM ({numbered}) AS line SEMI JOIN {wanted} AS wanted ON wanted.path = line._path AND wanted.n = line._n"
 
 
 def is_cut(path: Path, *, shows: bool) -> bool:
@@ -101,7 +117,7 @@ def salvage_lines(path: Path, to: Path) -> list[Rejected]:
     """Keep every whole, readable line of a file that could not be read as it is.
 
     Args:
-        path: The damaged file, gzipped or not.
+        path: The file, gzipped or not, damaged or not.
         to: Where the good lines go, each after its number.
 
     Returns:
@@ -118,16 +134,16 @@ def salvage_lines(path: Path, to: Path) -> list[Rejected]:
                 reason = "a control character (0x01) in the line"
             if reason is not None:
                 rejected.append(Rejected(row, text[:KEPT_OF_A_BAD_LINE], reason))
-            elif text.strip():
+            else:
                 good.write(f"{row}\x01{text}\n")
     return rejected
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, bytes, str | None]]:
-    """Read a file's lines in bounded memory.
+    """Read a file's lines in bounded memory, blank ones left out.
 
     Yields:
-        The line's number from 1, its bytes with their end (at most `KEPT_OF_A_BAD_LINE` of one that is too long), and why it is no
+        The line's number from 1, blank ones not counted, its bytes with their end (at most `KEPT_OF_A_BAD_LINE` of one that is too long), and why it is no
         record, if it is none.
     """
     row = 0
@@ -138,6 +154,9 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, bytes, str | None]]:
                 raw = stream.readline(MAX_LINE_BYTES + 1)
                 if not raw:
                     return
+                if not raw.strip():
+                    row -= 1
+                    continue
                 if len(raw) <= MAX_LINE_BYTES or raw.endswith(b"\n"):
                     yield row, raw, None
                     continue

@@ -5,6 +5,7 @@ Belongs here: local files. Does not belong here: where they go in the lake, and 
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -53,6 +54,8 @@ def write_parts(cursor: duckdb.DuckDBPyConnection, events: str, folder: Path) ->
     counted = cursor.execute(f"SELECT _p, count(*), sum(_money) FROM ({events}) GROUP BY 1 ORDER BY 1").fetchall()
     small = [str(partition) for partition, rows, _ in counted if rows < LARGE]
     together = folder / "small"
+    # A batch is written again when another has overtaken it.
+    shutil.rmtree(together, ignore_errors=True)
     if len(small) > 1:
         names = ", ".join(literal(name) for name in small)
         cursor.execute(

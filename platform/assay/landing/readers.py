@@ -10,12 +10,12 @@ from assay.contracts import Source
 from assay.errors import ContractError
 from assay.landing.delimited import CsvReader
 from assay.landing.formats import Csv, Debezium, JsonDocuments
-from assay.landing.json_lines import JsonLinesReader, debezium_query, documents_query
+from assay.landing.json_lines import DebeziumReader, DocumentsReader
 from assay.landing.records import Reader
 
 _READERS: dict[type, Reader] = {
-    Debezium: JsonLinesReader(debezium_query),
-    JsonDocuments: JsonLinesReader(documents_query),
+    Debezium: DebeziumReader(),
+    JsonDocuments: DocumentsReader(),
     Csv: CsvReader(),
 }
 

@@ -68,6 +68,16 @@ class Reader(Protocol):
         """Read one file that `parse`'s query failed on, keeping what is whole."""
         ...
 
+    def recheck(self, file: LandedFile, wanted: str, source: Source) -> Parsed | None:
+        """Read again the records of a file whose text or reason `parse` does not know; None where it knows all.
+
+        Args:
+            file: The file.
+            wanted: Table of `path, n`: the numbers of the records.
+            source: Their source.
+        """
+        ...
+
 
 def text_list(values: list[str] | tuple[str, ...]) -> str:
     """Write texts as a DuckDB list."""

@@ -63,7 +63,7 @@ def _source_asset(domain: Domain, source: Source) -> dg.AssetsDefinition:
     )
     def ingest(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult:
         with lake.open() as opened, as_failure():
-            done = ingest_source(opened.connection, opened.state, source)
+            done = ingest_source(opened.state, source)
             own = set(context.partition_keys) if context.has_partition_key_range else set()
             for event in source_materializations(opened.workspace.store, done):
                 if event.partition is not None and event.partition not in own:

@@ -48,7 +48,7 @@ def _ingest_op(domain: Domain) -> dg.OpDefinition:
     def ingest(context: dg.OpExecutionContext, lake: dg.ResourceParam[Lake]) -> None:
         with lake.open() as opened, _step(opened, "ingest"):
             for source in domain.sources.values():
-                done = ingest_source(opened.connection, opened.state, source, opened.observer)
+                done = ingest_source(opened.state, source, opened.observer)
                 opened.report.records += done.records
                 opened.report.warnings += done.warnings
                 for warning in done.warnings:

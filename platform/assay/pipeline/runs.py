@@ -24,23 +24,24 @@ from assay.quality.books import Books, Side, from_dict, total
 _UNOBSERVED = Unobserved()
 
 
-def ingest_source(
-    connection: duckdb.DuckDBPyConnection, state: State, source: Source, observer: Observer = _UNOBSERVED
-) -> Ingested:
-    """Ingest whatever has landed for a source.
+def ingest_source(state: State, source: Source, observer: Observer = _UNOBSERVED) -> Ingested:
+    """Ingest whatever has landed for a source, with as many batches at a time as there are threads.
 
     Raises:
         StoreError: The lake cannot be read or written.
         IngestError: There is no room for temporary files.
     """
     workspace = state.workspace
-    done = ingest(
-        workspace.store,
-        connection,
-        source,
-        workspace.scratch,
-        progress=lambda records: observer.ingested(source.name, records),
-    )
+    # A batch is read by one thread, because its records are numbered; more threads inside DuckDB would only wait on each other.
+    with workspace.connection(threads=1) as connection:
+        done = ingest(
+            workspace.store,
+            connection,
+            source,
+            workspace.scratch,
+            workers=workspace.limits.threads,
+            progress=lambda records: observer.ingested(source.name, records),
+        )
     state.forget(source.name)
     return done
 

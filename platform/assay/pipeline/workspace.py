@@ -9,7 +9,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
@@ -49,9 +49,14 @@ class Workspace:
         return self.limits.scratch
 
     @contextmanager
-    def connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Open a DuckDB that sees the lake; closed, and its memory given back, at the end."""
-        connection = connect(self.limits, self.s3)
+    def connection(self, threads: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open a DuckDB that sees the lake; closed, and its memory given back, at the end.
+
+        Args:
+            threads: Worker threads, where not those of the settings.
+        """
+        limits = self.limits if threads is None else replace(self.limits, threads=threads)
+        connection = connect(limits, self.s3)
         try:
             create_layers(connection)
             yield connection

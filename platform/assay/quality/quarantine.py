@@ -14,6 +14,7 @@ import duckdb
 
 from assay.contracts import Source
 from assay.contracts.rules import Rule, literal, quote
+from assay.engine.fold import NEWEST_FIRST
 from assay.engine.project import Node, Project, source_of
 from assay.engine.relations import PARTITION
 from assay.quality.proof import PROVEN, all_rules, breaks
@@ -80,7 +81,7 @@ def examples(connection: duckdb.DuckDBPyConnection, node: Node) -> list[Example]
     key = _packed(node.table.key)
     row = _packed(tuple(spec.name for spec in node.table.columns))
     found = connection.execute(
-        f"SELECT {PARTITION}, rule, unnest(arg_min({{'key': {key}, 'row': {row}}}, {key}, {EXAMPLES})) AS example "
+        f"SELECT {PARTITION}, rule, unnest(min({{'key': {key}, 'row': {row}}}, {EXAMPLES})) AS example "
         f"FROM (SELECT *, unnest(_rules) AS rule FROM {REFUSED}) GROUP BY {PARTITION}, rule ORDER BY ALL"
     ).fetchall()
     return [
@@ -113,8 +114,8 @@ def _origin(project: Project, node: Node) -> tuple[str, str]:
     same = " AND ".join(f"o.k{place} = p.{quote(name)}::VARCHAR" for place, name in enumerate(node.table.key))
     wanted = ", ".join(f"{quote(name)}::VARCHAR AS k{place}" for place, name in enumerate(node.table.key))
     newest = (
-        f"SELECT {keys}, max_by({{'o': _landing_object, 'n': _landing_row, 's': _sequence, 'r': _record}}, "
-        f"(_sequence, _landing_object, _landing_row)) AS at FROM ({' UNION ALL '.join(records)}) "
+        f"SELECT {keys}, first({{'o': _landing_object, 'n': _landing_row, 's': _sequence, 'r': _record}} "
+        f"ORDER BY {NEWEST_FIRST}) AS at FROM ({' UNION ALL '.join(records)}) "
         f"SEMI JOIN (SELECT {wanted} FROM broken) USING ({keys}) GROUP BY {keys}"
     )
     columns = "o.at.o AS _landing_object, o.at.n AS _landing_row, o.at.s AS _sequence, o.at.r AS _record"
@@ -136,6 +137,6 @@ def _records(source: Source, keys: list[str]) -> str:
     packed = ", ".join(f"{literal(spec.name)}: {quote(spec.name)}" for spec in source.columns)
     key_list = ", ".join(f"{quote(name)}::VARCHAR AS k{place}" for place, name in enumerate(keys))
     return (
-        f"SELECT {key_list}, _landing_object, _landing_row, _sequence, to_json({{{packed}}}) AS _record "
+        f"SELECT {key_list}, _op, _ingested_at, _landing_object, _landing_row, _sequence, to_json({{{packed}}}) AS _record "
         f"FROM events.{quote(source.name)} WHERE _op <> 'd'"
     )

@@ -15,12 +15,24 @@ from assay.landing.formats import Csv
 
 def test_a_domain_holds_what_its_package_declares() -> None:
     assert set(shop.DOMAIN.sources) == {"orders", "customers"}
-    assert set(shop.DOMAIN.tables) == {"enriched.customers", "enriched.levels", "enriched.orders", "marts.daily_totals", "marts.customer_weeks", "marts.shop_totals"}
+    assert set(shop.DOMAIN.tables) == {
+        "enriched.customers",
+        "enriched.levels",
+        "enriched.orders",
+        "marts.daily_totals",
+        "marts.customer_weeks",
+        "marts.shop_totals",
+    }
 
 
 @pytest.mark.parametrize(
     ("name", "full_name"),
-    [("orders", "enriched.orders"), ("raw.orders", "raw.orders"), ("enriched.orders", "enriched.orders"), ("daily_totals", "marts.daily_totals")],
+    [
+        ("orders", "enriched.orders"),
+        ("raw.orders", "raw.orders"),
+        ("enriched.orders", "enriched.orders"),
+        ("daily_totals", "marts.daily_totals"),
+    ],
 )
 def test_a_table_is_found_by_its_full_or_bare_name(name: str, full_name: str) -> None:
     assert shop.DOMAIN.find(name).full_name == full_name
@@ -42,7 +54,11 @@ def test_a_name_that_is_not_there_is_said_with_those_that_are() -> None:
 
 
 def twice(layer: str, class_name: str) -> type[Published]:
-    model = type(class_name, (Published,), {"__annotations__": {"id": str}, "id": column("Key"), "__module__": __name__, "__doc__": "A table."})
+    model = type(
+        class_name,
+        (Published,),
+        {"__annotations__": {"id": str}, "id": column("Key"), "__module__": __name__, "__doc__": "A table."},
+    )
     return table("totals", layer=layer, key=("id",), owner="team:x", subject="x")(model)  # type: ignore[arg-type]
 
 

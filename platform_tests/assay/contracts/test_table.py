@@ -7,13 +7,35 @@ from typing import Any
 
 import pytest
 
-from assay.contracts import Balance, Contract, Daily, Date, Event, Money, Published, Severity, Source, Table, Window, column, source, table
+from assay.contracts import (
+    Balance,
+    Contract,
+    Daily,
+    Date,
+    Event,
+    Money,
+    Published,
+    Severity,
+    Source,
+    Table,
+    Window,
+    column,
+    source,
+    table,
+)
 from assay.contracts.table import DECLARATION
 from assay.errors import ContractError
 from assay.landing.formats import Csv, Debezium
 
 
-def declare(key: tuple[str, ...] = ("id",), description: str = "Amount", ge: int = 0, nullable: bool = False, extra: dict[str, Any] | None = None, **options: Any) -> Table:
+def declare(
+    key: tuple[str, ...] = ("id",),
+    description: str = "Amount",
+    ge: int = 0,
+    nullable: bool = False,
+    extra: dict[str, Any] | None = None,
+    **options: Any,
+) -> Table:
     class Made(Published):
         """A table."""
 
@@ -21,13 +43,22 @@ def declare(key: tuple[str, ...] = ("id",), description: str = "Amount", ge: int
         day: Date = column("Day")
         amount: Money = column(description, ge=ge, nullable=nullable)
 
-    model = Made if extra is None else type("Made", (Made,), {"__annotations__": dict.fromkeys(extra, str), **extra, "__module__": __name__})
+    model = (
+        Made
+        if extra is None
+        else type("Made", (Made,), {"__annotations__": dict.fromkeys(extra, str), **extra, "__module__": __name__})
+    )
     settings = {"layer": "enriched", "owner": "team:x", "subject": "x"} | options
     return vars(table("made", key=key, **settings)(model))[DECLARATION]
 
 
 def declare_source(key: tuple[str, ...] = ("id",), name: str = "amount", **options: Any) -> Source:
-    body = {"__annotations__": {"id": str, name: str}, "id": column("Key"), name: column("Other", nullable=True), "__module__": __name__}
+    body = {
+        "__annotations__": {"id": str, name: str},
+        "id": column("Key"),
+        name: column("Other", nullable=True),
+        "__module__": __name__,
+    }
     settings = {"format": Csv(), "owner": "team:x", "subject": "x"} | options
     return vars(source("made", key=key, **settings)(type("Made", (Event,), body)))[DECLARATION]
 
@@ -37,8 +68,15 @@ class TestTable:
         made = declare(partition=Daily("day"), money="amount")
         assert (made.full_name, made.partition_column, made.description) == ("enriched.made", "day", "A table.")
         assert list(made.types) == [
-            "id", "day", "amount", "ingestion_timestamp", "data_source", "processing_timestamp", "job_run_id", "data_quality_score",
-        ]  # fmt: skip
+            "id",
+            "day",
+            "amount",
+            "ingestion_timestamp",
+            "data_source",
+            "processing_timestamp",
+            "job_run_id",
+            "data_quality_score",
+        ]
 
     @pytest.mark.parametrize(
         ("options", "said"),
@@ -47,9 +85,15 @@ class TestTable:
             ({"partition": Daily("date")}, "enriched.made: its partition names date, which Made does not declare"),
             ({"partition": Daily("id")}, "enriched.made: its partition column id is VARCHAR, but Daily needs a day"),
             ({"money": "total"}, "enriched.made: its money names total, which Made does not declare"),
-            ({"lookups": {"enriched.x": {"who": "id"}}}, "enriched.made: its lookup enriched.x names who, which Made does not declare"),
-            ({"severities": {"amount_small": Severity.WARN}}, "enriched.made: a severity is given for amount_small, which is no rule of it"),
-            ({"extra": {"_broken": column("Ours")}}, "enriched.made: _broken is the engine's own"),
+            (
+                {"lookups": {"enriched.x": {"who": "id"}}},
+                "enriched.made: its lookup enriched.x names who, which Made does not declare",
+            ),
+            (
+                {"severities": {"amount_small": Severity.WARN}},
+                "enriched.made: a severity is given for amount_small, which is no rule of it",
+            ),
+            ({"extra": {"broken": column("Ours", alias="_broken")}}, "enriched.made: _broken is the engine's own"),
             ({"extra": {"job_run_id": column("Ours")}}, "enriched.made: job_run_id is the engine's own"),
         ],
     )
@@ -59,7 +103,9 @@ class TestTable:
         assert raised.value.message.startswith(said)
         assert raised.value.hint
 
-    @pytest.mark.parametrize("options", [{"description": "Said better"}, {"owner": "team:y"}, {"subject": "y"}, {"freshness": timedelta(1)}])
+    @pytest.mark.parametrize(
+        "options", [{"description": "Said better"}, {"owner": "team:y"}, {"subject": "y"}, {"freshness": timedelta(1)}]
+    )
     def test_what_says_nothing_of_data_leaves_the_version(self, options: dict[str, Any]) -> None:
         assert declare(**options).version == declare().version
 

@@ -62,5 +62,11 @@ def test_a_column_is_described_once_and_in_order() -> None:
         amount: Money = column("What it cost", unit="EUR")
 
     email, amount = column_specs(Described)
-    assert (email.name, email.description, email.pii, email.unit, email.nullable) == ("email", "Where to write", "email", None, True)
+    assert (email.name, email.description, email.pii, email.unit, email.nullable) == (
+        "email",
+        "Where to write",
+        "email",
+        None,
+        True,
+    )
     assert (amount.name, amount.unit, amount.pii, amount.nullable) == ("amount", "EUR", None, False)

@@ -69,8 +69,13 @@ def history_in_python(changes: Iterable[Change]) -> list[tuple[Any, ...]]:
     rows: list[tuple[Any, ...]] = []
     for key, events in by_key(changes).items():
         states = [list(same)[-1] for _, same in itertools.groupby(events, key=lambda change: change.position)]
+        lasting = [
+            state
+            for state in states
+            if not any(state.at == other.at for other in states if other.newest_last > state.newest_last)
+        ]
         kept: list[Change] = []
-        for state in states:
+        for state in lasting:
             now = (state.op == "d", state.row()["level"])
             if not kept or now != (kept[-1].op == "d", kept[-1].row()["level"]):
                 kept.append(state)
@@ -166,10 +171,25 @@ def test_a_change_of_a_column_nobody_asked_for_starts_no_interval(connection) ->
 def test_a_delete_closes_the_interval_and_a_return_opens_another(connection) -> None:
     changes = [Change("a", (1,), at=1), Change("a", (2,), op="d", at=2), Change("a", (3,), at=3)]
     rows = folded(connection, changes, HISTORY)
-    assert sorted((row[3].hour, row[4] and row[4].hour, row[2]) for row in rows) == [(1, 2, False), (2, 3, True), (3, None, False)]
+    assert sorted((row[3].hour, row[4] and row[4].hour, row[2]) for row in rows) == [
+        (1, 2, False),
+        (2, 3, True),
+        (3, None, False),
+    ]
+
+
+def test_a_state_that_was_replaced_at_the_instant_it_began_never_held(connection) -> None:
+    changes = [
+        Change("a", (1,), level="gold", at=1),
+        Change("a", (2,), level="basic", at=1),
+        Change("a", (3,), level="gold", at=2),
+    ]
+    assert sorted((row[1], row[3].hour) for row in folded(connection, changes, HISTORY)) == [("basic", 1), ("gold", 2)]
 
 
 def test_an_event_without_a_source_time_holds_since_it_landed(connection) -> None:
     connection.execute("DELETE FROM events")
-    connection.execute("INSERT INTO events (customer_id, _op, _sequence, _ingested_at) VALUES ('a', 'c', [1], '2025-02-02 00:00:00+00')")
+    connection.execute(
+        "INSERT INTO events (customer_id, _op, _sequence, _ingested_at) VALUES ('a', 'c', [1], '2025-02-02 00:00:00+00')"
+    )
     assert connection.execute(HISTORY).fetchall()[0][3] == dt.datetime(2025, 2, 2, tzinfo=dt.UTC)

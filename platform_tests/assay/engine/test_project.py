@@ -19,7 +19,9 @@ TAIL = "_ingested_at AS ingestion_timestamp, _source AS data_source FROM latest.
 GOOD = f"SELECT id, amount::DECIMAL(18,2) AS amount,\n  {TAIL}"
 
 
-def declare(name: str = "totals", layer: Any = "enriched", ge: int = 0, description: str = "Amount", **options: Any) -> type[Contract]:
+def declare(
+    name: str = "totals", layer: Any = "enriched", ge: int = 0, description: str = "Amount", **options: Any
+) -> type[Contract]:
     @table(name, layer=layer, key=("id",), owner="team:x", subject="x", **options)
     class Totals(Published):
         """A table."""
@@ -67,15 +69,19 @@ class TestAgreement:
         with pytest.raises(SqlError) as raised:
             node(load, f"SELECT id, {TAIL}")
         message = raised.value.message
-        assert message.startswith(f"{tmp_path}/enriched/totals.sql:1: the SQL of enriched.totals does not produce amount, which its contract declares (")
+        assert message.startswith(
+            f"{tmp_path}/enriched/totals.sql:1: the SQL of enriched.totals does not produce amount, which its contract declares ("
+        )
 
     def test_a_column_that_only_the_sql_has_is_said_with_its_line(self, load, tmp_path: Path) -> None:
         with pytest.raises(SqlError) as raised:
             node(load, f"SELECT id, amount::DECIMAL(18,2) AS amount,\n  1 AS extra,\n  {TAIL}")
-        assert raised.value.message.startswith(f"{tmp_path}/enriched/totals.sql:2: the SQL of enriched.totals produces extra, which its contract does not declare")
+        assert raised.value.message.startswith(
+            f"{tmp_path}/enriched/totals.sql:2: the SQL of enriched.totals produces extra, which its contract does not declare"
+        )
 
     def test_a_column_of_the_engines_own_is_said_to_be_one(self, load) -> None:
-        with pytest.raises(SqlError, match="job_run_id.*the engine adds this column itself"):
+        with pytest.raises(SqlError, match=r"job_run_id.*the engine adds this column itself"):
             node(load, GOOD.replace("SELECT", "SELECT 'x' AS job_run_id,"))
 
     def test_a_place_in_the_contract_is_file_and_line_for_a_contract_in_a_file(self, tmp_path: Path) -> None:
@@ -83,16 +89,24 @@ class TestAgreement:
         for path in shop.DOMAIN.sql.rglob("*.sql"):
             copy = tmp_path / path.relative_to(shop.DOMAIN.sql)
             copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_text(path.read_text().replace("customer_id, name,", "customer_id,") if path.name == "customers.sql" else path.read_text())
+            copy.write_text(
+                path.read_text().replace("customer_id, name,", "customer_id,")
+                if path.name == "customers.sql"
+                else path.read_text()
+            )
         lines = Path(shop.__file__).read_text().splitlines()
         place = next(number for number, line in enumerate(lines, start=1) if '"customers", layer=' in line)
         with pytest.raises(SqlError) as raised:
             load_project(broken)
-        assert f"customers.sql:1: the SQL of enriched.customers does not produce name, which its contract declares ({shop.__file__}:{place})" in raised.value.message
+        said = f"does not produce name, which its contract declares ({shop.__file__}:{place})"
+        assert f"customers.sql:1: the SQL of enriched.customers {said}" in raised.value.message
 
     @pytest.mark.parametrize("expression", ["amount::DOUBLE", "amount::DOUBLE * 2", "avg(amount::DOUBLE) OVER ()", "0.1::FLOAT"])
     def test_money_computed_as_a_float_is_refused(self, load, expression: str) -> None:
-        with pytest.raises(SqlError, match=r"totals.sql:2: amount of enriched.totals is computed as (DOUBLE|FLOAT), but its contract says DECIMAL\(18,2\)"):
+        with pytest.raises(
+            SqlError,
+            match=r"totals.sql:2: amount of enriched.totals is computed as (DOUBLE|FLOAT), but its contract says DECIMAL\(18,2\)",
+        ):
             node(load, f"SELECT id,\n{expression} AS amount, {TAIL}")
 
     def test_an_inexact_number_may_be_a_float(self, load) -> None:
@@ -103,7 +117,12 @@ class TestAgreement:
             id: str = column("Key")
             amount: Number = column("A share")
 
-        assert load([orders(), Scores], {"enriched.totals": f"SELECT id, amount::DOUBLE AS amount, {TAIL}"}).nodes["enriched.totals"].casts == {}
+        assert (
+            load([orders(), Scores], {"enriched.totals": f"SELECT id, amount::DOUBLE AS amount, {TAIL}"})
+            .nodes["enriched.totals"]
+            .casts
+            == {}
+        )
 
     def test_a_column_of_another_type_is_to_be_cast(self, load) -> None:
         assert node(load, f"SELECT id, amount, {TAIL}").casts == {"amount": "DECIMAL(18,2)"}
@@ -132,12 +151,16 @@ class TestBetweenTables:
 
     def test_an_enriched_table_reads_no_mart(self, load) -> None:
         contracts = [orders(), declare("a", "marts"), declare("b", "enriched")]
-        with pytest.raises(SqlError, match=r"enriched/b.sql:2: enriched.b reads marts.a, but enriched tables are built before marts"):
+        with pytest.raises(
+            SqlError, match=r"enriched/b.sql:2: enriched.b reads marts.a, but enriched tables are built before marts"
+        ):
             load(contracts, {"marts.a": GOOD, "enriched.b": self.READS.format("marts.a")})
 
     def test_books_over_two_inputs_must_be_defined(self, load) -> None:
         both = f"SELECT id, amount::DECIMAL(18,2) AS amount, {TAIL} SEMI JOIN changes.orders AS c USING (id)"
-        with pytest.raises(ContractError, match=r"its books are not defined, because .*totals.sql reads changes.orders, latest.orders"):
+        with pytest.raises(
+            ContractError, match=r"its books are not defined, because .*totals.sql reads changes.orders, latest.orders"
+        ):
             node(load, both)
         assert node(load, both, balance=Balance(inputs=("latest.orders",))).inputs == ("latest.orders",)
 
@@ -164,7 +187,9 @@ class TestCodeVersion:
 
 
 def test_counts_and_windows_are_told_by_their_types(load) -> None:
-    @table("totals", layer="enriched", key=("id",), owner="team:x", subject="x", balance=Balance(inputs=("latest.orders",), rows="n"))
+    @table(
+        "totals", layer="enriched", key=("id",), owner="team:x", subject="x", balance=Balance(inputs=("latest.orders",), rows="n")
+    )
     class Counted(Published):
         """A table."""
 

@@ -41,7 +41,11 @@ class TestReads:
             "SELECT o.id FROM latest.orders AS o JOIN enriched.rates AS r ON r.day = o.at "
             "WHERE o.amount IS NOT NULL AND EXISTS (SELECT 1 FROM latest.people AS p WHERE p.who = o.who) ORDER BY o.items"
         )
-        assert query.reads == {"enriched.rates": ("day",), "latest.orders": ("amount", "at", "id", "items", "who"), "latest.people": ("who",)}
+        assert query.reads == {
+            "enriched.rates": ("day",),
+            "latest.orders": ("amount", "at", "id", "items", "who"),
+            "latest.people": ("who",),
+        }
 
     def test_a_star_below_the_top_reads_every_column(self, read) -> None:
         query = read("WITH every AS (SELECT * FROM latest.people) SELECT name FROM every")
@@ -87,21 +91,52 @@ class TestLineage:
         ("sql", "expected"),
         [
             ("SELECT upper(o.who) || o.id AS x FROM latest.orders AS o", {"latest.orders.who", "latest.orders.id"}),
-            ("WITH a AS (SELECT amount AS b FROM latest.orders), c AS (SELECT b AS d FROM a) SELECT d AS x FROM c", {"latest.orders.amount"}),
+            (
+                "WITH a AS (SELECT amount AS b FROM latest.orders), c AS (SELECT b AS d FROM a) SELECT d AS x FROM c",
+                {"latest.orders.amount"},
+            ),
             ("SELECT s.y AS x FROM (SELECT name AS y FROM latest.people) AS s", {"latest.people.name"}),
-            ("SELECT id AS x FROM latest.orders UNION ALL SELECT who FROM latest.people", {"latest.orders.id", "latest.people.who"}),
-            ("WITH u AS (SELECT id AS k FROM latest.orders UNION SELECT name FROM latest.people) SELECT k AS x FROM u", {"latest.orders.id", "latest.people.name"}),
-            ("SELECT sum(amount::INT) OVER (PARTITION BY who ORDER BY at) AS x FROM latest.orders", {"latest.orders.amount", "latest.orders.who", "latest.orders.at"}),
-            ("SELECT CASE WHEN r.rate > 1 THEN o.amount END AS x FROM latest.orders AS o JOIN enriched.rates AS r ON true", {"latest.orders.amount", "enriched.rates.rate"}),
-            ("SELECT (SELECT max(p.name) FROM latest.people AS p WHERE p.who = o.who) AS x FROM latest.orders AS o", {"latest.people.name"}),
+            (
+                "SELECT id AS x FROM latest.orders UNION ALL SELECT who FROM latest.people",
+                {"latest.orders.id", "latest.people.who"},
+            ),
+            (
+                "WITH u AS (SELECT id AS k FROM latest.orders UNION SELECT name FROM latest.people) SELECT k AS x FROM u",
+                {"latest.orders.id", "latest.people.name"},
+            ),
+            (
+                "SELECT sum(amount::INT) OVER (PARTITION BY who ORDER BY at) AS x FROM latest.orders",
+                {"latest.orders.amount", "latest.orders.who", "latest.orders.at"},
+            ),
+            (
+                "SELECT CASE WHEN r.rate > 1 THEN o.amount END AS x FROM latest.orders AS o JOIN enriched.rates AS r ON true",
+                {"latest.orders.amount", "enriched.rates.rate"},
+            ),
+            (
+                "SELECT (SELECT max(p.name) FROM latest.people AS p WHERE p.who = o.who) AS x FROM latest.orders AS o",
+                {"latest.people.name"},
+            ),
             ("SELECT 1 AS x FROM latest.orders", set()),
             ("WITH e AS (SELECT * FROM latest.people) SELECT name AS x FROM e", {"latest.people.name"}),
         ],
-        ids=["expression", "with", "subquery", "union", "union in with", "window", "case over a join", "scalar subquery", "constant", "star"],
+        ids=[
+            "expression",
+            "with",
+            "subquery",
+            "union",
+            "union in with",
+            "window",
+            "case over a join",
+            "scalar subquery",
+            "constant",
+            "star",
+        ],
     )
     def test_a_column_leads_to_what_it_is_computed_from(self, read, sql: str, expected: set[str]) -> None:
         assert expected <= origins(read(sql), "x")
-        assert {origin.split(".")[1] for origin in origins(read(sql), "x")} <= {name.split(".")[1] for name in expected} | {"orders"}
+        assert {origin.split(".")[1] for origin in origins(read(sql), "x")} <= {name.split(".")[1] for name in expected} | {
+            "orders"
+        }
 
 
 class TestVersion:

@@ -64,7 +64,10 @@ def test_files_of_two_contracts_are_read_together(tmp_path: Path) -> None:
     lake.land("orders", "b.json", text(change("orders", "u", 2, {"order_id": "o1", "amount": "6.5", "gift": True})))
     lake.ingest("orders")
     assert before.version != after.version
-    assert lake.rows("SELECT order_id, amount, gift FROM changes.orders ORDER BY _sequence") == [("o1", "5", None), ("o1", "6.5", True)]
+    assert lake.rows("SELECT order_id, amount, gift FROM changes.orders ORDER BY _sequence") == [
+        ("o1", "5", None),
+        ("o1", "6.5", True),
+    ]
     assert lake.rows("SELECT amount FROM latest.orders") == [("6.5",)]
 
 
@@ -90,17 +93,26 @@ def test_only_the_files_given_are_read_and_binding_again_replaces(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("relation", "superseded", "deleted"), [("latest.orders", (3, "20"), (1, "0")), ("history.orders", (1, "10"), (1, "0")), ("changes.orders", (0, "0"), (0, "0"))]
+    ("relation", "superseded", "deleted"),
+    [("latest.orders", (3, "20"), (1, "0")), ("history.orders", (1, "10"), (1, "0")), ("changes.orders", (0, "0"), (0, "0"))],
 )
 def test_what_a_fold_left_out_is_counted_by_partition(
     tmp_path: Path, connection: duckdb.DuckDBPyConnection, relation: str, superseded: tuple[int, str], deleted: tuple[int, str]
 ) -> None:
     lake = ShopLake(tmp_path)
     create = order("o1", 1, amount="10")
-    lake.land("orders", "a.json", text(create, create, order("o1", 2, amount="15", op="u"), deleted_order("o2", 4), order("o2", 3, amount="0")))
+    lake.land(
+        "orders",
+        "a.json",
+        text(create, create, order("o1", 2, amount="15", op="u"), deleted_order("o2", 4), order("o2", 3, amount="0")),
+    )
     lake.land("orders", "b.json", text(order("o3", 9, day="2025-01-04", amount="7")))
     lake.ingest("orders")
-    files = [Files(ORDERS.version, tuple(lake.store.path(part.key) for parts in lake.ledger("orders").parts.values() for part in parts))]
+    files = [
+        Files(
+            ORDERS.version, tuple(lake.store.path(part.key) for parts in lake.ledger("orders").parts.values() for part in parts)
+        )
+    ]
     bind(connection, relation, ORDERS, files, ["order_id", "amount"], materialize=True)
     counted = account(connection, relation, ORDERS)
     assert sorted(counted) == ["2025-01-03", "2025-01-04"]

@@ -39,7 +39,10 @@ def node(tmp_path: Path) -> Node:
         amount: Money = column("Amount", nullable=True)
         day: Date = column("Day")
 
-    sql = "SELECT id, amount, on_day AS day, _ingested_at AS ingestion_timestamp, _source AS data_source FROM changes.orders -- no semicolon"
+    sql = (
+        "SELECT id, amount, on_day AS day, _ingested_at AS ingestion_timestamp, _source AS data_source "
+        "FROM changes.orders -- no semicolon"
+    )
     return load_project(domain_of(tmp_path, [Orders, Staged], {"enriched.orders": sql})).nodes["enriched.orders"]
 
 
@@ -48,11 +51,19 @@ def connection(tmp_path: Path) -> duckdb.DuckDBPyConnection:
     """An engine with a few events bound."""
     opened = connect(Limits("500MB", 1, tmp_path / "scratch"))
     create_layers(opened)
+    rows = [
+        ("fits", "1.50", "2025-01-03"),
+        ("rounds", "1.005", "2025-01-04"),
+        ("none", None, "2025-01-04"),
+        ("bad", "abc", "2025-01-04"),
+        ("large", "99999999999999999", "2025-01-04"),
+        ("other day", "1", "2025-01-05"),
+        ("no day", "1", "x"),
+    ]
     opened.execute(
-        "CREATE TABLE changes.orders AS SELECT *, '2025-01-10 00:00:00+00'::TIMESTAMPTZ AS _ingested_at, 'orders' AS _source FROM (VALUES "
-        "('fits', '1.50', '2025-01-03'), ('rounds', '1.005', '2025-01-04'), ('none', NULL, '2025-01-04'), ('bad', 'abc', '2025-01-04'), "
-        "('large', '99999999999999999', '2025-01-04'), ('other day', '1', '2025-01-05'), ('no day', '1', 'x')) AS _(id, amount, on_day)"
+        "CREATE TABLE changes.orders (id VARCHAR, amount VARCHAR, on_day VARCHAR, _ingested_at TIMESTAMPTZ, _source VARCHAR)"
     )
+    opened.executemany("INSERT INTO changes.orders VALUES (?, ?, ?, '2025-01-10 00:00:00+00', 'orders')", rows)
     return opened
 
 
@@ -81,8 +92,12 @@ def test_a_value_that_does_not_fit_breaks_a_rule(connection: duckdb.DuckDBPyConn
 
 def test_only_the_asked_partitions_are_staged_each_under_its_key(connection: duckdb.DuckDBPyConnection, node: Node) -> None:
     stage(connection, node, DAYS[:1])
-    assert connection.execute("SELECT id, day, _partition FROM staged").fetchall() == [("fits", dt.date(2025, 1, 3), "2025-01-03")]
+    assert connection.execute("SELECT id, day, _partition FROM staged").fetchall() == [
+        ("fits", dt.date(2025, 1, 3), "2025-01-03")
+    ]
 
 
 def test_instants_are_utc_and_nothing_is_installed(connection: duckdb.DuckDBPyConnection) -> None:
-    assert connection.execute("SELECT current_setting('TimeZone'), current_setting('autoinstall_known_extensions')").fetchone() == ("UTC", False)
+    assert connection.execute(
+        "SELECT current_setting('TimeZone'), current_setting('autoinstall_known_extensions')"
+    ).fetchone() == ("UTC", False)

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
 from assay.errors import ServerError, StoreError, StoreUnavailable
 from assay.lake import ObjectStore, open_store
 from assay.lake.server import LAST_PORT, Connection, EmbeddedS3, find_free_port, ports_of
@@ -254,9 +255,7 @@ def test_a_missing_program_says_what_to_install(server: EmbeddedS3, monkeypatch:
         server.start()
 
 
-def test_a_server_that_ends_at_once_shows_its_log(
-    server: EmbeddedS3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_that_ends_at_once_shows_its_log(server: EmbeddedS3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "weed"
     program.write_text("#!/bin/sh\necho the disk has gone >&2\nexit 3\n")
     program.chmod(0o755)

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
 from assay.errors import Conflict, ObjectMissing, SettingsError, StoreError, StoreUnavailable
 from assay.lake import ObjectStore, open_store
 from assay.lake.server import Connection, find_free_port
@@ -121,9 +122,7 @@ class TestObjects:
         store.delete(key)
         assert keys(store) == []
 
-    @pytest.mark.parametrize(
-        "key", ["", "/etc/passwd", "../up", "a/../b", "a//b", "a/", ".locks/x", "a/.b", "a\0"]
-    )
+    @pytest.mark.parametrize("key", ["", "/etc/passwd", "../up", "a/../b", "a//b", "a/", ".locks/x", "a/.b", "a\0"])
     def test_keys_that_leave_the_store_are_refused(self, store: ObjectStore, key: str) -> None:
         with pytest.raises(StoreError, match="not a key"):
             store.put(key, b"x")
@@ -239,9 +238,7 @@ class TestDownload:
         store.download("a", tmp_path / "new" / "folder" / "copy", first.etag)
         assert (tmp_path / "new" / "folder" / "copy").read_bytes() == b"one"
 
-    def test_a_replaced_version_is_missing_and_leaves_no_file(
-        self, store: ObjectStore, tmp_path: Path
-    ) -> None:
+    def test_a_replaced_version_is_missing_and_leaves_no_file(self, store: ObjectStore, tmp_path: Path) -> None:
         first = store.put("a", b"one")
         store.put("a", b"two")
         folder = tmp_path / "copies"
@@ -249,9 +246,7 @@ class TestDownload:
             store.download("a", folder / "copy", first.etag)
         assert not folder.exists() or list(folder.iterdir()) == []
 
-    def test_a_full_target_disk_is_said(
-        self, store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_full_target_disk_is_said(self, store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         store.put("a", b"one")
 
         def full(part: Path, target: Path) -> None:
@@ -345,9 +340,7 @@ class TestFolderOnly:
         (tmp_path / "lake" / "a" / ".b.part").write_bytes(b"half")
         assert keys(file_store) == ["a/b"]
 
-    def test_a_file_put_there_by_another_program_is_an_object(
-        self, file_store: ObjectStore, tmp_path: Path
-    ) -> None:
+    def test_a_file_put_there_by_another_program_is_an_object(self, file_store: ObjectStore, tmp_path: Path) -> None:
         file_store.put("a/b", b"1")
         (tmp_path / "lake" / "a" / "c").write_bytes(b"22")
         assert [info.size for info in file_store.list("a/c")] == [2]
@@ -363,9 +356,7 @@ class TestFolderOnly:
         )
         environment = {"PYTHONPATH": os.pathsep.join(sys.path)}
         racers = [
-            subprocess.Popen(
-                [sys.executable, "-c", program, file_store.uri, name], env=environment, stdout=subprocess.PIPE
-            )
+            subprocess.Popen([sys.executable, "-c", program, file_store.uri, name], env=environment, stdout=subprocess.PIPE)
             for name in "ab"
         ]
         assert sum(int(racer.communicate()[0]) for racer in racers) == 50
@@ -392,9 +383,7 @@ class TestFolderOnly:
         with pytest.raises(StoreError, match="Choose another key"):
             file_store.put("c", b"")
 
-    def test_what_killed_writers_left_is_removed_in_the_end(
-        self, file_store: ObjectStore, tmp_path: Path
-    ) -> None:
+    def test_what_killed_writers_left_is_removed_in_the_end(self, file_store: ObjectStore, tmp_path: Path) -> None:
         file_store.put("a", b"")
         left = tmp_path / "lake" / ".tmp" / "left"
         left.touch()
@@ -414,9 +403,7 @@ class TestS3Only:
         client.put_object(Bucket=bucket, Key=f"{prefix}/", Body=b"")
         assert keys(s3_store) == ["a/b"]
 
-    def test_a_lost_answer_is_not_taken_for_a_lost_race(
-        self, s3_store: ObjectStore, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_lost_answer_is_not_taken_for_a_lost_race(self, s3_store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
         lose_first_answer(monkeypatch)
         info = s3_store.put("a", b"mine", if_absent=True)
         assert s3_store.head("a").etag == info.etag
@@ -435,9 +422,7 @@ class TestS3Only:
         s3_store.download("a", tmp_path / "copy", etag)
         assert (tmp_path / "copy").read_bytes() == body
 
-    def test_a_race_lost_while_an_answer_was_lost_is_lost(
-        self, s3_store: ObjectStore, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_race_lost_while_an_answer_was_lost_is_lost(self, s3_store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
         s3_store.put("a", b"same")
         lose_first_answer(monkeypatch)
         with pytest.raises(Conflict):
@@ -491,9 +476,7 @@ class TestS3Only:
 
 
 def connect(s3: Connection, uri: str) -> ObjectStore:
-    return open_store(
-        uri, endpoint=s3.endpoint, region=s3.region, access_key=s3.access_key, secret_key=s3.secret_key
-    )
+    return open_store(uri, endpoint=s3.endpoint, region=s3.region, access_key=s3.access_key, secret_key=s3.secret_key)
 
 
 def boto3_client(s3: Connection):  # type: ignore[no-untyped-def]

@@ -47,8 +47,13 @@ class TestOnce:
         (batch,) = lake.ingest("orders").batches
         ((landed,),) = [batch.landed]
         assert (landed.key, landed.records, landed.quarantined) == (key, 4, 1)
-        assert [(part.partition, part.rows, part.money) for part in batch.parts] == [("2025-01-03", 2, "2.5000"), ("2025-01-04", 1, "1.2500")]
-        assert [part.key for part in batch.parts] == [f"raw/orders/order_day={day}/2025-01-10/{batch.id}.parquet" for day in sorted(set(days))]
+        assert [(part.partition, part.rows, part.money) for part in batch.parts] == [
+            ("2025-01-03", 2, "2.5000"),
+            ("2025-01-04", 1, "1.2500"),
+        ]
+        assert [part.key for part in batch.parts] == [
+            f"raw/orders/order_day={day}/2025-01-10/{batch.id}.parquet" for day in sorted(set(days))
+        ]
         assert lake.ledger("orders").batches == (batch,)
 
     def test_the_same_landing_objects_give_the_same_raw_objects(self, tmp_path: Path) -> None:
@@ -71,7 +76,9 @@ class TestOnce:
         lake.ingest("orders")
         lake.land("orders", "a.json", text(order("o1", 1), order("o2", 2)))
         again = lake.ingest("orders")
-        assert again.warnings == [f"{key} was replaced after it was ingested; the new content is not used. Land it under a new name."]
+        assert again.warnings == [
+            f"{key} was replaced after it was ingested; the new content is not used. Land it under a new name."
+        ]
         assert lake.rows("SELECT order_id FROM changes.orders") == [("o1",)]
 
     def test_a_deleted_file_is_said_and_its_events_stay(self, lake: ShopLake) -> None:
@@ -158,7 +165,7 @@ class TestDamage:
             (b'{"op": "caf\xe9"}', "not valid UTF-8"),
             (b'{"op": "\x01"}', "a control character (0x01) in the line"),
             (b'{"op": "\x00"}', "not valid JSON"),
-            (b'"quoted, \\" and \'more\'', "not valid JSON"),
+            (b"\"quoted, \\\" and 'more'", "not valid JSON"),
         ],
     )
     def test_a_bad_line_is_refused_and_all_others_of_every_file_are_kept(self, lake: ShopLake, bad: bytes, reason: str) -> None:
@@ -171,11 +178,21 @@ class TestDamage:
 
     @pytest.mark.parametrize("damaged", [False, True], ids=["whole", "damaged"])
     @pytest.mark.parametrize("end", [b"\n", b"\r\n"], ids=["LF", "CRLF"])
-    def test_blank_lines_are_no_records_but_are_counted_as_lines(self, lake: ShopLake, damaged: bool, end: bytes) -> None:
-        lines = [b"", order("o1", 1).encode(), b"", b"   ", order("o2", 2).encode(), b"\xff" if damaged else b"", order("o3", 3).encode(), b"", b""]
+    def test_blank_lines_are_no_records_and_are_not_counted(self, lake: ShopLake, damaged: bool, end: bytes) -> None:
+        lines = [
+            b"",
+            order("o1", 1).encode(),
+            b"",
+            b"   ",
+            order("o2", 2).encode(),
+            b"\xff" if damaged else b"",
+            order("o3", 3).encode(),
+            b"",
+            b"",
+        ]
         key = lake.land("orders", "a.json", end.join(lines))
         done = lake.ingest("orders")
-        assert lake.rows(ALL) == [("o1", key, 2), ("o2", key, 5), ("o3", key, 7)]
+        assert lake.rows(ALL) == [("o1", key, 1), ("o2", key, 2), ("o3", key, 3 + damaged)]
         assert done.records == 3 + damaged
 
     def test_a_last_line_without_a_newline_is_read(self, lake: ShopLake) -> None:

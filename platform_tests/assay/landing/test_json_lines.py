@@ -36,8 +36,8 @@ def test_an_event_says_what_it_is_and_where_it_came_from(lake: ShopLake) -> None
     key = lake.land("orders", "a.json.gz", zipped(order("o1", 1), order("o2", 2, amount="3.10", op="u")))
     lake.ingest("orders")
     found = lake.rows(
-        "SELECT order_id, amount, order_day, _op, _sequence, _source_timestamp, _ingested_at, _source, _landing_object, _landing_row, "
-        "_missing, _rescued, _money FROM changes.orders ORDER BY order_id"
+        "SELECT order_id, amount, order_day, _op, _sequence, _source_timestamp, _ingested_at, _source, _landing_object, "
+        "_landing_row, _missing, _rescued, _money FROM changes.orders ORDER BY order_id"
     )
     at, day = dt.datetime(2025, 1, 10, tzinfo=dt.UTC), dt.date(2025, 1, 3)
     happened = dt.datetime(2025, 1, 1, tzinfo=dt.UTC)
@@ -83,9 +83,16 @@ def test_a_column_added_midway_is_missing_before_and_there_after(tmp_path: Path)
         gift: bool = column("A gift", nullable=True)
 
     lake = ShopLake(tmp_path, domain_of(tmp_path / "sql", [Wider], {}))
-    lake.land("orders", "a.json", text(change("orders", "c", 1, {"order_id": "o1"}), change("orders", "c", 2, {"order_id": "o2", "gift": True})))
+    lake.land(
+        "orders",
+        "a.json",
+        text(change("orders", "c", 1, {"order_id": "o1"}), change("orders", "c", 2, {"order_id": "o2", "gift": True})),
+    )
     lake.ingest("orders")
-    assert lake.rows("SELECT order_id, gift, _missing FROM changes.orders ORDER BY 1") == [("o1", None, ["gift"]), ("o2", True, None)]
+    assert lake.rows("SELECT order_id, gift, _missing FROM changes.orders ORDER BY 1") == [
+        ("o1", None, ["gift"]),
+        ("o2", True, None),
+    ]
 
 
 def test_positions_are_compared_as_numbers(lake: ShopLake) -> None:
@@ -121,10 +128,19 @@ def broken_events() -> dict[str, tuple[str, str]]:
         "null key": (order(None, 9), "the key column order_id is null"),
         "no row": (changed(after=None), "the key column order_id is null"),
         "no day": (order("o9", 9, day=None), "order_day cannot be told: the date is missing or of no known form"),
-        "a day that is none": (order("o9", 9, day="2025-02-30"), "order_day cannot be told: the date is missing or of no known form"),
+        "a day that is none": (
+            order("o9", 9, day="2025-02-30"),
+            "order_day cannot be told: the date is missing or of no known form",
+        ),
         "an endless day": (order("o9", 9, day="infinity"), "order_day cannot be told: the date is missing or of no known form"),
-        "a day of year 20250": (order("o9", 9, day="20250-01-03"), "order_day cannot be told: the date is missing or of no known form"),
-        "a day before our time": (order("o9", 9, day="0044-03-15 (BC)"), "order_day cannot be told: the date is missing or of no known form"),
+        "a day of year 20250": (
+            order("o9", 9, day="20250-01-03"),
+            "order_day cannot be told: the date is missing or of no known form",
+        ),
+        "a day before our time": (
+            order("o9", 9, day="0044-03-15 (BC)"),
+            "order_day cannot be told: the date is missing or of no known form",
+        ),
     }
 
 
@@ -139,7 +155,9 @@ def test_a_bad_record_is_refused_with_object_line_and_reason_and_the_others_are_
 
 
 def test_an_instant_out_of_range_does_not_stop_the_others(lake: ShopLake) -> None:
-    lake.land("orders", "a.json", text(change("orders", "c", 1, json.loads(order("o1", 1))["after"], ts_ms=2**63 - 10), order("o2", 2)))
+    lake.land(
+        "orders", "a.json", text(change("orders", "c", 1, json.loads(order("o1", 1))["after"], ts_ms=2**63 - 10), order("o2", 2))
+    )
     lake.ingest("orders")
     assert lake.rows("SELECT order_id, _source_timestamp IS NULL FROM changes.orders ORDER BY 1") == [("o1", True), ("o2", False)]
 
@@ -216,3 +234,36 @@ def test_documents_are_snapshot_reads_ordered_by_their_version(tmp_path: Path) -
         (key, 6, "the key column id is null"),
         (key, 7, "not a JSON document"),
     ]
+
+
+ODD_VALUES = [
+    150,
+    150.5,
+    1e2,
+    0.1,
+    -0.0,
+    12345678901234567890,
+    1.005,
+    True,
+    None,
+    "",
+    "  ",
+    "é\n\"'\\",
+    "null",
+    [1, 2.5],
+    {"a": [1, None]},
+    {},
+]
+
+
+@pytest.mark.parametrize("value", ODD_VALUES, ids=repr)
+def test_the_quick_and_the_exact_way_of_reading_give_the_same_event(tmp_path: Path, value: object) -> None:
+    """A line that is not UTF-8 has its whole file read the exact way."""
+    lines = text(order("o1", 1, amount=value), order("o2", 2, amount="x", day="next week"))
+    found = []
+    for name, content in (("quick", lines), ("exact", lines + b"\xff\n")):
+        lake = ShopLake(tmp_path / name)
+        lake.land("orders", "a.json", content)
+        lake.ingest("orders")
+        found.append((lake.rows("SELECT * FROM changes.orders ORDER BY _landing_row"), lake.refused("orders")[:1]))
+    assert found[0] == found[1]

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from shop_lake import ShopLake
 
 from assay.lake.layout import UNPLACED
+from assay.lake.ledger import LedgerLog
+from assay.landing.ingest import _Work
 
 DAYS = {"o1": "2025-01-03", "o2": "2025-01-04", "o3": "2025-01-03"}
 LINES = {
@@ -52,7 +54,9 @@ class TestWithinOneIngest:
         assert lake.ledger("orders").batches[0].copies == 0
 
     def test_a_key_on_two_days_is_deleted_on_both(self, lake: ShopLake) -> None:
-        lake.land("orders", "a.json", text(order("o1", 1, day="2025-01-03"), order("o1", 2, day="2025-01-04"), deleted_order("o1", 3)))
+        lake.land(
+            "orders", "a.json", text(order("o1", 1, day="2025-01-03"), order("o1", 2, day="2025-01-04"), deleted_order("o1", 3))
+        )
         (batch,) = lake.ingest("orders").batches
         assert alive(lake) == []
         assert {part.partition: part.rows for part in batch.parts} == {"2025-01-03": 2, "2025-01-04": 2}
@@ -87,6 +91,25 @@ class TestAcrossIngests:
         lake.land("orders", "again.json", text(order("o1", 9, day=DAYS["o1"])))
         lake.ingest("orders")
         assert alive(lake) == [("o1", "2025-01-03")]
+
+    def test_a_batch_that_another_overtook_is_written_again_with_what_that_brought(self, lake: ShopLake) -> None:
+        """Two ingests at once: the delete is staged by one while the other, which records first, brings its key."""
+        lake.land("orders", "a.json", text(deleted_order("o1", 4), order("o2", 2, day="2025-01-04"), order("o3", 5)))
+        log = LedgerLog(lake.store, "orders")
+        log.read()
+        mine = tuple(lake.store.list("landing/orders/"))
+        other = ShopLake(lake.folder.parent)
+        other.land("orders", "b.json", text(order("o1", 1)))
+        with lake.connection() as connection, other.connection() as second:
+            theirs = tuple(info for info in lake.store.list("landing/orders/") if info not in mine)
+            _Work(
+                lake.store, second, lake.source("orders"), lake.workspace.scratch, LedgerLog(lake.store, "orders")
+            ).ingest_batch(theirs)
+            assert (
+                _Work(lake.store, connection, lake.source("orders"), lake.workspace.scratch, log).ingest_batch(mine) is not None
+            )
+        assert alive(lake) == [("o2", "2025-01-04"), ("o3", "2025-01-03")]
+        assert waiting(lake) == 0
 
     @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(

@@ -1,0 +1,96 @@
+"""The index: a memory of the published objects that may be lost, stale or ahead, and never makes a wrong statement."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import shop
+
+from assay.lake import ObjectStore
+from assay.lake.index import METADATA_KEY, Entry, read_index, write_index
+from assay.lake.layout import index_key, partition_key
+
+ORDERS = shop.DOMAIN.tables["enriched.orders"]
+D3, D4 = "2025-01-03", "2025-01-04"
+
+
+@pytest.fixture(params=["file", "s3"])
+def store(request: pytest.FixtureRequest) -> ObjectStore:
+    """Each kind of store in turn."""
+    found: ObjectStore = request.getfixturevalue(f"{request.param}_store")
+    return found
+
+
+def entry(content: str) -> Entry:
+    return Entry(
+        contract="v",
+        code="c",
+        inputs="i",
+        lookups={"enriched.customers": {"content": "x", "rows": "y"}},
+        content=content,
+        rows=1,
+        staged=2,
+        books={"received": 2},
+        score=50.0,
+        rules={"amount_at_least": 1},
+        run_id="run",
+        published_at="2025-01-10T00:00:00+00:00",
+        quarantine="q",
+    )
+
+
+def publish(store: ObjectStore, partition: str, content: str, folder: Path) -> Entry:
+    path = folder / "local.parquet"
+    pq.write_table(pa.table({"order_id": ["o1"]}).replace_schema_metadata({METADATA_KEY: entry(content).to_json()}), path)
+    return replace(entry(content), etag=store.put(partition_key(ORDERS, partition), path).etag)
+
+
+def test_nothing_published_is_an_empty_index(store: ObjectStore) -> None:
+    write_index(store, ORDERS, {D3: entry("gone")})
+    assert read_index(store, ORDERS) == {}
+
+
+def test_without_a_memory_the_objects_say_what_they_are(store: ObjectStore, tmp_path: Path) -> None:
+    published = {day: publish(store, day, day, tmp_path) for day in (D3, D4)}
+    assert read_index(store, ORDERS) == published
+
+
+def test_what_is_remembered_of_the_very_object_is_believed(store: ObjectStore, tmp_path: Path) -> None:
+    published = publish(store, D3, "a", tmp_path)
+    proven_anew = replace(published, inputs="newer inputs, same content")
+    write_index(store, ORDERS, {D3: proven_anew})
+    assert read_index(store, ORDERS) == {D3: proven_anew}
+
+
+def test_what_is_remembered_of_an_older_object_is_not(store: ObjectStore, tmp_path: Path) -> None:
+    write_index(store, ORDERS, {D3: publish(store, D3, "old", tmp_path)})
+    newer = publish(store, D3, "new", tmp_path)
+    assert read_index(store, ORDERS) == {D3: newer}
+
+
+def test_a_partition_whose_object_is_gone_is_not_published(store: ObjectStore, tmp_path: Path) -> None:
+    write_index(store, ORDERS, {day: publish(store, day, day, tmp_path) for day in (D3, D4)})
+    store.delete(partition_key(ORDERS, D3))
+    assert list(read_index(store, ORDERS)) == [D4]
+
+
+def test_writing_some_entries_keeps_the_others(store: ObjectStore, tmp_path: Path) -> None:
+    published = {day: publish(store, day, day, tmp_path) for day in (D3, D4)}
+    for day in (D3, D4):
+        write_index(store, ORDERS, {day: replace(published[day], inputs="remembered")})
+    assert {found.inputs for found in read_index(store, ORDERS).values()} == {"remembered"}
+
+
+def test_writing_nothing_writes_nothing(store: ObjectStore) -> None:
+    write_index(store, ORDERS, {})
+    assert [info.key for info in store.list(index_key(ORDERS))] == []
+
+
+def test_an_object_without_metadata_is_none_of_ours(store: ObjectStore, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"order_id": ["o1"]}), tmp_path / "foreign.parquet")
+    store.put(partition_key(ORDERS, D3), tmp_path / "foreign.parquet")
+    assert read_index(store, ORDERS) == {}

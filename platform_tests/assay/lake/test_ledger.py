@@ -1,0 +1,107 @@
+"""The ledger: each batch recorded once, by whoever is first, and read back as it was, checkpoints or not."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from assay.lake import ObjectStore, open_store
+from assay.lake.ledger import CHECKPOINT_EVERY, Batch, LandedObject, LedgerLog, Part
+
+
+def batch(number: int, partition: str = "2025-01-03") -> Batch:
+    landed = (LandedObject(f"landing/orders/{number}", f"etag {number}", 3, 1),)
+    parts = (Part(partition, f"raw/orders/{number}", 2, "1.5000", "v1"),)
+    return Batch(f"id{number}", "v1", landed, parts, quarantine=None if number % 2 else f"quarantine/{number}", copies=number)
+
+
+def test_nothing_recorded_is_an_empty_ledger(file_store: ObjectStore) -> None:
+    ledger = LedgerLog(file_store, "orders").read()
+    assert (ledger.batches, ledger.landed, ledger.parts) == ((), {}, {})
+
+
+def test_batches_are_read_back_as_they_were_in_their_order(file_store: ObjectStore) -> None:
+    log = LedgerLog(file_store, "orders")
+    written = [batch(number) for number in range(5)]
+    assert all(log.append(each) for each in written)
+    assert LedgerLog(file_store, "orders").read().batches == tuple(written)
+    assert LedgerLog(file_store, "other").read().batches == ()
+
+
+def test_it_knows_versions_by_object_and_raw_objects_by_partition(file_store: ObjectStore) -> None:
+    log = LedgerLog(file_store, "orders")
+    for number, day in enumerate(["2025-01-03", "2025-01-04", "2025-01-03"]):
+        log.append(batch(number, day))
+    ledger = log.read()
+    assert ledger.landed == {f"landing/orders/{number}": f"etag {number}" for number in range(3)}
+    assert {day: [part.key for part in parts] for day, parts in ledger.parts.items()} == {
+        "2025-01-03": ["raw/orders/0", "raw/orders/2"],
+        "2025-01-04": ["raw/orders/1"],
+    }
+
+
+def test_who_has_not_read_the_newest_batch_cannot_record(file_store: ObjectStore) -> None:
+    first, second = LedgerLog(file_store, "orders"), LedgerLog(file_store, "orders")
+    first.read()
+    second.read()
+    assert first.append(batch(1))
+    assert not second.append(batch(2))
+    assert second.read().batches == (batch(1),)
+    assert second.append(batch(2))
+    assert first.read().batches == (batch(1), batch(2))
+
+
+def test_many_writers_at_once_lose_and_repeat_nothing(s3_store: ObjectStore) -> None:
+    gate = threading.Barrier(4)
+
+    def write(writer: int) -> None:
+        log = LedgerLog(s3_store, "orders")
+        gate.wait()
+        for number in range(5):
+            log.read()
+            while not log.append(batch(100 * writer + number)):
+                log.read()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(4)))
+    found = [each.id for each in LedgerLog(s3_store, "orders").read().batches]
+    assert sorted(found) == sorted(f"id{100 * writer + number}" for writer in range(4) for number in range(5))
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(CHECKPOINT_EVERY - 1, 2 * CHECKPOINT_EVERY + 2), st.integers(0, CHECKPOINT_EVERY + 5))
+def test_a_checkpoint_changes_nothing_that_is_read(tmp_path_factory, count: int, known: int) -> None:
+    store = open_store(tmp_path_factory.mktemp("lake").as_uri())
+    log, early = LedgerLog(store, "orders"), LedgerLog(store, "orders")
+    for number in range(count):
+        if number == known:
+            early.read()
+        log.append(batch(number))
+    written = tuple(batch(number) for number in range(count))
+    assert LedgerLog(store, "orders").read().batches == written
+    assert early.read().batches == written
+
+
+def test_entries_that_a_checkpoint_sums_up_are_not_read_one_by_one(file_store: ObjectStore) -> None:
+    log = LedgerLog(file_store, "orders")
+    for number in range(CHECKPOINT_EVERY + 1):
+        log.append(batch(number))
+    entries = [info.key for info in file_store.list("audit/ingested/orders/") if not info.key.endswith(".gz")]
+    for key in sorted(entries)[: CHECKPOINT_EVERY - 1]:
+        file_store.delete(key)
+    again = LedgerLog(file_store, "orders")
+    assert len(again.read().batches) == CHECKPOINT_EVERY + 1
+    assert again.append(batch(999))
+
+
+def test_a_checkpoint_that_was_never_written_is_not_missed(file_store: ObjectStore) -> None:
+    log = LedgerLog(file_store, "orders")
+    for number in range(CHECKPOINT_EVERY + 1):
+        log.append(batch(number))
+    for info in list(file_store.list("audit/ingested/orders/")):
+        if info.key.endswith(".gz"):
+            file_store.delete(info.key)
+    assert len(LedgerLog(file_store, "orders").read().batches) == CHECKPOINT_EVERY + 1

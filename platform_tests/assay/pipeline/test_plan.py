@@ -1,0 +1,155 @@
+"""Planning: late data, changed lookups and failures dirty exactly the partitions they touch."""
+
+from __future__ import annotations
+
+from change_lines import customer, order, text
+from shop_lake import ShopLake
+
+from assay.pipeline.build import build
+from assay.pipeline.plan import plan
+from assay.pipeline.state import State
+
+D3, D4, D5, D10, D11 = "2025-01-03", "2025-01-04", "2025-01-05", "2025-01-10", "2025-01-11"
+
+
+def fill(lake: ShopLake) -> None:
+    lake.land("customers", "1.json", text(customer("c1", 1, level="gold"), customer("c2", 2)))
+    lake.land(
+        "orders",
+        "1.json",
+        text(
+            order("o1", 1, day=D3),
+            order("o2", 2, day=D4, customer="c2"),
+            order("o3", 3, day=D10),
+            order("o4", 4, day=D10, customer="c9"),
+        ),
+    )
+    lake.run("first")
+
+
+def test_a_first_run_computes_what_there_is_and_a_second_nothing(lake: ShopLake) -> None:
+    fill(lake)
+    again = lake.run("second")
+    assert again.computed == {}
+    assert {name: sorted(plan.unchanged) for name, plan in again.plans.items()} == {
+        "enriched.customers": ["all"],
+        "enriched.levels": ["all"],
+        "enriched.orders": [D3, D4, D10],
+        "marts.customer_weeks": [D3, D4, D10],
+        "marts.daily_totals": [D3, D4, D10],
+        "marts.shop_totals": ["all"],
+    }
+
+
+def test_a_late_event_dirties_its_day_and_what_reads_it_windows_included(lake: ShopLake) -> None:
+    fill(lake)
+    lake.land("orders", "late.json", text(order("o5", 5, day=D3, amount="7.00")))
+    assert lake.run("late").computed == {
+        "enriched.orders": {D3: "published"},
+        "marts.daily_totals": {D3: "published"},
+        "marts.customer_weeks": {D3: "published", D4: "unchanged"},
+        "marts.shop_totals": {"all": "published"},
+    }
+
+
+def test_a_window_reaches_its_last_day_and_no_further(lake: ShopLake) -> None:
+    fill(lake)
+    lake.land("orders", "more.json", text(order("o6", 6, day=D11), order("o7", 7, day=D5)))
+    lake.run()
+    lake.land("orders", "late.json", text(order("o8", 8, day=D4)))
+    assert sorted(lake.run().plans["marts.customer_weeks"].dirty) == [D4, D5, D10]
+
+
+def test_a_new_day_is_dirty_alone(lake: ShopLake) -> None:
+    fill(lake)
+    lake.land("orders", "new.json", text(order("o8", 8, day="2025-03-01")))
+    assert sorted(lake.run().plans["enriched.orders"].dirty) == ["2025-03-01"]
+
+
+class TestLookups:
+    def test_a_looked_up_row_that_nobody_asks_for_dirties_nothing(self, lake: ShopLake) -> None:
+        fill(lake)
+        lake.land("customers", "2.json", text(customer("c7", 7)))
+        ran = lake.run()
+        assert "enriched.orders" not in ran.computed
+        assert ran.computed["enriched.customers"] == {"all": "published"}
+
+    def test_a_changed_row_dirties_the_partitions_that_look_it_up(self, lake: ShopLake) -> None:
+        fill(lake)
+        lake.land("customers", "2.json", text(customer("c2", 9, level="gold", op="u")))
+        assert lake.run().computed["enriched.orders"] == {D4: "published"}
+        assert lake.rows("SELECT customer_level FROM enriched.orders WHERE order_id = 'o2'") == [("gold",)]
+
+    def test_a_row_that_was_asked_for_in_vain_dirties_who_asked(self, lake: ShopLake) -> None:
+        fill(lake)
+        lake.land("customers", "2.json", text(customer("c9", 9)))
+        assert lake.run().computed["enriched.orders"] == {D10: "published"}
+
+    def test_a_column_that_is_not_read_dirties_nothing(self, lake: ShopLake) -> None:
+        fill(lake)
+        lake.land("customers", "2.json", text(customer("c1", 9, level="gold", name="Zoe", op="u")))
+        ran = lake.run()
+        assert ran.computed["enriched.customers"] == {"all": "published"}
+        assert "enriched.orders" not in ran.computed
+
+    def test_what_was_judged_unchanged_is_not_judged_again(self, lake: ShopLake) -> None:
+        fill(lake)
+        lake.land("customers", "2.json", text(customer("c7", 7)))
+        lake.run()
+        state = State(lake.workspace)
+        content = state.content("enriched.customers")
+        assert {entry.lookups["enriched.customers"]["content"] for entry in state.index("enriched.orders").values()} == {content}
+
+    def test_a_row_in_quarantine_asks_too(self, lake: ShopLake) -> None:
+        lake.land("customers", "1.json", text(customer("c1", 1), customer("c2", 2)))
+        lake.land("orders", "1.json", text(order("o1", 1, day=D3), order("o2", 2, day=D3, customer="c2", amount="-1.00")))
+        lake.run()
+        lake.land("customers", "2.json", text(customer("c2", 9, level="gold", op="u")))
+        assert sorted(lake.run().plans["enriched.orders"].dirty) == [D3]
+
+
+class TestFailures:
+    def fail(self, lake: ShopLake) -> None:
+        lake.land("orders", "1.json", text(order("bad", 1, day=D3, amount="-1.00"), order("fine", 2, day=D4)))
+        assert lake.run().computed["enriched.orders"] == {D3: "failed", D4: "published"}
+
+    def test_a_failed_partition_is_not_published_and_the_others_are(self, lake: ShopLake) -> None:
+        self.fail(lake)
+        assert lake.rows("SELECT order_id FROM enriched.orders") == [("fine",)]
+        assert lake.rows("SELECT DISTINCT order_day::VARCHAR FROM marts.daily_totals") == [(D4,)]
+
+    def test_it_is_not_computed_again_from_the_same_inputs_unless_asked(self, lake: ShopLake) -> None:
+        self.fail(lake)
+        again = lake.run()
+        assert again.computed == {}
+        assert list(again.plans["enriched.orders"].failing) == [D3]
+        with lake.connection() as connection:
+            node = lake.workspace.project.nodes["enriched.orders"]
+            assert list(plan(connection, State(lake.workspace), node, retry=True).dirty) == [D3]
+
+    def test_new_inputs_mend_it(self, lake: ShopLake) -> None:
+        self.fail(lake)
+        lake.land("orders", "2.json", text(order("bad", 9, day=D3, amount="1.00", op="u")))
+        assert lake.run().computed["enriched.orders"] == {D3: "published"}
+        assert lake.run().plans["enriched.orders"].failing == {}
+
+    def test_the_old_partition_stands_when_its_new_inputs_fail(self, lake: ShopLake) -> None:
+        lake.land("orders", "1.json", text(order("o1", 1, day=D3)))
+        lake.run()
+        before = lake.etags("enriched/orders/")
+        lake.land("orders", "2.json", text(order("b1", 2, day=D3, amount="-1"), order("b2", 3, day=D3, amount="-1")))
+        ran = lake.run()
+        assert ran.computed == {"enriched.orders": {D3: "failed"}}
+        assert "the quality score is 33.33, below the threshold of 50" in ran.outcomes["enriched.orders"][0].problems
+        assert lake.etags("enriched/orders/") == before
+
+
+def test_only_the_partitions_asked_for_are_looked_at(lake: ShopLake) -> None:
+    lake.land("orders", "1.json", text(order("o1", 1, day=D3), order("o2", 2, day=D4)))
+    lake.ingest("orders")
+    with lake.connection() as connection:
+        state = State(lake.workspace)
+        node = lake.workspace.project.nodes["enriched.orders"]
+        dirty = plan(connection, state, node, [D4]).dirty
+        assert [outcome.partition for outcome in build(connection, state, node, dirty, "run")] == [D4]
+    assert lake.rows("SELECT order_id FROM enriched.orders") == [("o2",)]

@@ -1,0 +1,209 @@
+"""Lakes to measure on: landed files of the simulated company, and the same tables made by the platform and by hand.
+
+Belongs here: sizes, the cache of landed files, starting either program on them, comparing what they made. Does not belong here:
+clocks (`measure`), bars (the tests).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+import measure
+import simulator
+
+from assay.engine.connection import Limits, S3Access, connect
+from assay.lake import ObjectStore, open_store
+from assay.lake.server import EmbeddedS3, find_free_port
+from assay.settings import EMBEDDED_BUCKET
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SQL = REPOSITORY / "assets_sql"
+BY_HAND = Path(__file__).with_name("by_hand.py")
+
+SCALE = float(os.environ.get("ASSAY_BENCH_SCALE", "1"))
+"""Share of the full sizes."""
+REPEAT = int(os.environ.get("ASSAY_BENCH_REPEAT", "1"))
+"""How often long measurements are made; the fastest counts."""
+DATA = Path(os.environ.get("ASSAY_BENCH_DATA", Path(tempfile.gettempdir()) / "assay-bench"))
+"""Folder of landed files, kept from run to run, and of the lakes made of them, which are not."""
+THREADS = 2
+MEMORY = "2GB"
+
+MARTS = ("transactions_enriched", "daily_revenue", "merchant_daily", "customer_lifetime")
+DEBEZIUM = ("customers", "merchants", "transactions")
+# What depends on when a run was, and on when a file was landed.
+_OF_THE_RUN = ("ingestion_timestamp", "processing_timestamp", "job_run_id", "data_quality_score")
+_SETTLED = dt.datetime(2025, 6, 1, tzinfo=dt.UTC).timestamp()
+
+
+def scaled(count: int, least: int) -> int:
+    """A size, scaled."""
+    return max(least, round(count * SCALE))
+
+
+@dataclass(frozen=True)
+class Landed:
+    """Files of the simulated company.
+
+    Attributes:
+        folder: Where they are, as `<source>/…`.
+        records: How many records each source has.
+    """
+
+    folder: Path
+    records: Mapping[str, int]
+
+    @property
+    def events(self) -> int:
+        """Debezium events."""
+        return sum(self.records.get(source, 0) for source in DEBEZIUM)
+
+
+def landed(company: simulator.Company, days: range) -> Landed:
+    """Files of some days of a company, written once and kept."""
+    name = f"{company.transactions_per_day}-a-day-of-{company.days}-{company.start}-{days.start}-{days.stop}-{_simulator_version()}"
+    folder = DATA / "landed" / name
+    books = folder / "records.json"
+    if not books.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        records: dict[str, int] = {}
+        for file in simulator.produce(company, folder / "landing", days=days):
+            records[file.source] = records.get(file.source, 0) + file.records
+            os.utime(file.path, (_SETTLED, _SETTLED))
+        books.write_text(json.dumps(records))
+    return Landed(folder / "landing", json.loads(books.read_text()))
+
+
+def together(parts: list[Landed], folder: Path) -> Landed:
+    """Files of several deliveries in one folder, as links."""
+    records: dict[str, int] = {}
+    for part in parts:
+        link(part.folder, folder)
+        for source, count in part.records.items():
+            records[source] = records.get(source, 0) + count
+    return Landed(folder, records)
+
+
+def link(files: Path, to: Path) -> None:
+    """Put files into a folder without copying what is in them."""
+    shutil.copytree(files, to, copy_function=os.link, dirs_exist_ok=True)
+
+
+def _simulator_version() -> str:
+    package = Path(simulator.__file__).parent
+    sources = sorted(path for path in package.rglob("*") if path.suffix in (".py", ".sql", ".csv"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:10]
+
+
+@dataclass
+class Lake:
+    """A lake that the platform works on.
+
+    Attributes:
+        home: Its `ASSAY_HOME`.
+        store: Its objects.
+        settings: What its `assay` is told besides.
+        s3: How DuckDB reaches it, if it is on S3.
+    """
+
+    home: Path
+    store: ObjectStore
+    settings: Mapping[str, str] = field(default_factory=dict)
+    s3: S3Access | None = None
+
+    def assay(self, *arguments: str) -> measure.Cost:
+        """Run `assay` as a process; what counts is from its start to its end."""
+        command = [sys.executable, "-c", "from assay.cli import main; main()", *arguments]
+        own = {"ASSAY_HOME": str(self.home), "ASSAY_THREADS": str(THREADS), "ASSAY_MEMORY": MEMORY, **self.settings}
+        return measure.run_process(command, environment() | own)
+
+    def mart(self, name: str) -> str:
+        """Relation over a mart's published files."""
+        paths = [self.store.path(info.key) for info in self.store.list(f"marts/{name}/")]
+        return f"read_parquet({sorted(paths)}, hive_partitioning=false)"
+
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """DuckDB that sees the lake."""
+        return connect(Limits(MEMORY, THREADS, self.home / "compared"), self.s3)
+
+
+def environment() -> dict[str, str]:
+    """This process's environment without what it says to `assay`."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ASSAY_", "AWS_", "DAGSTER_"))}
+    return kept | {"PYTHONPATH": str(REPOSITORY / "platform")}
+
+
+def folder_lake(folder: Path, files: Path) -> Lake:
+    """A lake in a folder, with files landed."""
+    link(files, folder / "lake" / "landing")
+    uri = (folder / "lake").as_uri()
+    return Lake(folder / "home", open_store(uri), {"ASSAY_LAKE": uri})
+
+
+@contextmanager
+def s3_lake(folder: Path, files: Path | None = None) -> Iterator[Lake]:
+    """A lake on the embedded S3 server, which runs as long as this does, with files landed."""
+    home = folder / "s3-home"
+    with EmbeddedS3(home / "s3", find_free_port()) as server:
+        store = open_store(
+            f"s3://{EMBEDDED_BUCKET}",
+            endpoint=server.endpoint,
+            region=server.region,
+            access_key=server.access_key,
+            secret_key=server.secret_key,
+            create_bucket=True,
+        )
+        if files is not None:
+            with ThreadPoolExecutor(4) as pool:
+                list(pool.map(lambda path: store.put(f"landing/{path.relative_to(files)}", path), _files(files)))
+        access = S3Access(store.uri, server.endpoint, server.region, server.access_key, server.secret_key)
+        yield Lake(home, store, s3=access)
+
+
+def by_hand(files: Path, folder: Path, late: Path | None = None) -> measure.Cost:
+    """Run the script as a process."""
+    command = [sys.executable, str(BY_HAND), str(files), str(folder), "--sql", str(SQL)]
+    command += ["--memory", MEMORY, "--threads", str(THREADS)]
+    return measure.run_process([*command, "--late", str(late)] if late else command, environment())
+
+
+def differences(lake: Lake, hand: Path) -> list[str]:
+    """How the platform's marts differ from the script's, in every column but those that name a run; empty if they do not."""
+    found = []
+    with lake.connection() as connection:
+        for mart in MARTS:
+            ours, theirs = lake.mart(mart), f"read_parquet('{hand}/marts/{mart}/**/*.parquet', hive_partitioning=false)"
+            described = connection.execute(f"DESCRIBE FROM {ours}").fetchall()
+            columns = ", ".join(f'"{name}"::{kind} AS "{name}"' for name, kind, *_ in described if name not in _OF_THE_RUN)
+            only_ours, only_theirs, rows = (
+                _count(connection, query)
+                for query in (
+                    f"FROM (SELECT {columns} FROM {ours}) EXCEPT ALL FROM (SELECT {columns} FROM {theirs})",
+                    f"FROM (SELECT {columns} FROM {theirs}) EXCEPT ALL FROM (SELECT {columns} FROM {ours})",
+                    f"FROM {ours}",
+                )
+            )
+            if only_ours or only_theirs or not rows:
+                found.append(f"marts.{mart}: {only_ours} of {rows} rows are only in the lake, {only_theirs} only in the script's")
+    return found
+
+
+def _count(connection: duckdb.DuckDBPyConnection, query: str) -> int:
+    counted = connection.execute(f"SELECT count(*) FROM ({query})").fetchone()
+    return int(counted[0]) if counted else 0
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
