@@ -25,6 +25,8 @@ ROWS_AT_ONCE = 3_000_000
 """Rows of whole days computed in one go, so that memory does not grow with history."""
 WINDOW_DAYS = 90
 """What a day of `merchant_daily` reads of the days before it."""
+FILES_AT_ONCE = 20
+"""Files of change events read in one go, each of at most 100,000."""
 LARGE = 5_000
 """Rows from which a day is written by a query of its own."""
 
@@ -136,11 +138,15 @@ def main() -> None:
 def everything(script: Script) -> None:
     """Landing files to marts."""
     for table, key, columns in (("customers", "customer_id", CUSTOMER), ("merchants", "merchant_id", MERCHANT)):
-        write(script, f"raw/{table}", debezium(files(script, table), table, key, columns))
+        script.run(f"CREATE TEMP TABLE events AS {debezium(files(script, table), table, key, columns)}")
+        write(script, f"raw/{table}", "SELECT * EXCLUDE (is_event) FROM events WHERE is_event")
+        script.run("DROP TABLE events")
     write(script, "raw/customer_risk", risk(files(script, "customer_risk")))
     write(script, "raw/fx_rates", rates(files(script, "fx_rates")))
     write(script, "raw/merchant_categories", categories(files(script, "merchant_categories")))
-    write_raw_days(script, "transactions", payments(files(script, "transactions")))
+    landed = files(script, "transactions")
+    for first in range(0, len(landed), FILES_AT_ONCE):
+        write_raw_days(script, "transactions", payments(landed[first : first + FILES_AT_ONCE]))
     write_raw_days(script, "legacy_transactions", legacy(files(script, "legacy_transactions")))
     bind_whole(script)
     script.view("latest.fx_rates", newest("raw.fx_rates", "date, currency"))
@@ -161,10 +167,9 @@ def everything(script: Script) -> None:
 
 def late_file(script: Script, late: Path) -> None:
     """Take in one more file of transactions, and rebuild the days that depend on it."""
-    write_raw_days(script, "transactions", payments([late]))
+    days = write_raw_days(script, "transactions", payments([late]))
     bind_whole(script)
-    days = script.run(f"SELECT DISTINCT event_date FROM ({payments([late])})")
-    rebuild(script, {day.isoformat() for (day,) in days})
+    rebuild(script, {day.isoformat() for day in days})
 
 
 def rebuild(script: Script, dirty: set[str] | None) -> None:
@@ -196,35 +201,41 @@ def files(script: Script, source: str) -> list[Path]:
 
 
 def debezium(paths: Sequence[Path], table: str, key: str, columns: Sequence[str]) -> str:
-    """Query of the change events in files of Debezium envelopes; lines that are none are left out."""
-    row = ", ".join(f'"{name}" VARCHAR' for name in columns)
-    shape = {
-        "op": "VARCHAR",
-        "source": 'STRUCT("table" VARCHAR, "sequence" VARCHAR, lsn BIGINT, ts_ms BIGINT)',
-        "before": f"STRUCT({key} VARCHAR)",
-        "after": f"STRUCT({row})",
-    }
+    """Query of the records in files of Debezium envelopes, of which `is_event` are change events of a table.
+
+    The records are not read straight into columns: with `ignore_errors`, `read_json` swallows the record after one that was cut
+    off. And they are not filtered here: DuckDB would take each record apart once more for every column that the filter names.
+    """
+    row = ", ".join(f'"{name}": "VARCHAR"' for name in columns)
+    shape = (
+        '{"op": "VARCHAR", "source": {"table": "VARCHAR", "sequence": "VARCHAR", "lsn": "BIGINT", "ts_ms": "BIGINT"}, '
+        f'"before": {{"{key}": "VARCHAR"}}, "after": {{{row}}}}}'
+    )
     values = ", ".join(
-        f"coalesce(after.{name}, before.{name}) AS {name}"
+        f"coalesce(e.after.{name}, e.before.{name}) AS {name}"
         if name == key
-        else f"TRY_CAST(after.{name} AS BIGINT) AS {name}"
+        else f"TRY_CAST(e.after.{name} AS BIGINT) AS {name}"
         if name in NUMBERS
-        else f"after.{name} AS {name}"
+        else f"e.after.{name} AS {name}"
         for name in columns
     )
     return f"""
-      SELECT {values}, op AS _op,
-        [coalesce(TRY_CAST(split_part(source.sequence, '"', 2) AS BIGINT), source.lsn), source.lsn] AS _sequence,
-        make_timestamptz(source.ts_ms * 1000) AS _source_timestamp,
-        {_now()} AS _ingested_at, '{table}' AS _source, filename AS _landing_object
-      FROM read_json({_list(paths)}, format='newline_delimited', compression='gzip', ignore_errors=true, filename=true, columns={shape})
-      WHERE op IN ('c', 'u', 'd', 'r') AND source."table" = '{table}' AND coalesce(after.{key}, before.{key}) IS NOT NULL"""
+      SELECT {values}, e.op AS _op,
+        [coalesce(TRY_CAST(split_part(e.source.sequence, '"', 2) AS BIGINT), e.source.lsn), e.source.lsn] AS _sequence,
+        make_timestamptz(e.source.ts_ms * 1000) AS _source_timestamp,
+        {_now()} AS _ingested_at, '{table}' AS _source, filename AS _landing_object,
+        e.op IN ('c', 'u', 'd', 'r') AND e.source."table" = '{table}' AND coalesce(e.after.{key}, e.before.{key}) IS NOT NULL
+          AS is_event
+      FROM (
+        SELECT CASE WHEN json_valid(json) THEN json_transform(json, '{shape}') END AS e, filename
+        FROM read_ndjson_objects({_list(paths)}, compression='gzip', ignore_errors=true, filename=true)
+      )"""
 
 
 def payments(paths: Sequence[Path]) -> str:
-    """Query of the change events of payments, with the day each is about."""
+    """Query of the records of payments, with the day each is about."""
     events = debezium(paths, "transactions", "transaction_id", TRANSACTION)
-    return f"SELECT *, instant(transaction_date)::DATE AS event_date FROM ({events}) WHERE event_date IS NOT NULL"
+    return f"SELECT *, instant(transaction_date)::DATE AS event_date FROM ({events})"
 
 
 def legacy(paths: Sequence[Path]) -> str:
@@ -232,7 +243,7 @@ def legacy(paths: Sequence[Path]) -> str:
     values = ", ".join(f"{header} AS {name}" for name, header in LEGACY.items())
     return f"""
       SELECT {values}, instant(TXN_DATE)::DATE AS event_date, 'r' AS _op, [0::BIGINT] AS _sequence,
-        {_now()} AS _ingested_at, 'legacy_transactions' AS _source, filename AS _landing_object
+        {_now()} AS _ingested_at, 'legacy_transactions' AS _source, filename AS _landing_object, true AS is_event
       FROM read_csv({_list(paths)}, header=true, all_varchar=true, filename=true)"""
 
 
@@ -283,9 +294,10 @@ def bind_enriched(script: Script, name: str) -> None:
 
 def newest(relation: str, key: str) -> str:
     """Query of the newest event of each key, deleted keys left out."""
+    order = "_sequence DESC, _op = 'd' DESC, _landing_object"
     return f"""
       SELECT * FROM (
-        FROM {relation} QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY _sequence DESC, _op = 'd' DESC, _landing_object) = 1
+        FROM {relation} QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {order}) = 1
       ) WHERE _op <> 'd'"""
 
 
@@ -350,11 +362,14 @@ def write(script: Script, folder: str, query: str) -> None:
         bind_enriched(script, name)
 
 
-def write_raw_days(script: Script, name: str, events: str) -> None:
-    """Write events to the days that they are about, beside what is there."""
-    script.run(f"CREATE OR REPLACE TEMP TABLE events AS {events}")
-    _write_days_of(script, "events", f"raw/{name}", "event_date", "", "landed-{uuid}")
-    script.run("DROP TABLE events")
+def write_raw_days(script: Script, name: str, records: str) -> list[dt.date]:
+    """Write the events among some records to the days that they are about, beside what is there; returns those days."""
+    script.run(f"CREATE TEMP TABLE records AS {records}")
+    script.run("CREATE TEMP VIEW events AS SELECT * EXCLUDE (is_event) FROM records WHERE is_event AND event_date IS NOT NULL")
+    days = _write_days_of(script, "events", f"raw/{name}", "event_date", "", "landed-{uuid}")
+    script.run("DROP VIEW events")
+    script.run("DROP TABLE records")
+    return days
 
 
 def write_days(script: Script, name: str, days: Collection[str], key: str, good: str = "true") -> None:
@@ -367,8 +382,8 @@ def write_days(script: Script, name: str, days: Collection[str], key: str, good:
     script.run("DROP TABLE staged")
 
 
-def _write_days_of(script: Script, rows: str, folder: str, column: str, order: str, name: str) -> None:
-    """Write a table's days: large ones one by one, small ones together, which is the fastest that DuckDB does."""
+def _write_days_of(script: Script, rows: str, folder: str, column: str, order: str, name: str) -> list[dt.date]:
+    """Write a table's days, and return them: large ones one by one, small ones together, which is fastest."""
     target = script.lake / folder
     target.mkdir(parents=True, exist_ok=True)
     counted = script.run(f"SELECT {column}, count(*) FROM {rows} GROUP BY 1")
@@ -387,6 +402,7 @@ def _write_days_of(script: Script, rows: str, folder: str, column: str, order: s
             place.mkdir(exist_ok=True)
             file = "data" if name == "data" else f"landed-{uuid.uuid4()}"
             script.run(f"COPY (FROM {rows} WHERE {column} = DATE '{day}' {order}) TO '{place}/{file}.parquet' ({PARQUET})")
+    return [day for day, _ in counted]
 
 
 def _name_plainly(folder: Path) -> None:

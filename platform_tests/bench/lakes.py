@@ -21,8 +21,8 @@ from pathlib import Path
 
 import duckdb
 import measure
-import simulator
 
+import simulator
 from assay.engine.connection import Limits, S3Access, connect
 from assay.lake import ObjectStore, open_store
 from assay.lake.server import EmbeddedS3, find_free_port
@@ -73,7 +73,8 @@ class Landed:
 
 def landed(company: simulator.Company, days: range) -> Landed:
     """Files of some days of a company, written once and kept."""
-    name = f"{company.transactions_per_day}-a-day-of-{company.days}-{company.start}-{days.start}-{days.stop}-{_simulator_version()}"
+    size = f"{company.transactions_per_day}-a-day-{company.start}-of-{company.days}"
+    name = f"{size}-{days.start}-to-{days.stop}-{_simulator_version()}"
     folder = DATA / "landed" / name
     books = folder / "records.json"
     if not books.exists():
@@ -173,7 +174,9 @@ def s3_lake(folder: Path, files: Path | None = None) -> Iterator[Lake]:
 
 
 def by_hand(files: Path, folder: Path, late: Path | None = None) -> measure.Cost:
-    """Run the script as a process."""
+    """Run the script as a process; on an empty folder, unless it takes in a late file."""
+    if late is None:
+        shutil.rmtree(folder, ignore_errors=True)
     command = [sys.executable, str(BY_HAND), str(files), str(folder), "--sql", str(SQL)]
     command += ["--memory", MEMORY, "--threads", str(THREADS)]
     return measure.run_process([*command, "--late", str(late)] if late else command, environment())

@@ -74,7 +74,7 @@ def tables(as_json: AsJson = False) -> None:
         return
     grid = Grid()
     for name in ("table", "partitions", "rows", "newest", "key", "owner", "what it is"):
-        grid.add_column(name, justify="right" if name in ("partitions", "rows") else "left")
+        grid.add_column(name, justify="right" if name in ("partitions", "rows") else "left", no_wrap=name == "table")
     for each in listed:
         what = each["description"].split("\n", 1)[0]
         key = ", ".join(each["key"])

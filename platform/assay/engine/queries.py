@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import sqlglot
-from sqlglot import exp
+from sqlglot import TokenType, exp
 from sqlglot.errors import ParseError, SqlglotError
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import Scope, build_scope
-from sqlglot.tokens import TokenType
 
 from assay.contracts.version import fingerprint
 from assay.errors import SqlError
@@ -120,7 +119,7 @@ def _star_line(text: str) -> int | None:
     return None
 
 
-def _filled(schema: Schema) -> Schema:
+def _filled(schema: Schema) -> dict[str, object]:
     """The layers that have tables: sqlglot takes an empty one for a table without columns."""
     return {layer: tables for layer, tables in schema.items() if tables}
 

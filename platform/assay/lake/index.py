@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
@@ -39,6 +40,7 @@ class Entry:
         lookups: By relation that was only looked up in: `content`, the hash of that relation as a whole, and `rows`, of the rows
             that were found.
         content: Hash of its rows, order-free, without the columns that name the run.
+        refused: Hash of the rows in its quarantine.
         rows: Its rows.
         staged: Its rows and those in quarantine.
         books: Its books, as `quality.books.Books` writes them.
@@ -55,6 +57,7 @@ class Entry:
     inputs: str
     lookups: Mapping[str, Mapping[str, str]]
     content: str
+    refused: str
     rows: int
     staged: int
     books: Mapping[str, Any]
@@ -68,6 +71,24 @@ class Entry:
     def to_json(self) -> str:
         """Write the entry as canonical JSON."""
         return json.dumps(asdict(self), sort_keys=True)
+
+
+FOREIGN = Entry(
+    contract="",
+    code="",
+    inputs="",
+    lookups={},
+    content="",
+    refused="",
+    rows=0,
+    staged=0,
+    books={},
+    score=0.0,
+    rules={},
+    run_id="",
+    published_at="",
+)
+"""Stands for an object that somebody else put where a partition belongs: it matches nothing, so the partition is dirty."""
 
 
 def read_index(store: ObjectStore, table: Table) -> dict[str, Entry]:
@@ -84,8 +105,7 @@ def read_index(store: ObjectStore, table: Table) -> dict[str, Entry]:
         entry = remembered.get(partition)
         if entry is None or entry.etag != info.etag:
             entry = _read_footer(store, info)
-        if entry is not None:
-            index[partition] = entry
+        index[partition] = entry
     return index
 
 
@@ -107,19 +127,28 @@ def _read_remembered(store: ObjectStore, table: Table) -> dict[str, Entry]:
         body = store.get(index_key(table))
     except ObjectMissing:
         return {}
-    return {partition: Entry(**entry) for partition, entry in json.loads(body).items()}
+    return {partition: _entry(written) for partition, written in json.loads(body).items()}
 
 
-def _read_footer(store: ObjectStore, info: ObjectInfo) -> Entry | None:
-    metadata = pq.read_metadata(_open(store, info)).metadata or {}
+def _read_footer(store: ObjectStore, info: ObjectInfo) -> Entry:
+    try:
+        metadata = pq.read_metadata(_open(store, info)).metadata or {}
+    except pa.ArrowInvalid:
+        metadata = {}
     written = metadata.get(METADATA_KEY.encode())
-    return replace(Entry(**json.loads(written)), etag=info.etag) if written else None
+    return replace(_entry(json.loads(written)) if written else FOREIGN, etag=info.etag)
+
+
+def _entry(written: Mapping[str, Any]) -> Entry:
+    """Read an entry; one that another version of Assay wrote in another shape counts as foreign."""
+    try:
+        return Entry(**written)
+    except TypeError:
+        return FOREIGN
 
 
 def _open(store: ObjectStore, info: ObjectInfo) -> Any:
     local = store.local(info.key)
     if local is not None:
         return pafs.LocalFileSystem().open_input_file(str(local))
-    import pyarrow as pa
-
     return pa.BufferReader(store.get(info.key))

@@ -96,7 +96,7 @@ def _table_asset(project: Project, node: Node) -> dg.AssetsDefinition:
         partitions = [WHOLE] if table.partition_column is None else list(context.partition_keys)
         with lake.open() as opened, as_failure():
             store = opened.workspace.store
-            outcomes = rebuild_partitions(opened.connection, opened.state, node, partitions, context.run_id)
+            outcomes = rebuild_partitions(opened.connection, opened.state, node, partitions, context.run.run_id)
             checks = list(check_results(store, node, outcomes))
             if failure := failure_text(outcomes):
                 _record_what_stands(context, node, outcomes, checks, opened.workspace.store)

@@ -5,6 +5,10 @@ Belongs here: putting the parts together. Does not belong here: the parts.
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import dagster as dg
 
 from assay.contracts import Domain
@@ -26,6 +30,19 @@ def build_definitions(domain: Domain, lake: Lake | None = None) -> dg.Definition
     Raises:
         SqlError: SQL and contracts disagree; the message names file and line.
     """
+    with quiet_beta():
+        return _build(domain, lake or Lake())
+
+
+@contextmanager
+def quiet_beta() -> Iterator[None]:
+    """Keep Dagster from telling every reader of a log which of its features are in beta: we chose them knowing it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        yield
+
+
+def _build(domain: Domain, lake: Lake) -> dg.Definitions:
     project = load_project(domain)
     refresh = build_refresh_job(project, RETRIES)
     audit = build_audit_job(project)
@@ -42,6 +59,6 @@ def build_definitions(domain: Domain, lake: Lake | None = None) -> dg.Definition
             ),
         ],
         schedules=[hourly_refresh(refresh), daily_audit(audit)],
-        resources={"lake": lake or Lake()},
+        resources={"lake": lake},
         executor=dg.in_process_executor,
     )

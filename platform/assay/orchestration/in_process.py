@@ -4,11 +4,11 @@ Belongs here: what `assay run` and `assay demo` need of Dagster. Does not belong
 """
 
 import os
-import warnings
 
 import dagster as dg
 
 from assay.errors import AssayError
+from assay.orchestration.definitions import quiet_beta
 from assay.orchestration.instance import open_instance
 from assay.orchestration.refresh import build_refresh_job
 from assay.orchestration.resources import Lake, Opened
@@ -32,8 +32,8 @@ def run_refresh(settings: Settings, workspace: Workspace, observer: Observer) ->
     """
     # Events of one run are written to the instance together.
     os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "100")
-    warnings.simplefilter("ignore", dg.BetaWarning)
-    job = build_refresh_job(workspace.project, retries=None)
+    with quiet_beta():
+        job = build_refresh_job(workspace.project, retries=None)
     with workspace.connection() as connection, open_instance(settings) as instance:
         opened = Opened(workspace, connection, State(workspace), observer=observer)
         result = job.execute_in_process(
@@ -41,7 +41,7 @@ def run_refresh(settings: Settings, workspace: Workspace, observer: Observer) ->
         )
     if opened.error is not None:
         raise opened.error
-    if not result.success and not opened.report.proofs_failed:
-        raise AssayError(f"Run {result.run_id} failed.", hint="`assay up` shows it in the Dagster UI.")
     fill_report(opened.state, opened.report)
+    if not result.success and not opened.report.failures:
+        raise AssayError(f"Run {result.run_id} failed.", hint="`assay up` shows it in the Dagster UI.")
     return opened.report

@@ -17,10 +17,10 @@ from assay.contracts import Domain
 from assay.engine.project import Project
 from assay.errors import AssayError
 from assay.orchestration.assets import POOL
-from assay.orchestration.recording import check_results, evaluation, failure_text, materialization, source_materializations
+from assay.orchestration.recording import check_results, evaluation, materialization, source_materializations
 from assay.orchestration.resources import Lake, Opened
 from assay.pipeline.outcome import Outcome, Status
-from assay.pipeline.runs import count, ingest_source, refresh_table
+from assay.pipeline.runs import count, failed_partitions, ingest_source, refresh_table
 
 REFRESH = "refresh"
 
@@ -72,7 +72,6 @@ def _build_op(project: Project, layer: str) -> dg.OpDefinition:
         description=f"Dirty partitions of the {layer} tables, proven and published.",
     )
     def build(context: dg.OpExecutionContext, lake: dg.ResourceParam[Lake]) -> None:
-        failures = []
         with lake.open() as opened, _step(opened, layer):
             for node in nodes:
                 planned, outcomes = refresh_table(
@@ -80,10 +79,8 @@ def _build_op(project: Project, layer: str) -> dg.OpDefinition:
                 )
                 count(opened.report, planned, outcomes)
                 _record(context, opened, node.table.full_name, outcomes)
-                for partition, failure in planned.failing.items():
-                    failures.append(f"{node.table.full_name} {partition}: {'; '.join(failure.problems)} (as in run {failure.run_id})")
-                failures += [failure_text([outcome]) for outcome in outcomes if outcome.status is Status.FAILED]
-        _say_failures(context, opened, failures, is_last=layer == "marts")
+            if layer == "marts":
+                _judge(context, opened)
 
     def _record(context: dg.OpExecutionContext, opened: Opened, name: str, outcomes: list[Outcome]) -> None:
         node = project.nodes[name]
@@ -98,15 +95,19 @@ def _build_op(project: Project, layer: str) -> dg.OpDefinition:
     return build
 
 
-def _say_failures(context: dg.OpExecutionContext, opened: Opened, failures: list[str], *, is_last: bool) -> None:
-    """Log failed partitions; the last step fails the run for them, after everything that could be built was built."""
-    for failure in failures:
-        context.log.error(failure)
-    opened.report.proofs_failed += failures
-    if is_last and opened.report.proofs_failed:
+def _judge(context: dg.OpExecutionContext, opened: Opened) -> None:
+    """Fail the run for partitions that failed their proof, now that everything that could be built was built."""
+    failed = failed_partitions(opened.state)
+    sentences = [
+        f"{table} {partition}: {'; '.join(failure.problems)} (found by run {failure.run_id})"
+        for table, failures in failed.items()
+        for partition, failure in failures.items()
+    ]
+    for sentence in sentences:
+        context.log.error(sentence)
+    if sentences:
         raise dg.Failure(
-            "Partitions failed their proof; what was published before stands.\n" + "\n".join(opened.report.proofs_failed),
-            allow_retries=False,
+            "Partitions failed their proof; what was published before stands.\n" + "\n".join(sentences), allow_retries=False
         )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import duckdb
 
 from assay.contracts.version import fingerprint
-from assay.engine.project import Node
+from assay.engine.project import Node, source_of
 from assay.engine.relations import bind
 from assay.engine.staging import stage
 from assay.errors import Conflict, StoreError
@@ -66,6 +66,8 @@ def build(
             if not lost:
                 break
             attempt = _look_again(connection, state, node, lost)
+            if not attempt:
+                break
         else:
             raise StoreError(
                 f"{node.table.full_name}: other runs keep publishing {', '.join(attempt)} first.", hint="Run again."
@@ -190,7 +192,7 @@ def _look_again(
 ) -> dict[str, str]:
     """Read anew what others have published, and say what is still to be computed."""
     for relation in node.query.reads:
-        state.forget(relation)
+        state.forget(source_of(relation) or relation)
     state.forget(node.table.full_name)
     return plan(connection, state, node, lost).dirty
 

@@ -126,7 +126,6 @@ class Report:
         scores: Quality score of every table, 0 to 100.
         partitions: Counts.
         failures: Why partitions failed, by table and partition.
-        proofs_failed: The same as sentences, for the run that met them.
         warnings: What an operator should know.
         seconds: Wall seconds by stage.
         records: Records ingested.
@@ -136,7 +135,6 @@ class Report:
     scores: dict[str, float] = field(default_factory=dict)
     partitions: Counts = field(default_factory=Counts)
     failures: dict[str, dict[str, tuple[str, ...]]] = field(default_factory=dict)
-    proofs_failed: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     records: int = 0

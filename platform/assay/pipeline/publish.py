@@ -19,6 +19,7 @@ import duckdb
 
 from assay.contracts import Table
 from assay.contracts.rules import literal, quote
+from assay.contracts.version import fingerprint
 from assay.engine.project import Node
 from assay.engine.relations import PARTITION
 from assay.errors import Conflict, StoreError
@@ -99,7 +100,7 @@ def _publish(
 ) -> tuple[Status, Entry]:
     entry = _entry(node, candidate, run_id, at)
     before = candidate.published
-    if before is not None and before.content == entry.content and before.staged == entry.staged:
+    if before is not None and (before.content, before.refused) == (entry.content, entry.refused):
         # The rows stand as they are; only the memory of what they were proven against moves on.
         kept = replace(before, code=entry.code, inputs=entry.inputs, lookups=entry.lookups, books=entry.books)
         return Status.UNCHANGED, kept
@@ -124,13 +125,16 @@ def _publish(
 
 def _entry(node: Node, candidate: Candidate, run_id: str, at: dt.datetime) -> Entry:
     verdict = candidate.verdict
-    refused = quarantine_key(node.table, candidate.partition, candidate.inputs) if verdict.quarantined else None
+    # Named by all that decides it, so that it cannot replace the quarantine of what still stands.
+    made_from = fingerprint([node.code, candidate.inputs, candidate.lookups])
+    refused = quarantine_key(node.table, candidate.partition, made_from) if verdict.quarantined else None
     return Entry(
         contract=node.table.version,
         code=node.code,
         inputs=candidate.inputs,
         lookups=candidate.lookups,
         content=verdict.content,
+        refused=verdict.refused,
         rows=verdict.good,
         staged=verdict.rows,
         books=verdict.books.to_dict(),

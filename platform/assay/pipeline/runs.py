@@ -17,7 +17,7 @@ from assay.lake.ledger import Ledger
 from assay.landing.ingest import Ingested, ingest
 from assay.pipeline.build import build
 from assay.pipeline.outcome import Observer, Outcome, Report, Status, Unobserved
-from assay.pipeline.plan import Plan, inputs_hash, plan, read_failures
+from assay.pipeline.plan import Failure, Plan, inputs_hash, plan, read_failures
 from assay.pipeline.state import State
 from assay.quality.books import Books, Side, from_dict, total
 
@@ -107,10 +107,16 @@ def fill_report(state: State, report: Report) -> None:
         staged = sum(entry.staged for entry in entries)
         flawless = sum(entry.score * entry.staged for entry in entries)
         report.scores[name] = round(flawless / staged, 2) if staged else 100.0
-        failures = read_failures(state.workspace.store, node.table)
-        if failures:
-            report.failures[name] = {partition: failure.problems for partition, failure in sorted(failures.items())}
+    for name, failures in failed_partitions(state).items():
+        report.failures[name] = {partition: failure.problems for partition, failure in failures.items()}
     report.partitions.failed = sum(len(failed) for failed in report.failures.values())
+
+
+def failed_partitions(state: State) -> dict[str, dict[str, Failure]]:
+    """The partitions whose last proof failed, by table; tables without any are left out."""
+    workspace = state.workspace
+    found = {name: read_failures(workspace.store, node.table) for name, node in workspace.project.nodes.items()}
+    return {name: dict(sorted(failures.items())) for name, failures in found.items() if failures}
 
 
 def count(report: Report, planned: Plan, outcomes: Collection[Outcome]) -> None:

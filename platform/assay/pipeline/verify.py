@@ -10,10 +10,14 @@ from dataclasses import dataclass
 
 import duckdb
 
+from assay.contracts.rules import literal
 from assay.engine.project import Node
+from assay.lake.index import Entry
+from assay.lake.layout import partition_key
 from assay.pipeline.build import chunks, compute, raise_if_not_about_data
 from assay.pipeline.plan import inputs_hash
 from assay.pipeline.state import State
+from assay.quality.proof import published_content
 
 
 @dataclass(frozen=True)
@@ -22,27 +26,31 @@ class Compared:
 
     Attributes:
         partition: The partition.
-        published: Content hash of what is published.
+        recorded: Content hash that was recorded when it was published.
+        published: Content hash of the rows that are there now.
         computed: Content hash of what its inputs give.
         is_current: Whether its inputs and code are still those that it was made from.
     """
 
     partition: str
+    recorded: str
     published: str
     computed: str
     is_current: bool
 
     @property
     def is_same(self) -> bool:
-        """Whether both are the same rows."""
-        return self.published == self.computed
+        """Whether all are the same rows."""
+        return self.recorded == self.published == self.computed
 
     @property
     def explanation(self) -> str:
         """Why they differ, and what to do, as far as it can be told."""
+        if self.recorded != self.published:
+            return "its rows are not those that were published: the object was changed by hand; delete it and `assay run`"
         if not self.is_current:
             return "inputs or code changed since it was published; `assay run` rebuilds it"
-        return "its inputs give other rows; the object was changed by hand, or the SQL is not a pure function of its inputs"
+        return "its inputs give other rows than before: the SQL is not a pure function of its inputs"
 
 
 def verify_table(
@@ -77,6 +85,20 @@ def verify_table(
         for partition, verdict in verdicts.items():
             entry = index[partition]
             current = entry.code == node.code and entry.inputs == inputs_hash(state, node, partition)
-            compared.append(Compared(partition, entry.content, verdict.content, current))
+            published = _published(connection, state, node, partition, entry)
+            compared.append(Compared(partition, entry.content, published, verdict.content, current))
         progress(len(chunk))
     return compared
+
+
+def _published(connection: duckdb.DuckDBPyConnection, state: State, node: Node, partition: str, entry: Entry) -> str:
+    """Hash the rows that lie in the lake now; empty when they cannot be read as the table's."""
+    path = state.workspace.store.path(partition_key(node.table, partition))
+    try:
+        rows = f"read_parquet({literal(path)}, hive_partitioning=false)"
+        return published_content(connection, node.table, rows, entry.score)
+    except duckdb.IOException as error:
+        raise_if_not_about_data(error)
+        return ""
+    except duckdb.Error:
+        return ""

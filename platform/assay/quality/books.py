@@ -82,6 +82,6 @@ def from_dict(written: Mapping[str, Any]) -> Books:
     """Read what `Books.to_dict` wrote."""
     money = written.get("money", {})
     return Books(
-        rows=Side(*(Decimal(written[place]) for place in PLACES)),
+        rows=Side(*(Decimal(written.get(place, 0)) for place in PLACES)),
         money=Side(*(Decimal(money.get(place, 0)) for place in PLACES)),
     )

@@ -37,6 +37,7 @@ class Verdict:
         broken: Rows that broke each rule, by rule, those above zero.
         score: Share of rows that broke no rule but such that only warn, 0 to 100.
         content: Hash of the good rows, whatever their order.
+        refused: Hash of the other rows, whatever their order.
         books: Its books.
         problems: Why it may not be published; empty when it may.
     """
@@ -46,6 +47,7 @@ class Verdict:
     broken: Mapping[str, int]
     score: float
     content: str
+    refused: str
     books: Books
     problems: tuple[str, ...] = field(default=())
 
@@ -99,6 +101,7 @@ class _Measured:
     good: int = 0
     flawless: int = 0
     content: int = 0
+    refused: int = 0
     accounted: int = 0
     accounted_good: int = 0
     money: Decimal = Decimal(0)
@@ -144,7 +147,7 @@ def breaks(rules: tuple[Rule, ...]) -> dict[str, str]:
 
 
 def _scan(connection: duckdb.DuckDBPyConnection, table: Table, rules: tuple[Rule, ...]) -> dict[str, _Measured]:
-    columns = ", ".join(quote(spec.name) for spec in table.columns)
+    row_hash = _row_hash(table)
     flags = list(breaks(rules).values())
     money = money_out(table)
     accounted = table.balance.rows if table.balance else "1"
@@ -153,16 +156,39 @@ def _scan(connection: duckdb.DuckDBPyConnection, table: Table, rules: tuple[Rule
     flawless = f"count(*) FILTER (NOT ({' OR '.join(counting)}))" if counting else "count(*)"
     rows = connection.execute(
         f"SELECT {PARTITION}, count(*), count(*) FILTER (NOT _broken), {flawless}, "
-        f"coalesce(sum(hash({columns})) FILTER (NOT _broken), 0)::HUGEINT, "
+        f"coalesce(sum({row_hash}) FILTER (NOT _broken), 0)::HUGEINT, "
+        f"coalesce(sum({row_hash}) FILTER (_broken), 0)::HUGEINT, "
         f"coalesce(sum({accounted}), 0)::BIGINT, coalesce(sum({accounted}) FILTER (NOT _broken), 0)::BIGINT, "
         f"coalesce(sum({money}), 0), coalesce(sum({money}) FILTER (NOT _broken), 0){counts} "
         f"FROM {PROVEN} GROUP BY {PARTITION}"
     ).fetchall()
     return {
-        str(row[0]): _Measured(*(int(value) for value in row[1:7]), Decimal(row[7]), Decimal(row[8]), tuple(row[9:]))
+        str(row[0]): _Measured(*row[1:8], money=Decimal(row[8]), money_good=Decimal(row[9]), broken=tuple(row[10:]))
         for row in rows
         if row[0] is not None
     }
+
+
+def published_content(connection: duckdb.DuckDBPyConnection, table: Table, rows: str, score: float) -> str:
+    """Hash published rows as the proof hashes staged ones.
+
+    Args:
+        connection: Where the rows are.
+        table: Their table.
+        rows: A relation with the table's columns.
+        score: The quality score they were published with.
+    """
+    found = connection.execute(f"SELECT count(*), coalesce(sum({_row_hash(table)}), 0)::HUGEINT FROM {rows}").fetchone()
+    assert found is not None
+    return _content(table, int(found[0]), int(found[1]), score)
+
+
+def _row_hash(table: Table) -> str:
+    return f"hash({', '.join(quote(spec.name) for spec in table.columns)})"
+
+
+def _content(table: Table, rows: int, hashed: int, score: float) -> str:
+    return fingerprint([rows, hashed, score, table.version])
 
 
 def money_out(table: Table) -> str:
@@ -207,7 +233,8 @@ def _verdict(
         good=measured.good,
         broken=broken,
         score=score,
-        content=fingerprint([measured.good, measured.content, score, table.version]),
+        content=_content(table, measured.good, measured.content, score),
+        refused=fingerprint([measured.rows - measured.good, measured.refused, table.version]),
         books=books,
         problems=_problems(table, rules, broken, score, books),
     )

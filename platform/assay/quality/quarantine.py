@@ -107,7 +107,9 @@ def _origin(project: Project, node: Node) -> tuple[str, str]:
         and (keys := _key_in(node, relation, project.domain.sources[name])) is not None
     ]
     if not records:
-        empty = "NULL::VARCHAR AS _landing_object, NULL::BIGINT AS _landing_row, NULL::BIGINT[] AS _sequence, NULL::JSON AS _record"
+        empty = (
+            "NULL::VARCHAR AS _landing_object, NULL::BIGINT AS _landing_row, NULL::BIGINT[] AS _sequence, NULL::JSON AS _record"
+        )
         return empty, ""
     places = range(len(node.table.key))
     keys = ", ".join(f"k{place}" for place in places)

@@ -11,7 +11,7 @@ import pytest
 import shop
 
 from assay.lake import ObjectStore
-from assay.lake.index import METADATA_KEY, Entry, read_index, write_index
+from assay.lake.index import FOREIGN, METADATA_KEY, Entry, read_index, write_index
 from assay.lake.layout import index_key, partition_key
 
 ORDERS = shop.DOMAIN.tables["enriched.orders"]
@@ -32,6 +32,7 @@ def entry(content: str) -> Entry:
         inputs="i",
         lookups={"enriched.customers": {"content": "x", "rows": "y"}},
         content=content,
+        refused="none",
         rows=1,
         staged=2,
         books={"received": 2},
@@ -93,4 +94,5 @@ def test_writing_nothing_writes_nothing(store: ObjectStore) -> None:
 def test_an_object_without_metadata_is_none_of_ours(store: ObjectStore, tmp_path: Path) -> None:
     pq.write_table(pa.table({"order_id": ["o1"]}), tmp_path / "foreign.parquet")
     store.put(partition_key(ORDERS, D3), tmp_path / "foreign.parquet")
-    assert read_index(store, ORDERS) == {}
+    (found,) = read_index(store, ORDERS).values()
+    assert found == replace(FOREIGN, etag=store.head(partition_key(ORDERS, D3)).etag)

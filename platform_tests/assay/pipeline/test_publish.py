@@ -99,10 +99,6 @@ class TestQuarantine:
 
 
 class TestRaces:
-    @pytest.mark.xfail(
-        strict=True,
-        reason="a run that lost a race forgets `latest.orders`, not the ledger of `orders`, and publishes what it saw",
-    )
     def test_a_slow_run_that_saw_less_never_overwrites_a_newer_one(self, lake: ShopLake) -> None:
         fill(lake)
         node = lake.workspace.project.nodes["enriched.orders"]
@@ -122,9 +118,6 @@ class TestRaces:
             ("o4", "fast"),
         ]
 
-    @pytest.mark.xfail(
-        strict=True, reason="a run that lost a race to the same content computes no partition at all, which is no SQL"
-    )
     def test_a_run_that_lost_the_race_computes_anew_what_the_winner_had_not_seen(self, lake: ShopLake) -> None:
         fill(lake)
         node = lake.workspace.project.nodes["enriched.orders"]

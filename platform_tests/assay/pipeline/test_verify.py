@@ -100,7 +100,6 @@ def test_inputs_that_came_since_are_told_from_a_changed_object(lake: ShopLake) -
     assert (current.is_same, current.is_current) == (True, True)
 
 
-@pytest.mark.xfail(strict=True, reason="verify compares with the hash that the object's metadata gives, and never reads its rows")
 def test_an_object_whose_rows_were_changed_by_hand_is_found(lake: ShopLake) -> None:
     fill(lake)
     path = lake.store.local(partition_key(lake.workspace.domain.tables["enriched.orders"], D3))
@@ -129,9 +128,6 @@ def test_metadata_changed_by_hand_is_found(lake: ShopLake) -> None:
     assert [found.is_same for found in verify(lake, "enriched.orders")] == [False, True]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="an object without metadata is not in the index, so every attempt to replace it is refused as a conflict"
-)
 def test_an_object_that_somebody_else_put_there_is_replaced(lake: ShopLake) -> None:
     fill(lake)
     path = lake.store.local(partition_key(lake.workspace.domain.tables["enriched.orders"], D3))

@@ -1,0 +1,158 @@
+"""The commands as a user runs them: output, JSON, exit codes, help."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from command_line import Shop, change, new_shop, write_landing
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """A shop after `assay run`."""
+    folder = tmp_path_factory.mktemp("ran")
+    write_landing(folder / "files")
+    shop = new_shop(folder / "shop", folder / "files")
+    done = shop.run("run")
+    assert done.returncode == 0, done.stderr
+    assert "Books" in done.stdout
+    return shop
+
+
+def test_run_again_rebuilds_nothing(ran: Shop) -> None:
+    report = ran.report()
+    assert report["partitions"]["rebuilt"] == 0
+    assert report["partitions"]["failed"] == 0
+    assert report["partitions"]["unchanged"] == 39
+    assert set(report["books"]["enriched.orders"]) >= {
+        "received",
+        "published",
+        "quarantined",
+        "superseded",
+        "deleted",
+        "balanced",
+    }
+    assert {"ingest", "enriched", "marts", "total"} <= report["seconds"].keys()
+
+
+def test_verify_finds_everything_as_it_should_be_and_a_change_by_hand(ran: Shop, tmp_path: Path) -> None:
+    assert ran.report("verify")["partitions"] == {"rebuilt": 0, "unchanged": 39, "failed": 0}
+    one = json.loads(ran.run("verify", "daily_totals", "--json").stdout)
+    assert list(one["books"]) == ["marts.daily_totals"]
+    assert one["partitions"]["unchanged"] == 12
+
+
+def test_sql_prints_a_table_json_csv_and_parquet(ran: Shop, tmp_path: Path) -> None:
+    query = "select order_day, sum(order_count) as orders from marts.daily_totals group by 1 order by 1"
+    assert "2025-01-01" in ran.run("sql", query).stdout
+    rows = json.loads(ran.run("sql", query, "--json").stdout)
+    assert len(rows) == 12
+    assert list(csv.DictReader(io.StringIO(ran.run("sql", query, "--csv").stdout)))[0]["order_day"] == "2025-01-01"
+    written = tmp_path / "out.parquet"
+    assert ran.run("sql", query, "--parquet", str(written)).returncode == 0
+    import pyarrow.parquet as pq
+
+    assert pq.read_table(written).num_rows == 12
+
+
+@pytest.mark.parametrize("relation", ["latest.orders", "changes.orders", "history.customers", "enriched.levels", "marts.shop_totals"])
+def test_sql_reads_every_layer(ran: Shop, relation: str) -> None:
+    rows = json.loads(ran.run("sql", f"select count(*) as n from {relation}", "--json").stdout)
+    assert rows[0]["n"] > 0
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("select * from marts.nonsense", "marts.daily_totals"),
+        ("select nonsense from marts.daily_totals", "nonsense"),
+        ("drop table marts.daily_totals", "one SELECT"),
+        ("select from where", "parse"),
+    ],
+)
+def test_a_wrong_query_is_one_clear_error(ran: Shop, query: str, said: str) -> None:
+    done = ran.run("sql", query)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_tables_and_describe(ran: Shop) -> None:
+    listed = {each["table"]: each for each in json.loads(ran.run("tables", "--json").stdout)}
+    assert listed["enriched.orders"]["partitions"] == 12
+    assert "marts.shop_totals" in ran.run("tables").stdout
+    described = json.loads(ran.run("describe", "daily_totals", "--json").stdout)
+    assert described["upstream"] == ["enriched.orders"]
+    amount = next(column for column in described["columns"] if column["name"] == "amount")
+    assert amount == {
+        "name": "amount",
+        "type": "DECIMAL(18,2)",
+        "nullable": False,
+        "description": "What they cost",
+        "unit": "EUR",
+        "pii": None,
+        "from": ["enriched.orders.amount"],
+    }
+    assert described["books"]["balanced"]
+    shown = ran.run("describe", "enriched.customers").stdout
+    assert "name" in shown
+    source = json.loads(ran.run("describe", "raw.orders", "--json").stdout)
+    assert source["format"] == "debezium-json"
+
+
+def test_land_then_run_rebuilds_only_what_the_file_is_about(ran: Shop, tmp_path: Path) -> None:
+    late = tmp_path / "late.json"
+    late.write_text(change("orders", 5_000_000, order_id="late", customer_id="c1", amount="5.00", ordered_at="2025-01-03"))
+    landed = ran.run("land", "orders", str(late))
+    assert landed.returncode == 0
+    assert "landing/orders/late.json" in landed.stdout
+    again = ran.run("land", "orders", str(late))
+    assert again.returncode == 1
+    assert "another name" in again.stderr
+    import time
+
+    time.sleep(2.2)
+    report = ran.report()
+    # Its day in three daily tables, the days whose week has it and where the customer ordered, and the whole-table mart.
+    assert 4 <= report["partitions"]["rebuilt"] <= 10
+    assert report["books"]["raw.orders"]["received"] == 9001
+
+
+def test_land_refuses_what_is_not_there(ran: Shop, tmp_path: Path) -> None:
+    assert "The sources are" in ran.run("land", "nonsense", str(tmp_path)).stderr
+    assert "There is no file" in ran.run("land", "orders", str(tmp_path / "none.json")).stderr
+
+
+def test_a_failed_proof_exits_with_one_and_says_which_and_why(tmp_path: Path) -> None:
+    files = tmp_path / "files" / "orders"
+    files.mkdir(parents=True)
+    bad = [change("orders", n, order_id=f"o{n}", customer_id="c1", amount="-1", ordered_at="2025-01-01") for n in range(5)]
+    (files / "o.json").write_text("\n".join(bad))
+    import os
+
+    os.utime(files / "o.json", (1735700000, 1735700000))
+    shop = new_shop(tmp_path / "shop", tmp_path / "files")
+    done = shop.run("run")
+    assert done.returncode == 1
+    assert "enriched.orders 2025-01-01" in " ".join(done.stdout.split())
+    assert "threshold" in done.stdout
+    report = shop.report()
+    assert report["partitions"]["failed"] == 1
+    assert "2025-01-01" in report["failures"]["enriched.orders"]
+
+
+@pytest.mark.parametrize("command", ["demo", "up", "land", "run", "verify", "sql", "tables", "describe"])
+def test_every_command_has_help_with_an_example(ran: Shop, command: str) -> None:
+    done = ran.run(command, "--help")
+    assert done.returncode == 0
+    assert "Example" in done.stdout
+
+
+def test_demo_of_a_domain_without_one_says_so(ran: Shop) -> None:
+    done = ran.run("demo")
+    assert done.returncode == 1
+    assert "no demo" in done.stderr

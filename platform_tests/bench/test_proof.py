@@ -1,0 +1,155 @@
+"""What proving a partition costs, beside writing it, and what quarantining costs, beside Pandera's own way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import ibis
+import lakes
+import measure
+import pytest
+from pandera.backends.ibis.register import register_ibis_backends
+
+import payments
+import simulator
+from assay.contracts.rules import quote
+from assay.engine.connection import Limits
+from assay.engine.project import Node
+from assay.engine.relations import bind
+from assay.engine.staging import STAGED, stage
+from assay.lake import open_store
+from assay.pipeline.lookups import bind_lookup
+from assay.pipeline.runs import ingest_source, refresh_table
+from assay.pipeline.state import State
+from assay.pipeline.workspace import Workspace
+from assay.quality.accounting import received
+from assay.quality.proof import Verdict, prove
+from assay.quality.quarantine import collect_refused, examples, write_quarantine
+
+pytestmark = pytest.mark.bench
+
+TABLE = "enriched.transactions"
+# As many as leave two million rows in the day's partition, after weekday shape and late events.
+COMPANY = simulator.Company(days=1, transactions_per_day=lakes.scaled(2_100_000, 10_000), seed=3)
+PANDERA_ROWS = 100_000
+"""Rows given to Pandera: its time is scaled to all rows, which it takes minutes for."""
+REPEAT = 3
+
+MOST_OF_A_WRITE = 0.5
+LEAST_TIMES_FASTER = 50.0
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A partition that was computed and not yet judged."""
+
+    connection: duckdb.DuckDBPyConnection
+    workspace: Workspace
+    node: Node
+    day: str
+    rows: int
+
+    def prove(self) -> Verdict:
+        """All that is done between computing and publishing."""
+        counted = received(self.connection, self.workspace.project, self.node, [self.day])
+        return prove(self.connection, self.node, [self.day], counted)[self.day]
+
+    def write(self, to: Path) -> None:
+        """Write the rows as they come, which is the least that publishing could do."""
+        columns = ", ".join(quote(spec.name) for spec in self.node.table.columns)
+        self.connection.execute(f"COPY (SELECT {columns} FROM {STAGED}) TO '{to}' (FORMAT parquet, COMPRESSION zstd)")
+
+
+def test_proof(board: measure.Board, folder: Path) -> None:
+    """Rules, split, books and hash of one partition, beside writing it."""
+    with _staged(folder) as staged:
+        verdict = staged.prove()
+        assert not verdict.problems and verdict.rows == staged.rows
+        rules = len(staged.node.table.rules)
+        proof = measure.timed(staged.prove, REPEAT)
+        counting = measure.timed(lambda: received(staged.connection, staged.workspace.project, staged.node, [staged.day]), REPEAT)
+        writing = measure.timed(lambda: staged.write(folder / "written.parquet"), REPEAT)
+        refusing = measure.timed(lambda: _refuse(staged, folder), REPEAT)
+    share = proof / writing
+    board.note("proof", f"write {verdict.rows:,} rows of {TABLE}", measure.seconds(writing))
+    board.note("proof", f"prove them: {rules} rules, split, books, hash", measure.seconds(proof))
+    board.note("proof", "of this, counting what came in", measure.seconds(counting))
+    board.bar("proof", "proof / write", measure.times(share), f"≤ {MOST_OF_A_WRITE}×", share <= MOST_OF_A_WRITE)
+    board.note("proof", f"trace and write the {verdict.quarantined:,} refused", measure.seconds(refusing))
+
+
+def test_quarantine(board: measure.Board, folder: Path) -> None:
+    """Half of a partition refused, traced to its landing records and written, beside Pandera dropping it."""
+    with _staged(folder) as staged:
+        staged.connection.execute(f"UPDATE {STAGED} SET amount = -amount WHERE hash(transaction_id) % 2 = 0")
+        staged.prove()
+
+        def work() -> None:
+            staged.prove()
+            _refuse(staged, folder)
+
+        ours = measure.timed(work)
+        verdict = staged.prove()
+        rows = min(PANDERA_ROWS, staged.rows)
+        theirs, kept, good = _pandera(staged, rows)
+        assert kept == good, f"Pandera kept {kept} rows of {good} good ones"
+    whole = theirs * staged.rows / rows
+    faster = whole / ours
+    board.note("quarantine", f"{verdict.quarantined:,} of {staged.rows:,} rows: assay", measure.seconds(ours))
+    board.note("quarantine", f"Pandera's drop_invalid_rows, {rows:,} rows", measure.seconds(theirs))
+    board.note("quarantine", f"the same, scaled to {staged.rows:,} rows", measure.seconds(whole))
+    board.bar("quarantine", "faster by", measure.times(faster), f"≥ {LEAST_TIMES_FASTER:g}×", faster >= LEAST_TIMES_FASTER)
+
+
+def _refuse(staged: Staged, folder: Path) -> None:
+    collect_refused(staged.connection, staged.workspace.project, staged.node)
+    examples(staged.connection, staged.node)
+    write_quarantine(staged.connection, staged.day, staged.node.table.key, folder / "quarantine.parquet")
+
+
+def _pandera(staged: Staged, rows: int) -> tuple[float, int, int]:
+    """Seconds that Pandera takes to drop what its own schema refuses, the rows that it keeps, and those that it should."""
+    register_ibis_backends()
+    schema = staged.node.table.model.to_schema()
+    schema.drop_invalid_rows = True
+    connection = ibis.duckdb.from_connection(staged.connection)
+    columns = ", ".join(quote(name) for name in schema.columns)
+    staged.connection.execute(f"CREATE OR REPLACE TABLE sample AS SELECT {columns} FROM {STAGED} LIMIT {rows}")
+    kept: list[int] = []
+    took = measure.timed(lambda: kept.append(schema.validate(connection.table("sample"), lazy=True).count().execute()))
+    required = [f"{rule.predicate}" for rule in staged.node.table.rules if rule.severity.value == "quarantine"]
+    good = " AND ".join(f"({predicate}) IS NOT FALSE" for predicate in required)
+    counted = staged.connection.execute(f"SELECT count(*) FROM sample WHERE {good}").fetchone()
+    assert counted is not None
+    return took, kept[0], int(counted[0])
+
+
+@contextmanager
+def _staged(folder: Path) -> Iterator[Staged]:
+    """Compute the one large partition of a day, with the platform's own steps."""
+    files = lakes.landed(COMPANY, range(1))
+    lakes.link(files.folder, folder / "lake" / "landing")
+    store = open_store((folder / "lake").as_uri())
+    workspace = Workspace(payments.DOMAIN, store, Limits(lakes.MEMORY, lakes.THREADS, folder / "scratch"))
+    day = COMPANY.date(0).isoformat()
+    with workspace.connection() as connection:
+        state = State(workspace)
+        for source in workspace.domain.sources.values():
+            ingest_source(state, source)
+        node = workspace.project.nodes[TABLE]
+        for relation in node.table.lookups:
+            refresh_table(connection, state, workspace.project.nodes[relation], "bench")
+        for relation, columns in node.query.reads.items():
+            if relation in node.table.lookups:
+                bind_lookup(connection, state, node, relation)
+            else:
+                objects = state.files(node, relation, [day])
+                bind(connection, relation, state.declared(relation), objects, columns, materialize=relation in node.inputs)
+        stage(connection, node, [day])
+        counted = connection.execute(f"SELECT count(*) FROM {STAGED}").fetchone()
+        assert counted is not None
+        yield Staged(connection, workspace, node, day, int(counted[0]))
