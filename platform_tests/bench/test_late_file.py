@@ -29,7 +29,7 @@ MOST_OF_A_REBUILD = 0.01
 
 def test_late_file(board: measure.Board, folder: Path) -> None:
     """A hundred payments of a day in the middle of all, against making everything anew."""
-    files = lakes.landed(COMPANY, range(DAYS))
+    files = lakes.landed(COMPANY, range(DAYS), clean=True)
     hand_folder = folder / "hand"
     hand = measure.best_of(lakes.REPEAT, partial(lakes.by_hand, files.folder, hand_folder))
     lake = lakes.folder_lake(folder, files.folder)

@@ -35,8 +35,16 @@ pytestmark = pytest.mark.bench
 TABLE = "enriched.transactions"
 # As many as leave two million rows in the day's partition, after weekday shape and late events.
 COMPANY = simulator.Company(days=1, transactions_per_day=lakes.scaled(2_100_000, 10_000), seed=3)
-PANDERA_ROWS = 100_000
-"""Rows given to Pandera: its time is scaled to all rows, which it takes minutes for."""
+BREAK_HALF = f"""
+  UPDATE {STAGED} SET
+    amount = CASE WHEN drawn % 5 = 0 THEN -1 ELSE amount END,
+    currency = CASE WHEN drawn % 5 = 1 THEN 'XXX' ELSE currency END,
+    status = CASE WHEN drawn % 5 = 2 THEN 'lost' ELSE status END,
+    region = CASE WHEN drawn % 5 = 3 THEN 'MOON' ELSE region END,
+    merchant_id = CASE WHEN drawn % 5 = 4 THEN NULL ELSE merchant_id END
+  FROM (SELECT transaction_id AS drawn_id, hash(transaction_id) // 2 AS drawn FROM {STAGED} WHERE hash(transaction_id) % 2 = 0)
+  WHERE drawn_id = transaction_id
+"""
 REPEAT = 3
 
 MOST_OF_A_WRITE = 0.5
@@ -83,26 +91,23 @@ def test_proof(board: measure.Board, folder: Path) -> None:
 
 
 def test_quarantine(board: measure.Board, folder: Path) -> None:
-    """Half of a partition refused, traced to its landing records and written, beside Pandera dropping it."""
+    """Half of a partition refused for five reasons, traced to its landing records and written, beside Pandera dropping it."""
     with _staged(folder) as staged:
-        staged.connection.execute(f"UPDATE {STAGED} SET amount = -amount WHERE hash(transaction_id) % 2 = 0")
-        staged.prove()
-
-        def work() -> None:
-            staged.prove()
-            _refuse(staged, folder)
-
-        ours = measure.timed(work)
+        staged.connection.execute(BREAK_HALF)
         verdict = staged.prove()
-        rows = min(PANDERA_ROWS, staged.rows)
-        theirs, kept, good = _pandera(staged, rows)
-        assert kept == good, f"Pandera kept {kept} rows of {good} good ones"
-    whole = theirs * staged.rows / rows
-    faster = whole / ours
-    board.note("quarantine", f"{verdict.quarantined:,} of {staged.rows:,} rows: assay", measure.seconds(ours))
-    board.note("quarantine", f"Pandera's drop_invalid_rows, {rows:,} rows", measure.seconds(theirs))
-    board.note("quarantine", f"the same, scaled to {staged.rows:,} rows", measure.seconds(whole))
-    board.bar("quarantine", "faster by", measure.times(faster), f"≥ {LEAST_TIMES_FASTER:g}×", faster >= LEAST_TIMES_FASTER)
+        split = measure.timed(staged.prove)
+        ours = split + measure.timed(lambda: _refuse(staged, folder))
+        theirs, kept = _pandera(staged)
+        assert kept == verdict.good, f"Pandera kept {kept:,} rows, {verdict.good:,} are good"
+    faster = theirs / ours
+    what = f"{verdict.quarantined:,} of {verdict.rows:,} rows"
+    board.note("quarantine", f"{what}: assay proves, traces, writes", measure.seconds(ours))
+    board.note("quarantine", "of this, proving and splitting", measure.seconds(split))
+    board.note("quarantine", f"{what}: Pandera's drop_invalid_rows", measure.seconds(theirs))
+    board.note("quarantine", "splitting alone is faster by", measure.times(theirs / split))
+    board.bar(
+        "quarantine", "all of it is faster by", measure.times(faster), f"≥ {LEAST_TIMES_FASTER:g}×", faster >= LEAST_TIMES_FASTER
+    )
 
 
 def _refuse(staged: Staged, folder: Path) -> None:
@@ -111,21 +116,21 @@ def _refuse(staged: Staged, folder: Path) -> None:
     write_quarantine(staged.connection, staged.day, staged.node.table.key, folder / "quarantine.parquet")
 
 
-def _pandera(staged: Staged, rows: int) -> tuple[float, int, int]:
-    """Seconds that Pandera takes to drop what its own schema refuses, the rows that it keeps, and those that it should."""
+def _pandera(staged: Staged) -> tuple[float, int]:
+    """Seconds that Pandera takes to drop what its own schema refuses, and the rows that it keeps."""
     register_ibis_backends()
     schema = staged.node.table.model.to_schema()
     schema.drop_invalid_rows = True
-    connection = ibis.duckdb.from_connection(staged.connection)
+    # Ibis reports DuckDB's instants with six digits, which Pandera takes for another type and cannot drop rows by.
+    for column in schema.columns.values():
+        column.dtype = None
+    # Of a check over several columns, its Ibis backend keeps the rows that break it: here none does, so that it is left out.
     columns = ", ".join(quote(name) for name in schema.columns)
-    staged.connection.execute(f"CREATE OR REPLACE TABLE sample AS SELECT {columns} FROM {STAGED} LIMIT {rows}")
+    staged.connection.execute(f"CREATE OR REPLACE TABLE sample AS SELECT {columns} FROM {STAGED}")
+    table = ibis.duckdb.from_connection(staged.connection).table("sample")
     kept: list[int] = []
-    took = measure.timed(lambda: kept.append(schema.validate(connection.table("sample"), lazy=True).count().execute()))
-    required = [f"{rule.predicate}" for rule in staged.node.table.rules if rule.severity.value == "quarantine"]
-    good = " AND ".join(f"({predicate}) IS NOT FALSE" for predicate in required)
-    counted = staged.connection.execute(f"SELECT count(*) FROM sample WHERE {good}").fetchone()
-    assert counted is not None
-    return took, kept[0], int(counted[0])
+    took = measure.timed(lambda: kept.append(int(schema.validate(table, lazy=True).count().execute())))
+    return took, kept[0]
 
 
 @contextmanager

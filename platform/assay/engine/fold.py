@@ -4,8 +4,8 @@ Belongs here: the SQL of `changes`, `latest` and `history` over a relation of ra
 those events are in (`relations`).
 
 Order is the event's `_sequence`, compared number by number. Of two events at one position a delete wins; of two copies the
-one landed first is taken, then the lower landing object and line, so that a repeated delivery changes nothing. Nothing here
-depends on the order in which rows are read.
+one landed first is taken, and of those landed together one that their places choose, so that a repeated delivery changes
+nothing. Nothing here depends on the order in which rows are read.
 """
 
 from __future__ import annotations
@@ -22,8 +22,13 @@ HISTORY_COLUMNS = {
 }
 """What `history` adds to a raw event."""
 
-NEWEST_FIRST = "_sequence DESC, (_op = 'd') DESC, _ingested_at, _landing_object, _landing_row"
-_OLDEST_FIRST = "_sequence, (_op = 'd'), _ingested_at DESC, _landing_object DESC, _landing_row DESC"
+_PLACE = (
+    "{position: _sequence, is_delete: _op = 'd', landed_first: -epoch_us(_ingested_at), "
+    "object: hash(_landing_object), first_row: -_landing_row}"
+)
+"""Where an event stands: one value, because DuckDB sorts by one composite key faster than by five."""
+NEWEST_FIRST = f"{_PLACE} DESC"
+_OLDEST_FIRST = _PLACE
 
 
 def latest(events: str, source: Source, columns: Collection[str]) -> str:

@@ -44,7 +44,9 @@ def stage(connection: duckdb.DuckDBPyConnection, node: Node, partitions: Collect
     body = node.query.sql.rstrip().rstrip(";")
     connection.execute(
         f"CREATE OR REPLACE TABLE {STAGED} AS SELECT {', '.join([*columns, *flags, partition])}\n"
-        f"FROM (\n{body}\n) AS computed{_only(table.partition_column, partitions)}"
+        f"FROM (\n{body}\n) AS computed{_only(table.partition_column, partitions)}\n"
+        # So that each partition is written from one stretch of rows, in the order of its key.
+        f"ORDER BY {PARTITION}, {', '.join(quote(name) for name in table.key)}"
     )
 
 

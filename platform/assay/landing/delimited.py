@@ -14,7 +14,7 @@ from pathlib import Path
 from assay.contracts import Source
 from assay.contracts.rules import literal, quote
 from assay.landing.formats import Csv
-from assay.landing.lines import KEPT_OF_A_BAD_LINE, MAX_LINE_BYTES, Rejected, compression, is_gzipped, numbered_lines
+from assay.landing.lines import KEPT_OF_A_BAD_LINE, MAX_LINE_BYTES, Rejected, numbered_lines
 from assay.landing.records import LandedFile, Parsed, text_list
 
 # The process's limit of one field, 128 KiB at first; DuckDB reads as much as this.
@@ -25,11 +25,10 @@ class CsvReader:
     """Reads delimited files; each file by its own header."""
 
     first_row = 2
-    shows_cut = False
 
     def parse(self, files: list[LandedFile], source: Source) -> Parsed:
         """Read whole files, those with the same header and version in one scan."""
-        alike: dict[tuple[tuple[str, ...], int, bool], list[Path]] = {}
+        alike: dict[tuple[tuple[str, ...], int], list[Path]] = {}
         rejected: dict[Path, list[Rejected]] = {}
         for file in files:
             header = _header(file.path, _format(source))
@@ -37,11 +36,11 @@ class CsvReader:
             if problem:
                 rejected[file.path] = [Rejected(1, _format(source).delimiter.join(header), problem)]
             else:
-                kind = (tuple(header), _version(file.info.key, _format(source)), is_gzipped(file.path))
+                kind = (tuple(header), _version(file.info.key, _format(source)))
                 alike.setdefault(kind, []).append(file.path)
         queries = [
             _query(_scan(paths, header, _format(source).delimiter), list(header), version, source)
-            for (header, version, _), paths in alike.items()
+            for (header, version), paths in alike.items()
         ]
         return Parsed(queries, rejected)
 
@@ -76,7 +75,7 @@ def _scan(paths: list[Path], header: tuple[str, ...], delimiter: str) -> str:
     return (
         "SELECT filename AS _path, row_number() OVER () AS _n, * EXCLUDE (filename) FROM read_csv("
         f"{text_list([str(path) for path in paths])}, header=true, auto_detect=false, delim={literal(delimiter)}, "
-        f"quote='\"', escape='\"', columns={columns}, filename=true, {compression(paths)}, allow_quoted_nulls=false, "
+        f"quote='\"', escape='\"', columns={columns}, filename=true, compression='none', parallel=false, allow_quoted_nulls=false, "
         f"max_line_size={MAX_LINE_BYTES}, buffer_size={4 * MAX_LINE_BYTES})"
     )
 

@@ -22,11 +22,12 @@ import duckdb
 
 from assay.contracts import Source
 from assay.contracts.rules import literal, quote
-from assay.errors import AssayError, IngestError, ObjectMissing, StoreError
+from assay.errors import AssayError, IngestError, StoreError
 from assay.lake.layout import UNPLACED, landing_prefix, raw_part_key, raw_quarantine_key
 from assay.lake.ledger import Batch, LandedObject, Ledger, LedgerLog, Part
 from assay.lake.store import DISK_IS_FULL, ObjectInfo, ObjectStore
-from assay.landing.lines import Rejected, is_cut
+from assay.landing.fetch import FETCHERS, fetch
+from assay.landing.lines import Rejected
 from assay.landing.outstanding import Outstanding, batch_id, batches, outstanding
 from assay.landing.parts import WrittenPart, write_parts
 from assay.landing.placement import copy_waiting, has_unplaced, place_batch
@@ -34,7 +35,13 @@ from assay.landing.readers import reader_for
 from assay.landing.records import BLANK, LandedFile, Parsed
 from assay.landing.typed import LINE, event_select, typed_records
 
-FETCHERS = 8
+_ABOUT_DATA = (
+    duckdb.InvalidInputException,
+    duckdb.ConversionException,
+    duckdb.OutOfRangeException,
+    duckdb.IOException,
+)
+"""What DuckDB raises about a file that it cannot read whole. Any other error is ours, and is not to be hidden by salvaging."""
 MONEY_SCALE = Decimal("0.0001")
 
 Progress = Callable[[int], None]
@@ -155,7 +162,7 @@ class _Work:
         cursor = self.connection.cursor()
         staged = f"staged_{name}"
         try:
-            files = self._fetch(objects, folder)
+            files = fetch(self.store, objects, folder)
             if not files:
                 return None
             _stage(cursor, self.source, files, staged, folder)
@@ -184,25 +191,6 @@ class _Work:
                         return batch
                     newest = self.log.read()
                 ledger = newest
-
-    def _fetch(self, objects: Iterable[ObjectInfo], folder: Path) -> list[LandedFile]:
-        """Bring objects to local disk, each exactly as it was listed; one that has changed since waits for the next ingest."""
-
-        def fetch(place: int, info: ObjectInfo) -> LandedFile | None:
-            local = self.store.local(info.key)
-            if local is not None:
-                return LandedFile(info, local)
-            # The suffix tells DuckDB about compression.
-            path = folder / f"{place}{''.join(Path(info.key).suffixes[-2:])}"
-            try:
-                self.store.download(info.key, path, info.etag)
-            except ObjectMissing:
-                return None
-            return LandedFile(info, path)
-
-        with ThreadPoolExecutor(FETCHERS) as pool:
-            fetched = pool.map(fetch, *zip(*enumerate(objects), strict=True))
-        return [file for file in fetched if file is not None]
 
     def _write(
         self,
@@ -304,8 +292,8 @@ def _stage(cursor: duckdb.DuckDBPyConnection, source: Source, files: list[Landed
     for file in files:
         if file.info.size == 0:
             _insert_rejected(cursor, staged, file.path, [Rejected(1, "", "the file is empty")])
-    cut = [file for file in readable if is_cut(file.path, shows=reader.shows_cut)]
-    whole = [file for file in readable if file not in cut]
+    cut = [file for file in readable if file.is_damaged]
+    whole = [file for file in readable if not file.is_damaged]
     if whole and not _try_insert(cursor, source, staged, reader.parse(whole, source)):
         cut += [file for file in whole if not _try_insert(cursor, source, staged, reader.parse([file], source))]
     for file in cut:
@@ -344,7 +332,7 @@ def _try_insert(
         _insert(cursor, source, staged, parsed, running=running)
     except duckdb.Error as error:
         cursor.execute("ROLLBACK")
-        if isinstance(error, duckdb.OutOfMemoryException) or "No space left" in str(error):
+        if not isinstance(error, _ABOUT_DATA) or "No space left" in str(error):
             raise
         return False
     cursor.execute("COMMIT")

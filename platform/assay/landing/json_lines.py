@@ -17,7 +17,6 @@ from assay.contracts.rules import literal, quote
 from assay.landing.formats import Debezium, JsonDocuments
 from assay.landing.lines import (
     MAX_LINE_BYTES,
-    is_gzipped,
     lines_relation,
     numbered_lines,
     salvage_lines,
@@ -40,14 +39,10 @@ class DocumentsReader:
     """Reads files of one plain JSON document a line."""
 
     first_row = 1
-    shows_cut = True
 
     def parse(self, files: list[LandedFile], source: Source) -> Parsed:
         """Read whole files."""
-        alike: dict[bool, list[Path]] = {}
-        for file in files:
-            alike.setdefault(is_gzipped(file.path), []).append(file.path)
-        return Parsed([documents_query(lines_relation(paths), source) for paths in alike.values()])
+        return Parsed([documents_query(lines_relation([file.path for file in files]), source)])
 
     def salvage(self, file: LandedFile, source: Source, scratch: Path) -> Parsed:
         """Read the whole lines of a damaged file."""
@@ -68,14 +63,13 @@ class DebeziumReader:
     """
 
     first_row = 1
-    shows_cut = True
 
     def parse(self, files: list[LandedFile], source: Source) -> Parsed:
         """Read whole files; what is unusual is marked to be read again."""
-        alike: dict[tuple[bool, bool], list[Path]] = {}
+        alike: dict[bool, list[Path]] = {}
         for file in files:
-            alike.setdefault((is_gzipped(file.path), _is_wrapped(file.path)), []).append(file.path)
-        return Parsed([_usual_events(paths, source, zipped, wrapped) for (zipped, wrapped), paths in alike.items()])
+            alike.setdefault(_is_wrapped(file.path), []).append(file.path)
+        return Parsed([_usual_events(paths, source, wrapped) for wrapped, paths in alike.items()])
 
     def salvage(self, file: LandedFile, source: Source, scratch: Path) -> Parsed:
         """Read the whole lines of a damaged file."""
@@ -93,7 +87,7 @@ def _is_wrapped(path: Path) -> bool:
     return any(_WRAPPED.match(raw) is not None for _, raw, _ in islice(numbered_lines(path), 1))
 
 
-def _usual_events(paths: list[Path], source: Source, zipped: bool, wrapped: bool) -> str:
+def _usual_events(paths: list[Path], source: Source, wrapped: bool) -> str:
     """Write the query that reads events whose columns are among the declared ones; all others are marked."""
     assert isinstance(source.format, Debezium)
     names = [spec.name for spec in source.columns]
@@ -107,7 +101,7 @@ def _usual_events(paths: list[Path], source: Source, zipped: bool, wrapped: bool
     read = (
         f"SELECT filename AS _path, row_number() OVER () AS _n, {'unnest(payload)' if wrapped else '*'} FROM read_json("
         f"{text_list([str(path) for path in paths])}, format='newline_delimited', ignore_errors=true, filename=true, "
-        f"compression='{'gzip' if zipped else 'none'}', maximum_object_size={MAX_LINE_BYTES}, columns={{{columns}}})"
+        f"compression='uncompressed', maximum_object_size={MAX_LINE_BYTES}, columns={{{columns}}})"
     )
     commit, position = _positions("source")
     values = ",\n  ".join(

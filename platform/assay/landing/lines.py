@@ -44,21 +44,16 @@ class Rejected:
 def lines_relation(paths: list[Path]) -> str:
     """Write a query that yields every line of some files: `_path`, `_n` (running number over all files), `line`.
 
-    The files are all gzipped or all not. `n` counts in the order of `paths`, which DuckDB keeps because a running number makes the
+    `n` counts in the order of `paths`, which DuckDB keeps because a running number makes the
     scan serial.
     """
     names = "[" + ", ".join(literal(str(path)) for path in paths) + "]"
     return (
         "SELECT filename AS _path, row_number() OVER () AS _n, line FROM read_csv("
         f"{names}, columns={{'line': 'VARCHAR'}}, delim={_NO_DELIMITER}, quote='', escape='', header=false, "
-        f"auto_detect=false, filename=true, {compression(paths)}, max_line_size={MAX_LINE_BYTES}, "
+        f"auto_detect=false, filename=true, compression='none', parallel=false, max_line_size={MAX_LINE_BYTES}, "
         f"buffer_size={4 * MAX_LINE_BYTES})"
     )
-
-
-def compression(paths: list[Path]) -> str:
-    """Write the option that says how some files, all alike, are compressed: what they hold counts, not their names."""
-    return f"compression={literal('gzip' if is_gzipped(paths[0]) else 'none')}"
 
 
 def is_gzipped(path: Path) -> bool:
@@ -79,29 +74,6 @@ def wanted_lines(path: Path, wanted: str) -> str:
         "WHERE line <> '' AND NOT regexp_full_match(line, '\\s+')"
     )
     return f"SELECT * FROM ({numbered}) AS line SEMI JOIN {wanted} AS wanted ON wanted.path = line._path AND wanted.n = line._n"
-
-
-def is_cut(path: Path, *, shows: bool) -> bool:
-    """Whether a gzipped file is damaged or lacks its end, which DuckDB does not notice.
-
-    Args:
-        path: The file, gzipped or not.
-        shows: Whether half a record cannot be taken for a whole one. Then a file is believed whose last bytes are a size that
-            it can have.
-    """
-    if not is_gzipped(path) or (shows and _has_likely_size(path)):
-        return False
-    return any(reason is not None and reason.startswith(DAMAGED) for _, _, reason in numbered_lines(path))
-
-
-def _has_likely_size(path: Path) -> bool:
-    """Whether the size that ends a gzipped file is one that its data can unfold to."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        file.seek(max(0, size - 4))
-        told = int.from_bytes(file.read(4), "little")
-    # Deflate makes data at most 1032 times smaller, and larger by a header only.
-    return size - 64 <= told <= 1032 * size
 
 
 def salvaged_relation(path: Path, salvaged: Path) -> str:

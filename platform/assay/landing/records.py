@@ -29,11 +29,13 @@ class LandedFile:
 
     Attributes:
         info: The object, as it was when it was fetched.
-        path: Its bytes.
+        path: Its bytes, unpacked; as they are when they cannot be unpacked whole.
+        is_damaged: Whether they cannot be unpacked whole.
     """
 
     info: ObjectInfo
     path: Path
+    is_damaged: bool = False
 
 
 @dataclass
@@ -54,11 +56,9 @@ class Reader(Protocol):
 
     Attributes:
         first_row: Line of a file's first record.
-        shows_cut: Whether half a record cannot be taken for a whole one.
     """
 
     first_row: int
-    shows_cut: bool
 
     def parse(self, files: list[LandedFile], source: Source) -> Parsed:
         """Write the queries that read files as DuckDB can; raises nothing, touches no data."""

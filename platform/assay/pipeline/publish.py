@@ -148,13 +148,12 @@ def _entry(node: Node, candidate: Candidate, run_id: str, at: dt.datetime) -> En
 
 def _write(cursor: duckdb.DuckDBPyConnection, table: Table, candidate: Candidate, entry: Entry, to: Path) -> None:
     columns = ", ".join(quote(spec.name) for spec in table.columns)
-    order = ", ".join(quote(name) for name in table.key)
     run = (
         f"TIMESTAMPTZ {literal(entry.published_at)} AS processing_timestamp, {literal(entry.run_id)} AS job_run_id, "
         f"{entry.score}::DOUBLE AS data_quality_score"
     )
     good = "" if candidate.verdict.quarantined == 0 else " AND NOT _broken"
     cursor.execute(
-        f"COPY (SELECT {columns}, {run} FROM {PROVEN} WHERE {PARTITION} = {literal(candidate.partition)}{good} ORDER BY {order}) "
+        f"COPY (SELECT {columns}, {run} FROM {PROVEN} WHERE {PARTITION} = {literal(candidate.partition)}{good}) "
         f"TO {literal(str(to))} (FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{METADATA_KEY}: {literal(entry.to_json())}}})"
     )
