@@ -75,7 +75,7 @@ def _scan(paths: list[Path], header: tuple[str, ...], delimiter: str) -> str:
     return (
         "SELECT filename AS _path, row_number() OVER () AS _n, * EXCLUDE (filename) FROM read_csv("
         f"{text_list([str(path) for path in paths])}, header=true, auto_detect=false, delim={literal(delimiter)}, "
-        f"quote='\"', escape='\"', columns={columns}, filename=true, compression='none', parallel=false, allow_quoted_nulls=false, "
+        f"quote='\"', escape='\"', columns={columns}, filename=true, compression='none', allow_quoted_nulls=false, "
         f"max_line_size={MAX_LINE_BYTES}, buffer_size={4 * MAX_LINE_BYTES})"
     )
 

@@ -332,11 +332,16 @@ def _try_insert(
         _insert(cursor, source, staged, parsed, running=running)
     except duckdb.Error as error:
         cursor.execute("ROLLBACK")
-        if not isinstance(error, _ABOUT_DATA) or "No space left" in str(error):
+        if not _is_about_data(error):
             raise
         return False
     cursor.execute("COMMIT")
     return True
+
+
+def _is_about_data(error: duckdb.Error) -> bool:
+    # The CSV reader calls a line that is longer than its buffer "not implemented".
+    return (isinstance(error, _ABOUT_DATA) or "CSV Reader" in str(error)) and "No space left" not in str(error)
 
 
 def _insert(cursor: duckdb.DuckDBPyConnection, source: Source, staged: str, parsed: Parsed, *, running: bool) -> None:

@@ -51,7 +51,7 @@ def lines_relation(paths: list[Path]) -> str:
     return (
         "SELECT filename AS _path, row_number() OVER () AS _n, line FROM read_csv("
         f"{names}, columns={{'line': 'VARCHAR'}}, delim={_NO_DELIMITER}, quote='', escape='', header=false, "
-        f"auto_detect=false, filename=true, compression='none', parallel=false, max_line_size={MAX_LINE_BYTES}, "
+        f"auto_detect=false, filename=true, compression='none', max_line_size={MAX_LINE_BYTES}, "
         f"buffer_size={4 * MAX_LINE_BYTES})"
     )
 
