@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from assay.lake import ObjectStore, open_store
 from assay.lake.server import Connection, EmbeddedS3, find_free_port
 

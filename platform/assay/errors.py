@@ -1,7 +1,7 @@
 """The errors that Assay raises on purpose.
 
-Belongs here: the exceptions that any room may raise and that the command line shows as one sentence and a hint. Does not belong here: the
-reasons for which a single record is quarantined; a bad record is data, not an exception.
+Belongs here: the exceptions that any room may raise and that the command line shows as one sentence and a hint. Does not
+belong here: the reasons for which a single record is quarantined; a bad record is data, not an exception.
 """
 
 

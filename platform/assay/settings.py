@@ -10,7 +10,8 @@ Belongs here: names, defaults and checks of settings. Does not belong here: open
 | `ASSAY_MEMORY` | DuckDB's memory limit | `2GB` |
 | `ASSAY_THREADS` | DuckDB's threads | the machine's cores |
 | `ASSAY_S3_PORT`, `ASSAY_UI_PORT` | ports of `assay up` | `8333`, `3000` |
-| `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`, `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` | as everywhere | |
+| `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`, `AWS_REGION` | as everywhere | |
+| `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` | as everywhere | |
 | `DAGSTER_HOME` | the Dagster instance | `$ASSAY_HOME/dagster` |
 """
 
@@ -36,7 +37,9 @@ def _aws(*names: str) -> AliasChoices:
 class Settings(BaseSettings):
     """The settings of one process; see the module's docstring for what each means."""
 
-    model_config = SettingsConfigDict(env_prefix="ASSAY_", extra="ignore", populate_by_name=True, env_ignore_empty=True, validate_default=True)
+    model_config = SettingsConfigDict(
+        env_prefix="ASSAY_", extra="ignore", populate_by_name=True, env_ignore_empty=True, validate_default=True
+    )
 
     lake: str | None = None
     home: Path = Path("~/.assay")

@@ -10,9 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
+from command_line import Shop, change, new_shop
+
 from assay.lake import open_store
 from assay.lake.server import EmbeddedS3, find_free_port
-from command_line import Shop, change, new_shop
 
 
 def test_s3_gone_in_mid_run_is_said_and_the_next_run_completes(tmp_path: Path, landing: Path) -> None:

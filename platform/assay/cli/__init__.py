@@ -1,7 +1,7 @@
 """The command line.
 
-Belongs here: commands as thin as they can be: settings in, a room below does the work, the result is printed. Does not belong here: the
-work.
+Belongs here: commands as thin as they can be: settings in, a room below does the work, the result is printed. Does not belong
+here: the work.
 """
 
 from assay.cli.app import main

@@ -36,7 +36,9 @@ def register(app: typer.Typer) -> None:
 
 
 def sql(
-    text: Annotated[str, typer.Argument(metavar="QUERY", help="One SELECT over marts.x, enriched.x, latest.x, history.x or changes.x.")],
+    text: Annotated[
+        str, typer.Argument(metavar="QUERY", help="One SELECT over marts.x, enriched.x, latest.x, history.x or changes.x.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list of rows.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with a header.")] = False,
     parquet: Annotated[Path | None, typer.Option(help="Write a Parquet file.")] = None,
@@ -78,7 +80,9 @@ def tables(as_json: AsJson = False) -> None:
     for each in listed:
         what = each["description"].split("\n", 1)[0]
         key = ", ".join(each["key"])
-        grid.add_row(each["table"], f"{each['partitions']:,}", f"{each['rows']:,}", each["newest"] or "", key, each["owner"], what)
+        grid.add_row(
+            each["table"], f"{each['partitions']:,}", f"{each['rows']:,}", each["newest"] or "", key, each["owner"], what
+        )
     Console().print(grid)
 
 
@@ -174,7 +178,20 @@ def _described(state: State, declared: Source | Table) -> dict[str, Any]:
 
 def _print_description(console: Console, described: dict[str, Any]) -> None:
     console.print(f"[bold]{described['table']}[/]  {described['description']}\n", highlight=False)
-    for name in ("key", "partition column", "partitions", "rows", "newest", "owner", "subject", "freshness", "format", "upstream", "sql", "threshold"):
+    for name in (
+        "key",
+        "partition column",
+        "partitions",
+        "rows",
+        "newest",
+        "owner",
+        "subject",
+        "freshness",
+        "format",
+        "upstream",
+        "sql",
+        "threshold",
+    ):
         value = described.get(name)
         if value not in (None, [], ""):
             console.print(f"{name}: {', '.join(value) if isinstance(value, list) else value}", highlight=False)
@@ -192,6 +209,11 @@ def _print_description(console: Console, described: dict[str, Any]) -> None:
             rules.add_row(rule["name"], rule["severity"], rule["reason"].replace("[", r"\["))
         console.print(rules)
     books = described["books"]
-    console.print("books: " + ", ".join(f"{name} {value:,}" if isinstance(value, int) and not isinstance(value, bool) else f"{name} {value}" for name, value in books.items() if name != "money"))
-
-
+    console.print(
+        "books: "
+        + ", ".join(
+            f"{name} {value:,}" if isinstance(value, int) and not isinstance(value, bool) else f"{name} {value}"
+            for name, value in books.items()
+            if name != "money"
+        )
+    )

@@ -183,9 +183,7 @@ def _watched(as_json: bool) -> AbstractContextManager[Observer]:
     return silent() if as_json else Progress()
 
 
-def _land_demo(
-    workspace: Workspace, observer: Observer, days: int, transactions_per_day: int, seed: int
-) -> tuple[int, float]:
+def _land_demo(workspace: Workspace, observer: Observer, days: int, transactions_per_day: int, seed: int) -> tuple[int, float]:
     if workspace.domain.demo is None:
         raise AssayError(f"The domain {workspace.domain.name} has no demo.", hint="Unset ASSAY_DOMAIN for the payments one.")
     started = time.perf_counter()
@@ -193,9 +191,7 @@ def _land_demo(
     workspace.scratch.mkdir(parents=True, exist_ok=True)
     present = {info.key: info.size for info in workspace.store.list("landing/")}
     with tempfile.TemporaryDirectory(dir=workspace.scratch) as folder:
-        files = workspace.domain.demo(
-            Path(folder), days=days, transactions_per_day=transactions_per_day, seed=seed
-        )
+        files = workspace.domain.demo(Path(folder), days=days, transactions_per_day=transactions_per_day, seed=seed)
         for file in files:
             key = landing_prefix(file.source) + file.name
             if key not in present:
@@ -216,7 +212,9 @@ def _land_file(workspace: Workspace, source: str, name: str, path: Path) -> str:
     try:
         workspace.store.put(key, path, if_absent=True)
     except StoreError as error:
-        raise StoreError(f"{path} was not landed: {error}", hint="A landed file is never replaced; give it another name.") from error
+        raise StoreError(
+            f"{path} was not landed: {error}", hint="A landed file is never replaced; give it another name."
+        ) from error
     return key
 
 
@@ -237,5 +235,3 @@ def _print_showcase(console: Console, settings: Settings) -> None:
         if workspace.domain.showcase:
             result = query(connection, State(workspace), workspace.domain.showcase)
             print_rows(console, result, title=" ".join(workspace.domain.showcase.split()))
-
-

@@ -13,7 +13,7 @@ from datetime import date
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Protocol
 
 from assay.contracts.model import Contract
 from assay.contracts.source import Source
@@ -95,9 +95,7 @@ class Domain:
             return every[matches[0]]
         if matches:
             raise SettingsError(f"{name} means {' and '.join(sorted(matches))}", hint="name the layer too")
-        raise SettingsError(
-            f"domain {self.name} has no table {name}", hint=f"the tables are: {', '.join(sorted(every))}"
-        )
+        raise SettingsError(f"domain {self.name} has no table {name}", hint=f"the tables are: {', '.join(sorted(every))}")
 
 
 def load_domain(module: str) -> Domain:

@@ -59,9 +59,7 @@ def rules_of(model: type[Contract], severities: Mapping[str, Severity]) -> tuple
         ContractError: A check cannot be fused (element-wise, or not a boolean column), or two have one name.
     """
     schema = model.to_schema()
-    staged = ibis.table(
-        {name: declared.dtype.type for name, declared in schema.columns.items()}, name="staged"
-    )
+    staged = ibis.table({name: declared.dtype.type for name, declared in schema.columns.items()}, name="staged")
     rules: list[Rule] = []
 
     def add(name: str, predicate: str, columns: tuple[str, ...], reason: str, warning: bool = False) -> None:

@@ -118,9 +118,7 @@ def relation_types(declared: Source | Table, layer: str) -> dict[str, str]:
 
 
 def _order(queries: Mapping[str, Query]) -> list[str]:
-    graph = {
-        name: [relation for relation in query.reads if source_of(relation) is None] for name, query in queries.items()
-    }
+    graph = {name: [relation for relation in query.reads if source_of(relation) is None] for name, query in queries.items()}
     try:
         return list(TopologicalSorter({name: sorted(graph[name]) for name in sorted(graph)}).static_order())
     except CycleError as error:
@@ -205,9 +203,7 @@ def _line_of(sql: str, pattern: str) -> int:
 
 
 def _code(domain: Domain, table: Table, query: Query) -> str:
-    folds = {
-        relation: domain.sources[name].key for relation in query.reads if (name := source_of(relation)) is not None
-    }
+    folds = {relation: domain.sources[name].key for relation in query.reads if (name := source_of(relation)) is not None}
     return fingerprint({"sql": query.canonical, "contract": table.version, "folds": folds})
 
 

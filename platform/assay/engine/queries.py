@@ -124,7 +124,7 @@ def _filled(schema: Schema) -> dict[str, object]:
     return {layer: tables for layer, tables in schema.items() if tables}
 
 
-def _top_selects(query: exp.Expression) -> Iterator[exp.Select]:
+def _top_selects(query: exp.Expr) -> Iterator[exp.Select]:
     if isinstance(query, exp.Select):
         yield query
     elif isinstance(query, exp.SetOperation):
@@ -180,26 +180,30 @@ def _lineage(scope: Scope) -> dict[str, tuple[ColumnOrigin, ...]]:
         column.alias_or_name: tuple(
             sorted(_origins(scope, column.alias_or_name), key=lambda origin: (origin.relation, origin.column))
         )
-        for column in scope.expression.selects
+        for column in _selects(scope)
     }
+
+
+def _selects(scope: Scope) -> list[exp.Expr]:
+    return list(scope.expression.selects) if isinstance(scope.expression, exp.Query) else []
 
 
 def _origins(scope: Scope, output: str) -> set[ColumnOrigin]:
     """Follow one output column of a scope down to the relations it is computed from."""
     if scope.set_operation_scopes:
-        place = [column.alias_or_name for column in scope.expression.selects].index(output)
-        branches = [(branch, branch.expression.selects[place].alias_or_name) for branch in scope.set_operation_scopes]
+        place = [column.alias_or_name for column in _selects(scope)].index(output)
+        branches = [(branch, _selects(branch)[place].alias_or_name) for branch in scope.set_operation_scopes]
         return set().union(*(_origins(branch, name) for branch, name in branches))
-    selected = next((column for column in scope.expression.selects if column.alias_or_name == output), None)
+    selected = next((column for column in _selects(scope) if column.alias_or_name == output), None)
     return set() if selected is None else _origins_of(scope, selected)
 
 
-def _origins_of(scope: Scope, expression: exp.Expression) -> set[ColumnOrigin]:
+def _origins_of(scope: Scope, expression: exp.Expr) -> set[ColumnOrigin]:
     origins: set[ColumnOrigin] = set()
     within = {id(node) for node in expression.walk()}
     for subquery in scope.subquery_scopes:
         if id(subquery.expression) in within:
-            origins |= {origin for column in subquery.expression.selects for origin in _origins_of(subquery, column)}
+            origins |= {origin for column in _selects(subquery) for origin in _origins_of(subquery, column)}
     for column in expression.find_all(exp.Column):
         source = scope.sources.get(column.table)
         if isinstance(source, exp.Table):

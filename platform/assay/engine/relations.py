@@ -116,9 +116,7 @@ def account(connection: duckdb.DuckDBPyConnection, relation: str, source: Source
         return {key: Accounted(rows, 0, 0, money, Decimal(0), Decimal(0)) for key, (rows, money) in received.items()}
     folded = f"folds.{quote(relation)}"
     kept = _totals(connection, f"SELECT {partition}, count(*), sum(_money) FROM {folded} GROUP BY 1")
-    deleted = _totals(
-        connection, f"SELECT {partition}, count(*), sum(_money) FROM {folded} WHERE _op = 'd' GROUP BY 1"
-    )
+    deleted = _totals(connection, f"SELECT {partition}, count(*), sum(_money) FROM {folded} WHERE _op = 'd' GROUP BY 1")
     nothing = (0, Decimal(0))
     return {
         key: Accounted(

@@ -48,9 +48,7 @@ class FileStore:
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
         if self.root.exists() and not self.root.is_dir():
-            raise SettingsError(
-                f"{self.root} is a file, not a folder.", hint="Set ASSAY_LAKE to file:///path of a folder."
-            )
+            raise SettingsError(f"{self.root} is a file, not a folder.", hint="Set ASSAY_LAKE to file:///path of a folder.")
         self._remove_abandoned()
 
     @property
@@ -87,9 +85,7 @@ class FileStore:
                 if _etag(os.fstat(source.fileno())) != before:
                     raise _replaced(key, before)
 
-    def put(
-        self, key: str, body: bytes | Path, *, if_match: str | None = None, if_absent: bool = False
-    ) -> ObjectInfo:
+    def put(self, key: str, body: bytes | Path, *, if_match: str | None = None, if_absent: bool = False) -> ObjectInfo:
         target = self._path(key)
         with _explained(self.root, key):
             written = self._write_temporary(body)
@@ -251,6 +247,4 @@ def _missing(key: str) -> ObjectMissing:
 
 
 def _replaced(key: str, etag: str) -> ObjectMissing:
-    return ObjectMissing(
-        f"{key} is no longer at version {etag}.", hint="List it again and take its new version."
-    )
+    return ObjectMissing(f"{key} is no longer at version {etag}.", hint="List it again and take its new version.")

@@ -152,9 +152,7 @@ class S3Store:
                     f"{key} is no longer at version {etag}.", hint="List it again and take its new version."
                 ) from None
 
-    def put(
-        self, key: str, body: bytes | Path, *, if_match: str | None = None, if_absent: bool = False
-    ) -> ObjectInfo:
+    def put(self, key: str, body: bytes | Path, *, if_match: str | None = None, if_absent: bool = False) -> ObjectInfo:
         check_key(key)
         size = body.stat().st_size if isinstance(body, Path) else len(body)
         if size > LARGEST_PUT_BYTES:
@@ -194,9 +192,7 @@ class S3Store:
         """
         region = self._client.meta.region_name
         elsewhere: dict[str, Any] = (
-            {}
-            if self._endpoint or region == _DEFAULT_REGION
-            else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+            {} if self._endpoint or region == _DEFAULT_REGION else {"CreateBucketConfiguration": {"LocationConstraint": region}}
         )
         with self._explained(""):
             try:
@@ -218,9 +214,7 @@ class S3Store:
     def _key(self, key: str) -> str:
         return self._prefix + key
 
-    def _put(
-        self, key: str, body: bytes | Path, size: int, more: Mapping[str, Any], write_id: str = ""
-    ) -> ObjectInfo:
+    def _put(self, key: str, body: bytes | Path, size: int, more: Mapping[str, Any], write_id: str = "") -> ObjectInfo:
         with self._explained(key), contextlib.ExitStack() as stack:
             source = stack.enter_context(body.open("rb")) if isinstance(body, Path) else body
             try:
@@ -273,9 +267,7 @@ class S3Store:
         except (ConnectionError, HTTPClientError, IncompleteReadError) as error:
             raise self._unavailable(error) from error
         except BotoCoreError as error:
-            raise StoreError(
-                f"{self.path(key)}: {error}.", hint="Check ASSAY_LAKE and the AWS_ settings."
-            ) from error
+            raise StoreError(f"{self.path(key)}: {error}.", hint="Check ASSAY_LAKE and the AWS_ settings.") from error
 
     def _refused(self, key: str, error: ClientError) -> StoreError:
         code = error.response["Error"]["Code"]
@@ -300,9 +292,7 @@ class S3Store:
                 hint="Give the owner of AWS_ACCESS_KEY_ID the right to list, read, write and delete there.",
             )
         if code in _REGION:
-            return StoreError(
-                f"The bucket {self.bucket} is in another region.", hint="Set AWS_DEFAULT_REGION to it."
-            )
+            return StoreError(f"The bucket {self.bucket} is in another region.", hint="Set AWS_DEFAULT_REGION to it.")
         if status >= 500 or code == "SlowDown":
             return StoreUnavailable(f"{self._where} answers {code} ({status}).", hint="Try again in a while.")
         return StoreError(f"{self._where} refuses {self.path(key)}: {error}.", hint="Check ASSAY_LAKE.")
@@ -318,9 +308,7 @@ class S3Store:
         return self._endpoint or "AWS S3"
 
 
-def _client(
-    endpoint: str | None, region: str | None, access_key: str | None, secret_key: str | None
-) -> S3Client:
+def _client(endpoint: str | None, region: str | None, access_key: str | None, secret_key: str | None) -> S3Client:
     if (access_key is None) != (secret_key is None):
         raise SettingsError(
             "Only one of the S3 access key and secret key is given.",

@@ -153,18 +153,14 @@ class EmbeddedS3:
             guard.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
             guard.kill()
-            raise ServerError(
-                f"The S3 server in {self.home} does not stop.", hint=f"See {self._log}."
-            ) from None
+            raise ServerError(f"The S3 server in {self.home} does not stop.", hint=f"See {self._log}.") from None
         finally:
             guard.stdout.close()
 
     def __enter__(self) -> Connection:
         return self.attach_or_start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.stop()
 
     @property
@@ -255,9 +251,7 @@ class EmbeddedS3:
         how = f"did not get ready in {_START_SECONDS:.0f} s" if code is None else f"ended with code {code}"
         if any("Port allocation failed" in line for line in lines):
             how += ", because a port was taken meanwhile (set ASSAY_S3_PORT to another one)"
-        return ServerError(
-            f"The S3 server in {self.home} {how}.", hint="The end of its log:\n" + "\n".join(lines)
-        )
+        return ServerError(f"The S3 server in {self.home} {how}.", hint="The end of its log:\n" + "\n".join(lines))
 
     def _check_ports(self) -> None:
         for port in ports_of(self.port):
@@ -280,9 +274,7 @@ class EmbeddedS3:
         except FileNotFoundError:
             access_key, secret_key = f"assay{secrets.token_hex(8)}", secrets.token_hex(24)
         except (ValueError, KeyError, TypeError):
-            raise ServerError(
-                f"{file} is damaged.", hint="Delete it; new credentials are made then."
-            ) from None
+            raise ServerError(f"{file} is damaged.", hint="Delete it; new credentials are made then.") from None
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
             json.dump({"access_key": access_key, "secret_key": secret_key}, out)
         return access_key, secret_key

@@ -40,7 +40,8 @@ def main() -> int:
         # This process has one thread, and its end is the signal's: neither of the two objections holds here.
         preexec_fn=_stop_with_parent if sys.platform == "linux" else None,
     )
-    print(server.pid, flush=True)
+    sys.stdout.write(f"{server.pid}\n")
+    sys.stdout.flush()
     threading.Thread(target=_stop_at_end_of_input, args=(server,), daemon=True).start()
     return server.wait()
 

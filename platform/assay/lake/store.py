@@ -102,9 +102,7 @@ class ObjectStore(Protocol):
         """
         ...
 
-    def put(
-        self, key: str, body: bytes | Path, *, if_match: str | None = None, if_absent: bool = False
-    ) -> ObjectInfo:
+    def put(self, key: str, body: bytes | Path, *, if_match: str | None = None, if_absent: bool = False) -> ObjectInfo:
         """Write an object.
 
         Args:
@@ -163,9 +161,7 @@ def open_store(
         from assay.lake.s3 import S3Store
 
         bucket, prefix = _bucket_and_prefix(uri, rest)
-        store = S3Store(
-            bucket, prefix, endpoint=endpoint, region=region, access_key=access_key, secret_key=secret_key
-        )
+        store = S3Store(bucket, prefix, endpoint=endpoint, region=region, access_key=access_key, secret_key=secret_key)
         if create_bucket:
             store.create_bucket()
         return store

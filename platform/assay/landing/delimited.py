@@ -89,8 +89,7 @@ def _query(scan: str, header: list[str], version: int, source: Source) -> str:
     by_column = {name: form.columns.get(name, name) for name in names}
     absent = [name for name in names if by_column[name] not in headers]
     values = ",\n  ".join(
-        f"{_value(by_column[name], form) if name not in absent else 'NULL::VARCHAR'} AS {quote(name)}"
-        for name in names
+        f"{_value(by_column[name], form) if name not in absent else 'NULL::VARCHAR'} AS {quote(name)}" for name in names
     )
     others = [name for name in headers if name and name not in by_column.values()]
     rescued = f"to_json({_pack(others)})::VARCHAR" if others else "NULL::VARCHAR"

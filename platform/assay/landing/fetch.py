@@ -8,12 +8,14 @@ file again each time it looks at it.
 
 from __future__ import annotations
 
+import gzip
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from isal import igzip, isal_zlib
+from isal import igzip
+from isal.igzip_lib import IsalError
 
 from assay.errors import ObjectMissing
 from assay.lake.store import ObjectInfo, ObjectStore
@@ -55,9 +57,9 @@ def _unpacked(info: ObjectInfo, path: Path, to: Path) -> LandedFile:
     if not is_gzipped(path):
         return LandedFile(info, path)
     try:
-        with igzip.open(path, "rb") as packed, to.open("wb") as plain:
+        with igzip.IGzipFile(path, "rb") as packed, to.open("wb") as plain:
             shutil.copyfileobj(packed, plain, _BLOCK_BYTES)
-    except (EOFError, igzip.BadGzipFile, isal_zlib.error):
+    except (EOFError, gzip.BadGzipFile, IsalError):
         to.unlink(missing_ok=True)
         return LandedFile(info, path, is_damaged=True)
     return LandedFile(info, to)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import datetime as dt
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -137,9 +137,7 @@ def _warnings(source: Source, found: Outstanding) -> list[str]:
         f"{info.key} was replaced after it was ingested; the new content is not used. Land it under a new name."
         for info in found.replaced
     ]
-    deleted = [
-        f"{key} was deleted after it was ingested; its events stay in raw.{source.name}." for key in found.deleted
-    ]
+    deleted = [f"{key} was deleted after it was ingested; its events stay in raw.{source.name}." for key in found.deleted]
     return replaced + deleted
 
 
@@ -287,7 +285,9 @@ def _is_overtaken(batch: Batch, seen: Ledger, newest: Ledger) -> bool:
 def _stage(cursor: duckdb.DuckDBPyConnection, source: Source, files: list[LandedFile], staged: str, folder: Path) -> None:
     """Read files into a staged table, the damaged ones record by record, and list them beside it."""
     reader = reader_for(source)
-    cursor.execute(f"CREATE OR REPLACE TABLE {staged} AS SELECT *, true AS _running FROM ({typed_records(_no_records(source), source)})")
+    cursor.execute(
+        f"CREATE OR REPLACE TABLE {staged} AS SELECT *, true AS _running FROM ({typed_records(_no_records(source), source)})"
+    )
     readable = [file for file in files if file.info.size > 0]
     for file in files:
         if file.info.size == 0:
@@ -323,9 +323,7 @@ def _recheck(cursor: duckdb.DuckDBPyConnection, source: Source, files: list[Land
             _insert(cursor, source, staged, reader.salvage(file, source, folder), running=False)
 
 
-def _try_insert(
-    cursor: duckdb.DuckDBPyConnection, source: Source, staged: str, parsed: Parsed, *, running: bool = True
-) -> bool:
+def _try_insert(cursor: duckdb.DuckDBPyConnection, source: Source, staged: str, parsed: Parsed, *, running: bool = True) -> bool:
     """Insert parsed records; or nothing, and say so, when DuckDB cannot read a file whole."""
     cursor.execute("BEGIN")
     try:

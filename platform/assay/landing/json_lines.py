@@ -58,8 +58,8 @@ class DocumentsReader:
 class DebeziumReader:
     """Reads files of one Debezium change event a line.
 
-    Usual events are read by DuckDB's JSON reader, which is twice as fast as taking lines apart but keeps neither the text of what it
-    refuses nor columns that it was not told of. Unusual ones are read again from their lines.
+    Usual events are read by DuckDB's JSON reader, which is twice as fast as taking lines apart but keeps neither the
+    text of what it refuses nor columns that it was not told of. Unusual ones are read again from their lines.
     """
 
     first_row = 1
@@ -118,9 +118,8 @@ events AS (
   FROM images
 )
 SELECT _path, _n, NULL::VARCHAR AS _record,
-  CASE WHEN op IN ('c', 'u', 'r') AND source."table" = {literal(source.format.table)} AND {commit} IS NOT NULL
-      AND {position} IS NOT NULL AND len(keys) + coalesce(len(missing), 0) = {len(names)} THEN NULL
-    WHEN op = 'd' AND source."table" = {literal(source.format.table)} AND {commit} IS NOT NULL AND {position} IS NOT NULL THEN NULL
+  CASE WHEN source."table" = {literal(source.format.table)} AND {commit} IS NOT NULL AND {position} IS NOT NULL
+      AND (op = 'd' OR op IN ('c', 'u', 'r') AND len(keys) + coalesce(len(missing), 0) = {len(names)}) THEN NULL
     ELSE {literal(_RECHECK)} END AS _reason,
   op AS _op,
   [{commit}, {position}] AS _sequence,

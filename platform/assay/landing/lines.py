@@ -115,8 +115,8 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, bytes, str | None]]:
     """Read a file's lines in bounded memory, blank ones left out.
 
     Yields:
-        The line's number from 1, blank ones not counted, its bytes with their end (at most `KEPT_OF_A_BAD_LINE` of one that is too long), and why it is no
-        record, if it is none.
+        The line's number from 1, blank ones not counted; its bytes with their end (at most `KEPT_OF_A_BAD_LINE` of one
+        that is too long); and why it is no record, if it is none.
     """
     row = 0
     with _open(path) as stream:

@@ -39,9 +39,7 @@ class Outstanding:
     deleted: tuple[str, ...]
 
 
-def outstanding(
-    listing: Iterable[ObjectInfo], ledger: Ledger, settled_before: dt.datetime | None = None
-) -> Outstanding:
+def outstanding(listing: Iterable[ObjectInfo], ledger: Ledger, settled_before: dt.datetime | None = None) -> Outstanding:
     """Compare what is listed with what was ingested.
 
     Args:

@@ -66,6 +66,7 @@ def write_parts(cursor: duckdb.DuckDBPyConnection, events: str, folder: Path) ->
         path = files[0] if len(files) == 1 else folder / f"{partition}.parquet"
         if len(files) != 1:
             cursor.execute(
-                f"COPY (SELECT * EXCLUDE (_p) FROM ({events}) WHERE _p = {literal(partition)}) TO {literal(str(path))} ({_FORMAT})"
+                f"COPY (SELECT * EXCLUDE (_p) FROM ({events}) WHERE _p = {literal(partition)}) "
+                f"TO {literal(str(path))} ({_FORMAT})"
             )
         yield WrittenPart(str(partition), path, int(rows), money)

@@ -1,7 +1,7 @@
 """Which reader reads which format.
 
-Belongs here: the one table of readers; a new format is a dataclass in `formats`, a reader module, and a line here. Does not belong
-here: reading.
+Belongs here: the one table of readers; a new format is a dataclass in `formats`, a reader module, and a line here. Does not
+belong here: reading.
 """
 
 from __future__ import annotations

@@ -18,7 +18,6 @@ from assay.contracts.rules import literal
 from assay.lake.store import ObjectInfo
 from assay.landing.lines import Rejected
 
-
 BLANK = "blank line"
 """The `_reason` of a line that holds nothing: it is no record and is not counted."""
 

@@ -23,14 +23,12 @@ def typed_records(parsed: str, source: Source) -> str:
         source: Their source.
 
     Returns:
-        A query of `_path, _n, _record` (kept of refused records only), `_reason, _partition`, the source's typed columns, its partition column and the event columns
-        that do not depend on the landing object.
+        A query of `_path, _n, _record` (kept of refused records only), `_reason, _partition`, the source's typed columns,
+        its partition column and the event columns that do not depend on the landing object.
     """
     names = [spec.name for spec in source.columns]
     texts = ", ".join(f"{quote(name)} AS {quote(_text(name))}" for name in names)
-    casts = ", ".join(
-        f"{_cast(quote(_text(spec.name)), spec.sql_type)} AS {quote(spec.name)}" for spec in source.columns
-    )
+    casts = ", ".join(f"{_cast(quote(_text(spec.name)), spec.sql_type)} AS {quote(spec.name)}" for spec in source.columns)
     day = f", {_day(source)} AS {quote(source.partition_column)}" if source.partition_column else ""
     money = f"coalesce(({source.money})::DECIMAL(38,4), 0)" if source.money else "0::DECIMAL(38,4)"
     kept = ", ".join(quote(name) for name in source.types if name not in _LATER)
@@ -59,7 +57,9 @@ def event_select(source: Source) -> str:
         "_landing_object": "file.key",
         "_landing_row": LINE,
     }
-    return ", ".join(f"{given.get(name, f'record.{quote(name)}')}::{kind} AS {quote(name)}" for name, kind in source.types.items())
+    return ", ".join(
+        f"{given.get(name, f'record.{quote(name)}')}::{kind} AS {quote(name)}" for name, kind in source.types.items()
+    )
 
 
 def _text(name: str) -> str:
@@ -109,5 +109,3 @@ def _reason(source: Source) -> str:
             f"'{source.partition_column} cannot be told: the date is missing or of no known form'"
         )
     return "CASE " + " ".join(tests) + " END"
-
-

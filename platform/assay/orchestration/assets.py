@@ -1,7 +1,7 @@
 """The asset factory: every source and table of a domain as a software-defined asset.
 
-Belongs here: specs, partitions, dependencies and policies, the same for all. Does not belong here: what materializing does to data
-(`pipeline`), and what it records (`recording`).
+Belongs here: specs, partitions, dependencies and policies, the same for all. Does not belong here: what materializing does to
+data (`pipeline`), and what it records (`recording`).
 """
 
 import re

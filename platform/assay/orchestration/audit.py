@@ -25,7 +25,9 @@ def build_audit_job(project: Project) -> dg.JobDefinition:
                 compared = verify_table(opened.connection, opened.state, node, newest=NEWEST)
                 same = sum(each.is_same for each in compared)
                 context.log.info(f"{node.table.full_name}: {same} of {len(compared)} partitions are what their inputs give")
-                different += [f"{node.table.full_name} {each.partition}: {each.explanation}" for each in compared if not each.is_same]
+                different += [
+                    f"{node.table.full_name} {each.partition}: {each.explanation}" for each in compared if not each.is_same
+                ]
         if different:
             raise dg.Failure("Published partitions differ from their inputs.\n" + "\n".join(different), allow_retries=False)
 

@@ -12,8 +12,9 @@ import dagster as dg
 
 WHEN_INPUTS_CHANGE = (
     # An upstream partition whose content did not change was materialized with the same data version and wakes nothing.
-    dg.AutomationCondition.any_deps_match(dg.AutomationCondition.data_version_changed())
-    .since(dg.AutomationCondition.newly_requested() | dg.AutomationCondition.newly_updated())
+    dg.AutomationCondition.any_deps_match(dg.AutomationCondition.data_version_changed()).since(
+        dg.AutomationCondition.newly_requested() | dg.AutomationCondition.newly_updated()
+    )
     & ~dg.AutomationCondition.any_deps_missing()
     & ~dg.AutomationCondition.any_deps_in_progress()
     & ~dg.AutomationCondition.in_progress()

@@ -5,8 +5,6 @@ Belongs here: what `assay run` and `assay demo` need of Dagster. Does not belong
 
 import os
 
-import dagster as dg
-
 from assay.errors import AssayError
 from assay.orchestration.definitions import quiet_beta
 from assay.orchestration.instance import open_instance

@@ -26,9 +26,7 @@ from assay.engine.project import Node, source_of
 def source_metadata(source: Source) -> dict[str, Any]:
     """Metadata of a raw source's asset."""
     own = [_column(spec) for spec in source.columns]
-    added = [
-        dg.TableColumn(name, kind, description=EVENT_COLUMN_DESCRIPTIONS[name]) for name, kind in EVENT_COLUMNS.items()
-    ]
+    added = [dg.TableColumn(name, kind, description=EVENT_COLUMN_DESCRIPTIONS[name]) for name, kind in EVENT_COLUMNS.items()]
     return {
         "dagster/column_schema": dg.TableSchema(columns=own + added),
         "dagster/table_name": source.full_name,

@@ -1,7 +1,7 @@
 """What is recorded of a run: materializations and check results, from outcomes.
 
-Belongs here: turning outcomes into Dagster events and their metadata. Does not belong here: metadata that does not change from run to run
-(`metadata`).
+Belongs here: turning outcomes into Dagster events and their metadata. Does not belong here: metadata that does not change from
+run to run (`metadata`).
 """
 
 from __future__ import annotations
@@ -128,9 +128,7 @@ def check_results(store: ObjectStore, node: Node, outcomes: Sequence[Outcome]) -
             metadata=_rule_metadata(store, rule.name, by_partition, computed, outcomes),
         )
     yield _verdict(key, KEY_RULE, {o.partition: str(o.broken[KEY_RULE]) for o in outcomes if KEY_RULE in o.broken})
-    yield _verdict(
-        key, BOOKS_CHECK, {o.partition: str(o.books.rows.difference) for o in outcomes if not o.books.balanced}
-    )
+    yield _verdict(key, BOOKS_CHECK, {o.partition: str(o.books.rows.difference) for o in outcomes if not o.books.balanced})
     threshold = node.table.threshold
     yield _verdict(key, SCORE_CHECK, {o.partition: f"{o.score:g}" for o in outcomes if o.score < threshold})
 

@@ -2,9 +2,9 @@
 
 Belongs here: the job's steps. Does not belong here: what they do to data (`pipeline.runs`).
 
-It is made of ops, because a Dagster run of assets is of one contiguous range of partitions, and a late file dirties a scattered few.
-What it publishes it records as materializations of exactly those partitions, with check results, so that the catalog and lineage are
-the same as if every asset had been materialized by hand.
+It is made of ops, because a Dagster run of assets is of one contiguous range of partitions, and a late file dirties a
+scattered few. What it publishes it records as materializations of exactly those partitions, with check results, so that the
+catalog and lineage are the same as if every asset had been materialized by hand.
 """
 
 import time
@@ -74,9 +74,7 @@ def _build_op(project: Project, layer: str) -> dg.OpDefinition:
     def build(context: dg.OpExecutionContext, lake: dg.ResourceParam[Lake]) -> None:
         with lake.open() as opened, _step(opened, layer):
             for node in nodes:
-                planned, outcomes = refresh_table(
-                    opened.connection, opened.state, node, context.run_id, opened.observer
-                )
+                planned, outcomes = refresh_table(opened.connection, opened.state, node, context.run_id, opened.observer)
                 count(opened.report, planned, outcomes)
                 _record(context, opened, node.table.full_name, outcomes)
             if layer == "marts":

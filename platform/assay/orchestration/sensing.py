@@ -20,8 +20,8 @@ SENSE_SECONDS = 15
 def landing_sensor(domain: Domain, job: dg.JobDefinition) -> dg.SensorDefinition:
     """Make the sensor that asks for a refresh when something has landed.
 
-    It keeps no cursor: what is outstanding follows from the listing and the ledger alone. The run key names the outstanding objects and
-    the hour, so that one set of files is asked for once, and again in an hour if no run has taken it.
+    It keeps no cursor: what is outstanding follows from the listing and the ledger alone. The run key names the outstanding
+    objects and the hour, so that one set of files is asked for once, and again in an hour if no run has taken it.
     """
 
     @dg.sensor(

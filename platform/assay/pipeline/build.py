@@ -7,6 +7,7 @@ Belongs here: one pass over the dirty partitions of one table. Does not belong h
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+
 import duckdb
 
 from assay.contracts.version import fingerprint
@@ -69,15 +70,11 @@ def build(
             if not attempt:
                 break
         else:
-            raise StoreError(
-                f"{node.table.full_name}: other runs keep publishing {', '.join(attempt)} first.", hint="Run again."
-            )
+            raise StoreError(f"{node.table.full_name}: other runs keep publishing {', '.join(attempt)} first.", hint="Run again.")
     return outcomes
 
 
-def compute(
-    connection: duckdb.DuckDBPyConnection, state: State, node: Node, partitions: Sequence[str]
-) -> dict[str, Verdict]:
+def compute(connection: duckdb.DuckDBPyConnection, state: State, node: Node, partitions: Sequence[str]) -> dict[str, Verdict]:
     """Compute and prove partitions, publishing nothing; `proven` holds their rows.
 
     Raises:
@@ -133,10 +130,13 @@ def raise_if_not_about_data(error: duckdb.Error) -> None:
     """Raise what no other data would have avoided: a lake that is gone, a full disk, too little memory."""
     said = str(error)
     if isinstance(error, duckdb.HTTPException) or "Connection error" in said or "Could not connect" in said:
-        raise StoreError(f"The lake cannot be read: {said.splitlines()[0]}", hint="Check that the S3 server runs, then run again.") from error
+        raise StoreError(
+            f"The lake cannot be read: {said.splitlines()[0]}", hint="Check that the S3 server runs, then run again."
+        ) from error
     if isinstance(error, duckdb.OutOfMemoryException) or "No space left" in said:
         raise StoreError(
-            f"There is no room to compute: {said.splitlines()[0]}", hint="Free space below ASSAY_HOME or raise ASSAY_MEMORY, then run again."
+            f"There is no room to compute: {said.splitlines()[0]}",
+            hint="Free space below ASSAY_HOME or raise ASSAY_MEMORY, then run again.",
         ) from error
     if isinstance(error, duckdb.IOException):
         raise StoreError(f"The lake cannot be read: {said.splitlines()[0]}", hint="Run again.") from error
@@ -187,9 +187,7 @@ def chunks(state: State, node: Node, partitions: Sequence[str]) -> Iterator[list
         yield chunk
 
 
-def _look_again(
-    connection: duckdb.DuckDBPyConnection, state: State, node: Node, lost: Sequence[str]
-) -> dict[str, str]:
+def _look_again(connection: duckdb.DuckDBPyConnection, state: State, node: Node, lost: Sequence[str]) -> dict[str, str]:
     """Read anew what others have published, and say what is still to be computed."""
     for relation in node.query.reads:
         state.forget(source_of(relation) or relation)
@@ -197,9 +195,7 @@ def _look_again(
     return plan(connection, state, node, lost).dirty
 
 
-def _examples(
-    connection: duckdb.DuckDBPyConnection, state: State, node: Node, verdicts: Mapping[str, Verdict]
-) -> list[Example]:
+def _examples(connection: duckdb.DuckDBPyConnection, state: State, node: Node, verdicts: Mapping[str, Verdict]) -> list[Example]:
     if not any(verdict.broken for verdict in verdicts.values()):
         return []
     collect_refused(connection, state.workspace.project, node)
@@ -222,9 +218,7 @@ def _failure(state: State, node: Node, partition: str, problems: tuple[str, ...]
     return Failure(fingerprint([node.code, inputs_hash(state, node, partition), lookups]), problems, run_id)
 
 
-def _outcome(
-    node: Node, candidate: Candidate, status: Status, entry: Entry | None, found: Sequence[Example]
-) -> Outcome:
+def _outcome(node: Node, candidate: Candidate, status: Status, entry: Entry | None, found: Sequence[Example]) -> Outcome:
     verdict = candidate.verdict
     return Outcome(
         table=node.table.full_name,

@@ -3,8 +3,8 @@
 Belongs here: hashing, by partition, the rows of a relation that the partition's own keys find. Does not belong here: what follows
 from a changed hash (`plan`).
 
-A table that only looks a relation up by key (`lookups` in its contract) depends on the rows it finds, and of those on the columns it
-names, and on nothing else: a new customer does not dirty yesterday's payments.
+A table that only looks a relation up by key (`lookups` in its contract) depends on the rows it finds, and of those on the
+columns it names, and on nothing else: a new customer does not dirty yesterday's payments.
 """
 
 from __future__ import annotations
@@ -55,7 +55,11 @@ def published_hashes(
     """Hash what published partitions, and the rows in their quarantine, find in a relation as it is now."""
     index = state.index(node.table.full_name)
     store = state.workspace.store
-    objects = [(partition, store.path(found.key)) for partition in partitions for found in state.available(node.table.full_name)[partition]]
+    objects = [
+        (partition, store.path(found.key))
+        for partition in partitions
+        for found in state.available(node.table.full_name)[partition]
+    ]
     objects += [(partition, store.path(key)) for partition in partitions if (key := index[partition].quarantine)]
     bind_lookup(connection, state, node, relation)
     rows = _rows_of(node.table, objects, tuple(node.table.lookups[relation]))
@@ -72,5 +76,3 @@ def _rows_of(table: Table, objects: list[tuple[str, str]], columns: tuple[str, .
         f"read_parquet([{paths}], filename=true, union_by_name=true, hive_partitioning=false) AS file "
         f"JOIN (VALUES {pairs}) AS of(path, partition) ON file.filename = of.path)"
     )
-
-

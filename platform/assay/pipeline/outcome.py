@@ -1,6 +1,7 @@
 """What a run did: outcomes by partition, and their sum as people and scripts read it.
 
-Belongs here: the values that a run hands to whoever recorded or asked for it. Does not belong here: doing (`build`), printing (`cli`).
+Belongs here: the values that a run hands to whoever recorded or asked for it. Does not belong here: doing (`build`), printing
+(`cli`).
 """
 
 from __future__ import annotations

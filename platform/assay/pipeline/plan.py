@@ -1,6 +1,7 @@
 """Planning: which partitions of a table are dirty.
 
-Belongs here: comparing what a partition was made from with what it would be made from now. Does not belong here: computing it (`build`).
+Belongs here: comparing what a partition was made from with what it would be made from now. Does not belong here: computing it
+(`build`).
 """
 
 from __future__ import annotations

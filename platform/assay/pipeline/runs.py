@@ -57,9 +57,7 @@ def refresh_table(
     name = node.table.full_name
     planned = plan(connection, state, node)
     observer.planned(name, len(planned.dirty))
-    built = build(
-        connection, state, node, planned.dirty, run_id, lambda outcomes: observer.built(name, len(outcomes))
-    )
+    built = build(connection, state, node, planned.dirty, run_id, lambda outcomes: observer.built(name, len(outcomes)))
     return planned, built
 
 
@@ -101,7 +99,7 @@ def fill_report(state: State, report: Report) -> None:
         report.books[source.full_name] = books
         received = float(books.rows.received)
         report.scores[source.full_name] = round(100 * float(books.rows.published) / received, 2) if received else 100.0
-    for name, node in project.nodes.items():
+    for name in project.nodes:
         entries = state.index(name).values()
         report.books[name] = total(from_dict(entry.books) for entry in entries)
         staged = sum(entry.staged for entry in entries)

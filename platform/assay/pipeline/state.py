@@ -1,7 +1,7 @@
 """What is in the lake now: ingested batches and published partitions, and what each partition of a table would be made from.
 
-Belongs here: reading that state, and naming the inputs of a partition. Does not belong here: comparing it with what a partition was
-made from (`plan`).
+Belongs here: reading that state, and naming the inputs of a partition. Does not belong here: comparing it with what a
+partition was made from (`plan`).
 """
 
 from __future__ import annotations
@@ -143,6 +143,4 @@ def _with_window(node: Node, relation: str, partitions: Collection[str]) -> set[
     if window is None:
         return set(partitions)
     days = range(window.days_before + 1)
-    return {
-        (dt.date.fromisoformat(partition) - dt.timedelta(days=back)).isoformat() for partition in partitions for back in days
-    }
+    return {(dt.date.fromisoformat(partition) - dt.timedelta(days=back)).isoformat() for partition in partitions for back in days}

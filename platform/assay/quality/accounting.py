@@ -51,14 +51,10 @@ def _of_table(connection: duckdb.DuckDBPyConnection, read: Table, reader: Table)
     rows = balance.input_rows if balance else "count(*)"
     money = balance.money_in if balance and balance.money_in else quote(read.money) if read.money else "0"
     found = connection.execute(
-        f"SELECT {partition_text(read.partition_column)}, {rows}, sum(({money})::DECIMAL(38,4)) "
-        f"FROM {read.full_name} GROUP BY 1"
+        f"SELECT {partition_text(read.partition_column)}, {rows}, sum(({money})::DECIMAL(38,4)) FROM {read.full_name} GROUP BY 1"
     ).fetchall()
     nothing = Decimal(0)
-    return {
-        str(partition): Accounted(int(count), 0, 0, total or nothing, nothing, nothing)
-        for partition, count, total in found
-    }
+    return {str(partition): Accounted(int(count), 0, 0, total or nothing, nothing, nothing) for partition, count, total in found}
 
 
 def _books(accounted: Accounted, money: bool) -> Books:

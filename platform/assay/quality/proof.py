@@ -116,13 +116,10 @@ def _create_proven(connection: duckdb.DuckDBPyConnection, rules: tuple[Rule, ...
             for column in rule.columns:
                 fixes.setdefault(column, []).append(f"({rule.predicate}) IS FALSE")
     replaced = ", ".join(
-        f"CASE WHEN NOT ({' OR '.join(tests)}) THEN {quote(column)} END AS {quote(column)}"
-        for column, tests in fixes.items()
+        f"CASE WHEN NOT ({' OR '.join(tests)}) THEN {quote(column)} END AS {quote(column)}" for column, tests in fixes.items()
     )
     flags = "".join(
-        f", ({rule.predicate}) IS FALSE AS {_flag(place)}"
-        for place, rule in enumerate(rules)
-        if rule.severity is Severity.FIX
+        f", ({rule.predicate}) IS FALSE AS {_flag(place)}" for place, rule in enumerate(rules) if rule.severity is Severity.FIX
     )
     fixed = f"SELECT *{f' REPLACE ({replaced})' if replaced else ''}{flags} FROM {STAGED}"
     judged = "".join(
@@ -163,7 +160,18 @@ def _scan(connection: duckdb.DuckDBPyConnection, table: Table, rules: tuple[Rule
         f"FROM {PROVEN} GROUP BY {PARTITION}"
     ).fetchall()
     return {
-        str(row[0]): _Measured(*row[1:8], money=Decimal(row[8]), money_good=Decimal(row[9]), broken=tuple(row[10:]))
+        str(row[0]): _Measured(
+            rows=row[1],
+            good=row[2],
+            flawless=row[3],
+            content=row[4],
+            refused=row[5],
+            accounted=row[6],
+            accounted_good=row[7],
+            money=Decimal(row[8]),
+            money_good=Decimal(row[9]),
+            broken=tuple(row[10:]),
+        )
         for row in rows
         if row[0] is not None
     }
@@ -216,9 +224,7 @@ def _duplicate_keys(connection: duckdb.DuckDBPyConnection, table: Table) -> dict
     return {str(partition): int(surplus) for partition, surplus in rows}
 
 
-def _verdict(
-    table: Table, rules: tuple[Rule, ...], measured: _Measured, duplicates: int, received: Books
-) -> Verdict:
+def _verdict(table: Table, rules: tuple[Rule, ...], measured: _Measured, duplicates: int, received: Books) -> Verdict:
     counts = measured.broken or (0,) * len(rules)
     broken = {rule.name: count for rule, count in zip(rules, counts, strict=True) if count}
     if duplicates:
@@ -250,9 +256,7 @@ def _closed(received: Side, accounted: int | Decimal, good: int | Decimal) -> Si
     )
 
 
-def _problems(
-    table: Table, rules: tuple[Rule, ...], broken: Mapping[str, int], score: float, books: Books
-) -> tuple[str, ...]:
+def _problems(table: Table, rules: tuple[Rule, ...], broken: Mapping[str, int], score: float, books: Books) -> tuple[str, ...]:
     problems = [
         f"{broken[rule.name]:,} rows break {rule.name} ({rule.reason}), which stops a partition"
         for rule in rules

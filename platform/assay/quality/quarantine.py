@@ -112,13 +112,13 @@ def _origin(project: Project, node: Node) -> tuple[str, str]:
         )
         return empty, ""
     places = range(len(node.table.key))
-    keys = ", ".join(f"k{place}" for place in places)
+    own = ", ".join(f"k{place}" for place in places)
     same = " AND ".join(f"o.k{place} = p.{quote(name)}::VARCHAR" for place, name in enumerate(node.table.key))
     wanted = ", ".join(f"{quote(name)}::VARCHAR AS k{place}" for place, name in enumerate(node.table.key))
     newest = (
-        f"SELECT {keys}, first({{'o': _landing_object, 'n': _landing_row, 's': _sequence, 'r': _record}} "
+        f"SELECT {own}, first({{'o': _landing_object, 'n': _landing_row, 's': _sequence, 'r': _record}} "
         f"ORDER BY {NEWEST_FIRST}) AS at FROM ({' UNION ALL '.join(records)}) "
-        f"SEMI JOIN (SELECT {wanted} FROM broken) USING ({keys}) GROUP BY {keys}"
+        f"SEMI JOIN (SELECT {wanted} FROM broken) USING ({own}) GROUP BY {own}"
     )
     columns = "o.at.o AS _landing_object, o.at.n AS _landing_row, o.at.s AS _sequence, o.at.r AS _record"
     return columns, f" LEFT JOIN ({newest}) AS o ON {same}"

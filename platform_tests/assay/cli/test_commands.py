@@ -51,7 +51,8 @@ def test_sql_prints_a_table_json_csv_and_parquet(ran: Shop, tmp_path: Path) -> N
     assert "2025-01-01" in ran.run("sql", query).stdout
     rows = json.loads(ran.run("sql", query, "--json").stdout)
     assert len(rows) == 12
-    assert list(csv.DictReader(io.StringIO(ran.run("sql", query, "--csv").stdout)))[0]["order_day"] == "2025-01-01"
+    first = next(csv.DictReader(io.StringIO(ran.run("sql", query, "--csv").stdout)))
+    assert first["order_day"] == "2025-01-01"
     written = tmp_path / "out.parquet"
     assert ran.run("sql", query, "--parquet", str(written)).returncode == 0
     import pyarrow.parquet as pq
@@ -59,7 +60,9 @@ def test_sql_prints_a_table_json_csv_and_parquet(ran: Shop, tmp_path: Path) -> N
     assert pq.read_table(written).num_rows == 12
 
 
-@pytest.mark.parametrize("relation", ["latest.orders", "changes.orders", "history.customers", "enriched.levels", "marts.shop_totals"])
+@pytest.mark.parametrize(
+    "relation", ["latest.orders", "changes.orders", "history.customers", "enriched.levels", "marts.shop_totals"]
+)
 def test_sql_reads_every_layer(ran: Shop, relation: str) -> None:
     rows = json.loads(ran.run("sql", f"select count(*) as n from {relation}", "--json").stdout)
     assert rows[0]["n"] > 0

@@ -68,7 +68,9 @@ def land_shop(lake: ShopLake, orders: int = 6) -> None:
         source = {"table": table, "lsn": position, "sequence": f'["{position}","{position}"]', "ts_ms": 1735689600000}
         return json.dumps({"before": None, "after": row, "op": "c", "ts_ms": 1735689600000, "source": source})
 
-    lake.land("customers", "c.json", text(*(change("customers", n, customer_id=f"c{n}", name="N", level="gold") for n in range(3))))
+    lake.land(
+        "customers", "c.json", text(*(change("customers", n, customer_id=f"c{n}", name="N", level="gold") for n in range(3)))
+    )
     rows = [
         change("orders", 10 + n, order_id=f"o{n}", customer_id=f"c{n % 3}", amount="2.50", ordered_at=f"2025-01-0{1 + n % 3}")
         for n in range(orders)
@@ -273,13 +275,12 @@ class TestLandingSensor:
 def test_the_whole_graph_of_a_simulated_company_on_real_s3(
     tmp_path: Path, s3_store: ObjectStore, s3, instance: dg.DagsterInstance
 ) -> None:
-    from simulator import Company, produce
-
     from assay.engine.connection import Limits, S3Access
     from assay.lake.layout import landing_prefix
     from assay.pipeline.outcome import Report
     from assay.pipeline.runs import fill_report
     from assay.pipeline.workspace import Workspace
+    from simulator import Company, produce
 
     company = Company(days=3, transactions_per_day=300)
     for file in produce(company, tmp_path / "files"):

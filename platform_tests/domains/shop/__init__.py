@@ -142,8 +142,14 @@ class CustomerWeeks(Published):
     amount_of_week: Money = column("What they spent in the seven days up to the day", unit="EUR")
 
 
-@table("shop_totals", layer="marts", key=("customer_id",), owner=OWNER, subject="orders",
-       balance=Balance(inputs=("enriched.orders",), rows="order_count", money_out="amount"))
+@table(
+    "shop_totals",
+    layer="marts",
+    key=("customer_id",),
+    owner=OWNER,
+    subject="orders",
+    balance=Balance(inputs=("enriched.orders",), rows="order_count", money_out="amount"),
+)
 class ShopTotals(Published):
     """One row a customer, over all days."""
 
