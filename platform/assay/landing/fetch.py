@@ -14,8 +14,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from isal import igzip
-from isal.igzip_lib import IsalError
+from isal import igzip, isal_zlib
 
 from assay.errors import ObjectMissing
 from assay.lake.store import ObjectInfo, ObjectStore
@@ -24,6 +23,8 @@ from assay.landing.records import LandedFile
 
 FETCHERS = 8
 _BLOCK_BYTES = 1 << 20
+# isal's stub calls its exception class an instance.
+_DAMAGE: tuple[type[Exception], ...] = (EOFError, gzip.BadGzipFile, isal_zlib.error)  # type: ignore[assignment]
 
 
 def fetch(store: ObjectStore, objects: Sequence[ObjectInfo], folder: Path) -> list[LandedFile]:
@@ -59,7 +60,7 @@ def _unpacked(info: ObjectInfo, path: Path, to: Path) -> LandedFile:
     try:
         with igzip.IGzipFile(path, "rb") as packed, to.open("wb") as plain:
             shutil.copyfileobj(packed, plain, _BLOCK_BYTES)
-    except (EOFError, gzip.BadGzipFile, IsalError):
+    except _DAMAGE:
         to.unlink(missing_ok=True)
         return LandedFile(info, path, is_damaged=True)
     return LandedFile(info, to)

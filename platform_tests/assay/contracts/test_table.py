@@ -123,7 +123,7 @@ class TestTable:
             {"money": "amount"},
             {"threshold": 5.0},
         ],
-        ids=str,
+        ids=lambda changed: next(iter(changed)),
     )
     def test_what_decides_data_changes_the_version(self, options: dict[str, Any]) -> None:
         assert declare(**options).version != declare().version
