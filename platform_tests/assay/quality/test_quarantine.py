@@ -15,6 +15,8 @@ from assay.quality.quarantine import collect_refused, examples, write_quarantine
 
 DAY = "2025-01-03"
 
+EARLIER, LATER = "2025-01-01 00:00:00+00", "2025-01-02 00:00:00+00"
+
 
 def refuse(proving, rows) -> None:
     proving.stage(rows)
@@ -56,8 +58,8 @@ def test_the_newest_event_of_the_key_is_the_origin_and_of_copies_the_first_lande
         proving,
         [
             bad | {"_sequence": [9], "_landing_row": 1},
-            bad | {"_sequence": [10], "_landing_row": 3, "_landing_object": "landing/orders/b.json"},
-            bad | {"_sequence": [10], "_landing_row": 2, "_landing_object": "landing/orders/a.json"},
+            bad | {"_sequence": [10], "_landing_row": 3, "_landing_object": "landing/orders/b.json", "_ingested_at": LATER},
+            bad | {"_sequence": [10], "_landing_row": 2, "_landing_object": "landing/orders/a.json", "_ingested_at": EARLIER},
             {"id": "o1", "_sequence": [11], "_op": "d"},
         ],
     )
