@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-import re
 import shutil
 import uuid
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -105,7 +105,7 @@ class Script:
     lake: Path
     sql: Path
 
-    def run(self, query: str) -> list[tuple]:
+    def run(self, query: str) -> list[tuple[Any, ...]]:
         """Run a query; returns its rows."""
         return self.connection.execute(query).fetchall()
 
@@ -325,9 +325,7 @@ def chunks(script: Script, folders: Sequence[str], only: Collection[str] | None)
         if (found := [path for day in rows for path in (script.lake / folder).glob(f"*={day}/*.parquet")])
     ]
     for filename, count in script.run(" UNION ALL ".join(counted)) if counted else []:
-        day = re.search(r"=(\d{4}-\d{2}-\d{2})/", filename)
-        assert day is not None, filename
-        rows[day.group(1)] += count
+        rows[Path(filename).parent.name.partition("=")[2]] += count
     chunk: list[str] = []
     for day in sorted(rows):
         if chunk and sum(rows[each] for each in chunk) + rows[day] > ROWS_AT_ONCE:

@@ -56,10 +56,10 @@ def run_process(command: Sequence[str], environment: Mapping[str, str]) -> Cost:
     sampler = _Sampler(process.pid)
     sampler.start()
     read: list[str] = []
-    assert process.stderr is not None
-    errors = threading.Thread(target=lambda: read.append(process.stderr.read()))
+    assert process.stdout is not None and process.stderr is not None
+    stream = process.stderr
+    errors = threading.Thread(target=lambda: read.append(stream.read()))
     errors.start()
-    assert process.stdout is not None
     out = process.stdout.read()
     errors.join()
     # `wait4` alone tells the processor time of exactly this process and the children it has waited for.

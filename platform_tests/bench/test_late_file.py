@@ -17,8 +17,8 @@ import simulator
 
 pytestmark = pytest.mark.bench
 
-# The embedded history is small for what platforms hold; the larger it is, the smaller the share of one file.
-DAYS = int(os.environ.get("ASSAY_BENCH_DAYS", "400" if lakes.SCALE >= 0.1 else "40"))
+# Small for what platforms hold: the larger the history, the smaller the share of one file.
+DAYS = int(os.environ.get("ASSAY_BENCH_DAYS", "400" if lakes.SCALE >= 0.1 else "25"))
 PAYMENTS_A_DAY = lakes.scaled(5_000, 300)
 COMPANY = simulator.Company(days=DAYS, transactions_per_day=PAYMENTS_A_DAY, start=dt.date(2024, 1, 1))
 EVENTS = 100

@@ -13,7 +13,7 @@ import simulator
 
 pytestmark = pytest.mark.bench
 
-LOADS = 3
+LOADS = 2
 MOST_SECONDS = 3.0
 
 

@@ -63,14 +63,12 @@ def asset_key(name: str) -> dg.AssetKey:
 
 
 def _column(spec: ColumnSpec) -> dg.TableColumn:
-    words = [spec.description]
-    if spec.unit:
-        words.append(f"Unit: {spec.unit}.")
+    unit = f" ({spec.unit})" if spec.unit else ""
     tags: Mapping[str, str] = {"pii": spec.pii} if spec.pii else {}
     return dg.TableColumn(
         name=spec.name,
         type=spec.sql_type,
-        description=" ".join(words),
+        description=spec.description + unit,
         constraints=dg.TableColumnConstraints(nullable=spec.nullable),
         tags=dict(tags),
     )

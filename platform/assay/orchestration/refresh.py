@@ -8,18 +8,20 @@ catalog and lineage are the same as if every asset had been materialized by hand
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import dagster as dg
 
 from assay.contracts import Domain
-from assay.engine.project import Project
+from assay.engine.project import Node, Project
 from assay.errors import AssayError
 from assay.orchestration.assets import POOL
 from assay.orchestration.recording import check_results, evaluation, materialization, source_materializations
 from assay.orchestration.resources import Lake, Opened
 from assay.pipeline.outcome import Outcome, Status
+from assay.pipeline.plan import Plan
 from assay.pipeline.runs import count, failed_partitions, ingest_source, refresh_table
 
 REFRESH = "refresh"
@@ -73,8 +75,7 @@ def _build_op(project: Project, layer: str) -> dg.OpDefinition:
     )
     def build(context: dg.OpExecutionContext, lake: dg.ResourceParam[Lake]) -> None:
         with lake.open() as opened, _step(opened, layer):
-            for node in nodes:
-                planned, outcomes = refresh_table(opened.connection, opened.state, node, context.run_id, opened.observer)
+            for node, (planned, outcomes) in _refreshed(opened, nodes, context.run_id):
                 count(opened.report, planned, outcomes)
                 _record(context, opened, node.table.full_name, outcomes)
             if layer == "marts":
@@ -91,6 +92,21 @@ def _build_op(project: Project, layer: str) -> dg.OpDefinition:
             context.log_event(evaluation(result))  # type: ignore[arg-type]
 
     return build
+
+
+def _refreshed(opened: Opened, nodes: Sequence[Node], run_id: str) -> Iterator[tuple[Node, tuple[Plan, list[Outcome]]]]:
+    """Refresh tables one after the other, and hand out each while the next is computed.
+
+    Recording a partition in Dagster takes longer than publishing it, most of it waiting for a disk.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="refresh") as pool:
+        running = [pool.submit(refresh_table, opened.connection, opened.state, node, run_id, opened.observer) for node in nodes]
+        try:
+            for node, future in zip(nodes, running, strict=True):
+                yield node, future.result()
+        finally:
+            for future in running:
+                future.cancel()
 
 
 def _judge(context: dg.OpExecutionContext, opened: Opened) -> None:

@@ -6,6 +6,7 @@ people. Does not belong here: records that could not be read at all (`landing.in
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,17 +54,21 @@ def collect_refused(connection: duckdb.DuckDBPyConnection, project: Project, nod
     rules = all_rules(node)
     flags = breaks(rules)
     reasons = {rule.name: rule.reason for rule in rules}
-    names = ", ".join(f"CASE WHEN {flag} THEN {literal(name)} END" for name, flag in flags.items())
     columns = ", ".join(f"p.{quote(spec.name)}" for spec in node.table.columns)
-    mapped = "MAP {" + ", ".join(f"{literal(name)}: {literal(reason)}" for name, reason in reasons.items()) + "}"
     origin, join = _origin(project, node)
     connection.execute(
         f"CREATE OR REPLACE TABLE {REFUSED} AS "
-        f"WITH broken AS MATERIALIZED (SELECT *, list_filter([{names}], lambda name: name IS NOT NULL)::VARCHAR[] AS _rules "
-        f"FROM {PROVEN} WHERE {' OR '.join(flags.values())}) "
-        f"SELECT {columns}, {PARTITION}, _broken, _rules, list_transform(_rules, lambda name: {mapped}[name]) AS _reasons, "
+        f"WITH broken AS MATERIALIZED (SELECT *, {_said(flags, {name: name for name in flags})} AS _rules, "
+        f"{_said(flags, reasons)} AS _reasons FROM {PROVEN} WHERE {' OR '.join(flags.values())}) "
+        f"SELECT {columns}, {PARTITION}, _broken, _rules, _reasons, "
         f"{literal(node.table.version)} AS _contract, {origin} FROM broken AS p{join}"
     )
+
+
+def _said(flags: Mapping[str, str], words: Mapping[str, str]) -> str:
+    """Expression for the list of what is to be said of the rules that a row breaks."""
+    cases = ", ".join(f"CASE WHEN {flag} THEN {literal(words[name])} END" for name, flag in flags.items())
+    return f"list_filter([{cases}], lambda word: word IS NOT NULL)::VARCHAR[]"
 
 
 def write_quarantine(connection: duckdb.DuckDBPyConnection, partition: str, key: tuple[str, ...], to: Path) -> None:
