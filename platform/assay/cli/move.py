@@ -21,6 +21,7 @@ from assay.cli.show import Progress, print_report, print_rows, silent
 from assay.errors import AssayError, SettingsError, StoreError
 from assay.lake.layout import landing_prefix
 from assay.pipeline.outcome import Observer, Report
+from assay.pipeline.query import query
 from assay.pipeline.session import session
 from assay.pipeline.state import State
 from assay.pipeline.workspace import Workspace
@@ -49,24 +50,15 @@ def demo(
     """
     settings = read_settings()
     started = time.perf_counter()
-    with session(settings) as workspace, _watched(as_json) as progress:
-        landed, seconds = _land_demo(workspace, progress, days, transactions_per_day, seed)
-        report = _refresh(settings, workspace, progress)
-    report.seconds = {"simulate": seconds, **report.seconds, "total": time.perf_counter() - started}
-    if as_json:
-        typer.echo(json.dumps(report.to_dict()))
-        raise typer.Exit(_exit_code(report))
-    console = Console()
-    console.print(f"{landed:,} new landing objects, {report.records:,} records ingested")
-    print_report(console, report)
-    _print_showcase(console, settings)
-    console.print(
-        "\nNext:\n"
-        '  assay sql "select * from marts.daily_revenue order by transaction_date limit 10"\n'
-        "  assay describe marts.merchant_daily\n"
-        "  assay verify\n"
-        "  assay up          # the Dagster UI"
-    )
+    with session(settings) as workspace:
+        with _watched(as_json) as progress:
+            landed, seconds = _land_demo(workspace, progress, days, transactions_per_day, seed)
+            report = _refresh(settings, workspace, progress)
+        report.seconds = {"simulate": seconds, **report.seconds, "total": time.perf_counter() - started}
+        if as_json:
+            typer.echo(json.dumps(report.to_dict()))
+        else:
+            _print_demo(Console(), workspace, report, landed)
     raise typer.Exit(_exit_code(report))
 
 
@@ -228,10 +220,18 @@ def _files(paths: list[Path]) -> Iterator[tuple[str, Path]]:
             raise SettingsError(f"There is no file {path}.", hint="Give files or folders.")
 
 
-def _print_showcase(console: Console, settings: Settings) -> None:
-    from assay.pipeline.query import query
-
-    with session(settings) as workspace, workspace.connection() as connection:
-        if workspace.domain.showcase:
-            result = query(connection, State(workspace), workspace.domain.showcase)
-            print_rows(console, result, title=" ".join(workspace.domain.showcase.split()))
+def _print_demo(console: Console, workspace: Workspace, report: Report, landed: int) -> None:
+    console.print(f"{landed:,} new landing objects, {report.records:,} records ingested")
+    print_report(console, report)
+    if workspace.domain.showcase:
+        with workspace.connection() as connection:
+            print_rows(console, query(connection, State(workspace), workspace.domain.showcase))
+    console.print(
+        "\nNext:\n"
+        '  assay sql "select * from marts.daily_revenue order by transaction_date limit 10"\n'
+        "  assay describe marts.merchant_daily\n"
+        "  assay verify\n"
+        "  assay up          # the Dagster UI",
+        highlight=False,
+        soft_wrap=True,
+    )

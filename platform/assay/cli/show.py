@@ -101,7 +101,8 @@ def print_rows(console: Console, relation: duckdb.DuckDBPyRelation, title: str |
 def _books(report: Report) -> Table:
     grid = Table(title="Books: rows, and money below them where a table counts it", title_justify="left")
     for name in ("table", *PLACES, "balanced", "score"):
-        grid.add_column(name, justify="left" if name == "table" else "right", no_wrap=True)
+        # Names and amounts are never cut: a narrow terminal breaks them over lines instead.
+        grid.add_column(name, justify="left" if name == "table" else "right", overflow="fold", no_wrap=name == "table")
     for name, books in report.books.items():
         balanced = "[green]yes[/]" if books.balanced else "[bold red]NO[/]"
         grid.add_row(name, *_amounts(books.rows, 0), balanced, f"{report.scores.get(name, 100.0):.2f}")
