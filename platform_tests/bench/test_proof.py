@@ -144,7 +144,7 @@ def _staged(folder: Path) -> Iterator[Staged]:
     with workspace.connection() as connection:
         state = State(workspace)
         for source in workspace.domain.sources.values():
-            ingest_source(state, source)
+            ingest_source(connection, state, source)
         node = workspace.project.nodes[TABLE]
         for relation in node.table.lookups:
             refresh_table(connection, state, workspace.project.nodes[relation], "bench")

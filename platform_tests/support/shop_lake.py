@@ -99,7 +99,7 @@ class ShopLake:
         with self.connection() as connection:
             state = State(self.workspace)
             for source in self.workspace.domain.sources.values():
-                ran.ingested[source.name] = ingest_source(state, source)
+                ran.ingested[source.name] = ingest_source(connection, state, source)
             for name, node in self.workspace.project.nodes.items():
                 ran.plans[name], ran.outcomes[name] = refresh_table(connection, state, node, run_id)
         return ran

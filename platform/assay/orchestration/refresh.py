@@ -22,7 +22,7 @@ from assay.orchestration.recording import check_results, evaluation, materializa
 from assay.orchestration.resources import Lake, Opened
 from assay.pipeline.outcome import Outcome, Status
 from assay.pipeline.plan import Plan
-from assay.pipeline.runs import count, failed_partitions, ingest_source, refresh_table
+from assay.pipeline.runs import INGEST_THREADS, count, failed_partitions, ingest_source, refresh_table
 
 REFRESH = "refresh"
 
@@ -48,9 +48,13 @@ def build_refresh_job(project: Project, retries: dg.RetryPolicy | None) -> dg.Jo
 def _ingest_op(domain: Domain) -> dg.OpDefinition:
     @dg.op(name="ingest", out=dg.Out(dg.Nothing), pool=POOL, description="Landing objects to raw batches.")
     def ingest(context: dg.OpExecutionContext, lake: dg.ResourceParam[Lake]) -> None:
-        with lake.open() as opened, _step(opened, "ingest"):
+        with (
+            lake.open() as opened,
+            _step(opened, "ingest"),
+            opened.workspace.connection(INGEST_THREADS) as connection,
+        ):
             for source in domain.sources.values():
-                done = ingest_source(opened.state, source, opened.observer)
+                done = ingest_source(connection, opened.state, source, opened.observer)
                 opened.report.records += done.records
                 opened.report.warnings += done.warnings
                 for warning in done.warnings:

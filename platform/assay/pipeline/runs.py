@@ -22,26 +22,34 @@ from assay.pipeline.state import State
 from assay.quality.books import Books, Side, from_dict, total
 
 _UNOBSERVED = Unobserved()
+INGEST_THREADS = 1
+"""A batch is read by one thread, because its records are numbered; more threads inside DuckDB would only wait on each other."""
 
 
-def ingest_source(state: State, source: Source, observer: Observer = _UNOBSERVED) -> Ingested:
-    """Ingest whatever has landed for a source, with as many batches at a time as there are threads.
+def ingest_source(
+    connection: duckdb.DuckDBPyConnection, state: State, source: Source, observer: Observer = _UNOBSERVED
+) -> Ingested:
+    """Ingest whatever has landed for a source, with as many batches at a time as the settings have threads.
+
+    Args:
+        connection: DuckDB with `INGEST_THREADS`, with access to the lake.
+        state: The lake's state.
+        source: The source.
+        observer: Told of records as they are recorded.
 
     Raises:
         StoreError: The lake cannot be read or written.
         IngestError: There is no room for temporary files.
     """
     workspace = state.workspace
-    # A batch is read by one thread, because its records are numbered; more threads inside DuckDB would only wait on each other.
-    with workspace.connection(threads=1) as connection:
-        done = ingest(
-            workspace.store,
-            connection,
-            source,
-            workspace.scratch,
-            workers=workspace.limits.threads,
-            progress=lambda records: observer.ingested(source.name, records),
-        )
+    done = ingest(
+        workspace.store,
+        connection,
+        source,
+        workspace.scratch,
+        workers=workspace.limits.threads,
+        progress=lambda records: observer.ingested(source.name, records),
+    )
     state.forget(source.name)
     return done
 
