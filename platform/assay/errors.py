@@ -56,7 +56,3 @@ class ServerError(AssayError):
 
 class IngestError(AssayError):
     """A source could not be ingested; what had been committed before stands."""
-
-
-class ProofError(AssayError):
-    """One or more partitions failed their proof and were not published."""

@@ -13,7 +13,7 @@ import dagster as dg
 
 from assay.contracts.severity import Severity
 from assay.engine.project import Node
-from assay.lake.layout import partition_key
+from assay.lake.layout import partition_key, raw_prefix
 from assay.lake.store import ObjectStore
 from assay.landing.ingest import Ingested
 from assay.orchestration.metadata import asset_key
@@ -62,7 +62,7 @@ def source_materializations(store: ObjectStore, done: Ingested) -> Iterator[dg.A
             metadata={
                 "new events": rows[partition],
                 "batches": len(done.batches),
-                "location": store.path(f"raw/{done.source.name}"),
+                "location": store.path(raw_prefix(done.source.name).rstrip("/")),
             },
         )
 
