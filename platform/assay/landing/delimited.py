@@ -1,6 +1,6 @@
 """Reading delimited text.
 
-Belongs here: CSV archives, by the names in their headers. Does not belong here: typing of values (`stage`).
+Belongs here: CSV archives, by the names in their headers. Does not belong here: typing of values (`typed`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The landing formats a source may declare.
 
 Belongs here: one frozen dataclass per format, with what must be told about it. Does not belong here: reading
-(`debezium`, `delimited`, `documents`).
+(`json_lines`, `delimited`).
 """
 
 from __future__ import annotations

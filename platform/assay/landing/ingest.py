@@ -316,11 +316,21 @@ def _recheck(cursor: duckdb.DuckDBPyConnection, source: Source, files: list[Land
         if again is None:
             continue
         mine = f"DELETE FROM {staged} WHERE _path = {literal(str(file.path))}"
-        if _try_insert(cursor, source, staged, again, running=False):
+        if _try_insert(cursor, source, staged, again, running=False) and _is_complete(cursor, staged, wanted, file.path):
             cursor.execute(f"{mine} AND _running AND _reason IS NOT NULL")
         else:
             cursor.execute(mine)
             _insert(cursor, source, staged, reader.salvage(file, source, folder), running=False)
+
+
+def _is_complete(cursor: duckdb.DuckDBPyConnection, staged: str, wanted: str, path: Path) -> bool:
+    """Whether every record that was to be read again was found again."""
+    found = cursor.execute(
+        f"SELECT (SELECT count(*) FROM {staged} WHERE _path = $1 AND NOT _running) = "
+        f"(SELECT count(*) FROM {wanted} WHERE path = $1)",
+        [str(path)],
+    ).fetchone()
+    return bool(found and found[0])
 
 
 def _try_insert(cursor: duckdb.DuckDBPyConnection, source: Source, staged: str, parsed: Parsed, *, running: bool = True) -> bool:

@@ -1,6 +1,7 @@
 """Reading JSON lines: Debezium envelopes and plain documents.
 
-Belongs here: the queries that take JSON apart. Does not belong here: typing of values, deletes' partitions (`stage`).
+Belongs here: the queries that take JSON apart. Does not belong here: typing of values (`typed`), deletes' partitions
+(`placement`).
 
 Numbers are read by DuckDB's JSON reader, which keeps 17 significant digits.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
@@ -46,9 +48,7 @@ class DocumentsReader:
 
     def salvage(self, file: LandedFile, source: Source, scratch: Path) -> Parsed:
         """Read the whole lines of a damaged file."""
-        good = scratch / f"{file.path.name}.lines"
-        rejected = salvage_lines(file.path, good)
-        return Parsed([documents_query(salvaged_relation(file.path, good), source)], {file.path: rejected})
+        return _salvaged(documents_query, file, source, scratch)
 
     def recheck(self, file: LandedFile, wanted: str, source: Source) -> Parsed | None:
         """Nothing needs to be read again: documents are read exactly the first time."""
@@ -73,13 +73,17 @@ class DebeziumReader:
 
     def salvage(self, file: LandedFile, source: Source, scratch: Path) -> Parsed:
         """Read the whole lines of a damaged file."""
-        good = scratch / f"{file.path.name}.lines"
-        rejected = salvage_lines(file.path, good)
-        return Parsed([debezium_query(salvaged_relation(file.path, good), source)], {file.path: rejected})
+        return _salvaged(debezium_query, file, source, scratch)
 
     def recheck(self, file: LandedFile, wanted: str, source: Source) -> Parsed | None:
         """Read the lines of unusual events exactly."""
         return Parsed([debezium_query(wanted_lines(file.path, wanted), source)])
+
+
+def _salvaged(query: Callable[[str, Source], str], file: LandedFile, source: Source, scratch: Path) -> Parsed:
+    good = scratch / f"{file.path.name}.lines"
+    rejected = salvage_lines(file.path, good)
+    return Parsed([query(salvaged_relation(file.path, good), source)], {file.path: rejected})
 
 
 def _is_wrapped(path: Path) -> bool:

@@ -71,7 +71,7 @@ def wanted_lines(path: Path, wanted: str) -> str:
     """
     numbered = (
         f"SELECT _path, row_number() OVER () AS _n, line FROM ({lines_relation([path])}) "
-        "WHERE line <> '' AND NOT regexp_full_match(line, '\\s+')"
+        "WHERE line <> '' AND NOT regexp_full_match(line, '[ \\t\\v\\f\\r]+')"
     )
     return f"SELECT * FROM ({numbered}) AS line SEMI JOIN {wanted} AS wanted ON wanted.path = line._path AND wanted.n = line._n"
 

@@ -101,7 +101,7 @@ def _build_op(project: Project, layer: str) -> dg.OpDefinition:
 def _refreshed(opened: Opened, nodes: Sequence[Node], run_id: str) -> Iterator[tuple[Node, tuple[Plan, list[Outcome]]]]:
     """Refresh tables one after the other, and hand out each while the next is computed.
 
-    Recording a partition in Dagster takes longer than publishing it, most of it waiting for a disk.
+    Recording a partition in Dagster can take longer than publishing it: every event is a transaction of its own.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="refresh") as pool:
         running = [pool.submit(refresh_table, opened.connection, opened.state, node, run_id, opened.observer) for node in nodes]

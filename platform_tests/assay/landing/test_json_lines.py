@@ -267,3 +267,14 @@ def test_the_quick_and_the_exact_way_of_reading_give_the_same_event(tmp_path: Pa
         lake.ingest("orders")
         found.append((lake.rows("SELECT * FROM changes.orders ORDER BY _landing_row"), lake.refused("orders")[:1]))
     assert found[0] == found[1]
+
+
+def test_lines_of_odd_blanks_do_not_shift_what_is_read_again(tmp_path: Path) -> None:
+    lake = ShopLake(tmp_path)
+    blanks = [b" ", b"\t", b"\v", b"\f", b" \t\v\f "]
+    cut = b'{"op":'
+    lines = [*blanks, order("o1", 1).encode(), cut, order("o2", 2).encode(), *blanks, cut, order("o3", 3).encode()]
+    lake.land("orders", "a.json", b"\n".join(lines))
+    lake.ingest("orders")
+    assert lake.rows("SELECT order_id, _landing_row FROM changes.orders ORDER BY 2") == [("o1", 1), ("o2", 3), ("o3", 5)]
+    assert [row for _, row, _ in lake.refused("orders")] == [2, 4]

@@ -1,0 +1,49 @@
+"""Everything together: started, answering, stopped by one Ctrl-C; and a port that is taken."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import urllib.request
+from pathlib import Path
+
+from command_line import Shop
+
+
+def shop_in(folder: Path) -> Shop:
+    return Shop(folder / "home", (folder / "lake").as_uri())
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_it_starts_answers_and_one_interrupt_stops_all(tmp_path: Path) -> None:
+    port = free_port()
+    process = shop_in(tmp_path).start("up", "--ui-port", str(port))
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("Ctrl-C"):
+            break
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/server_info", timeout=10) as answer:
+        assert answer.status == 200
+    process.send_signal(signal.SIGINT)
+    out, error = process.communicate(timeout=60)
+    assert process.returncode == 0, error
+    assert "stopped" in out
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_a_taken_port_is_named_with_what_to_set(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        done = shop_in(tmp_path).run("up", "--ui-port", port)
+    assert done.returncode == 1
+    assert port in done.stderr
+    assert "ASSAY_UI_PORT" in done.stderr
+    assert "Traceback" not in done.stderr
