@@ -80,6 +80,7 @@ EVENT_COLUMNS = {
     "_landing_object": "VARCHAR",
     "_landing_row": "BIGINT",
     "_missing": "VARCHAR[]",
+    "_unchanged": "VARCHAR[]",
     "_rescued": "VARCHAR",
     "_money": "DECIMAL(38,4)",
 }
@@ -93,7 +94,8 @@ EVENT_COLUMN_DESCRIPTIONS = {
     "_source": "The source the event was landed under",
     "_landing_object": "Key of the landing object the event was read from",
     "_landing_row": "Line of the record in its landing object, from 1, blank lines not counted",
-    "_missing": "Declared columns the producer did not provide (null when all were)",
+    "_missing": "Declared columns that the record does not have (null when it has all)",
+    "_unchanged": "Declared columns that the producer says did not change, without sending them (null when there are none)",
     "_rescued": "JSON object of columns that the contract does not declare (null when there are none)",
     "_money": "The event's amount as the books count it",
 }

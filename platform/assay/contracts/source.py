@@ -97,6 +97,7 @@ class Source:
                 "key": self.key,
                 "partition": repr(self.partition),
                 "money": self.money,
+                "event": EVENT_COLUMNS,
             }
         )
 

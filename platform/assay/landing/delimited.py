@@ -96,7 +96,7 @@ def _query(scan: str, header: list[str], version: int, source: Source) -> str:
     return f"""
 SELECT _path, _n, to_json({_pack(headers)})::VARCHAR AS _record, NULL::VARCHAR AS _reason, 'r' AS _op,
   [{version}::BIGINT] AS _sequence, NULL::TIMESTAMPTZ AS _source_timestamp,
-  {text_list(absent) if absent else "NULL"}::VARCHAR[] AS _missing, {rescued} AS _rescued,
+  {text_list(absent) if absent else "NULL"}::VARCHAR[] AS _missing, NULL::VARCHAR[] AS _unchanged, {rescued} AS _rescued,
   {values}
 FROM ({scan})"""
 
@@ -113,7 +113,7 @@ def _unpivoted(scan: str, headers: list[str], version: int, source: Source) -> s
     return f"""
 SELECT _path, _n, to_json({{'name': cell.name, 'value': cell.value, {_fields(kept)}}})::VARCHAR AS _record,
   NULL::VARCHAR AS _reason, 'r' AS _op, [{version}::BIGINT] AS _sequence, NULL::TIMESTAMPTZ AS _source_timestamp,
-  NULL::VARCHAR[] AS _missing, NULL::VARCHAR AS _rescued,
+  NULL::VARCHAR[] AS _missing, NULL::VARCHAR[] AS _unchanged, NULL::VARCHAR AS _rescued,
   {", ".join(quote(name) for name in kept)},
   cell.name AS {quote(form.unpivot.names)}, trim(cell.value) AS {quote(form.unpivot.values)}
 FROM (SELECT _path, _n, {kept_values}, unnest([{cell_list}]) AS cell FROM ({scan}))

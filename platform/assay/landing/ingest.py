@@ -374,7 +374,7 @@ def _no_records(source: Source) -> str:
     return (
         "SELECT NULL::VARCHAR AS _path, NULL::BIGINT AS _n, NULL::VARCHAR AS _record, NULL::VARCHAR AS _reason, "
         "NULL::VARCHAR AS _op, NULL::BIGINT[] AS _sequence, NULL::TIMESTAMPTZ AS _source_timestamp, "
-        f"NULL::VARCHAR[] AS _missing, NULL::VARCHAR AS _rescued, {texts} WHERE false"
+        f"NULL::VARCHAR[] AS _missing, NULL::VARCHAR[] AS _unchanged, NULL::VARCHAR AS _rescued, {texts} WHERE false"
     )
 
 

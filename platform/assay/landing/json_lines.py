@@ -129,6 +129,7 @@ SELECT _path, _n, NULL::VARCHAR AS _record,
   [{commit}, {position}] AS _sequence,
   TRY(make_timestamptz(coalesce(source.ts_ms, ts_ms) * 1000)) AS _source_timestamp,
   CASE WHEN len(missing) > 0 THEN missing END AS _missing,
+  NULL::VARCHAR[] AS _unchanged,
   NULL::VARCHAR AS _rescued,
   {values}
 FROM events"""
@@ -237,6 +238,7 @@ def missing_and_rescued(keys: str, document: str, names: list[str], applies: str
     # Most records have just the declared columns in their order: comparing the lists spares the searches.
     return f"""CASE WHEN {applies} AND {keys} <> {declared} AND NOT list_has_all({keys}, {declared})
     THEN list_filter({declared}, lambda name: NOT list_contains({keys}, name)) END AS _missing,
+  NULL::VARCHAR[] AS _unchanged,
   CASE WHEN {applies} AND {keys} <> {declared} AND NOT list_has_all({declared}, {keys})
     THEN json_merge_patch({document}, {without})::VARCHAR END AS _rescued"""
 

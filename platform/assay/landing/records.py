@@ -3,7 +3,7 @@
 Belongs here: the columns of a parsed record and the protocol of a reader. Does not belong here: any one format.
 
 A parsed record is a row of
-`_path, _n, _record, _reason, _op, _sequence, _source_timestamp, _missing, _rescued` and one `VARCHAR` per column of the
+`_path, _n, _record, _reason, _op, _sequence, _source_timestamp, _missing, _unchanged, _rescued` and one `VARCHAR` per column of the
 contract: the values as the producer wrote them, not yet typed.
 """
 
