@@ -7,16 +7,16 @@ Files are compressed here and not by DuckDB's COPY, whose gzip takes several tim
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+from isal import isal_zlib
 
-# Of zlib: 1 is the fastest. Its gzip header holds no time.
+# Four times as fast as zlib's fastest, and smaller. Its gzip header holds no time.
 _LEVEL = 1
-_GZIP = zlib.MAX_WBITS | 16
+_GZIP = isal_zlib.MAX_WBITS | 16
 
 # Lines made one text at a time: enough that a text is worth a call, few enough to stay in the processor's cache.
 _LINES_A_BLOCK = 2_048
@@ -80,7 +80,7 @@ def write_text(path: Path, texts: Iterable[str]) -> None:
         if path.suffix != ".gz":
             file.writelines(text.encode() for text in texts)
             return
-        packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
+        packer = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, _GZIP)
         for text in texts:
             file.write(packer.compress(text.encode()))
         file.write(packer.flush())
