@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table as Grid
 
-from assay.cli.show import print_rows
+from assay.cli.show import output, print_rows
 from assay.contracts import Source, Table
 from assay.contracts.model import EVENT_COLUMN_DESCRIPTIONS, EVENT_COLUMNS, RUN_COLUMN_DESCRIPTIONS, RUN_COLUMNS
 from assay.errors import SettingsError
@@ -59,7 +59,7 @@ def sql(
         elif as_json:
             _print_json(result)
         else:
-            print_rows(Console(), result)
+            print_rows(output(), result)
 
 
 def tables(as_json: AsJson = False) -> None:
@@ -83,7 +83,7 @@ def tables(as_json: AsJson = False) -> None:
         grid.add_row(
             each["table"], f"{each['partitions']:,}", f"{each['rows']:,}", each["newest"] or "", key, each["owner"], what
         )
-    Console().print(grid)
+    output().print(grid)
 
 
 def describe(
@@ -99,7 +99,7 @@ def describe(
     if as_json:
         typer.echo(json.dumps(described, default=str))
     else:
-        _print_description(Console(), described)
+        _print_description(output(), described)
 
 
 def _print_csv(result: duckdb.DuckDBPyRelation) -> None:

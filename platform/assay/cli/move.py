@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from assay.cli.show import Progress, print_report, print_rows, silent
+from assay.cli.show import Progress, output, print_report, print_rows, silent
 from assay.errors import AssayError, SettingsError, StoreError
 from assay.lake.layout import landing_prefix
 from assay.pipeline.outcome import Observer, Report
@@ -58,7 +58,7 @@ def demo(
         if as_json:
             typer.echo(json.dumps(report.to_dict()))
         else:
-            _print_demo(Console(), workspace, report, landed)
+            _print_demo(output(), workspace, report, landed)
     raise typer.Exit(_exit_code(report))
 
 
@@ -102,7 +102,7 @@ def run(as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps(report.to_dict()))
     else:
-        console = Console()
+        console = output()
         console.print(f"{report.records:,} records ingested")
         print_report(console, report)
     raise typer.Exit(_exit_code(report))

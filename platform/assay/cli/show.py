@@ -5,12 +5,14 @@ Belongs here: everything that draws. Does not belong here: commands.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
 import duckdb
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
@@ -20,6 +22,14 @@ from assay.pipeline.outcome import Report, Unobserved
 from assay.quality.books import PLACES, Side
 
 ROWS_SHOWN = 50
+_PIPED_WIDTH = 120
+"""Columns of output that goes to no terminal: logs are wider than the 80 that are else assumed."""
+
+
+def output() -> Console:
+    """Where results are printed."""
+    console = Console()
+    return console if console.is_terminal else Console(width=shutil.get_terminal_size((_PIPED_WIDTH, 25)).columns)
 
 
 class Progress:
@@ -68,7 +78,9 @@ def silent() -> Iterator[Unobserved]:
 
 def print_report(console: Console, report: Report) -> None:
     """Print the books, scores, counts, failures and seconds of a run."""
-    console.print(_books(report))
+    console.print(_rows_grid(report))
+    if money := _money_grid(report):
+        console.print(money)
     counts = report.partitions
     console.print(f"partitions: {counts.rebuilt} rebuilt, {counts.unchanged} unchanged, {counts.failed} failed")
     console.print("seconds: " + ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in report.seconds.items()))
@@ -98,21 +110,34 @@ def print_rows(console: Console, relation: duckdb.DuckDBPyRelation, title: str |
         console.print(f"… the first {ROWS_SHOWN} rows; `--csv` or `--parquet FILE` gives all")
 
 
-def _books(report: Report) -> Table:
-    grid = Table(title="Books: rows, and money below them where a table counts it", title_justify="left")
-    for name in ("table", *PLACES, "balanced", "score"):
-        # Names and amounts are never cut: a narrow terminal breaks them over lines instead.
-        grid.add_column(name, justify="left" if name == "table" else "right", overflow="fold", no_wrap=name == "table")
+def _rows_grid(report: Report) -> Table:
+    grid = _grid("Books, in rows", ("table", *PLACES, "balanced", "score"))
     for name, books in report.books.items():
         balanced = "[green]yes[/]" if books.balanced else "[bold red]NO[/]"
-        grid.add_row(name, *_amounts(books.rows, 0), balanced, f"{report.scores.get(name, 100.0):.2f}")
-        if any(getattr(books.money, place) for place in PLACES):
-            grid.add_row("", *(f"[dim]{amount}[/]" for amount in _amounts(books.money, 2)), "", "")
+        grid.add_row(name, *_amounts(books.rows, PLACES, 0), balanced, f"{report.scores.get(name, 100.0):.4g}")
     return grid
 
 
-def _amounts(side: Side, decimals: int) -> list[str]:
-    return [f"{getattr(side, place):,.{decimals}f}" for place in PLACES]
+def _money_grid(report: Report) -> Table | None:
+    """The books in money, of the tables that count it; places where nothing is are left out."""
+    counted = {name: books.money for name, books in report.books.items() if any(getattr(books.money, place) for place in PLACES)}
+    places = [place for place in PLACES if any(getattr(money, place) for money in counted.values())]
+    grid = _grid("Books, in money", ("table", *places))
+    for name, money in counted.items():
+        grid.add_row(name, *_amounts(money, places, 2))
+    return grid if counted else None
+
+
+def _grid(title: str, columns: Sequence[str]) -> Table:
+    grid = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    for name in columns:
+        # Names and amounts are never cut: a narrow terminal breaks them over lines instead.
+        grid.add_column(name, justify="left" if name == "table" else "right", overflow="fold", no_wrap=name == "table")
+    return grid
+
+
+def _amounts(side: Side, places: Sequence[str], decimals: int) -> list[str]:
+    return [f"{getattr(side, place):,.{decimals}f}" for place in places]
 
 
 def _cell(value: Any) -> str:
