@@ -1,9 +1,10 @@
-"""Fixtures of all tests: real stores. What only one room needs belongs in that room's folder."""
+"""Fixtures of all tests: real stores, real data. What only one room needs belongs in that room's folder."""
 
 from __future__ import annotations
 
+import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,9 @@ from assay.lake.server import Connection, EmbeddedS3, find_free_port
 
 # One for all tests: each bucket costs the server a volume.
 TEST_BUCKET = "assay-tests"
+
+VARIABLE = "ASSAY_TEST_DATA"
+BESIDE_THE_REPOSITORY = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 @pytest.fixture(scope="session")
@@ -39,3 +43,17 @@ def s3_store(s3: Connection) -> ObjectStore:
 def file_store(tmp_path: Path) -> ObjectStore:
     """An empty store in a folder."""
     return open_store((tmp_path / "lake").as_uri())
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Callable[[str], Path]:
+    """Find a file or folder of the real data, which the repository does not hold, or skip the test."""
+    root = Path(os.environ.get(VARIABLE) or BESIDE_THE_REPOSITORY)
+
+    def find(name: str) -> Path:
+        found = root / name
+        if not found.exists():
+            pytest.skip(f"the real data {name} are not in {root}; {VARIABLE} names the folder that has them")
+        return found
+
+    return find

@@ -1,4 +1,4 @@
-"""Commands that look: `sql`, `tables`, `describe`.
+"""Commands that look: `sql`, `tables`, `describe`, `drift`.
 
 Belongs here: their options and output. Does not belong here: anything that changes the lake.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +20,8 @@ from assay.cli.show import output, print_rows
 from assay.contracts import Source, Table
 from assay.contracts.model import EVENT_COLUMN_DESCRIPTIONS, EVENT_COLUMNS, RUN_COLUMN_DESCRIPTIONS, RUN_COLUMNS
 from assay.errors import SettingsError
+from assay.lake.layout import landing_prefix
+from assay.landing.drift import read_held, schema_versions
 from assay.pipeline.query import query
 from assay.pipeline.runs import source_books
 from assay.pipeline.session import session
@@ -31,7 +34,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (sql, tables, describe):
+    for command in (sql, tables, describe, drift):
         app.command()(command)
 
 
@@ -84,6 +87,42 @@ def tables(as_json: AsJson = False) -> None:
             each["table"], f"{each['partitions']:,}", f"{each['rows']:,}", each["newest"] or "", key, each["owner"], what
         )
     output().print(grid)
+
+
+def drift(
+    source: Annotated[str | None, typer.Argument(help="As in transactions; every source if left out.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show how producers' columns have differed from the contracts: every schema seen, with its first and last object.
+
+    Example: `assay drift transactions`
+    """
+    with session(read_settings()) as workspace:
+        sources = workspace.domain.sources
+        if source is not None and source not in sources:
+            raise SettingsError(f"There is no source {source}.", hint=f"Name one of {', '.join(sources)}.")
+        state = State(workspace)
+        asked = [name for name in sources if source in (None, name)]
+        seen = {name: schema_versions(state.ledger(name)) for name in asked}
+        held = {name: read_held(workspace.store, name) for name in asked}
+    if as_json:
+        versions = {name: [asdict(version) for version in found] for name, found in seen.items()}
+        typer.echo(json.dumps({"schemas": versions, "held": held}))
+        return
+    grid = Grid()
+    for name in ("source", "objects", "records", "first object", "last object", "missing", "added"):
+        grid.add_column(name, justify="right" if name in ("objects", "records") else "left", overflow="fold")
+    for name, found in seen.items():
+        for version in found:
+            added = ", ".join(f"{column} ({kind.lower()})" for column, kind in version.layout.added.items())
+            first, last = (key.removeprefix(landing_prefix(name)) for key in (version.first, version.last))
+            missing = ", ".join(version.layout.missing)
+            grid.add_row(name, f"{version.objects:,}", f"{version.records:,}", first, last, missing, added)
+    console = output()
+    console.print(grid)
+    for objects in held.values():
+        for key, reason in objects.items():
+            console.print(f"[bold red]held:[/] {key}: {reason}", highlight=False)
 
 
 def describe(

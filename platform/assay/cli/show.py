@@ -91,8 +91,8 @@ def print_report(console: Console, report: Report) -> None:
             console.print(f"[bold red]failed:[/] {table} {partition}: {'; '.join(problems)}", highlight=False)
     if report.failures:
         console.print(
-            "What was published before stands. See the refused rows' reasons in the Dagster UI (`assay up`), correct the data, "
-            "the SQL or the contract, and `assay run` again."
+            "What was published before stands, and nothing that has landed is lost. See the refused rows' reasons in the "
+            "Dagster UI (`assay up`), correct the data, the SQL or the contract, and `assay run` again."
         )
 
 

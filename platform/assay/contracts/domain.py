@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
@@ -49,6 +50,50 @@ Demo = Callable[..., Iterator[DemoFile]]
 """`demo(folder, days=…, transactions_per_day=…, seed=…)`: writes landing files below a folder, yields each when whole."""
 
 
+class LiveSystem(Protocol):
+    """A database with a running business, whose changes are captured as they happen."""
+
+    @property
+    def prefix(self) -> str:
+        """First part of the names of its topics."""
+        ...
+
+    @property
+    def tables(self) -> Mapping[str, str]:
+        """Source by captured table, as in `{"public.orders": "orders"}`."""
+        ...
+
+    @property
+    def watched(self) -> Sequence[str]:
+        """Enriched tables and marts, by full name, whose delay is measured."""
+        ...
+
+    @property
+    def totals(self) -> Mapping[str, tuple[str, str]]:
+        """By the name of a table made of the changes: a query over the database, and one over the lake with the same result."""
+        ...
+
+    def create(self, dsn: str) -> None:
+        """Make the tables and their first rows in a PostgreSQL database; what is there already stays."""
+        ...
+
+    def files(self, folder: Path) -> Iterator[DemoFile]:
+        """Write the landing files of its other systems below a folder, yielding each when it is whole."""
+        ...
+
+    def run(self, dsn: str, rate: float, stopping: threading.Event) -> int:
+        """Do business until `stopping` is set, at `rate` row changes a second.
+
+        Returns:
+            How many row changes were committed.
+        """
+        ...
+
+    def migrate(self, dsn: str) -> None:
+        """Change the tables' columns while business goes on; a second time changes nothing."""
+        ...
+
+
 @dataclass(frozen=True)
 class Domain:
     """What one business declares.
@@ -60,6 +105,7 @@ class Domain:
         start: First day that daily tables may have.
         demo: Produces landing files of a simulated business, if the domain has one.
         showcase: A query whose result shows the domain at a glance.
+        live: Makes the system whose changes `assay demo --live` captures, if the domain has one.
     """
 
     name: str
@@ -68,6 +114,7 @@ class Domain:
     start: date
     demo: Demo | None = None
     showcase: str | None = None
+    live: Callable[[], LiveSystem] | None = None
 
     @property
     def sources(self) -> Mapping[str, Source]:

@@ -88,6 +88,26 @@ class Source:
         return {spec.name: spec.sql_type for spec in self.columns} | partition | EVENT_COLUMNS
 
     @cached_property
+    def day_columns(self) -> tuple[str, ...]:
+        """The producer's columns that the day an event is about is computed from."""
+        return self._columns_in(self.partition.of if isinstance(self.partition, Daily) else None)
+
+    @cached_property
+    def money_columns(self) -> tuple[str, ...]:
+        """The producer's columns that an event's amount is computed from."""
+        return self._columns_in(self.money)
+
+    def _columns_in(self, expression: str | None) -> tuple[str, ...]:
+        if expression is None:
+            return ()
+        # Loading contracts should not load a SQL parser.
+        import sqlglot
+        from sqlglot import exp
+
+        named = {column.name for column in sqlglot.parse_one(expression, dialect="duckdb").find_all(exp.Column)}
+        return tuple(spec.name for spec in self.columns if spec.name in named)
+
+    @cached_property
     def version(self) -> str:
         """A hash of what decides how a landing object becomes raw events."""
         return fingerprint(
@@ -98,6 +118,7 @@ class Source:
                 "partition": repr(self.partition),
                 "money": self.money,
                 "event": EVENT_COLUMNS,
+                "drift": self.drift,
             }
         )
 

@@ -38,10 +38,14 @@ class Daily:
     Attributes:
         column: The partition column.
         of: For a source, the DuckDB expression over the producer's columns that gives the day an event is about.
+        fixed: For a source, whether its producer never changes the day of a key. Then placement looks for other days of a key
+            only where an event names nothing but the key, which spares it reading all keys of the source at each ingest.
+            Where it is not true, a key that moves is in two partitions: leave it out unless the producer guarantees it.
     """
 
     column: str
     of: str | None = None
+    fixed: bool = False
     grain: Grain = field(default=Grain.DAY, init=False)
 
 

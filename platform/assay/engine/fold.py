@@ -1,18 +1,17 @@
 """The folds: from change events to the state of each key.
 
-Belongs here: the SQL of `changes`, `latest` and `history` over a relation of raw events. Does not belong here: which files
-those events are in (`relations`).
+Belongs here: the SQL of `latest` and `history` over a relation of raw events, or of states (`states`). Does not belong
+here: which files those events are in (`relations`).
 
-Order is the event's `_sequence`, compared number by number. Of two events at one position a delete wins; of two copies the
-one landed first is taken, and of those landed together one that their places choose, so that a repeated delivery changes
-nothing. Nothing here depends on the order in which rows are read.
+Order is the event's `_sequence`, compared number by number. Of two events at one position a delete wins; of two objects the
+one landed first is taken, and of its lines the last, so that a repeated delivery changes nothing. Nothing here depends on the
+order in which rows are read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
-from assay.contracts import Source
 from assay.contracts.rules import quote
 
 HISTORY_COLUMNS = {
@@ -24,64 +23,62 @@ HISTORY_COLUMNS = {
 
 _PLACE = (
     "{position: _sequence, is_delete: _op = 'd', landed_first: -epoch_us(_ingested_at), "
-    "object: hash(_landing_object), first_row: -_landing_row}"
+    "object: hash(_landing_object), last_row: _landing_row}"
 )
 """Where an event stands: one value, because DuckDB sorts by one composite key faster than by five."""
 NEWEST_FIRST = f"{_PLACE} DESC"
-_OLDEST_FIRST = _PLACE
 
 
-def latest(events: str, source: Source, columns: Collection[str]) -> str:
+def latest(events: str, group: Collection[str], columns: Collection[str]) -> str:
     """Fold events to the newest of each key; deleted keys stay, with `_op = 'd'`.
 
     Args:
-        events: Name of the relation of raw events.
-        source: Their source.
+        events: The relation of raw events: a name, or a query in parentheses.
+        group: The key's columns.
         columns: The columns that are wanted.
     """
     return (
         f"SELECT {_select(columns)} FROM {events} "
-        f"QUALIFY row_number() OVER (PARTITION BY {_key(source)} ORDER BY {NEWEST_FIRST}) = 1"
+        f"QUALIFY row_number() OVER (PARTITION BY {_select(group)} ORDER BY {NEWEST_FIRST}) = 1"
     )
 
 
-def history(events: str, source: Source, columns: Collection[str]) -> str:
+def history(events: str, group: Collection[str], columns: Collection[str], state: Collection[str]) -> str:
     """Fold events to the intervals in which each key's state did not change.
 
-    Each state runs from its event's source timestamp to the next state's; equal neighbours, compared over the wanted
-    columns, are one interval. A delete closes the state before it and stays, with `_op = 'd'`, for the books.
+    Each state runs from its event's source timestamp to the next state's; equal neighbours are one interval. A delete closes
+    the state before it and stays, with `_op = 'd'`, for the books.
 
     Args:
-        events: Name of the relation of raw events.
-        source: Their source.
+        events: The relation of raw events: a name, or a query in parentheses.
+        group: The key's columns.
         columns: The columns that are wanted, of the event or of `HISTORY_COLUMNS`.
+        state: Those in which neighbours must agree to be one interval.
     """
     wanted = [name for name in columns if name not in HISTORY_COLUMNS]
-    state = [name for name in wanted if name in {spec.name for spec in source.columns}]
     packed = "{" + ", ".join(f"{quote(name)}: {quote(name)}" for name in state) + "}" if state else "0"
-    key = _key(source)
+    key = _select(group)
     return f"""
 WITH positions AS (
-  SELECT *, coalesce(_source_timestamp, _ingested_at) AS since FROM {events}
+  SELECT *, coalesce(_source_timestamp, _ingested_at) AS _since FROM {events}
   QUALIFY row_number() OVER (PARTITION BY {key}, _sequence ORDER BY {NEWEST_FIRST}) = 1
 ),
 lasting AS (
-  -- A state that was replaced at the very instant it began (one database transaction) never held.
+  -- A state that was replaced at the instant it began (one transaction), or before it (a clock set back), never held.
   SELECT * FROM positions
-  QUALIFY row_number() OVER (PARTITION BY {key}, since ORDER BY {NEWEST_FIRST}) = 1
+  QUALIFY coalesce(_since < min(_since) OVER (
+    PARTITION BY {key} ORDER BY _sequence ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+  ), true)
 ),
 changed AS (
   SELECT * FROM lasting
-  WINDOW by_key AS (PARTITION BY {key} ORDER BY {_OLDEST_FIRST})
+  WINDOW by_key AS (PARTITION BY {key} ORDER BY _sequence)
   QUALIFY (_op = 'd', {packed}) IS DISTINCT FROM lag((_op = 'd', {packed})) OVER by_key
 )
-SELECT {_select(wanted)}, since AS valid_from, lead(since) OVER by_key AS valid_to, lead(since) OVER by_key IS NULL AS is_current
+SELECT {_select(wanted)}, _since AS valid_from, lead(_since) OVER by_key AS valid_to,
+  lead(_since) OVER by_key IS NULL AS is_current
 FROM changed
-WINDOW by_key AS (PARTITION BY {key} ORDER BY {_OLDEST_FIRST})"""
-
-
-def _key(source: Source) -> str:
-    return ", ".join(quote(name) for name in source.key)
+WINDOW by_key AS (PARTITION BY {key} ORDER BY _sequence)"""
 
 
 def _select(columns: Collection[str]) -> str:

@@ -85,7 +85,7 @@ def read_query(path: Path, schema: Schema) -> Query:
     return Query(
         path=path,
         sql=text,
-        reads={name: _used(scope, name) for name in names},
+        reads={name: _used(scope, name, schema) for name in names},
         lineage=_lineage(scope),
         canonical=fingerprint(select.sql(dialect="duckdb", comments=False)),
     )
@@ -164,14 +164,16 @@ def _line(node: exp.Expression) -> int:
     return min(lines, default=1)
 
 
-def _used(scope: Scope, relation: str) -> tuple[str, ...]:
-    """Columns of a relation that any part of the query touches."""
+def _used(scope: Scope, relation: str, schema: Schema) -> tuple[str, ...]:
+    """Columns of a relation that any part of the query touches, written as they are declared."""
+    layer, _, name = relation.partition(".")
+    declared = {column.lower(): column for column in schema[layer][name]}
     used = set()
     for part in scope.traverse():
         for column in part.columns:
             source = part.sources.get(column.table)
             if isinstance(source, exp.Table) and f"{source.db}.{source.name}" == relation:
-                used.add(column.name)
+                used.add(declared.get(column.name.lower(), column.name))
     return tuple(sorted(used))
 
 

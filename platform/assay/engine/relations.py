@@ -6,7 +6,7 @@ the books. Does not belong here: choosing the files (`pipeline.inputs`).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -15,23 +15,24 @@ import duckdb
 from assay.contracts import WHOLE, Source, Table
 from assay.contracts.rules import literal, quote
 from assay.engine import fold
+from assay.engine.fold import HISTORY_COLUMNS
 from assay.engine.project import relation_types
+from assay.engine.states import ORDINARY, STATE_COLUMNS, Unusual, find_unusual, group_of, states
+from assay.lake.rows import Files, typed_rows
 
 PARTITION = "_partition"
 """The partition a row belongs to, as text, wherever one relation holds several."""
 
 
 @dataclass(frozen=True)
-class Files:
-    """The files of one relation that have one schema.
+class Amount:
+    """Rows, and their money."""
 
-    Attributes:
-        version: What decided that schema: equal versions have equal schemas.
-        paths: As DuckDB opens them.
-    """
+    rows: int = 0
+    money: Decimal = Decimal(0)
 
-    version: str
-    paths: tuple[str, ...]
+    def __sub__(self, other: Amount) -> Amount:
+        return Amount(self.rows - other.rows, self.money - other.money)
 
 
 @dataclass(frozen=True)
@@ -41,23 +42,23 @@ class Accounted:
     Attributes:
         received: Rows read.
         superseded: Rows that a newer one replaced.
-        deleted: Rows that say that their key is gone.
-        received_money: Money of each, in the order above.
-        superseded_money: See above.
-        deleted_money: See above.
+        deleted: Rows that say that their key is gone, or is elsewhere.
+        held_back: Rows of which a value is not known.
+        healed_rows: Rows with values that older events gave.
+        healed_columns: Those values.
     """
 
-    received: int
-    superseded: int
-    deleted: int
-    received_money: Decimal
-    superseded_money: Decimal
-    deleted_money: Decimal
+    received: Amount
+    superseded: Amount = Amount()
+    deleted: Amount = Amount()
+    held_back: Amount = Amount()
+    healed_rows: int = 0
+    healed_columns: int = 0
 
 
 def create_layers(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create the schemas that SQL names, and the one that the folds are kept in."""
-    for layer in ("events", "folds", "changes", "latest", "history", "raw", "enriched", "marts"):
+    """Create the schemas that SQL names, and those that the folds are made of and kept in."""
+    for layer in ("events", "truncates", "folds", "changes", "latest", "history", "raw", "enriched", "marts"):
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {layer}")
 
 
@@ -68,6 +69,8 @@ def bind(
     files: Iterable[Files],
     columns: Collection[str],
     *,
+    truncates: Iterable[Files] = (),
+    by_day: bool = False,
     materialize: bool = False,
 ) -> None:
     """Create the view that a relation's name stands for.
@@ -78,57 +81,94 @@ def bind(
         declared: The source or table behind it.
         files: Exactly the files to read.
         columns: The columns that are wanted of a fold.
+        truncates: The files of events that empty the source.
+        by_day: Whether the reader is cut by day as the source is, so that each day is folded for itself.
         materialize: Keep the fold as a table, so that `account` can count what it left out.
     """
     layer, _, bare = relation.partition(".")
     name = quote(bare)
     if not isinstance(declared, Source):
-        connection.execute(f"CREATE OR REPLACE VIEW {layer}.{name} AS {_typed(declared, files)}")
+        connection.execute(f"CREATE OR REPLACE VIEW {layer}.{name} AS {typed_rows(declared, files)}")
         return
     events = f"events.{name}"
-    connection.execute(f"CREATE OR REPLACE VIEW {events} AS {_typed(declared, files)}")
+    connection.execute(f"CREATE OR REPLACE VIEW {events} AS {typed_rows(declared, files)}")
     if layer in ("changes", "raw"):
-        connection.execute(f"CREATE OR REPLACE VIEW {layer}.{name} AS FROM {events}")
+        connection.execute(f"CREATE OR REPLACE VIEW {layer}.{name} AS FROM {events}{_own_changes(declared)}")
         return
-    wanted = tuple(dict.fromkeys((*columns, *declared.key, *_partition_columns(declared), "_op", "_money")))
-    write = {"latest": fold.latest, "history": fold.history}[layer]
+    emptied = list(truncates)
+    if emptied:
+        connection.execute(f"CREATE OR REPLACE VIEW truncates.{name} AS {typed_rows(declared, emptied)}")
+    unusual = find_unusual(
+        connection, events, f"truncates.{name}" if emptied else None, declared, f"folds.{quote(f'{relation} keys')}"
+    )
+    wanted = _as_declared((*columns, *declared.key, *_partition_columns(declared), "_op", "_money"), declared)
     kind = "TABLE" if materialize else "VIEW"
     folded = f"folds.{quote(relation)}"
     for dropped in ("TABLE", "VIEW"):
         _drop(connection, dropped, "folds", relation)
-    connection.execute(f"CREATE {kind} {folded} AS {write(events, declared, wanted)}")
-    connection.execute(f"CREATE OR REPLACE VIEW {layer}.{name} AS SELECT * FROM {folded} WHERE _op <> 'd'")
+    connection.execute(f"CREATE {kind} {folded} AS {_fold(layer, events, declared, wanted, unusual, by_day)}")
+    alive = "_op <> 'd'" if unusual is None else "_op <> 'd' AND _unhealed IS NULL"
+    seen = "*" if unusual is None else f"* EXCLUDE ({', '.join(STATE_COLUMNS)})"
+    connection.execute(f"CREATE OR REPLACE VIEW {layer}.{name} AS SELECT {seen} FROM {folded} WHERE {alive}")
 
 
 def bind_all_columns(
-    connection: duckdb.DuckDBPyConnection, relation: str, declared: Source | Table, files: Iterable[Files]
+    connection: duckdb.DuckDBPyConnection,
+    relation: str,
+    declared: Source | Table,
+    files: Iterable[Files],
+    truncates: Iterable[Files] = (),
 ) -> None:
     """Bind a relation with every column it has, for reading by hand."""
-    bind(connection, relation, declared, files, tuple(relation_types(declared, "")))
+    bind(connection, relation, declared, files, tuple(relation_types(declared, "")), truncates=truncates)
 
 
 def account(connection: duckdb.DuckDBPyConnection, relation: str, source: Source) -> dict[str, Accounted]:
     """Count, by partition of its source, what a materialized fold (or all changes) took in and left out."""
     layer, _, bare = relation.partition(".")
     partition = partition_text(source.partition_column)
-    received = _totals(connection, f"SELECT {partition}, count(*), sum(_money) FROM events.{quote(bare)} GROUP BY 1")
     if layer == "changes":
-        return {key: Accounted(rows, 0, 0, money, Decimal(0), Decimal(0)) for key, (rows, money) in received.items()}
+        return {key: Accounted(received) for key, received in _totals(connection, partition, f"changes.{quote(bare)}").items()}
+    received = _totals(connection, partition, f"events.{quote(bare)}")
     folded = f"folds.{quote(relation)}"
-    kept = _totals(connection, f"SELECT {partition}, count(*), sum(_money) FROM {folded} GROUP BY 1")
-    deleted = _totals(connection, f"SELECT {partition}, count(*), sum(_money) FROM {folded} WHERE _op = 'd' GROUP BY 1")
-    nothing = (0, Decimal(0))
+    nothing = Amount()
+    if not has_states(connection, relation):
+        kept = _totals(connection, partition, folded)
+        deleted = _totals(connection, partition, f"{folded} WHERE _op = 'd'")
+        return {
+            key: Accounted(amount, superseded=amount - kept.get(key, nothing), deleted=deleted.get(key, nothing))
+            for key, amount in received.items()
+        }
+    # A truncate is no row of the key that it deletes; as the newest state it stands for the event that it replaced.
+    told = "true" if layer == "latest" else "_is_told"
+    kept = _totals(connection, partition, f"{folded} WHERE {told}")
+    deleted = _totals(connection, partition, f"{folded} WHERE _op = 'd' AND {told}")
+    held_back = _totals(connection, partition, f"{folded} WHERE _unhealed IS NOT NULL")
+    healed = {
+        str(key): (int(rows), int(columns))
+        for key, rows, columns in connection.execute(
+            f"SELECT {partition}, count(*), sum(_healed) FROM {folded} WHERE _healed > 0 GROUP BY 1"
+        ).fetchall()
+    }
     return {
         key: Accounted(
-            received=rows,
-            superseded=rows - kept.get(key, nothing)[0],
-            deleted=deleted.get(key, nothing)[0],
-            received_money=money,
-            superseded_money=money - kept.get(key, nothing)[1],
-            deleted_money=deleted.get(key, nothing)[1],
+            received=amount,
+            superseded=amount - kept.get(key, nothing),
+            deleted=deleted.get(key, nothing),
+            held_back=held_back.get(key, nothing),
+            healed_rows=healed.get(key, (0, 0))[0],
+            healed_columns=healed.get(key, (0, 0))[1],
         )
-        for key, (rows, money) in received.items()
+        for key, amount in received.items()
     }
+
+
+def has_states(connection: duckdb.DuckDBPyConnection, relation: str) -> bool:
+    """Whether a bound fold holds keys whose states had to be worked out, and so has `STATE_COLUMNS`."""
+    found = connection.execute(
+        "SELECT 1 FROM duckdb_columns() WHERE schema_name = 'folds' AND table_name = ? AND column_name = '_unhealed'", [relation]
+    ).fetchone()
+    return found is not None
 
 
 def partition_text(column: str | None) -> str:
@@ -140,29 +180,41 @@ def _partition_columns(source: Source) -> tuple[str, ...]:
     return () if source.partition_column is None else (source.partition_column,)
 
 
-def _typed(declared: Source | Table, files: Iterable[Files]) -> str:
-    """Rows of the files, each column of its declared type; no files, no rows."""
-    types: Mapping[str, str] = declared.types
-    parts = [group for group in files if group.paths]
-    if [group.version for group in parts] == [declared.version]:
-        return f"SELECT {', '.join(quote(name) for name in types)} FROM {_read(parts[0])}"
-    nulls = ", ".join(f"NULL::{kind} AS {quote(name)}" for name, kind in types.items())
-    empty = f"SELECT {nulls} WHERE false"
-    if not parts:
-        return empty
-    # Files of an older contract may lack columns or hold them as another type.
-    unions = " UNION ALL BY NAME ".join([empty, *(f"SELECT * FROM {_read(group)}" for group in parts)])
-    casts = ", ".join(f"CAST({quote(name)} AS {kind}) AS {quote(name)}" for name, kind in types.items())
-    return f"SELECT {casts} FROM ({unions})"
+def _as_declared(columns: Iterable[str], source: Source) -> tuple[str, ...]:
+    """Columns as the contract writes them, each once: SQL may write them in other letters."""
+    names = {name.lower(): name for name in relation_types(source, "history")}
+    return tuple(dict.fromkeys(names.get(name.lower(), name) for name in columns))
 
 
-def _read(files: Files) -> str:
-    paths = ", ".join(literal(path) for path in files.paths)
-    return f"read_parquet([{paths}], hive_partitioning=false)"
+def _own_changes(source: Source) -> str:
+    """Leave out the copies of events that say that they are of another day."""
+    day = source.partition_column
+    return "" if day is None else f" WHERE _about IS NULL OR _about = {quote(day)}"
 
 
-def _totals(connection: duckdb.DuckDBPyConnection, query: str) -> dict[str, tuple[int, Decimal]]:
-    return {str(key): (int(rows), money or Decimal(0)) for key, rows, money in connection.execute(query).fetchall()}
+def _fold(layer: str, events: str, source: Source, columns: tuple[str, ...], unusual: Unusual | None, by_day: bool) -> str:
+    if unusual is None:
+        return _folded(layer, events, source, source.key, columns)
+    plain = tuple(name for name in columns if name not in HISTORY_COLUMNS)
+    keys = ", ".join(quote(name) for name in source.key)
+    ordinary = _folded(layer, f"(SELECT * FROM {events} ANTI JOIN {unusual.keys} USING ({keys}))", source, source.key, columns)
+    added = ", ".join(f"{value}::{STATE_COLUMNS[name]} AS {name}" for name, value in ORDINARY.items())
+    worked_out = f"({states(events, unusual, source, plain, by_day)})"
+    others = _folded(layer, worked_out, source, group_of(source, by_day), (*columns, *STATE_COLUMNS), ("_unhealed",))
+    return f"SELECT *, {added} FROM ({ordinary}) UNION ALL BY NAME ({others})"
+
+
+def _folded(
+    layer: str, events: str, source: Source, group: tuple[str, ...], columns: tuple[str, ...], also: tuple[str, ...] = ()
+) -> str:
+    if layer == "latest":
+        return fold.latest(events, group, columns)
+    return fold.history(events, group, columns, (*(spec.name for spec in source.columns if spec.name in columns), *also))
+
+
+def _totals(connection: duckdb.DuckDBPyConnection, partition: str, rows: str) -> dict[str, Amount]:
+    found = connection.execute(f"SELECT {partition} AS p, count(*), sum(_money) FROM {rows} GROUP BY ALL").fetchall()
+    return {str(key): Amount(int(count), money or Decimal(0)) for key, count, money in found}
 
 
 def _drop(connection: duckdb.DuckDBPyConnection, kind: str, schema: str, name: str) -> None:

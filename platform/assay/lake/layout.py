@@ -13,7 +13,11 @@ QUARANTINE = "quarantine"
 AUDIT = "audit"
 DATA = "data.parquet"
 UNPLACED = "unplaced"
-"""The raw partition of events that name only a key which no partition has yet."""
+"""The raw partition of events that do not say which day they are about; placement copies them to the days of their keys."""
+NOTED = "noted"
+"""The raw partition of keys, and nothing but keys, that placement is to look at again when they come again."""
+TRUNCATES = "truncates"
+"""The raw partition of events that empty the whole source: an input of every partition."""
 
 
 def landing_prefix(source: str) -> str:
@@ -39,6 +43,11 @@ def raw_log_prefix(source: str) -> str:
 def raw_quarantine_key(source: str, batch: str) -> str:
     """Key of the records of one batch that could not be read."""
     return f"{QUARANTINE}/{RAW}/{source}/{batch}.parquet"
+
+
+def messages_key(source: str, batch: str) -> str:
+    """Key of the records of one batch that are messages and no row changes."""
+    return f"{AUDIT}/messages/{source}/{batch}.parquet"
 
 
 def table_prefix(table: Table) -> str:
@@ -73,10 +82,15 @@ def index_key(table: Table) -> str:
     return f"{AUDIT}/published/{table.layer}/{table.name}.json"
 
 
+def held_key(source: str) -> str:
+    """Key of the list of landing objects that are held back from a source."""
+    return f"{AUDIT}/held/{source}.json"
+
+
 def failures_key(table: Table) -> str:
     """Key of the record of a table's partitions that failed their proof."""
     return f"{AUDIT}/failed/{table.layer}/{table.name}.json"
 
 
 def _folder(column: str | None, partition: str) -> str:
-    return partition if column is None or partition in (WHOLE, UNPLACED) else f"{column}={partition}"
+    return partition if column is None or partition in (WHOLE, UNPLACED, NOTED, TRUNCATES) else f"{column}={partition}"

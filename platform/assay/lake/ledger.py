@@ -27,6 +27,19 @@ _CHECKPOINT = re.compile(r"/(\d{10})\.checkpoint\.json\.gz$")
 
 
 @dataclass(frozen=True)
+class Layout:
+    """The columns of a landing object beside those that the contract declares.
+
+    Attributes:
+        missing: Declared columns that none of its records has.
+        added: Undeclared columns, with the kinds of JSON that their values are.
+    """
+
+    missing: tuple[str, ...] = ()
+    added: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class LandedObject:
     """A landing object that a batch has read.
 
@@ -35,12 +48,21 @@ class LandedObject:
         etag: Its version at that time.
         records: How many records it held, good and bad.
         quarantined: How many of them went to quarantine.
+        messages: How many of them were no row changes.
+        layout: Id of its layout, among the batch's; empty where its columns are the contract's.
     """
 
     key: str
     etag: str
     records: int
     quarantined: int
+    messages: int = 0
+    layout: str = ""
+
+    @property
+    def events(self) -> int:
+        """How many of them became events."""
+        return self.records - self.quarantined - self.messages
 
 
 @dataclass(frozen=True)
@@ -64,7 +86,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Batch:
-    """One ingested batch.
+    """One ingested batch; or one placement, which reads no landing objects and holds copies of events of the batches it covers.
 
     Attributes:
         id: Hash of what it was made from.
@@ -72,7 +94,10 @@ class Batch:
         landed: The landing objects it read.
         parts: The raw objects it wrote.
         quarantine: The object with its unreadable records, if there are any.
-        copies: How many of its events are copies, placed in more than one partition.
+        copies: How many of its events are copies of events of other partitions.
+        messages: The object with its records that are no row changes, if there are any.
+        covers: Ids of the batches that a placement has looked at.
+        layouts: The layouts that its landing objects have, by id.
     """
 
     id: str
@@ -81,6 +106,9 @@ class Batch:
     parts: tuple[Part, ...]
     quarantine: str | None = None
     copies: int = 0
+    messages: str | None = None
+    covers: tuple[str, ...] = ()
+    layouts: Mapping[str, Layout] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -101,13 +129,31 @@ class Ledger:
         return {landed.key: landed.etag for batch in self.batches for landed in batch.landed}
 
     @cached_property
+    def landed_objects(self) -> tuple[LandedObject, ...]:
+        """Every landing object that was ingested."""
+        return tuple(landed for batch in self.batches for landed in batch.landed)
+
+    @cached_property
     def parts(self) -> Mapping[str, tuple[Part, ...]]:
         """Raw objects by partition."""
-        by_partition: dict[str, list[Part]] = {}
-        for batch in self.batches:
-            for part in batch.parts:
-                by_partition.setdefault(part.partition, []).append(part)
-        return {partition: tuple(parts) for partition, parts in by_partition.items()}
+        return _by_partition(self.batches)
+
+    @cached_property
+    def placements(self) -> tuple[Batch, ...]:
+        """The placements."""
+        return tuple(batch for batch in self.batches if batch.covers)
+
+    @cached_property
+    def unplaced(self) -> tuple[Batch, ...]:
+        """The batches that no placement has covered yet."""
+        covered = {covered for batch in self.placements for covered in batch.covers}
+        return tuple(batch for batch in self.batches if not batch.covers and batch.id not in covered)
+
+    @cached_property
+    def placed_parts(self) -> Mapping[str, tuple[Part, ...]]:
+        """Raw objects by partition, without those of batches whose events may still be missing in other partitions."""
+        waiting = {batch.id for batch in self.unplaced}
+        return _by_partition(batch for batch in self.batches if batch.id not in waiting)
 
 
 @dataclass
@@ -187,7 +233,28 @@ def _batch(entry: Mapping[str, object]) -> Batch:
         parts=tuple(Part(**part) for part in _objects(entry["parts"])),
         quarantine=None if entry.get("quarantine") is None else str(entry["quarantine"]),
         copies=int(str(entry.get("copies", 0))),
+        messages=None if entry.get("messages") is None else str(entry["messages"]),
+        covers=tuple(str(covered) for covered in _list(entry.get("covers"))),
+        layouts=_layouts(entry.get("layouts")),
     )
+
+
+def _layouts(value: object) -> dict[str, Layout]:
+    if not isinstance(value, dict):
+        return {}
+    return {str(each): Layout(tuple(layout["missing"]), dict(layout["added"])) for each, layout in value.items()}
+
+
+def _by_partition(batches: Iterable[Batch]) -> Mapping[str, tuple[Part, ...]]:
+    by_partition: dict[str, list[Part]] = {}
+    for batch in batches:
+        for part in batch.parts:
+            by_partition.setdefault(part.partition, []).append(part)
+    return {partition: tuple(parts) for partition, parts in by_partition.items()}
+
+
+def _list(value: object) -> Iterable[object]:
+    return value if isinstance(value, list) else ()
 
 
 def _objects(value: object) -> Iterator[dict]:  # type: ignore[type-arg]

@@ -3,7 +3,7 @@
 Belongs here: what must happen beside that process, in one of its own. Does not belong here: which server
 (`server`).
 
-This is a script, not a module to import: `server_guard.py DESCRIPTOR COMMAND…`. It prints the server's
+This is a script, not a module to import: `server_guard.py DESCRIPTOR [--as=UID:GID] COMMAND…`. It prints the server's
 process id, and stops the server when its standard input ends, which the operating system brings about however
 the other process ends. The usual ways fail here: a signal at the parent's death is sent when the parent's
 *thread* ends, and setting it runs Python between fork and exec of a process that has threads.
@@ -24,6 +24,7 @@ STOP_SECONDS = 3.0
 After large reads, SeaweedFS waits half a minute for idle connections of its own, with everything stored
 already. What it has acknowledged survives being killed."""
 _PR_SET_PDEATHSIG = 1
+_AS = "--as="
 
 
 def main() -> int:
@@ -32,11 +33,17 @@ def main() -> int:
     The descriptor is a lock, which the server inherits, so that it is held until the server itself is gone.
     """
     lock, command = int(sys.argv[1]), sys.argv[2:]
+    user = group = None
+    if command[0].startswith(_AS):
+        user, group = map(int, command.pop(0).removeprefix(_AS).split(":"))
     server = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         stdout=sys.stderr,
         pass_fds=(lock,),
+        user=user,
+        group=group,
+        extra_groups=None if user is None else [],
         # This process has one thread, and its end is the signal's: neither of the two objections holds here.
         preexec_fn=_stop_with_parent if sys.platform == "linux" else None,
     )

@@ -1,6 +1,7 @@
 """Bringing landing objects to local disk, unpacked.
 
-Belongs here: fetching and decompressing. Does not belong here: reading records (the readers).
+Belongs here: fetching, decompressing, and having records put one a line. Does not belong here: how a container holds records
+(`containers`), reading records (the readers).
 
 Objects are unpacked here and not by DuckDB, which takes a gzip that breaks off for a whole one, takes longer, and would unpack a
 file again each time it looks at it.
@@ -9,16 +10,20 @@ file again each time it looks at it.
 from __future__ import annotations
 
 import gzip
+import io
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 from isal import igzip, isal_zlib
 
 from assay.errors import ObjectMissing
 from assay.lake.store import ObjectInfo, ObjectStore
-from assay.landing.lines import is_gzipped
+from assay.landing.containers import BINARY, Container, container_of, unwrap
+from assay.landing.lines import DAMAGE, Rejected, is_gzipped, open_unpacked
 from assay.landing.records import LandedFile
 
 FETCHERS = 8
@@ -27,16 +32,23 @@ _BLOCK_BYTES = 1 << 20
 _DAMAGE: tuple[type[Exception], ...] = (EOFError, gzip.BadGzipFile, isal_zlib.error)  # type: ignore[assignment]
 
 
-def fetch(store: ObjectStore, objects: Sequence[ObjectInfo], folder: Path) -> list[LandedFile]:
+def fetch(
+    store: ObjectStore, objects: Sequence[ObjectInfo], folder: Path, keep: frozenset[Container] = frozenset()
+) -> list[LandedFile]:
     """Bring objects to local disk, each exactly as it was listed.
 
     Args:
         store: The lake.
         objects: The objects.
         folder: Where they go; a file of a folder lake that is not packed is read where it is.
+        keep: Containers that are left as they are, because the source's reader reads them; of the others, records are put one a
+            line.
 
     Returns:
         The objects that are still what they were; one that has changed since waits for the next ingest.
+
+    Raises:
+        IngestError: A library that an object needs is not installed.
     """
 
     def one(place: int, info: ObjectInfo) -> LandedFile | None:
@@ -47,7 +59,7 @@ def fetch(store: ObjectStore, objects: Sequence[ObjectInfo], folder: Path) -> li
                 store.download(info.key, path, info.etag)
             except ObjectMissing:
                 return None
-        return _unpacked(info, path, folder / f"{place}.unpacked")
+        return _unwrapped(_unpacked(info, path, folder / f"{place}.unpacked"), folder / f"{place}.lines", keep)
 
     with ThreadPoolExecutor(FETCHERS) as pool:
         fetched = pool.map(one, *zip(*enumerate(objects), strict=True))
@@ -64,3 +76,28 @@ def _unpacked(info: ObjectInfo, path: Path, to: Path) -> LandedFile:
         to.unlink(missing_ok=True)
         return LandedFile(info, path, is_damaged=True)
     return LandedFile(info, to)
+
+
+def _unwrapped(file: LandedFile, to: Path, keep: frozenset[Container]) -> LandedFile:
+    """Put the records of a container one a line; of one whose compression is broken, those before the damage."""
+    path = _unpacked_as_far_as_whole(file.path, to.with_suffix(".part")) if file.is_damaged else file.path
+    container = container_of(path)
+    if container is None or container in keep:
+        return replace(file, path=path) if container in BINARY else file
+    rejected = unwrap(path, container, to)
+    if rejected is None:
+        return file
+    if file.is_damaged and not rejected:
+        rejected = [Rejected(1, "", "the compressed data is damaged: records after those that were read may be lost")]
+    return LandedFile(file.info, to, rejected=tuple(rejected))
+
+
+def _unpacked_as_far_as_whole(path: Path, to: Path) -> Path:
+    with open_unpacked(path) as packed, to.open("wb") as plain:
+        try:
+            # Anything else than `read1` fills a block, and loses what it has of it when it runs into the damage.
+            while block := cast(io.BufferedReader, packed).read1(_BLOCK_BYTES):
+                plain.write(block)
+        except DAMAGE:
+            return to
+    return to

@@ -1,7 +1,7 @@
 """Ingesting a source: landing objects in, raw batches and ledger entries out.
 
 Belongs here: fetching, reading, writing and recording batches. Does not belong here: formats (the readers), which objects
-(`outstanding`), typing (`typed`), what becomes of the events (`engine`).
+(`outstanding`), typing (`typed`), other partitions that events concern (`placement`), what becomes of the events (`engine`).
 
 A batch is recorded by one conditional write to the ledger, after everything it names is there. Whatever a killed ingest has
 left behind is named by what it came from and is written again, or never read.
@@ -14,8 +14,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
-from decimal import Decimal
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import duckdb
@@ -23,17 +22,21 @@ import duckdb
 from assay.contracts import Source
 from assay.contracts.rules import literal, quote
 from assay.errors import AssayError, IngestError, StoreError
-from assay.lake.layout import UNPLACED, landing_prefix, raw_part_key, raw_quarantine_key
-from assay.lake.ledger import Batch, LandedObject, Ledger, LedgerLog, Part
+from assay.lake.layout import NOTED, TRUNCATES, UNPLACED, landing_prefix
+from assay.lake.ledger import Batch, LandedObject, Layout, Ledger, LedgerLog
 from assay.lake.store import DISK_IS_FULL, ObjectInfo, ObjectStore
-from assay.landing.fetch import FETCHERS, fetch
+from assay.landing.drift import Differences, find_drift, layout_id, new_layouts, write_held
+from assay.landing.fetch import fetch
 from assay.landing.lines import Rejected
 from assay.landing.outstanding import Outstanding, batch_id, batches, outstanding
-from assay.landing.parts import WrittenPart, write_parts
-from assay.landing.placement import copy_waiting, has_unplaced, place_batch
-from assay.landing.readers import reader_for
+from assay.landing.parts import upload_parts, write_parts
+from assay.landing.placement import place
+from assay.landing.readers import kept_containers, reader_for
 from assay.landing.records import BLANK, LandedFile, Parsed
-from assay.landing.typed import LINE, event_select, typed_records
+from assay.landing.refused import write_messages, write_refused
+from assay.landing.snapshots import judged, sort_out
+from assay.landing.ties import resolve_ties
+from assay.landing.typed import event_select, typed_records
 
 _ABOUT_DATA = (
     duckdb.InvalidInputException,
@@ -42,7 +45,9 @@ _ABOUT_DATA = (
     duckdb.IOException,
 )
 """What DuckDB raises about a file that it cannot read whole. Any other error is ours, and is not to be hidden by salvaging."""
-MONEY_SCALE = Decimal("0.0001")
+
+RECHECKED_AT_ONCE = 32
+"""Files of which unusual records are read again together."""
 
 Progress = Callable[[int], None]
 """Called with the number of records each time a batch is recorded."""
@@ -55,12 +60,18 @@ class Ingested:
     Attributes:
         source: The source.
         batches: The batches it recorded.
+        placement: The copies that it made for events of other partitions, if any.
+        days: Every partition that the source has, if one of the batches empties it; none otherwise.
         warnings: What an operator should know.
+        held: Why landing objects were not ingested although they can be read, by key (`drift`).
     """
 
     source: Source
     batches: list[Batch] = field(default_factory=list)
+    placement: Batch | None = None
+    days: tuple[str, ...] = ()
     warnings: list[str] = field(default_factory=list)
+    held: dict[str, str] = field(default_factory=dict)
 
     @property
     def records(self) -> int:
@@ -74,14 +85,18 @@ class Ingested:
 
     @property
     def partitions(self) -> tuple[str, ...]:
-        """Partitions that got new events."""
-        return tuple(sorted({part.partition for batch in self.batches for part in batch.parts} - {UNPLACED}))
+        """Partitions whose rows may have changed: those that got new events or copies; all when the source was emptied."""
+        placed = [self.placement] if self.placement else []
+        got = {part.partition for batch in (*self.batches, *placed) for part in batch.parts}
+        return tuple(sorted(got.union(self.days) - {UNPLACED, NOTED, TRUNCATES}))
 
 
 def find_outstanding(store: ObjectStore, source: Source, ledger: Ledger, now: dt.datetime) -> Outstanding:
-    """List a source's landing objects and compare them with its ledger."""
+    """List a source's landing objects and compare them with its ledger; those of snapshots that are not whole are not settled."""
     settled = now - dt.timedelta(seconds=store.settles) if store.settles else None
-    return outstanding(store.list(landing_prefix(source.name)), ledger, settled)
+    found = outstanding(store.list(landing_prefix(source.name)), ledger, settled)
+    arrived = sort_out(found.new, source)
+    return replace(found, new=arrived.ready, unsettled=(*found.unsettled, *arrived.waiting))
 
 
 def ingest(
@@ -124,6 +139,15 @@ def ingest(
             for future in running:
                 future.cancel()
             raise
+    done.held = dict(sorted(work.held.items()))
+    write_held(store, source.name, done.held)
+    done.warnings += [*sorted(work.warnings), *judged(log.known.landed_objects, source).reasons]
+    try:
+        done.placement = place(store, connection, source, log, scratch)
+    except (duckdb.Error, OSError) as error:
+        raise _explained(source, "the raw events", error) from error
+    if any(part.partition == TRUNCATES for batch in done.batches for part in batch.parts):
+        done.days = tuple(log.known.parts)
     return done
 
 
@@ -151,6 +175,8 @@ class _Work:
     scratch: Path
     log: LedgerLog
     recording: threading.Lock = field(default_factory=threading.Lock)
+    warnings: list[str] = field(default_factory=list)
+    held: dict[str, str] = field(default_factory=dict)
 
     def ingest_batch(self, objects: tuple[ObjectInfo, ...]) -> Batch | None:
         """Read, write and record one batch; None when another ingest has taken some of its objects."""
@@ -160,106 +186,69 @@ class _Work:
         cursor = self.connection.cursor()
         staged = f"staged_{name}"
         try:
-            files = fetch(self.store, objects, folder)
+            files = fetch(self.store, objects, folder, kept_containers(self.source))
             if not files:
                 return None
-            _stage(cursor, self.source, files, staged, folder)
-            return self._write_and_record(cursor, name, files, staged, folder)
+            self.warnings += _stage(cursor, self.source, files, staged, folder)
+            resolve_ties(cursor, self.source, staged)
+            drift = find_drift(cursor, self.source, staged)
+            files = self._hold(cursor, files, staged, drift)
+            return self._record(self._write(cursor, files, staged, folder, drift)) if files else None
         except (duckdb.Error, OSError) as error:
-            raise _explained(self.source, objects, error) from error
+            what = f"{len(objects)} landing objects, {objects[0].key} to {objects[-1].key},"
+            raise _explained(self.source, what, error) from error
         finally:
             for suffix in ("", "_files", "_again"):
                 cursor.execute(f"DROP TABLE IF EXISTS {staged}{suffix}")
             cursor.close()
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _write_and_record(
-        self, cursor: duckdb.DuckDBPyConnection, name: str, files: list[LandedFile], staged: str, folder: Path
-    ) -> Batch | None:
-        landed = _landed(cursor, files, staged)
-        ledger = self.log.known
-        while True:
-            batch = self._write(cursor, name, landed, staged, folder, ledger)
-            with self.recording:
-                newest = self.log.read()
-                while not _is_overtaken(batch, ledger, newest):
-                    if any(each.key in newest.landed for each in batch.landed):
-                        return None
-                    if self.log.append(batch):
-                        return batch
-                    newest = self.log.read()
-                ledger = newest
+    def _hold(
+        self, cursor: duckdb.DuckDBPyConnection, files: list[LandedFile], staged: str, drift: Differences
+    ) -> list[LandedFile]:
+        """Take the objects out of a staged batch that are not to be ingested; returns the others."""
+        if not drift.held:
+            return files
+        self.held |= {file.info.key: drift.held[str(file.path)] for file in files if str(file.path) in drift.held}
+        held = ", ".join(literal(path) for path in drift.held)
+        cursor.execute(f"DELETE FROM {staged} WHERE _path IN ({held})")
+        cursor.execute(f"DELETE FROM {staged}_files WHERE path IN ({held})")
+        return [file for file in files if str(file.path) not in drift.held]
 
     def _write(
-        self,
-        cursor: duckdb.DuckDBPyConnection,
-        name: str,
-        landed: tuple[LandedObject, ...],
-        staged: str,
-        folder: Path,
-        ledger: Ledger,
+        self, cursor: duckdb.DuckDBPyConnection, files: list[LandedFile], staged: str, folder: Path, drift: Differences
     ) -> Batch:
-        events = self._events(cursor, staged, ledger)
-        ingested_on = cursor.execute(f"SELECT max(modified)::DATE::VARCHAR FROM {staged}_files").fetchone()
-        day = str(ingested_on[0] if ingested_on else "")
-
-        def upload(written: WrittenPart) -> Part:
-            key = raw_part_key(self.source, written.partition, day, name)
-            self.store.put(key, written.path)
-            return Part(written.partition, key, written.rows, str(written.money.quantize(MONEY_SCALE)), self.source.version)
-
-        with ThreadPoolExecutor(FETCHERS) as pool:
-            parts = tuple(pool.map(upload, write_parts(cursor, events, folder)))
+        name = batch_id((file.info for file in files), self.source)
+        layouts = {layout_id(layout): layout for layout in drift.layouts.values()}
+        landed = _landed(cursor, files, staged, drift)
+        self.warnings += new_layouts(self.log.known, landed, layouts, self.source)
+        events = (
+            f"SELECT {event_select(self.source)}, record._partition AS _p FROM {staged} AS record "
+            f"JOIN {staged}_files AS file ON file.path = record._path WHERE record._reason IS NULL AND record._op <> 'm'"
+        )
+        day = cursor.execute(f"SELECT max(modified)::DATE::VARCHAR FROM {staged}_files").fetchone()
         return Batch(
             id=name,
             version=self.source.version,
             landed=landed,
-            parts=parts,
-            quarantine=self._write_quarantine(cursor, name, staged, folder),
-            copies=sum(part.rows for part in parts) - sum(each.records - each.quarantined for each in landed),
+            parts=upload_parts(self.store, self.source, name, str(day and day[0]), write_parts(cursor, events, folder)),
+            quarantine=write_refused(self.store, cursor, self.source, name, staged, folder),
+            messages=write_messages(self.store, cursor, self.source, name, staged, folder),
+            layouts=layouts,
         )
 
-    def _events(self, cursor: duckdb.DuckDBPyConnection, staged: str, ledger: Ledger) -> str:
-        """Write the query of a staged batch's raw events, with those that now find their partition."""
-        events = (
-            f"SELECT {event_select(self.source)}, record._partition AS _p FROM {staged} AS record "
-            f"JOIN {staged}_files AS file ON file.path = record._path WHERE record._reason IS NULL"
-        )
-        if self.source.partition_column is None:
-            return events
-        if has_unplaced(cursor, staged):
-            place_batch(
-                cursor, self.source, staged, [self.store.path(part.key) for parts in ledger.parts.values() for part in parts]
-            )
-        waiting = [self.store.path(part.key) for part in ledger.parts.get(UNPLACED, ())]
-        placed = copy_waiting(cursor, self.source, staged, waiting)
-        if placed is None:
-            return events
-        columns = ", ".join(quote(column) for column in self.source.types)
-        return f"{events} UNION ALL SELECT {columns}, {quote(self.source.partition_column)}::VARCHAR FROM ({placed})"
-
-    def _write_quarantine(self, cursor: duckdb.DuckDBPyConnection, name: str, staged: str, folder: Path) -> str | None:
-        refused = (
-            f"SELECT file.key AS _landing_object, {LINE} AS _landing_row, file.modified AS _ingested_at, "
-            f"record._record, ['readable'] AS _rules, [record._reason] AS _reasons, "
-            f"{literal(self.source.version)} AS _contract "
-            f"FROM {staged} AS record JOIN {staged}_files AS file ON file.path = record._path "
-            f"WHERE record._reason IS NOT NULL AND record._reason <> {literal(BLANK)}"
-        )
-        found = cursor.execute(f"SELECT count(*) FROM ({refused})").fetchone()
-        if not found or not found[0]:
-            return None
-        key = raw_quarantine_key(self.source.name, name)
-        path = folder / "quarantine.parquet"
-        cursor.execute(
-            f"COPY (FROM ({refused}) ORDER BY _landing_object, _landing_row) TO {literal(str(path))} "
-            "(FORMAT parquet, COMPRESSION zstd)"
-        )
-        self.store.put(key, path)
-        return key
+    def _record(self, batch: Batch) -> Batch | None:
+        """Record a batch, unless another ingest has taken some of its objects."""
+        with self.recording:
+            known = self.log.read()
+            while not any(each.key in known.landed for each in batch.landed):
+                if self.log.append(batch):
+                    return batch
+                known = self.log.read()
+        return None
 
 
-def _explained(source: Source, objects: Sequence[ObjectInfo], error: duckdb.Error | OSError) -> AssayError:
+def _explained(source: Source, what: str, error: duckdb.Error | OSError) -> AssayError:
     """Say what stopped a batch: room, the lake, or what is in it."""
     said = str(error).split("\n", 1)[0]
     if isinstance(error, duckdb.OutOfMemoryException) or "No space left" in said or getattr(error, "errno", None) in DISK_IS_FULL:
@@ -270,20 +259,13 @@ def _explained(source: Source, objects: Sequence[ObjectInfo], error: duckdb.Erro
     if isinstance(error, duckdb.IOException | OSError):
         return StoreError(f"{source.full_name}: the lake cannot be read: {said}", hint="Run again.")
     return IngestError(
-        f"{source.full_name}: {len(objects)} landing objects, {objects[0].key} to {objects[-1].key}, cannot be read: {said}",
+        f"{source.full_name}: {what} cannot be read: {said}",
         hint="Nothing of them was recorded. Correct the source's declaration, or take the object out of the landing zone.",
     )
 
 
-def _is_overtaken(batch: Batch, seen: Ledger, newest: Ledger) -> bool:
-    """Whether batches recorded since a batch was written may hold the keys, or the waiting events, that it lacks."""
-    since = newest.batches[len(seen.batches) :]
-    waits = any(part.partition == UNPLACED for part in batch.parts)
-    return bool(since) and (waits or any(part.partition == UNPLACED for other in since for part in other.parts))
-
-
-def _stage(cursor: duckdb.DuckDBPyConnection, source: Source, files: list[LandedFile], staged: str, folder: Path) -> None:
-    """Read files into a staged table, the damaged ones record by record, and list them beside it."""
+def _stage(cursor: duckdb.DuckDBPyConnection, source: Source, files: list[LandedFile], staged: str, folder: Path) -> list[str]:
+    """Read files into a staged table, the damaged ones record by record, and list them beside it; returns the warnings."""
     reader = reader_for(source)
     cursor.execute(
         f"CREATE OR REPLACE TABLE {staged} AS SELECT *, true AS _running FROM ({typed_records(_no_records(source), source)})"
@@ -292,14 +274,21 @@ def _stage(cursor: duckdb.DuckDBPyConnection, source: Source, files: list[Landed
     for file in files:
         if file.info.size == 0:
             _insert_rejected(cursor, staged, file.path, [Rejected(1, "", "the file is empty")])
+        _insert_rejected(cursor, staged, file.path, list(file.rejected))
     cut = [file for file in readable if file.is_damaged]
     whole = [file for file in readable if not file.is_damaged]
-    if whole and not _try_insert(cursor, source, staged, reader.parse(whole, source)):
-        cut += [file for file in whole if not _try_insert(cursor, source, staged, reader.parse([file], source))]
-    for file in cut:
-        _insert(cursor, source, staged, reader.salvage(file, source, folder), running=False)
+    parsed = reader.parse(whole, source) if whole else Parsed([])
+    usual = [file for file in whole if file not in parsed.unusual]
+    if not _try_insert(cursor, source, staged, parsed):
+        cut += [file for file in usual if not _try_insert(cursor, source, staged, reader.parse([file], source))]
+    warnings = list(parsed.warnings)
+    for file in cut + parsed.unusual:
+        salvaged = reader.salvage(file, source, folder)
+        _insert(cursor, source, staged, salvaged, running=False)
+        warnings += salvaged.warnings
     _list_files(cursor, source, files, staged)
-    _recheck(cursor, source, whole, staged, folder)
+    _recheck(cursor, source, usual, staged, folder)
+    return warnings
 
 
 def _recheck(cursor: duckdb.DuckDBPyConnection, source: Source, files: list[LandedFile], staged: str, folder: Path) -> None:
@@ -308,29 +297,33 @@ def _recheck(cursor: duckdb.DuckDBPyConnection, source: Source, files: list[Land
     wanted = f"{staged}_again"
     cursor.execute(
         f"CREATE OR REPLACE TABLE {wanted} AS SELECT path, _n - base AS n FROM {staged} JOIN {staged}_files ON path = _path "
-        "WHERE _running AND _reason IS NOT NULL"
+        "WHERE _running AND _reason IS NOT NULL AND _record IS NULL"
     )
     unusual = {path for (path,) in cursor.execute(f"SELECT DISTINCT path FROM {wanted}").fetchall()}
-    for file in files:
-        again = reader.recheck(file, wanted, source) if str(file.path) in unusual else None
+    asked = [file for file in files if str(file.path) in unusual]
+    for first in range(0, len(asked), RECHECKED_AT_ONCE):
+        together = asked[first : first + RECHECKED_AT_ONCE]
+        again = reader.recheck(together, wanted, source)
         if again is None:
             continue
-        mine = f"DELETE FROM {staged} WHERE _path = {literal(str(file.path))}"
-        if _try_insert(cursor, source, staged, again, running=False) and _is_complete(cursor, staged, wanted, file.path):
-            cursor.execute(f"{mine} AND _running AND _reason IS NOT NULL")
-        else:
-            cursor.execute(mine)
-            _insert(cursor, source, staged, reader.salvage(file, source, folder), running=False)
+        found = _try_insert(cursor, source, staged, again, running=False)
+        complete = _complete(cursor, staged, wanted) if found else set()
+        for file in together:
+            mine = f"DELETE FROM {staged} WHERE _path = {literal(str(file.path))}"
+            if str(file.path) in complete:
+                cursor.execute(f"{mine} AND _running AND _reason IS NOT NULL AND _record IS NULL")
+            else:
+                cursor.execute(mine)
+                _insert(cursor, source, staged, reader.salvage(file, source, folder), running=False)
 
 
-def _is_complete(cursor: duckdb.DuckDBPyConnection, staged: str, wanted: str, path: Path) -> bool:
-    """Whether every record that was to be read again was found again."""
+def _complete(cursor: duckdb.DuckDBPyConnection, staged: str, wanted: str) -> set[str]:
+    """The files of which every record that was to be read again was found again."""
     found = cursor.execute(
-        f"SELECT (SELECT count(*) FROM {staged} WHERE _path = $1 AND NOT _running) = "
-        f"(SELECT count(*) FROM {wanted} WHERE path = $1)",
-        [str(path)],
-    ).fetchone()
-    return bool(found and found[0])
+        f"SELECT path FROM (SELECT path, count(*) AS wanted FROM {wanted} GROUP BY 1) "
+        f"JOIN (SELECT _path, count(*) AS found FROM {staged} WHERE NOT _running GROUP BY 1) ON path = _path AND wanted = found"
+    ).fetchall()
+    return {str(path) for (path,) in found}
 
 
 def _try_insert(cursor: duckdb.DuckDBPyConnection, source: Source, staged: str, parsed: Parsed, *, running: bool = True) -> bool:
@@ -348,8 +341,9 @@ def _try_insert(cursor: duckdb.DuckDBPyConnection, source: Source, staged: str, 
 
 
 def _is_about_data(error: duckdb.Error) -> bool:
-    # The CSV reader calls a line that is longer than its buffer "not implemented".
-    return (isinstance(error, _ABOUT_DATA) or "CSV Reader" in str(error)) and "No space left" not in str(error)
+    # The CSV reader calls a line that is longer than its buffer "not implemented", the Parquet reader a broken page an error.
+    is_about_data = isinstance(error, _ABOUT_DATA) or type(error) is duckdb.Error or "CSV Reader" in str(error)
+    return is_about_data and "No space left" not in str(error)
 
 
 def _insert(cursor: duckdb.DuckDBPyConnection, source: Source, staged: str, parsed: Parsed, *, running: bool) -> None:
@@ -365,7 +359,7 @@ def _insert_rejected(cursor: duckdb.DuckDBPyConnection, staged: str, path: Path,
         cursor.executemany(
             f"INSERT INTO {staged} BY NAME SELECT ? AS _path, ? AS _n, ? AS _record, ? AS _reason, false AS _running, "
             f"{literal(UNPLACED)} AS _partition",
-            [(str(path), each.row, each.record, each.reason) for each in rejected],
+            [(str(path), each.row, each.record, each.told) for each in rejected],
         )
 
 
@@ -392,15 +386,23 @@ def _list_files(cursor: duckdb.DuckDBPyConnection, source: Source, files: list[L
     )
 
 
-def _landed(cursor: duckdb.DuckDBPyConnection, files: list[LandedFile], staged: str) -> tuple[LandedObject, ...]:
+def _landed(
+    cursor: duckdb.DuckDBPyConnection, files: list[LandedFile], staged: str, drift: Differences
+) -> tuple[LandedObject, ...]:
     counts = {
-        path: (int(records), int(refused))
-        for path, records, refused in cursor.execute(
-            f"SELECT _path, count(*), count(*) FILTER (_reason IS NOT NULL) FROM {staged} "
+        path: (int(records), int(refused), int(messages))
+        for path, records, refused, messages in cursor.execute(
+            "SELECT _path, count(*), count(*) FILTER (_reason IS NOT NULL), "
+            f"count(*) FILTER (_reason IS NULL AND _op = 'm') FROM {staged} "
             f"WHERE _reason IS DISTINCT FROM {literal(BLANK)} GROUP BY 1"
         ).fetchall()
     }
     return tuple(
-        LandedObject(file.info.key, file.info.etag, *counts.get(str(file.path), (0, 0)))
+        LandedObject(
+            file.info.key,
+            file.info.etag,
+            *counts.get(str(file.path), (0, 0, 0)),
+            layout=layout_id(drift.layouts.get(str(file.path), Layout())),
+        )
         for file in sorted(files, key=lambda file: file.info.key)
     )

@@ -21,6 +21,8 @@ MAX_LINE_BYTES = 8 * 1024 * 1024
 KEPT_OF_A_BAD_LINE = 4096
 """Bytes of an unreadable line that are kept in quarantine."""
 DAMAGED = "the file is damaged from here on"
+DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile)
+"""What reading an unpacked file raises where its compression is broken."""
 _GZIP = b"\x1f\x8b"
 # A raw control character cannot occur in valid JSON, so it never splits a line.
 _NO_DELIMITER = "E'\\x01'"
@@ -34,11 +36,35 @@ class Rejected:
         row: Its line, from 1.
         record: Its text, as far as it is kept.
         reason: Why it was refused.
+        offset: The byte at which it begins, from 0, in the unpacked object; None where the whole object is meant.
     """
 
     row: int
     record: str
     reason: str
+    offset: int | None = None
+
+    @property
+    def told(self) -> str:
+        """The reason and the place."""
+        return self.reason if self.offset is None else f"{self.reason} (at byte {self.offset:,})"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a landing object.
+
+    Attributes:
+        row: Its number from 1, blank lines not counted.
+        offset: The byte at which it begins, from 0.
+        raw: Its bytes with their end; at most `KEPT_OF_A_BAD_LINE` of one that is too long.
+        reason: Why it is no record, if it is none.
+    """
+
+    row: int
+    offset: int
+    raw: bytes
+    reason: str | None
 
 
 def lines_relation(paths: list[Path]) -> str:
@@ -97,59 +123,68 @@ def salvage_lines(path: Path, to: Path) -> list[Rejected]:
     """
     rejected: list[Rejected] = []
     with to.open("w", encoding="utf-8", newline="\n") as good:
-        for row, raw, reason in numbered_lines(path):
-            raw = raw.rstrip(b"\r\n")
+        for line in located_lines(path):
+            raw, reason = line.raw.rstrip(b"\r\n"), line.reason
             text = raw.decode("utf-8", errors="backslashreplace")
             if reason is None and not _is_utf8(raw):
                 reason = "not valid UTF-8"
             if reason is None and "\x01" in text:
                 reason = "a control character (0x01) in the line"
             if reason is not None:
-                rejected.append(Rejected(row, text[:KEPT_OF_A_BAD_LINE], reason))
+                rejected.append(Rejected(line.row, text[:KEPT_OF_A_BAD_LINE], reason, line.offset))
             else:
-                good.write(f"{row}\x01{text}\n")
+                good.write(f"{line.row}\x01{text}\n")
     return rejected
 
 
-def numbered_lines(path: Path) -> Iterator[tuple[int, bytes, str | None]]:
-    """Read a file's lines in bounded memory, blank ones left out.
+def numbered_lines(path: Path, *, blank: bool = False) -> Iterator[tuple[int, bytes, str | None]]:
+    """Like `located_lines`, without the offset: number, bytes and reason of each line."""
+    return ((line.row, line.raw, line.reason) for line in located_lines(path, blank=blank))
 
-    Yields:
-        The line's number from 1, blank ones not counted; its bytes with their end (at most `KEPT_OF_A_BAD_LINE` of one
-        that is too long); and why it is no record, if it is none.
+
+def located_lines(path: Path, *, blank: bool = False) -> Iterator[Line]:
+    """Read a file's lines in bounded memory.
+
+    Args:
+        path: The file, gzipped or not, damaged or not.
+        blank: Whether blank lines are wanted too; they have the number of the line before.
     """
-    row = 0
-    with _open(path) as stream:
+    row, offset = 0, 0
+    with open_unpacked(path) as stream:
         while True:
-            row += 1
             try:
                 raw = stream.readline(MAX_LINE_BYTES + 1)
                 if not raw:
                     return
-                if not raw.strip():
-                    row -= 1
-                    continue
-                if len(raw) <= MAX_LINE_BYTES or raw.endswith(b"\n"):
-                    yield row, raw, None
-                    continue
-                length = len(raw) + _skip_line(stream)
-            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-                yield row, b"", f"{DAMAGED}: {error}"
+                length, reason = len(raw), None
+                if length > MAX_LINE_BYTES and not raw.endswith(b"\n"):
+                    skipped, text = _skip_line(stream)
+                    length += skipped
+                    reason = f"the line is {len(raw) + text:,} bytes long; {MAX_LINE_BYTES:,} is the most"
+                    raw = raw[:KEPT_OF_A_BAD_LINE]
+            except DAMAGE as error:
+                yield Line(row + 1, offset, b"", f"{DAMAGED}: {error}")
                 return
-            yield row, raw[:KEPT_OF_A_BAD_LINE], f"the line is {length:,} bytes long; {MAX_LINE_BYTES:,} is the most"
+            is_blank = not raw.strip() and reason is None
+            row += not is_blank
+            if blank or not is_blank:
+                yield Line(row, offset, raw, reason)
+            offset += length
 
 
-def _skip_line(stream: BinaryIO) -> int:
-    """Read to the end of the line; returns its remaining bytes."""
-    skipped = 0
+def _skip_line(stream: BinaryIO) -> tuple[int, int]:
+    """Read to the end of the line; returns its remaining bytes, with the line's end and without."""
+    skipped = text = 0
     while chunk := stream.readline(MAX_LINE_BYTES):
-        skipped += len(chunk.rstrip(b"\r\n"))
+        skipped += len(chunk)
+        text += len(chunk.rstrip(b"\r\n"))
         if chunk.endswith(b"\n"):
             break
-    return skipped
+    return skipped, text
 
 
-def _open(path: Path) -> BinaryIO:
+def open_unpacked(path: Path) -> BinaryIO:
+    """Open a file, gzipped or not; reading raises one of `DAMAGE` where its compression is broken."""
     raw = path.open("rb")
     return io.BufferedReader(_TailKeepingGzip(raw), buffer_size=1 << 20) if is_gzipped(path) else raw
 

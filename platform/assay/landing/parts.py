@@ -1,23 +1,30 @@
 """Writing the events of a batch as Parquet, one file a partition.
 
-Belongs here: local files. Does not belong here: where they go in the lake, and recording them (`ingest`).
+Belongs here: the raw objects of a batch. Does not belong here: which events (`ingest`, `placement`), and recording them
+(`ingest`).
 """
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
 import duckdb
 
+from assay.contracts import Source
 from assay.contracts.rules import literal
+from assay.lake.layout import raw_part_key
+from assay.lake.ledger import Part
+from assay.lake.store import ObjectStore
+from assay.landing.fetch import FETCHERS
 
 LARGE = 5_000
 """Rows from which a partition is written by a query of its own; the small ones are written together."""
 _FORMAT = "FORMAT parquet, COMPRESSION zstd"
+_MONEY_SCALE = Decimal("0.0001")
 
 
 @dataclass(frozen=True)
@@ -54,8 +61,6 @@ def write_parts(cursor: duckdb.DuckDBPyConnection, events: str, folder: Path) ->
     counted = cursor.execute(f"SELECT _p, count(*), sum(_money) FROM ({events}) GROUP BY 1 ORDER BY 1").fetchall()
     small = [str(partition) for partition, rows, _ in counted if rows < LARGE]
     together = folder / "small"
-    # A batch is written again when another has overtaken it.
-    shutil.rmtree(together, ignore_errors=True)
     if len(small) > 1:
         names = ", ".join(literal(name) for name in small)
         cursor.execute(
@@ -70,3 +75,25 @@ def write_parts(cursor: duckdb.DuckDBPyConnection, events: str, folder: Path) ->
                 f"TO {literal(str(path))} ({_FORMAT})"
             )
         yield WrittenPart(str(partition), path, int(rows), money)
+
+
+def upload_parts(
+    store: ObjectStore, source: Source, batch: str, ingestion_date: str, written: Iterable[WrittenPart]
+) -> tuple[Part, ...]:
+    """Put a batch's files into the lake, several at a time, each as soon as it is written.
+
+    Args:
+        store: The lake.
+        source: The source.
+        batch: The batch's id, which names the objects.
+        ingestion_date: The day its landing objects were written.
+        written: The files.
+    """
+
+    def upload(one: WrittenPart) -> Part:
+        key = raw_part_key(source, one.partition, ingestion_date, batch)
+        store.put(key, one.path)
+        return Part(one.partition, key, one.rows, str(one.money.quantize(_MONEY_SCALE)), source.version)
+
+    with ThreadPoolExecutor(FETCHERS) as pool:
+        return tuple(pool.map(upload, written))

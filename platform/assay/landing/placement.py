@@ -1,93 +1,235 @@
-"""Finding the partition of events that name only their key.
+"""Placing events where other events of their key are.
 
-Belongs here: deletes whose day is told by the key's earlier events, in whatever order they land. Does not belong here: events
-that say their day themselves.
+Belongs here: copying events to the partitions of other days that their keys have. Does not belong here: an event's own day
+(`typed`), what a copy means in the partition that it was copied to (`engine.fold`).
 
-A delete is copied to every partition that holds events of its key. One whose key has not been seen is kept as *unplaced*, and
-copied when a batch brings the key.
+A batch puts an event into the partition of the day that it is about, or, where it names only its key, among the unplaced. That
+is all a landing object can tell, and so a batch depends on nothing else. Placement is a step of its own after batches were
+recorded. It looks for keys that have several days, or events without a day, and copies to each day of such a key all of its
+events that are about other days or none. Then each partition alone can tell whether the key is in it: the newest event of the
+key says so wherever it was first seen.
+
+Which keys to look for must not cost a look at all of history. A key whose row was made on a day has no other, unless an event
+says so that is not itself a making: an update about another day, a snapshot's read of it, a delete. Such an event is a *stray*
+where its day has no making of its key, and every key that ever had a stray, or an event without a day, is noted and looked for
+whenever it comes again. So nothing depends on what came first.
+
+A placement is recorded as a batch of copies that names the batches it covers. Until then nobody reads those, so that no partition
+is ever computed from half of what is known of a key.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import shutil
+import threading
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
 
 import duckdb
 
-from assay.contracts import Source
+from assay.contracts import Daily, Source
 from assay.contracts.rules import literal, quote
-from assay.lake.layout import UNPLACED
+from assay.contracts.version import fingerprint
+from assay.lake.layout import NOTED, TRUNCATES, UNPLACED
+from assay.lake.ledger import Batch, Ledger, LedgerLog, Part
+from assay.lake.rows import files_by_version, typed_rows
+from assay.lake.store import ObjectStore
+from assay.landing.parts import upload_parts, write_parts
 
 
-def has_unplaced(connection: duckdb.DuckDBPyConnection, staged: str) -> bool:
-    """Whether a staged batch has events without a partition."""
-    found = connection.execute(
-        f"SELECT 1 FROM {staged} WHERE _partition = {literal(UNPLACED)} AND _reason IS NULL LIMIT 1"
-    ).fetchone()
-    return found is not None
-
-
-def place_batch(connection: duckdb.DuckDBPyConnection, source: Source, staged: str, known_paths: Iterable[str]) -> int:
-    """Copy the unplaced events of a batch to the partitions of their keys; those of unknown keys stay unplaced.
+def place(
+    store: ObjectStore, connection: duckdb.DuckDBPyConnection, source: Source, log: LedgerLog, scratch: Path
+) -> Batch | None:
+    """Place the events of every batch that no placement has covered, and record that.
 
     Args:
-        connection: Where the batch is staged.
+        store: The lake.
+        connection: DuckDB, with access to the lake.
         source: The source.
-        staged: The staged batch's table.
-        known_paths: Raw objects ingested before.
+        log: Its ledger, as of the last batch.
+        scratch: Folder for temporary files.
 
     Returns:
-        By how many rows the batch grew.
+        What was recorded; None when there was nothing to cover, or another ingest has covered it.
+
+    Raises:
+        duckdb.Error: The raw objects cannot be read.
+        StoreError: The lake cannot be read or written.
     """
-    keys = _keys(source)
-    day = quote(str(source.partition_column))
-    homes = [f"SELECT DISTINCT {keys}, {day} FROM {staged} WHERE {day} IS NOT NULL AND _reason IS NULL"]
-    if paths := list(known_paths):
-        homes.append(f"SELECT DISTINCT {keys}, {day} FROM {_read(paths)} WHERE {day} IS NOT NULL")
-    before = _count(connection, staged)
-    unplaced = f"_partition = {literal(UNPLACED)} AND _reason IS NULL"
-    connection.execute(
-        f"CREATE OR REPLACE TABLE {staged}_placed AS "
-        f"SELECT event.* REPLACE (home.{day} AS {day}, home.{day}::VARCHAR AS _partition) FROM {staged} AS event "
-        f"JOIN (SELECT DISTINCT * FROM ({' UNION ALL '.join(homes)})) AS home USING ({keys}) WHERE event.{unplaced}"
-    )
-    connection.execute(
-        f"DELETE FROM {staged} WHERE {unplaced} AND EXISTS "
-        f"(FROM {staged}_placed AS placed WHERE {_same(source, staged, 'placed')})"
-    )
-    connection.execute(f"INSERT INTO {staged} FROM {staged}_placed")
-    connection.execute(f"DROP TABLE {staged}_placed")
-    return _count(connection, staged) - before
-
-
-def copy_waiting(connection: duckdb.DuckDBPyConnection, source: Source, staged: str, unplaced_paths: list[str]) -> str | None:
-    """Find the events that waited unplaced for a key which a batch brings.
-
-    Returns:
-        A query of raw events with their new day, or None when nothing waited.
-    """
-    if not unplaced_paths:
+    if source.partition_column is None:
         return None
-    keys = _keys(source)
-    day = quote(str(source.partition_column))
-    query = (
-        f"SELECT event.* REPLACE (home.{day} AS {day}) FROM {_read(unplaced_paths)} AS event JOIN "
-        f"(SELECT DISTINCT {keys}, {day} FROM {staged} WHERE {day} IS NOT NULL AND _reason IS NULL) AS home USING ({keys})"
-    )
-    return query if connection.execute(f"SELECT 1 FROM ({query}) LIMIT 1").fetchone() else None
+    ledger = log.known
+    while ledger.unplaced:
+        batch = _placement(store, connection, source, ledger, scratch)
+        newest = ledger
+        # Batches recorded meanwhile are of no account: they are not covered, and will be looked at with all that is there then.
+        while len(newest.placements) == len(ledger.placements):
+            if log.append(batch):
+                return batch
+            newest = log.read()
+        ledger = newest
+    return None
 
 
-def _keys(source: Source) -> str:
-    return ", ".join(quote(name) for name in source.key)
+def _placement(store: ObjectStore, connection: duckdb.DuckDBPyConnection, source: Source, ledger: Ledger, scratch: Path) -> Batch:
+    covers = tuple(batch.id for batch in ledger.unplaced)
+    name = fingerprint(["placement", source.version, sorted(covers)])
+    folder = scratch / f"place-{source.name}-{name}-{threading.get_ident()}"
+    folder.mkdir(parents=True, exist_ok=True)
+    cursor = connection.cursor()
+    try:
+        found = _Search(store, cursor, source, ledger).found()
+        parts: tuple[Part, ...] = ()
+        if found is not None:
+            newest = cursor.execute(f"SELECT max(_ingested_at)::DATE::VARCHAR FROM ({found})").fetchone()
+            parts = upload_parts(store, source, name, str(newest and newest[0]), write_parts(cursor, found, folder))
+    finally:
+        # Temporary tables go with their connection.
+        cursor.close()
+        shutil.rmtree(folder, ignore_errors=True)
+    copies = sum(part.rows for part in parts if part.partition != NOTED)
+    return Batch(id=name, version=source.version, landed=(), parts=parts, copies=copies, covers=covers)
 
 
-def _same(source: Source, left: str, right: str) -> str:
-    return " AND ".join(f"{left}.{quote(name)} = {right}.{quote(name)}" for name in source.key)
+@dataclass(frozen=True)
+class _Search:
+    """The search for what a ledger's new batches make it necessary to copy.
+
+    Keys are compared by their hash until few are left: two keys with one hash cost a look at both, and nothing else.
+    """
+
+    store: ObjectStore
+    cursor: duckdb.DuckDBPyConnection
+    source: Source
+    ledger: Ledger
+
+    def found(self) -> str | None:
+        """Find the copies that are missing and the keys to note; a query of raw events with their partition as `_p`, or None."""
+        new = self.ledger.unplaced
+        news = {batch.id for batch in new}
+        old = [batch for batch in self.ledger.batches if batch.id not in news]
+        new_days, new_undated, _ = _split(new)
+        old_days, old_undated, noted = _split(old)
+        asked = self._table("asked", f"SELECT DISTINCT {self._hash} AS _h FROM ({self._rows(new_undated)})")
+        strays = 0 if self._is_fixed else self._find_strays(new_days, old_days)
+        if strays:
+            asked += self._insert("asked", "SELECT DISTINCT _h FROM strays")
+        if again := [*old_undated, *noted]:
+            came = f"SELECT DISTINCT {self._hash} AS _h FROM ({self._rows(new_days)})"
+            asked += self._insert(
+                "asked",
+                f"SELECT DISTINCT {self._hash} FROM ({self._rows(again)}) SEMI JOIN ({came}) AS came ON _h = {self._hash}",
+            )
+        found = [self._copies(new_days, new_undated, old_days, old_undated) if asked else None]
+        found += [self._notes(new_days, noted) if strays else None]
+        return " UNION ALL ".join(query for query in found if query) or None
+
+    @property
+    def _is_fixed(self) -> bool:
+        return isinstance(self.source.partition, Daily) and self.source.partition.fixed
+
+    def _find_strays(self, new: Collection[Part], old: Collection[Part]) -> int:
+        """Find the keys of new events whose day has no making of the key, neither new nor old; returns how many."""
+        self._table(
+            "arrived",
+            f"SELECT {self._hash} AS _h, {self._day} AS _home, bool_or(_op = 'c') AS _made FROM ({self._rows(new)}) "
+            "GROUP BY 1, 2",
+        )
+        unmade = self.cursor.execute("SELECT DISTINCT _home::VARCHAR FROM arrived WHERE NOT _made").fetchall()
+        days = {str(day) for (day,) in unmade}
+        before = self._rows(part for part in old if part.partition in days)
+        return self._table(
+            "strays",
+            f"SELECT _h, _home FROM arrived ANTI JOIN (SELECT {self._hash} AS _made_h, {self._day} AS _made_home FROM ({before}) "
+            "WHERE _op = 'c') AS made ON _h = _made_h AND _home = _made_home WHERE NOT _made",
+        )
+
+    def _notes(self, new: Collection[Part], noted: Collection[Part]) -> str | None:
+        """Write the query of the keys of strays that are not noted yet."""
+        keys = ", ".join(quote(name) for name in self.source.key)
+        given = {name: quote(name) for name in (*self.source.key, "_ingested_at")} | {"_money": "0"}
+        columns = ", ".join(f"{given.get(name, 'NULL')}::{kind} AS {quote(name)}" for name, kind in self.source.types.items())
+        missing = self._table(
+            "notes",
+            f"SELECT {keys}, max(_ingested_at) AS _ingested_at FROM ({self._rows(new)}) SEMI JOIN strays ON _h = {self._hash} "
+            f"ANTI JOIN (SELECT {keys} FROM ({self._rows(noted)})) AS noted USING ({keys}) GROUP BY {keys}",
+        )
+        return f"SELECT {columns}, {literal(NOTED)} AS _p FROM notes" if missing else None
+
+    def _copies(self, new_days: list[Part], new_undated: list[Part], old_days: list[Part], old_undated: list[Part]) -> str | None:
+        """Write the query of the copies that the asked keys need."""
+        self._table(
+            "homes",
+            f"SELECT DISTINCT {self._hash} AS _h, {self._day} AS _home FROM ({self._rows([*new_days, *old_days])}) "
+            f"SEMI JOIN asked ON asked._h = {self._hash}",
+        )
+        undated = f"SELECT {self._hash} AS _undated FROM ({self._rows([*new_undated, *old_undated])})"
+        several = "SELECT _h FROM homes GROUP BY _h HAVING count(*) > 1"
+        if not self._table(
+            "seekers",
+            f"SELECT DISTINCT _h FROM homes SEMI JOIN ({undated}) AS undated ON _h = _undated UNION {several}",
+        ):
+            return None
+        return self._missing_copies([*new_days, *old_days], [*new_undated, *old_undated])
+
+    def _missing_copies(self, days: Collection[Part], undated: Collection[Part]) -> str | None:
+        found = self.cursor.execute("SELECT DISTINCT _home::VARCHAR FROM homes SEMI JOIN seekers USING (_h)").fetchall()
+        homes = {str(day) for (day,) in found}
+        told = [*(part for part in days if part.partition in homes), *undated]
+        self._table("told", f"SELECT * FROM ({self._rows(told)}) SEMI JOIN seekers ON _h = {self._hash}")
+        before = [part for batch in self.ledger.placements for part in batch.parts if part.partition in homes]
+        place = f"{self._day}, _landing_object, _landing_row"
+        self._table(
+            "present",
+            f"SELECT {place} FROM ({self._rows(before)}) SEMI JOIN seekers ON _h = {self._hash} "
+            f"UNION ALL SELECT {place} FROM told",
+        )
+        keys = ", ".join(quote(name) for name in self.source.key)
+        columns = ", ".join(quote(name) for name in self.source.types)
+        # The amount of an event with a day is counted there.
+        money = "CASE WHEN event._about IS NULL THEN event._money ELSE 0 END::DECIMAL(38,4)"
+        missing = self._table(
+            "copies",
+            f"SELECT {columns}, {self._day}::VARCHAR AS _p FROM ("
+            f"SELECT event.* REPLACE (home._home AS {self._day}, {money} AS _money) FROM told AS event "
+            f"JOIN (SELECT DISTINCT {keys}, _about AS _home FROM told WHERE _about IS NOT NULL) AS home USING ({keys}) "
+            f"WHERE event._about IS DISTINCT FROM home._home) ANTI JOIN present USING ({place})",
+        )
+        return f"SELECT {columns}, _p FROM copies" if missing else None
+
+    @property
+    def _hash(self) -> str:
+        return f"hash({', '.join(quote(name) for name in self.source.key)})"
+
+    @property
+    def _day(self) -> str:
+        return quote(str(self.source.partition_column))
+
+    def _rows(self, parts: Iterable[Part]) -> str:
+        return typed_rows(self.source, files_by_version((part.version, self.store.path(part.key)) for part in parts))
+
+    def _table(self, name: str, query: str) -> int:
+        self.cursor.execute(f"CREATE TEMP TABLE {name} AS {query}")
+        counted = self.cursor.execute(f"SELECT count(*) FROM {name}").fetchone()
+        return int(counted[0]) if counted else 0
+
+    def _insert(self, name: str, query: str) -> int:
+        counted = self.cursor.execute(f"INSERT INTO {name} {query}").fetchone()
+        return int(counted[0]) if counted else 0
 
 
-def _read(paths: list[str]) -> str:
-    return f"read_parquet([{', '.join(literal(path) for path in paths)}], hive_partitioning=false, union_by_name=true)"
-
-
-def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
-    found = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
-    return int(found[0]) if found else 0
+def _split(batches: Iterable[Batch]) -> tuple[list[Part], list[Part], list[Part]]:
+    """The parts of days that batches brought themselves, those of events without a day, and the noted keys."""
+    days: list[Part] = []
+    undated: list[Part] = []
+    noted: list[Part] = []
+    for batch in batches:
+        for part in batch.parts:
+            if part.partition == NOTED:
+                noted.append(part)
+            elif part.partition == UNPLACED:
+                undated.append(part)
+            elif part.partition != TRUNCATES and not batch.covers:
+                days.append(part)
+    return days, undated, noted

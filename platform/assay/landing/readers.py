@@ -8,16 +8,26 @@ from __future__ import annotations
 
 from assay.contracts import Source
 from assay.errors import ContractError
+from assay.landing.containers import ARRAY, PARQUET, Container
+from assay.landing.debezium import DebeziumReader
 from assay.landing.delimited import CsvReader
-from assay.landing.formats import Csv, Debezium, JsonDocuments
-from assay.landing.json_lines import DebeziumReader, DocumentsReader
+from assay.landing.dms import DmsReader
+from assay.landing.dms_json import DmsJsonReader
+from assay.landing.documents import DocumentsReader
+from assay.landing.formats import Csv, Debezium, Dms, DmsJson, JsonDocuments
 from assay.landing.records import Reader
+from assay.landing.sink_reader import SinkReader
 
 _READERS: dict[type, Reader] = {
-    Debezium: DebeziumReader(),
-    JsonDocuments: DocumentsReader(),
+    Debezium: SinkReader(DebeziumReader()),
+    JsonDocuments: SinkReader(DocumentsReader()),
     Csv: CsvReader(),
+    Dms: DmsReader(),
+    DmsJson: SinkReader(DmsJsonReader()),
 }
+
+_KEPT: dict[type, frozenset[Container]] = {Csv: frozenset((ARRAY,)), Dms: frozenset((ARRAY, PARQUET))}
+"""Containers that a format's reader is given as they are: delimited text may begin like an array, and DMS writes Parquet."""
 
 
 def reader_for(source: Source) -> Reader:
@@ -33,3 +43,8 @@ def reader_for(source: Source) -> Reader:
             hint=f"use one of {', '.join(kind.__name__ for kind in _READERS)}",
         )
     return reader
+
+
+def kept_containers(source: Source) -> frozenset[Container]:
+    """Containers that the reader of a source's format reads as they are; of all others, it reads records put one a line."""
+    return _KEPT.get(type(source.format), frozenset())

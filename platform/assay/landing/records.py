@@ -3,8 +3,15 @@
 Belongs here: the columns of a parsed record and the protocol of a reader. Does not belong here: any one format.
 
 A parsed record is a row of
-`_path, _n, _record, _reason, _op, _sequence, _source_timestamp, _missing, _unchanged, _rescued` and one `VARCHAR` per column of the
-contract: the values as the producer wrote them, not yet typed.
+`_path, _n, _record, _reason, _op, _sequence, _source_timestamp, _missing, _unchanged, _rescued` and one `VARCHAR` per
+column of the contract: the values as texts that cast to the declared types.
+
+- `_op`: `c`, `u`, `d`, `r` change one row. `t` empties the source and needs no key. `m` is a message: no row change, but
+  kept and counted; its text is `_record`.
+- `_sequence`: numbers that only the record itself and its object's name say, of one length and meaning for all records of a
+  source.
+- `_missing`: declared columns that the record does not have; `_unchanged`: those that the producer says did not change, without
+  sending them. Both are null when there are none, and the columns they name are null.
 """
 
 from __future__ import annotations
@@ -30,11 +37,13 @@ class LandedFile:
         info: The object, as it was when it was fetched.
         path: Its bytes, unpacked; as they are when they cannot be unpacked whole.
         is_damaged: Whether they cannot be unpacked whole.
+        rejected: What could not be brought into `path`, when its records were put one a line.
     """
 
     info: ObjectInfo
     path: Path
     is_damaged: bool = False
+    rejected: tuple[Rejected, ...] = ()
 
 
 @dataclass
@@ -44,10 +53,14 @@ class Parsed:
     Attributes:
         queries: Queries that together yield every record, in the shape this module's docstring gives.
         rejected: What could not even be read as a record, by file.
+        unusual: Files that none of the queries reads, because only `salvage` can.
+        warnings: What an operator should know of how files were read, as of repaired texts.
     """
 
     queries: list[str]
     rejected: dict[Path, list[Rejected]] = field(default_factory=dict)
+    unusual: list[LandedFile] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 class Reader(Protocol):
@@ -67,11 +80,11 @@ class Reader(Protocol):
         """Read one file that `parse`'s query failed on, keeping what is whole."""
         ...
 
-    def recheck(self, file: LandedFile, wanted: str, source: Source) -> Parsed | None:
+    def recheck(self, files: list[LandedFile], wanted: str, source: Source) -> Parsed | None:
         """Read again the records of a file whose text or reason `parse` does not know; None where it knows all.
 
         Args:
-            file: The file.
+            files: The files.
             wanted: Table of `path, n`: the numbers of the records.
             source: Their source.
         """

@@ -6,9 +6,11 @@ here: formats (the readers), files (`ingest`).
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from assay.contracts import WHOLE, Daily, Source
 from assay.contracts.rules import literal, quote
-from assay.lake.layout import UNPLACED
+from assay.lake.layout import TRUNCATES, UNPLACED
 
 FIRST_DAY = "1000-01-01"
 LAST_DAY = "9999-12-31"
@@ -23,22 +25,23 @@ def typed_records(parsed: str, source: Source) -> str:
         source: Their source.
 
     Returns:
-        A query of `_path, _n, _record` (kept of refused records only), `_reason, _partition`, the source's typed columns,
-        its partition column and the event columns that do not depend on the landing object.
+        A query of `_path, _n, _record` (kept of refused records and of messages), `_reason, _partition`, the source's typed
+        columns, its partition column and the event columns that do not depend on the landing object.
     """
     names = [spec.name for spec in source.columns]
     texts = ", ".join(f"{quote(name)} AS {quote(_text(name))}" for name in names)
     casts = ", ".join(f"{_cast(quote(_text(spec.name)), spec.sql_type)} AS {quote(spec.name)}" for spec in source.columns)
     day = f", {_day(source)} AS {quote(source.partition_column)}" if source.partition_column else ""
+    about = f"{quote(source.partition_column)} AS _about" if source.partition_column else "NULL::DATE AS _about"
     money = f"coalesce(({source.money})::DECIMAL(38,4), 0)" if source.money else "0::DECIMAL(38,4)"
     kept = ", ".join(quote(name) for name in source.types if name not in _LATER)
     return f"""
 WITH parsed AS (SELECT * EXCLUDE ({", ".join(quote(name) for name in names)}), {texts} FROM ({parsed})),
 casted AS (SELECT *, {casts} FROM parsed),
-dated AS (SELECT *{day}, CASE WHEN _op = 'd' THEN 0::DECIMAL(38,4) ELSE {money} END AS _money FROM casted)
-SELECT _path, _n, CASE WHEN _refused IS NOT NULL THEN _record END AS _record, _refused AS _reason,
+dated AS (SELECT *{day}, CASE WHEN _op IN ('d', 't', 'm') THEN 0::DECIMAL(38,4) ELSE {money} END AS _money FROM casted)
+SELECT _path, _n, CASE WHEN _refused IS NOT NULL OR _op = 'm' THEN _record END AS _record, _refused AS _reason,
   {_partition(source)} AS _partition, {kept}
-FROM (SELECT *, {_reason(source)} AS _refused FROM (SELECT {_only_known_days(source)} FROM dated))"""
+FROM (SELECT *, {about}, {_reason(source)} AS _refused FROM (SELECT {_only_known_days(source)} FROM dated))"""
 
 
 _LATER = ("_ingested_at", "_source", "_landing_object", "_landing_row")
@@ -56,7 +59,7 @@ def event_select(source: Source) -> str:
         "_source": literal(source.name),
         "_landing_object": "file.key",
         "_landing_row": LINE,
-    }
+    } | ({"_rescued": "NULL"} if source.drift == "discard" else {})
     return ", ".join(
         f"{given.get(name, f'record.{quote(name)}')}::{kind} AS {quote(name)}" for name, kind in source.types.items()
     )
@@ -84,13 +87,15 @@ def _only_known_days(source: Source) -> str:
 
 
 def _partition(source: Source) -> str:
-    if source.partition_column is None:
-        return literal(WHOLE)
-    return f"coalesce({quote(source.partition_column)}::VARCHAR, {literal(UNPLACED)})"
+    own = literal(WHOLE)
+    if source.partition_column is not None:
+        own = f"coalesce({quote(source.partition_column)}::VARCHAR, {literal(UNPLACED)})"
+    return f"CASE WHEN _op = 't' THEN {literal(TRUNCATES)} ELSE {own} END"
 
 
 def _reason(source: Source) -> str:
-    tests = ["WHEN _reason IS NOT NULL THEN _reason"]
+    tests = ["WHEN _reason IS NOT NULL OR _op = 'm' THEN _reason"]
+    tests += ["WHEN _op = 't' THEN CASE WHEN _sequence IS NULL THEN 'a truncate without position' END"]
     tests += [f"WHEN {quote(name)} IS NULL THEN 'the key column {name} is null'" for name in source.key]
     tests += [
         f"WHEN {quote(_text(spec.name))} IS NOT NULL AND {quote(spec.name)} IS NULL THEN "
@@ -99,13 +104,20 @@ def _reason(source: Source) -> str:
         if spec.sql_type != "VARCHAR"
     ]
     tests += [
-        f"WHEN _op <> 'd' AND {quote(spec.name)} IS NULL THEN '{spec.name} is null'"
+        f"WHEN _op <> 'd' AND {quote(spec.name)} IS NULL AND NOT {_is_left_out([spec.name])} THEN '{spec.name} is null'"
         for spec in source.columns
         if not spec.nullable and spec.name not in source.key
     ]
     if source.partition_column:
         tests.append(
-            f"WHEN _op <> 'd' AND {quote(source.partition_column)} IS NULL THEN "
+            f"WHEN _op <> 'd' AND {quote(source.partition_column)} IS NULL AND NOT {_is_left_out(source.day_columns)} THEN "
             f"'{source.partition_column} cannot be told: the date is missing or of no known form'"
         )
     return "CASE " + " ".join(tests) + " END"
+
+
+def _is_left_out(columns: Collection[str]) -> str:
+    """Expression for whether an update does not give one of some columns: it stays what it was, and is no mistake."""
+    names = "[" + ", ".join(literal(name) for name in columns) + "]::VARCHAR[]"
+    lists = [f"coalesce(list_has_any({given}, {names}), false)" for given in ("_missing", "_unchanged")]
+    return f"(_op = 'u' AND ({' OR '.join(lists)}))"

@@ -22,7 +22,7 @@ from assay.orchestration.recording import check_results, evaluation, materializa
 from assay.orchestration.resources import Lake, Opened
 from assay.pipeline.outcome import Outcome, Status
 from assay.pipeline.plan import Plan
-from assay.pipeline.runs import INGEST_THREADS, count, failed_partitions, ingest_source, refresh_table
+from assay.pipeline.runs import INGEST_THREADS, count, failed_partitions, held_objects, ingest_source, refresh_table
 
 REFRESH = "refresh"
 
@@ -123,10 +123,20 @@ def _judge(context: dg.OpExecutionContext, opened: Opened) -> None:
     ]
     for sentence in sentences:
         context.log.error(sentence)
+    held = [
+        f"{source} holds back {key}: {reason}"
+        for source, objects in held_objects(opened.state).items()
+        for key, reason in objects.items()
+    ]
+    for sentence in held:
+        context.log.error(sentence)
     if sentences:
         raise dg.Failure(
-            "Partitions failed their proof; what was published before stands.\n" + "\n".join(sentences), allow_retries=False
+            "Partitions failed their proof; what was published before stands.\n" + "\n".join([*sentences, *held]),
+            allow_retries=False,
         )
+    if held:
+        raise dg.Failure("Landing objects were not ingested; nothing of them is lost.\n" + "\n".join(held), allow_retries=False)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from assay.pipeline.plan import Failure, inputs_hash, plan, write_failures
 from assay.pipeline.publish import Candidate, publish
 from assay.pipeline.state import State
 from assay.quality.accounting import received
+from assay.quality.held_back import HEALED_RULE, set_aside
 from assay.quality.proof import PROVEN, Verdict, prove
 from assay.quality.quarantine import Example, collect_refused, examples
 
@@ -84,11 +85,20 @@ def compute(connection: duckdb.DuckDBPyConnection, state: State, node: Node, par
         if relation in node.table.lookups:
             bind_lookup(connection, state, node, relation)
         else:
-            files = state.files(node, relation, partitions)
-            bind(connection, relation, state.declared(relation), files, columns, materialize=relation in node.inputs)
+            bind(
+                connection,
+                relation,
+                state.declared(relation),
+                state.files(node, relation, partitions),
+                columns,
+                truncates=state.truncate_files(relation),
+                by_day=node.table.partition_column is not None,
+                materialize=relation in node.inputs,
+            )
     stage(connection, node, partitions)
     counted = received(connection, state.workspace.project, node, partitions)
-    return prove(connection, node, partitions, counted)
+    held_back = set_aside(connection, state.workspace.project, node)
+    return prove(connection, node, partitions, counted, held_back)
 
 
 def _build_chunk(
@@ -198,7 +208,8 @@ def _look_again(connection: duckdb.DuckDBPyConnection, state: State, node: Node,
 def _examples(connection: duckdb.DuckDBPyConnection, state: State, node: Node, verdicts: Mapping[str, Verdict]) -> list[Example]:
     if not any(verdict.broken for verdict in verdicts.values()):
         return []
-    collect_refused(connection, state.workspace.project, node)
+    has_held_back = any(HEALED_RULE in verdict.broken for verdict in verdicts.values())
+    collect_refused(connection, state.workspace.project, node, has_held_back)
     return examples(connection, node)
 
 

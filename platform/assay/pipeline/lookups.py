@@ -22,7 +22,8 @@ from assay.pipeline.state import State
 
 def bind_lookup(connection: duckdb.DuckDBPyConnection, state: State, node: Node, relation: str) -> None:
     """Bind the whole of a looked-up relation."""
-    bind(connection, relation, state.declared(relation), state.all_files(relation), node.query.reads[relation])
+    files, truncates = state.all_files(relation), state.truncate_files(relation)
+    bind(connection, relation, state.declared(relation), files, node.query.reads[relation], truncates=truncates)
 
 
 def hashes(

@@ -126,7 +126,7 @@ class Report:
         books: Books of every source and table as they stand after it, by full name.
         scores: Quality score of every table, 0 to 100.
         partitions: Counts.
-        failures: Why partitions failed, by table and partition.
+        failures: Why partitions failed, by table and partition; and why landing objects are held, by source and object.
         warnings: What an operator should know.
         seconds: Wall seconds by stage.
         records: Records ingested.

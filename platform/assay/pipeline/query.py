@@ -30,7 +30,8 @@ def query(connection: duckdb.DuckDBPyConnection, state: State, sql: str) -> duck
         StoreError: The lake cannot be read.
     """
     for relation in _mentioned(sql, state):
-        bind_all_columns(connection, relation, state.declared(relation), state.all_files(relation))
+        files, truncates = state.all_files(relation), state.truncate_files(relation)
+        bind_all_columns(connection, relation, state.declared(relation), files, truncates)
     try:
         return connection.sql(sql)
     except duckdb.Error as error:

@@ -14,6 +14,7 @@ import duckdb
 from assay.contracts import Source
 from assay.engine.project import Node
 from assay.lake.ledger import Ledger
+from assay.landing.drift import read_held
 from assay.landing.ingest import Ingested, ingest
 from assay.pipeline.build import build
 from assay.pipeline.outcome import Observer, Outcome, Report, Status, Unobserved
@@ -82,17 +83,18 @@ def rebuild_partitions(
 
 
 def source_books(ledger: Ledger) -> Books:
-    """The books of a source: records in, raw events and quarantined records out.
+    """The books of a source: records in, raw events and quarantined records out; messages are neither.
 
-    Events that were copied to a second partition (`placement`) count as received once more.
+    Events that were copied to a second partition (`placement`) count as received once more, but not their money.
     """
     landed = [each for batch in ledger.batches for each in batch.landed]
     copies = sum(batch.copies for batch in ledger.batches)
-    money = sum((Decimal(part.money) for batch in ledger.batches for part in batch.parts), Decimal(0))
+    told = [part for batch in ledger.batches if not batch.covers for part in batch.parts]
+    money = sum((Decimal(part.money) for part in told), Decimal(0))
     return Books(
         rows=Side(
-            received=Decimal(sum(each.records for each in landed) + copies),
-            published=Decimal(sum(part.rows for batch in ledger.batches for part in batch.parts)),
+            received=Decimal(sum(each.records - each.messages for each in landed) + copies),
+            published=Decimal(sum(part.rows for part in told) + copies),
             quarantined=Decimal(sum(each.quarantined for each in landed)),
         ),
         money=Side(received=money, published=money),
@@ -115,7 +117,16 @@ def fill_report(state: State, report: Report) -> None:
         report.scores[name] = round(flawless / staged, 2) if staged else 100.0
     for name, failures in failed_partitions(state).items():
         report.failures[name] = {partition: failure.problems for partition, failure in failures.items()}
-    report.partitions.failed = sum(len(failed) for failed in report.failures.values())
+    for name, objects in held_objects(state).items():
+        report.failures[name] = {key: (reason,) for key, reason in objects.items()}
+    report.partitions.failed = sum(len(failed) for name, failed in report.failures.items() if name in project.nodes)
+
+
+def held_objects(state: State) -> dict[str, dict[str, str]]:
+    """Why landing objects are held back, by source and key; sources without any are left out."""
+    workspace = state.workspace
+    found = {source.full_name: read_held(workspace.store, source.name) for source in workspace.domain.sources.values()}
+    return {name: held for name, held in found.items() if held}
 
 
 def failed_partitions(state: State) -> dict[str, dict[str, Failure]]:

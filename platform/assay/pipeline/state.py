@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from assay.contracts import WHOLE, Source, Table
 from assay.contracts.version import fingerprint
 from assay.engine.project import Node, source_of
-from assay.engine.relations import Files
 from assay.lake.index import Entry, read_index, write_index
-from assay.lake.layout import UNPLACED, partition_key
+from assay.lake.layout import NOTED, TRUNCATES, UNPLACED, partition_key
 from assay.lake.ledger import Ledger, LedgerLog
+from assay.lake.rows import Files, files_by_version
+from assay.landing.snapshots import believed, judged
 from assay.pipeline.workspace import Workspace
 
 
@@ -91,14 +92,35 @@ class State:
     def _find_available(self, relation: str) -> dict[str, tuple[Input, ...]]:
         declared = self.declared(relation)
         if isinstance(declared, Source):
-            return {
-                partition: tuple(Input(part.key, part.key, part.version, part.rows) for part in parts)
-                for partition, parts in self.ledger(declared.name).parts.items()
-                if partition != UNPLACED
-            }
+            no_days = (UNPLACED, NOTED, TRUNCATES)
+            return {partition: parts for partition, parts in self._raw(declared).items() if partition not in no_days}
         return {
             partition: (Input(entry.content, partition_key(declared, partition), entry.contract, entry.rows),)
             for partition, entry in self.index(relation).items()
+        }
+
+    def truncates(self, relation: str) -> tuple[Input, ...]:
+        """The objects of the events that empty a relation's source; none for a table."""
+        declared = self.declared(relation)
+        found = self._raw(declared).get(TRUNCATES, ()) if isinstance(declared, Source) else ()
+        # What is not believed may change with any other snapshot: it is a part of what every partition is made from.
+        only = self._only(relation)
+        return found if only is None else tuple(replace(each, id=fingerprint([each.id, only])) for each in found)
+
+    def _only(self, relation: str) -> str | None:
+        """The condition on raw events that leaves out snapshots that are not to be believed."""
+        declared = self.declared(relation)
+        if not isinstance(declared, Source):
+            return None
+        return believed(judged((each for batch in self.ledger(declared.name).batches for each in batch.landed), declared))
+
+    def _raw(self, source: Source) -> dict[str, tuple[Input, ...]]:
+        """The raw objects of a source, without those that wait for their placement."""
+        ledger = self.ledger(source.name)
+        by_partition = ledger.parts if source.partition_column is None else ledger.placed_parts
+        return {
+            partition: tuple(Input(part.key, part.key, part.version, part.rows) for part in parts)
+            for partition, parts in by_partition.items()
         }
 
     def inputs(self, node: Node, relation: str, partitions: Collection[str]) -> list[tuple[str, Input]]:
@@ -108,26 +130,31 @@ class State:
             wanted: Iterable[str] = available
         else:
             wanted = _with_window(node, relation, partitions) & available.keys()
-        return [(partition, found) for partition in sorted(wanted) for found in available[partition]]
+        own = [(partition, found) for partition in sorted(wanted) for found in available[partition]]
+        return own + [(TRUNCATES, found) for found in self.truncates(relation)]
 
     def files(self, node: Node, relation: str, partitions: Collection[str]) -> list[Files]:
-        """The same, as DuckDB reads them, by schema."""
-        by_version: dict[str, list[str]] = {}
-        for _, found in self.inputs(node, relation, partitions):
-            by_version.setdefault(found.version, []).append(self.workspace.store.path(found.key))
-        return [Files(version, tuple(paths)) for version, paths in sorted(by_version.items())]
+        """The same without truncates, as DuckDB reads them, by schema."""
+        return self._files(relation, (found for of, found in self.inputs(node, relation, partitions) if of != TRUNCATES))
+
+    def truncate_files(self, relation: str) -> list[Files]:
+        """The truncates of a relation's source, as DuckDB reads them, by schema."""
+        return self._files(relation, self.truncates(relation))
 
     def all_files(self, relation: str) -> list[Files]:
-        """Every file of a relation."""
-        by_version: dict[str, list[str]] = {}
-        for found in (found for objects in self.available(relation).values() for found in objects):
-            by_version.setdefault(found.version, []).append(self.workspace.store.path(found.key))
-        return [Files(version, tuple(paths)) for version, paths in sorted(by_version.items())]
+        """Every file of a relation but its truncates."""
+        return self._files(relation, (found for objects in self.available(relation).values() for found in objects))
+
+    def _files(self, relation: str, inputs: Iterable[Input]) -> list[Files]:
+        paths = ((found.version, self.workspace.store.path(found.key)) for found in inputs)
+        return files_by_version(paths, self._only(relation))
 
     def content(self, relation: str) -> str:
         """Hash of everything a relation holds."""
         available = self.available(relation)
-        return fingerprint([(partition, [found.id for found in available[partition]]) for partition in sorted(available)])
+        objects = [(partition, [found.id for found in available[partition]]) for partition in sorted(available)]
+        emptied = [found.id for found in self.truncates(relation)]
+        return fingerprint([objects, emptied] if emptied else objects)
 
     def partitions(self, node: Node) -> list[str]:
         """The partitions that a table has, by what there is to compute them from."""

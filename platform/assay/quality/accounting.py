@@ -13,8 +13,8 @@ import duckdb
 from assay.contracts import WHOLE, Table
 from assay.contracts.rules import quote
 from assay.engine.project import Node, Project, source_of
-from assay.engine.relations import Accounted, account, partition_text
-from assay.quality.books import Books, Side
+from assay.engine.relations import Accounted, Amount, account, partition_text
+from assay.quality.books import Books, Healing, Side
 from assay.quality.proof import counts_money
 
 
@@ -30,7 +30,7 @@ def received(
         partitions: The partitions that are computed.
 
     Returns:
-        Books with `received`, `superseded` and `deleted` filled in.
+        Books with `received`, `superseded` and `deleted` filled in, and of `quarantined` the rows that are held back.
     """
     books: dict[str, Books] = {}
     for relation in node.inputs:
@@ -53,23 +53,18 @@ def _of_table(connection: duckdb.DuckDBPyConnection, read: Table, reader: Table)
     found = connection.execute(
         f"SELECT {partition_text(read.partition_column)}, {rows}, sum(({money})::DECIMAL(38,4)) FROM {read.full_name} GROUP BY 1"
     ).fetchall()
-    nothing = Decimal(0)
-    return {str(partition): Accounted(int(count), 0, 0, total or nothing, nothing, nothing) for partition, count, total in found}
+    return {str(partition): Accounted(Amount(int(count), total or Decimal(0))) for partition, count, total in found}
 
 
 def _books(accounted: Accounted, money: bool) -> Books:
-    rows = Side(
-        received=Decimal(accounted.received),
-        superseded=Decimal(accounted.superseded),
-        deleted=Decimal(accounted.deleted),
-    )
-    if not money:
-        return Books(rows=rows)
+    places = {
+        "received": accounted.received,
+        "quarantined": accounted.held_back,
+        "superseded": accounted.superseded,
+        "deleted": accounted.deleted,
+    }
     return Books(
-        rows=rows,
-        money=Side(
-            received=accounted.received_money,
-            superseded=accounted.superseded_money,
-            deleted=accounted.deleted_money,
-        ),
+        rows=Side(**{place: Decimal(amount.rows) for place, amount in places.items()}),
+        money=Side(**{place: amount.money for place, amount in places.items()}) if money else Side(),
+        healing=Healing(accounted.healed_rows, accounted.healed_columns, accounted.held_back.rows),
     )

@@ -44,16 +44,36 @@ class Side:
 
 
 @dataclass(frozen=True)
+class Healing:
+    """What events left out, and what became of it.
+
+    Attributes:
+        rows: Rows with values that older events of their keys gave.
+        columns: Those values.
+        unhealed: Rows held back in quarantine, because no event with a value has landed.
+    """
+
+    rows: int = 0
+    columns: int = 0
+    unhealed: int = 0
+
+    def __add__(self, other: Healing) -> Healing:
+        return Healing(self.rows + other.rows, self.columns + other.columns, self.unhealed + other.unhealed)
+
+
+@dataclass(frozen=True)
 class Books:
     """The books of a partition or a table.
 
     Attributes:
         rows: Whole numbers of rows.
         money: Amounts as the contract counts them; currencies are mixed, so this is a control total and no revenue.
+        healing: What was healed; it changes no balance.
     """
 
     rows: Side = field(default_factory=Side)
     money: Side = field(default_factory=Side)
+    healing: Healing = field(default_factory=Healing)
 
     @property
     def balanced(self) -> bool:
@@ -61,13 +81,14 @@ class Books:
         return self.rows.difference == 0 and self.money.difference == 0
 
     def __add__(self, other: Books) -> Books:
-        return Books(self.rows + other.rows, self.money + other.money)
+        return Books(self.rows + other.rows, self.money + other.money, self.healing + other.healing)
 
     def to_dict(self) -> dict[str, Any]:
-        """Rows as integers by place, `balanced`, and the money as decimal strings."""
+        """Rows as integers by place, `balanced`, the money as decimal strings, and what was healed."""
         rows: dict[str, Any] = {place: int(getattr(self.rows, place)) for place in PLACES}
         money = {place: str(getattr(self.money, place)) for place in PLACES}
-        return rows | {"balanced": self.balanced, "money": money}
+        healed = {"healed": self.healing.rows, "healed_columns": self.healing.columns, "unhealed": self.healing.unhealed}
+        return rows | {"balanced": self.balanced, "money": money} | healed
 
 
 def total(books: Iterable[Books]) -> Books:
@@ -84,4 +105,5 @@ def from_dict(written: Mapping[str, Any]) -> Books:
     return Books(
         rows=Side(*(Decimal(written.get(place, 0)) for place in PLACES)),
         money=Side(*(Decimal(money.get(place, 0)) for place in PLACES)),
+        healing=Healing(*(int(written.get(name, 0)) for name in ("healed", "healed_columns", "unhealed"))),
     )

@@ -20,6 +20,7 @@ from assay.engine.project import Node
 from assay.engine.relations import PARTITION
 from assay.engine.staging import STAGED, cast_rules
 from assay.quality.books import Books, Side
+from assay.quality.held_back import HEALED_RULE, HeldBack
 
 PROVEN = "proven"
 """The relation of staged rows after fixes, with `_broken` true for what goes to quarantine."""
@@ -32,7 +33,7 @@ class Verdict:
     """What the proof says of one partition.
 
     Attributes:
-        rows: Staged rows.
+        rows: Staged rows, and those held back.
         good: Rows that may be published.
         broken: Rows that broke each rule, by rule, those above zero.
         score: Share of rows that broke no rule but such that only warn, 0 to 100.
@@ -67,6 +68,7 @@ def prove(
     node: Node,
     partitions: Collection[str],
     received: Mapping[str, Books],
+    held_back: Mapping[str, HeldBack] | None = None,
 ) -> dict[str, Verdict]:
     """Judge every staged partition, and leave `proven` behind for publishing.
 
@@ -74,7 +76,8 @@ def prove(
         connection: Where `staged` is.
         node: The table.
         partitions: The partitions that were computed; one without rows is judged too.
-        received: By partition, books with what came in, was superseded and was deleted.
+        received: By partition, books with what came in, was superseded, was deleted and is held back.
+        held_back: By partition, the rows that never reached the SQL.
 
     Returns:
         The verdict by partition.
@@ -90,6 +93,7 @@ def prove(
             measured.get(partition, _Measured()),
             duplicates.get(partition, 0),
             received.get(partition, Books()),
+            (held_back or {}).get(partition, HeldBack()),
         )
         for partition in partitions
     }
@@ -251,23 +255,29 @@ def _keys_rise(connection: duckdb.DuckDBPyConnection, key: list[str]) -> bool:
     return int(found[1]) >= int(found[0]) - 1
 
 
-def _verdict(table: Table, rules: tuple[Rule, ...], measured: _Measured, duplicates: int, received: Books) -> Verdict:
+def _verdict(
+    table: Table, rules: tuple[Rule, ...], measured: _Measured, duplicates: int, received: Books, held_back: HeldBack
+) -> Verdict:
     counts = measured.broken or (0,) * len(rules)
     broken = {rule.name: count for rule, count in zip(rules, counts, strict=True) if count}
     if duplicates:
         broken[KEY_RULE] = duplicates
-    score = round(100 * measured.flawless / measured.rows, 4) if measured.rows else 100.0
+    if held_back.rows:
+        broken[HEALED_RULE] = held_back.rows
+    rows = measured.rows + held_back.rows
+    score = round(100 * measured.flawless / rows, 4) if rows else 100.0
     books = Books(
         rows=_closed(received.rows, measured.accounted, measured.accounted_good),
         money=_closed(received.money, measured.money, measured.money_good),
+        healing=received.healing,
     )
     return Verdict(
-        rows=measured.rows,
+        rows=rows,
         good=measured.good,
         broken=broken,
         score=score,
         content=_content(table, measured.good, measured.content, score),
-        refused=fingerprint([measured.rows - measured.good, measured.refused, table.version]),
+        refused=fingerprint([rows - measured.good, measured.refused + held_back.hashed, table.version]),
         books=books,
         problems=_problems(table, rules, broken, score, books),
     )
@@ -277,7 +287,7 @@ def _closed(received: Side, accounted: int | Decimal, good: int | Decimal) -> Si
     return Side(
         received=received.received,
         published=Decimal(good),
-        quarantined=Decimal(accounted) - Decimal(good),
+        quarantined=Decimal(accounted) - Decimal(good) + received.quarantined,
         superseded=received.superseded,
         deleted=received.deleted,
     )

@@ -18,6 +18,7 @@ from assay.contracts.rules import Rule, literal, quote
 from assay.engine.fold import NEWEST_FIRST
 from assay.engine.project import Node, Project, source_of
 from assay.engine.relations import PARTITION
+from assay.quality.held_back import HELD_BACK
 from assay.quality.proof import PROVEN, all_rules, breaks
 
 REFUSED = "refused"
@@ -43,13 +44,14 @@ class Example:
     values: dict[str, Any]
 
 
-def collect_refused(connection: duckdb.DuckDBPyConnection, project: Project, node: Node) -> None:
-    """Set aside every row that broke a rule, with the landing records behind it, as `refused`.
+def collect_refused(connection: duckdb.DuckDBPyConnection, project: Project, node: Node, has_held_back: bool = False) -> None:
+    """Set aside every row that broke a rule, with the landing records behind it, as `refused`; those held back are added.
 
     Args:
         connection: Where `proven` is, with the table's inputs still bound.
         project: The domain's tables.
         node: The table.
+        has_held_back: Whether there is a table `held_back`.
     """
     rules = all_rules(node)
     flags = breaks(rules)
@@ -63,6 +65,8 @@ def collect_refused(connection: duckdb.DuckDBPyConnection, project: Project, nod
         f"SELECT {columns}, {PARTITION}, _broken, _rules, _reasons, "
         f"{literal(node.table.version)} AS _contract, {origin} FROM broken AS p{join}"
     )
+    if has_held_back:
+        connection.execute(f"INSERT INTO {REFUSED} BY NAME SELECT * FROM {HELD_BACK}")
 
 
 def _said(flags: Mapping[str, str], words: Mapping[str, str]) -> str:
@@ -90,13 +94,14 @@ def examples(connection: duckdb.DuckDBPyConnection, node: Node) -> list[Example]
         f"FROM (SELECT *, unnest(_rules) AS rule FROM {REFUSED}) GROUP BY {PARTITION}, rule ORDER BY ALL"
     ).fetchall()
     return [
-        Example(str(partition), rule, example["key"], _looked_at(rules[rule], example["row"]))
+        Example(str(partition), rule, example["key"], _looked_at(rules.get(rule), example["row"]))
         for partition, rule, example in found
     ]
 
 
-def _looked_at(rule: Rule, row: dict[str, Any]) -> dict[str, Any]:
-    return {column: row[column] for column in rule.columns if column in row}
+def _looked_at(rule: Rule | None, row: dict[str, Any]) -> dict[str, Any]:
+    """What a rule looked at; nothing for rows that never were rows of the table."""
+    return {column: row[column] for column in rule.columns if column in row} if rule else {}
 
 
 def _packed(names: tuple[str, ...]) -> str:

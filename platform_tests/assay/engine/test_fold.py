@@ -70,9 +70,7 @@ def history_in_python(changes: Iterable[Change]) -> list[tuple[Any, ...]]:
     for key, events in by_key(changes).items():
         states = [list(same)[-1] for _, same in itertools.groupby(events, key=lambda change: change.position)]
         lasting = [
-            state
-            for state in states
-            if not any(state.at == other.at for other in states if other.newest_last > state.newest_last)
+            state for state in states if all(state.at < other.at for other in states if other.newest_last > state.newest_last)
         ]
         kept: list[Change] = []
         for state in lasting:
@@ -104,10 +102,10 @@ def folded(connection: duckdb.DuckDBPyConnection, changes: Iterable[Change], que
     return sorted(connection.execute(query).fetchall(), key=repr)
 
 
-LATEST = fold.latest("events", CUSTOMERS, ["customer_id", "_op", "level", "_landing_object"])
+LATEST = fold.latest("events", CUSTOMERS.key, ["customer_id", "_op", "level", "_landing_object"])
 HISTORY = (
     "SELECT customer_id, level, _op = 'd', valid_from, valid_to, is_current FROM "
-    f"({fold.history('events', CUSTOMERS, ['customer_id', 'level', '_op', 'valid_from'])})"
+    f"({fold.history('events', CUSTOMERS.key, ['customer_id', 'level', '_op', 'valid_from'], ['level'])})"
 )
 
 POSITIONS = st.sampled_from([(1, 9), (1, 10), (2, 1), (9,), (10, 0), (10,)])
@@ -185,6 +183,22 @@ def test_a_state_that_was_replaced_at_the_instant_it_began_never_held(connection
         Change("a", (3,), level="gold", at=2),
     ]
     assert sorted((row[1], row[3].hour) for row in folded(connection, changes, HISTORY)) == [("basic", 1), ("gold", 2)]
+
+
+def test_a_state_that_began_after_it_ended_by_a_clock_set_back_never_held(connection) -> None:
+    changes = [Change("a", (1,), level="gold", at=1), Change("a", (2,), level="basic", at=3), Change("a", (3,), level=None, at=2)]
+    assert sorted((row[3].hour, row[4] and row[4].hour, row[1]) for row in folded(connection, changes, HISTORY)) == [
+        (1, 2, "gold"),
+        (2, None, None),
+    ]
+
+
+def test_of_the_lines_of_one_object_at_one_position_the_last_is_taken(connection) -> None:
+    """Some other consumers keep the older row of two with one timestamp."""
+    first = Change("a", (1,), level="old")
+    folded(connection, [first, replace(first, level="new")], LATEST)
+    connection.execute("UPDATE events SET _landing_row = 2 WHERE level = 'new'")
+    assert [row[2] for row in connection.execute(LATEST).fetchall()] == ["new"]
 
 
 def test_an_event_without_a_source_time_holds_since_it_landed(connection) -> None:

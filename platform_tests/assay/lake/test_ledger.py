@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,7 +14,7 @@ from assay.lake.ledger import CHECKPOINT_EVERY, Batch, LandedObject, LedgerLog, 
 
 
 def batch(number: int, partition: str = "2025-01-03") -> Batch:
-    landed = (LandedObject(f"landing/orders/{number}", f"etag {number}", 3, 1),)
+    landed = (LandedObject(f"landing/orders/{number}", f"etag {number}", 3, 1, messages=number % 3),)
     parts = (Part(partition, f"raw/orders/{number}", 2, "1.5000", "v1"),)
     return Batch(f"id{number}", "v1", landed, parts, quarantine=None if number % 2 else f"quarantine/{number}", copies=number)
 
@@ -105,3 +106,28 @@ def test_a_checkpoint_that_was_never_written_is_not_missed(file_store: ObjectSto
         if info.key.endswith(".gz"):
             file_store.delete(info.key)
     assert len(LedgerLog(file_store, "orders").read().batches) == CHECKPOINT_EVERY + 1
+
+
+def placement(number: int, *covers: str) -> Batch:
+    return Batch(
+        f"p{number}", "v1", (), (Part("2025-01-03", f"raw/orders/p{number}", 1, "0.0000", "v1"),), copies=1, covers=covers
+    )
+
+
+def test_batches_that_no_placement_covers_are_not_among_the_placed(file_store: ObjectStore) -> None:
+    log = LedgerLog(file_store, "orders")
+    for each in (batch(1), batch(2), placement(1, "id1", "id2"), batch(3)):
+        log.append(each)
+    ledger = LedgerLog(file_store, "orders").read()
+    assert [each.id for each in ledger.placements] == ["p1"]
+    assert [each.id for each in ledger.unplaced] == ["id3"]
+    assert [part.key for part in ledger.placed_parts["2025-01-03"]] == ["raw/orders/1", "raw/orders/2", "raw/orders/p1"]
+    assert [part.key for part in ledger.parts["2025-01-03"]][-1] == "raw/orders/3"
+
+
+def test_an_entry_of_before_there_were_messages_and_placements_is_read(file_store: ObjectStore) -> None:
+    landed = {"key": "landing/orders/1", "etag": "e", "records": 3, "quarantined": 1}
+    entry = {"id": "old", "version": "v0", "landed": [landed], "parts": [], "quarantine": None, "copies": 2}
+    file_store.put("audit/ingested/orders/0000000001.json", json.dumps(entry).encode())
+    (read,) = LedgerLog(file_store, "orders").read().batches
+    assert (read.messages, read.covers, read.copies, read.landed[0].messages, read.landed[0].events) == (None, (), 2, 0, 2)

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.quality.books import PLACES, Books, Side, from_dict, total
+from assay.quality.books import PLACES, Books, Healing, Side, from_dict, total
 
 AMOUNTS = st.decimals(-(10**12), 10**12, places=4, allow_nan=False, allow_infinity=False)
 SIDES = st.builds(Side, AMOUNTS, AMOUNTS, AMOUNTS, AMOUNTS, AMOUNTS)
 COUNTS = st.integers(0, 10**9).map(Decimal)
-BOOKS = st.builds(Books, st.builds(Side, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS), SIDES)
+HEALING = st.builds(Healing, st.integers(0, 9), st.integers(0, 9), st.integers(0, 9))
+BOOKS = st.builds(Books, st.builds(Side, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS), SIDES, HEALING)
 
 
 def side(*values: object) -> Side:

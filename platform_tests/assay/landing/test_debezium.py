@@ -1,4 +1,4 @@
-"""Debezium events and JSON documents, read from real files."""
+"""Debezium messages of every form, from real files: changes of rows, messages that are none, and what is refused."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import datetime as dt
 import json
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from change_lines import change, customer, deleted_order, order, text, zipped
+from debezium_lake import TABLE, at, described, envelope, messages, read, refused, rows_lake, with_schema
+from debezium_lake import change as changed_row
 from declared import domain_of
 from shop_lake import ShopLake
 
-from assay.contracts import Contract, Event, column, source
-from assay.landing.formats import JsonDocuments
+from assay.contracts import Event, Money, column, source
+from assay.landing.formats import Debezium
 
 
 def test_an_event_is_the_same_with_and_without_its_schema(lake: ShopLake) -> None:
@@ -119,8 +122,13 @@ def broken_events() -> dict[str, tuple[str, str]]:
         "two objects": (f"{order('o9', 9)} {order('o8', 8)}", "not valid JSON"),
         "a number": ("42", "not a Debezium change event: it has no op"),
         "a list": ("[]", "not a Debezium change event: it has no op"),
-        "null": ("null", "not a Debezium change event: it has no op"),
-        "truncate": (changed(op="t"), "operation t is no row change"),
+        "an unknown operation": (changed(op="x"), "operation x is no row change"),
+        "a key": ('{"order_id": "o9"}', "not a Debezium change event: it has no op"),
+        "a wrapped key": (
+            '{"schema": {"type": "struct"}, "payload": {"order_id": "o9"}}',
+            "not a Debezium change event: it has no op",
+        ),
+        "an empty envelope": ('{"schema": {}, "payload": {}}', "not a Debezium change event: it has no op"),
         "another table": (customer("c1", 1), "an event of table customers, expected orders"),
         "no source": (changed(source=None), "an event of table (none), expected orders"),
         "no position": (changed(source={"table": "orders"}), "no source position"),
@@ -195,7 +203,7 @@ def test_a_value_of_the_wrong_type_is_refused_by_name(tmp_path: Path) -> None:
 def test_what_is_refused_keeps_its_text(lake: ShopLake) -> None:
     lake.land("orders", "a.json", text("{broken"))
     lake.ingest("orders")
-    (key,) = [batch.quarantine for batch in lake.ledger("orders").batches]
+    (key,) = [batch.quarantine for batch in lake.ledger("orders").batches if batch.quarantine]
     with lake.connection() as connection:
         found = connection.execute(f"SELECT _record, _rules, _contract FROM '{lake.store.path(str(key))}'").fetchall()
     assert found == [("{broken", ["readable"], lake.source("orders").version)]
@@ -205,35 +213,6 @@ def test_the_made_up_values_of_a_delete_are_not_read(lake: ShopLake) -> None:
     lake.land("orders", "a.json", text(order("o1", 1), deleted_order("o1", 2)))
     lake.ingest("orders")
     assert lake.rows("SELECT customer_id, amount, _money FROM changes.orders WHERE _op = 'd'") == [(None, None, Decimal(0))]
-
-
-@source("scores", format=JsonDocuments(version="try_cast(as_of AS BIGINT)"), key=("id",), owner="team:x", subject="x")
-class Scores(Contract):
-    """Documents with a list and a date."""
-
-    id: str = column("Who")
-    as_of: str = column("Version", nullable=True)
-    score: float = column("The score", nullable=True)
-    factors: str = column("A nested list", nullable=True)
-
-
-def test_documents_are_snapshot_reads_ordered_by_their_version(tmp_path: Path) -> None:
-    lake = ShopLake(tmp_path, domain_of(tmp_path / "sql", [Scores], {}))
-    old = {"id": "a", "as_of": 9, "score": 0.5, "factors": [{"n": 1}], "new": 1}
-    new = {"id": "a", "as_of": 10, "score": 1e2}
-    key = lake.land("scores", "a.json", text(json.dumps(new), json.dumps(old), "", "[1]", '{"id": "b"}', '{"as_of": 1}', "x"))
-    lake.ingest("scores")
-    assert lake.rows("SELECT id, score, factors, _op, _sequence, _missing, _rescued FROM changes.scores ORDER BY _sequence") == [
-        ("a", 0.5, '[{"n":1}]', "r", [9], None, '{"new":1}'),
-        ("a", 100.0, None, "r", [10], ["factors"], None),
-    ]
-    assert lake.rows("SELECT score FROM latest.scores") == [(100.0,)]
-    assert lake.refused("scores") == [
-        (key, 4, "not a JSON document"),
-        (key, 5, "no version: try_cast(as_of AS BIGINT) is null"),
-        (key, 6, "the key column id is null"),
-        (key, 7, "not a JSON document"),
-    ]
 
 
 ODD_VALUES = [
@@ -278,3 +257,195 @@ def test_lines_of_odd_blanks_do_not_shift_what_is_read_again(tmp_path: Path) -> 
     lake.ingest("orders")
     assert lake.rows("SELECT order_id, _landing_row FROM changes.orders ORDER BY 2") == [("o1", 1), ("o2", 3), ("o3", 5)]
     assert [row for _, row, _ in lake.refused("orders")] == [2, 4]
+
+
+# --- Forms ---
+
+both_ways = pytest.mark.parametrize("quickly", [True, False], ids=["quickly", "exactly"])
+
+EVENT = "id, value, _op, _sequence, _source_timestamp, _missing, _rescued"
+
+
+def cloud_event(op: str, lsn: int, data: dict[str, Any]) -> dict[str, Any]:
+    origin = {
+        "iodebeziumconnector": "postgresql",
+        "iodebeziumtable": TABLE,
+        "iodebeziumlsn": str(lsn),
+        "iodebeziumsnapshot": "false",
+    }
+    time = {"iodebeziumtsms": "1700000000000", "iodebeziumsequence": json.dumps([str(lsn), str(lsn)])}
+    standard = {
+        "id": f"name:x;lsn:{lsn}",
+        "source": "/debezium/postgresql/x",
+        "specversion": "1.0",
+        "time": "2023-11-14T22:13:20Z",
+    }
+    return {**standard, "type": "io.debezium.postgresql.datachangeevent", "iodebeziumop": op, **origin, **time, "data": data}
+
+
+def flattened(op: str, lsn: int, **row: object) -> dict[str, Any]:
+    meta = {"__deleted": str(op == "d").lower(), "__op": op, "__lsn": lsn, "__source_ts_ms": 1_700_000_000_000, "__table": TABLE}
+    return {**row, **meta}
+
+
+def test_every_form_gives_the_same_events(tmp_path: Path) -> None:
+    rows: list[tuple[str, dict[str, Any]]] = [
+        ("c", {"id": "1", "value": 1.5, "new": [1]}),
+        ("u", {"id": "1", "new": 2}),
+        ("d", {"id": "1"}),
+    ]
+    bare = [envelope(op, at(n), row) for n, (op, row) in enumerate(rows, start=1)]
+    forms = {
+        "bare": bare,
+        "wrapped": [with_schema(each, described("id", "string"), described("value", "double")) for each in bare],
+        "payload first": [dict(reversed(with_schema(each).items())) for each in bare],
+        "flattened": [flattened(op, n, **row) for n, (op, row) in enumerate(rows, start=1)],
+        "cloudevent": [
+            cloud_event(each["op"], n, {"before": each["before"], "after": each["after"]}) for n, each in enumerate(bare, start=1)
+        ],
+        "cloudevent with schema": [
+            cloud_event(
+                each["op"], n, with_schema({"before": each["before"], "after": each["after"]}, described("value", "double"))
+            )
+            for n, each in enumerate(bare, start=1)
+        ],
+    }
+    forms["wrapped flattened"] = [{"schema": {"type": "struct", "fields": []}, "payload": each} for each in forms["flattened"]]
+    forms["all together"] = [each for form in forms.values() for each in form]
+    found = {}
+    for name, lines in forms.items():
+        lake = rows_lake(tmp_path / name, value=Money)
+        found[name] = read(lake, *lines, columns=EVENT)
+        assert refused(lake) == [], name
+    happened = dt.datetime(2023, 11, 14, 22, 13, 20, tzinfo=dt.UTC)
+    assert found["bare"] == [
+        ("1", Decimal("1.50"), "c", [1, 1], happened, None, '{"new":[1]}'),
+        ("1", None, "u", [2, 2], happened, ["value"], '{"new":2}'),
+        ("1", None, "d", [3, 3], happened, None, None),
+    ]
+    assert found.pop("all together") == found["bare"] * len(found)
+    assert {name for name, events in found.items() if events != found["bare"]} == set()
+
+
+def test_a_flattened_row_has_what_the_transformation_was_told_to_add(tmp_path: Path) -> None:
+    lake = rows_lake(tmp_path, value=str)
+    lines = [
+        {"id": "1", "value": "a", "__deleted": "false", "__source_lsn": 7, "__source_ts_us": 1_700_000_000_000_000},
+        {"id": "2", "value": "b", "op": "x", "source": "y", "__op": "c", "__lsn": 8, "__source_sequence": '["3","8"]'},
+        {"id": "3", "value": "c", "__deleted": "true", "__lsn": 9},
+        {"id": "4", "value": "d", "__op": "c", "__lsn": 10, "__table": "other"},
+        {"id": "5", "value": "e", "__op": "c"},
+    ]
+    happened = dt.datetime(2023, 11, 14, 22, 13, 20, tzinfo=dt.UTC)
+    assert read(lake, *lines, columns=EVENT) == [
+        ("1", "a", "u", [7, 7], happened, None, None),
+        ("2", "b", "c", [3, 8], None, None, '{"op":"x","source":"y"}'),
+        ("3", None, "d", [9, 9], None, None, None),
+    ]
+    assert refused(lake) == [(4, "an event of table other, expected rows"), (5, "no source position")]
+
+
+def test_a_flattened_row_takes_its_types_from_its_schema(tmp_path: Path) -> None:
+    lake = rows_lake(tmp_path, value=Money)
+    field = described("value", "bytes", "org.apache.kafka.connect.data.Decimal", scale="2")
+    message = {"schema": {"type": "struct", "fields": [field]}, "payload": flattened("c", 1, id="1", value="ew==")}
+    assert read(lake, message, columns="value") == [(Decimal("1.23"),)]
+
+
+@both_ways
+def test_columns_may_have_other_names_at_the_source(tmp_path: Path, quickly: bool) -> None:
+    lake = rows_lake(tmp_path, Debezium(TABLE, columns={"id": "_id", "value": "Wert"}), value=str, other=str)
+    rows = [{"_id": "1", "Wert": "a", "other": "b"}, {"_id": "2", "value": "x"}]
+    found = read(
+        lake,
+        *(envelope("c", at(n), row) for n, row in enumerate(rows)),
+        columns="id, value, other, _missing, _rescued",
+        quickly=quickly,
+    )
+    assert found == [("1", "a", "b", None, None), ("2", None, None, ["value", "other"], '{"value":"x"}')]
+
+
+def test_a_document_of_mongodb_is_whole(tmp_path: Path) -> None:
+    lake = rows_lake(tmp_path, Debezium(TABLE, connector="mongodb", columns={"id": "_id"}), value=int)
+    documents = ['{"_id": {"$oid": "a1"}, "value": {"$numberLong": "5"}, "more": {"n": 1}}', '{"_id": {"$oid": "a1"}}']
+    lines = [
+        envelope("u", {"collection": TABLE, "ts_ms": 1000, "ord": n}, None) | {"after": each} for n, each in enumerate(documents)
+    ]
+    gone = envelope("d", {"collection": TABLE, "ts_ms": 1000, "ord": 3}, None) | {"before": documents[1]}
+    found = read(lake, *lines, gone, columns="id, value, _op, _missing, _rescued")
+    assert found == [("a1", 5, "u", None, '{"more":{"n":1}}'), ("a1", None, "u", None, None), ("a1", None, "d", None, None)]
+
+
+# --- What is no row change ---
+
+MESSAGES: dict[str, object] = {
+    "tombstone": None,
+    "wrapped tombstone": {"schema": None, "payload": None},
+    "wrapped tombstone without schema": {"payload": None},
+    "logical message": {"op": "m", "ts_ms": 1, "source": {**at(1), "table": ""}, "message": {"prefix": "p", "content": "eA=="}},
+    "transaction begin": {"status": "BEGIN", "id": "856:1", "event_count": None, "data_collections": None, "ts_ms": 1},
+    "transaction end": {"status": "END", "id": "856:1", "event_count": 1, "data_collections": [], "ts_ms": 1},
+    "heartbeat": {"ts_ms": 1795235635715},
+    "schema change": {
+        "source": at(1),
+        "ts_ms": 1,
+        "databaseName": "d",
+        "schemaName": None,
+        "ddl": "ALTER TABLE x",
+        "tableChanges": [],
+    },
+    "schema change without ddl": {"ts_ms": 1, "databaseName": "d", "ddl": None, "tableChanges": [{"type": "DROP", "id": "x"}]},
+    "cloud message": cloud_event("m", 1, {"before": None, "after": None}),
+}
+
+
+@both_ways
+@pytest.mark.parametrize("kind", MESSAGES)
+def test_what_is_no_row_change_is_recorded_and_not_refused(tmp_path: Path, kind: str, quickly: bool) -> None:
+    lake = rows_lake(tmp_path, value=str)
+    found = read(lake, changed_row(1, value="a"), MESSAGES[kind], changed_row(2, value="b"), columns="id", quickly=quickly)
+    assert found == [("1",), ("2",)]
+    assert refused(lake) == []
+    assert messages(lake) == 1
+    # Alone in its file it is recognized as well.
+    lake.land("rows", "b.json", (json.dumps(MESSAGES[kind]) + "\n").encode())
+    lake.ingest("rows")
+    assert refused(lake) == []
+    assert messages(lake) == 2
+
+
+@both_ways
+def test_a_truncate_has_a_position_and_no_key(tmp_path: Path, quickly: bool) -> None:
+    lake = rows_lake(tmp_path, value=str)
+    truncate = envelope("t", at(2), None)
+    other = envelope("t", {**at(2), "table": "other"}, None)
+    read(lake, changed_row(1, value="a"), truncate, other, changed_row(3, value="b"), columns="id", quickly=quickly)
+    assert refused(lake) == [(3, "an event of table other, expected rows")]
+    assert lake.rows("SELECT id FROM latest.rows") == [("3",)]
+
+
+@both_ways
+def test_bug_4_a_delete_needs_its_key_and_nothing_else(tmp_path: Path, quickly: bool) -> None:
+    lake = rows_lake(tmp_path, value=Money, other=str)
+    deletes = [
+        envelope("d", at(1), {"id": "1"}),
+        envelope("d", at(2), None),
+        envelope("d", at(3), {"id": "3", "value": "made up"}),
+    ]
+    assert read(lake, *deletes, columns="id, value, _op", quickly=quickly) == [("1", None, "d"), ("3", None, "d")]
+    assert refused(lake) == [(2, "the key column id is null")]
+
+
+@both_ways
+def test_a_value_that_was_not_sent_is_named(tmp_path: Path, quickly: bool) -> None:
+    lake = rows_lake(tmp_path, a=str, b=Money, c=str)
+    gone = "__debezium_unavailable_value"
+    rows = [{"a": gone, "b": 1, "c": "x"}, {"a": gone, "b": gone, "c": None}, {"a": "1", "b": 1, "c": f"{gone}!"}]
+    found = read(
+        lake, *(changed_row(n, "u", **row) for n, row in enumerate(rows)), columns="a, b, c, _unchanged", quickly=quickly
+    )
+    assert found == [
+        (None, Decimal(1), "x", ["a"]),
+        (None, None, None, ["a", "b"]),
+        ("1", Decimal(1), f"{gone}!", None),
+    ]

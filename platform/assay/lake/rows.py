@@ -1,0 +1,61 @@
+"""Reading the lake's Parquet objects as rows of declared types.
+
+Belongs here: files of today's and of older contracts, made one relation. Does not belong here: which files (`pipeline.state`),
+what their rows mean (`engine`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from assay.contracts import Source, Table
+from assay.contracts.rules import literal, quote
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of one relation that have one schema.
+
+    Attributes:
+        version: What decided that schema: equal versions have equal schemas.
+        paths: As DuckDB opens them.
+        only: Condition on the rows that are wanted; None for all.
+    """
+
+    version: str
+    paths: tuple[str, ...]
+    only: str | None = None
+
+
+def files_by_version(objects: Iterable[tuple[str, str]], only: str | None = None) -> list[Files]:
+    """Group paths, each given after its version, by version."""
+    by_version: dict[str, list[str]] = {}
+    for version, path in objects:
+        by_version.setdefault(version, []).append(path)
+    return [Files(version, tuple(paths), only) for version, paths in sorted(by_version.items())]
+
+
+def typed_rows(declared: Source | Table, files: Iterable[Files]) -> str:
+    """Write the query of the rows of files, each column of its declared type; no files, no rows."""
+    types: Mapping[str, str] = declared.types
+    parts = [group for group in files if group.paths]
+    if [group.version for group in parts] == [declared.version]:
+        return f"SELECT {', '.join(quote(name) for name in types)} FROM {_read(parts[0])}"
+    nulls = ", ".join(f"NULL::{kind} AS {quote(name)}" for name, kind in types.items())
+    empty = f"SELECT {nulls} WHERE false"
+    if not parts:
+        return empty
+    # Files of an older contract may lack columns or hold them as another type.
+    unions = " UNION ALL BY NAME ".join([empty, *(f"SELECT * FROM {_read(group)}" for group in parts)])
+    casts = {name: f"CAST({quote(name)} AS {kind})" for name, kind in types.items()}
+    if isinstance(declared, Source) and declared.partition_column is not None:
+        # Events that were ingested before they said their own day said it by their partition.
+        casts["_about"] = f"coalesce({casts['_about']}, CASE WHEN _op IN ('c', 'r') THEN {casts[declared.partition_column]} END)"
+    return f"SELECT {', '.join(f'{cast} AS {quote(name)}' for name, cast in casts.items())} FROM ({unions})"
+
+
+def _read(files: Files) -> str:
+    paths = ", ".join(literal(path) for path in files.paths)
+    wanted = f" WHERE {files.only}" if files.only else ""
+    return f"read_parquet([{paths}], hive_partitioning=false){wanted}"

@@ -1,0 +1,283 @@
+"""Files that hold records in another way than one a line: made into newline-delimited JSON, which the readers read.
+
+Belongs here: Avro object containers, Parquet files and JSON arrays, told by how they begin and not by what they are called. Does
+not belong here: what a record means (the readers), compression (`fetch`).
+
+Values come out exact and as text where JSON has no type for them: decimals and integers of more than 64 bits as strings, bytes in
+base64, dates, times and timestamps in ISO 8601, timestamps of a known time zone in UTC with a `Z`.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import importlib
+import json
+import math
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+from uuid import UUID
+
+import duckdb
+from duckdb.sqltypes import DuckDBPyType
+
+from assay.contracts.rules import literal, quote
+from assay.errors import IngestError
+from assay.landing.lines import DAMAGED, KEPT_OF_A_BAD_LINE, MAX_LINE_BYTES, Rejected
+
+Container = Literal["avro", "parquet", "array"]
+AVRO: Container = "avro"
+PARQUET: Container = "parquet"
+ARRAY: Container = "array"
+BINARY = frozenset((AVRO, PARQUET))
+"""Containers that are no text."""
+
+_MAGIC: tuple[tuple[bytes, Container], ...] = ((b"Obj\x01", AVRO), (b"PAR1", PARQUET))
+_BLANK = b" \t\r\n"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_MEMORY = "512MB"
+
+
+def container_of(path: Path) -> Container | None:
+    """Tell from its first bytes what holds a file's records; None for text of any other kind."""
+    with path.open("rb") as file:
+        start = file.read(64)
+    for magic, container in _MAGIC:
+        if start.startswith(magic):
+            return container
+    return ARRAY if start.removeprefix(_BYTE_ORDER_MARK).lstrip(_BLANK).startswith(b"[") else None
+
+
+def unwrap(path: Path, container: Container, to: Path) -> list[Rejected] | None:
+    """Write the records of a file one a line, as JSON.
+
+    Args:
+        path: The file, not compressed.
+        container: What holds its records.
+        to: Where the lines go.
+
+    Returns:
+        What could not be read: nothing of a whole file, and the place of the damage, after which nothing is read, of another.
+        None, and nothing is written, when the file is text that only begins like a JSON array.
+
+    Raises:
+        IngestError: A library that the file needs is not installed.
+    """
+    return _UNWRAP[container](path, to)
+
+
+# --- Avro ---
+
+
+def _avro_lines(path: Path, to: Path) -> list[Rejected]:
+    fastavro = _fastavro()
+    row = 0
+    with path.open("rb") as file, to.open("w", encoding="utf-8", newline="\n") as lines:
+        try:
+            for record in fastavro.reader(file):
+                lines.write(json.dumps(_plain(record), ensure_ascii=False, allow_nan=False) + "\n")
+                row += 1
+        except Exception as error:  # Damaged bytes make a decoder raise whatever they run into.
+            if "need to install" in str(error):
+                raise IngestError(f"{path.name}: {error}", hint=_INSTALL) from error
+            return [Rejected(row + 1, "", f"{DAMAGED}: {error or type(error).__name__}")]
+    return []
+
+
+_INSTALL = "Install Assay with its extra for Avro: pip install 'assay-platform[avro]'."
+
+
+def _fastavro() -> ModuleType:
+    try:
+        return importlib.import_module("fastavro")
+    except ImportError as error:
+        raise IngestError("an Avro file has landed, and fastavro, which reads it, is not installed", hint=_INSTALL) from error
+
+
+def _plain(value: Any) -> Any:
+    """Make a decoded Avro value one that JSON has, without losing a digit."""
+    if isinstance(value, dict):
+        return {str(name): _plain(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode("ascii")
+    if isinstance(value, dt.datetime) and value.tzinfo is not None:
+        return value.astimezone(dt.UTC).replace(tzinfo=None).isoformat() + "Z"
+    if isinstance(value, dt.date | dt.time):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return str(value) if isinstance(value, UUID) else value
+
+
+# --- Parquet ---
+
+
+def _parquet_lines(path: Path, to: Path) -> list[Rejected]:
+    with duckdb.connect(config={"memory_limit": _MEMORY, "temp_directory": str(to.parent)}) as connection:
+        connection.execute("SET TimeZone = 'UTC'; SET threads = 1")
+        try:
+            relation = connection.sql(f"FROM read_parquet({literal(str(path))})")
+            fields = ", ".join(
+                f"{literal(name)}: {_json_of(quote(name), kind)}"
+                for name, kind in zip(relation.columns, relation.types, strict=True)
+            )
+            _copy_lines(connection, f"SELECT to_json({{{fields}}})::VARCHAR FROM read_parquet({literal(str(path))})", to)
+        except duckdb.Error as error:
+            if _is_about_room(error):
+                raise
+            to.write_bytes(b"")
+            said = str(error).split("\n", 1)[0].replace(str(path), "it")
+            return [Rejected(1, "", f"the Parquet file is damaged, or was not written to its end: {said}")]
+    return []
+
+
+def _copy_lines(connection: duckdb.DuckDBPyConnection, query: str, to: Path) -> None:
+    # A raw control character cannot occur in JSON, so nothing is ever quoted.
+    connection.execute(
+        f"COPY ({query}) TO {literal(str(to))} (FORMAT csv, HEADER false, QUOTE '', ESCAPE '', DELIMITER E'\\x01', "
+        "COMPRESSION 'none')"
+    )
+
+
+def _is_about_room(error: duckdb.Error) -> bool:
+    return isinstance(error, duckdb.OutOfMemoryException) or "No space left" in str(error)
+
+
+def _json_of(value: str, kind: DuckDBPyType, depth: int = 0) -> str:
+    """Write the expression that makes a value one that `to_json` writes exactly."""
+    name = kind.id
+    if name == "struct":
+        fields = ", ".join(
+            f"{literal(field)}: {_json_of(f'({value}).{quote(field)}', _child(kind, field), depth)}" for field, _ in kind.children
+        )
+        return f"CASE WHEN {value} IS NOT NULL THEN {{{fields}}} END"
+    if name in ("list", "array"):
+        each = f"each_{depth}"
+        return f"list_transform({value}, lambda {each}: {_json_of(each, _child(kind, 'child'), depth + 1)})"
+    if name == "map":
+        each = f"each_{depth}"
+        entry = f"{{'key': {each}.key::VARCHAR, 'value': {_json_of(f'{each}.value', _child(kind, 'value'), depth + 1)}}}"
+        return f"map_from_entries(list_transform(map_entries({value}), lambda {each}: {entry}))"
+    if name == "blob":
+        return f"base64({value})"
+    if name in ("float", "double"):
+        return f"CASE WHEN isfinite({value}) THEN {value}::VARCHAR::JSON ELSE to_json({value}::VARCHAR) END"
+    if name == "timestamp with time zone":
+        return f"replace(({value} AT TIME ZONE 'UTC')::VARCHAR, ' ', 'T') || 'Z'"
+    if name.startswith("timestamp"):
+        return f"replace({value}::VARCHAR, ' ', 'T')"
+    return value if name in _JSON_TYPES else f"{value}::VARCHAR"
+
+
+_JSON_TYPES = frozenset(
+    ("boolean", "tinyint", "smallint", "integer", "bigint", "utinyint", "usmallint", "uinteger", "ubigint", "varchar", "json")
+)
+
+
+def _child(kind: DuckDBPyType, which: str) -> DuckDBPyType:
+    for name, child in kind.children:
+        if name == which and isinstance(child, DuckDBPyType):
+            return child
+    raise AssertionError(f"{kind} has no {which}")
+
+
+# --- JSON arrays ---
+
+
+def _array_lines(path: Path, to: Path) -> list[Rejected] | None:
+    # DuckDB takes an array that breaks off after a comma for a whole one.
+    if not _is_closed(path):
+        return _salvaged_array(path, to)
+    with duckdb.connect(config={"memory_limit": _MEMORY, "temp_directory": str(to.parent)}) as connection:
+        connection.execute("SET threads = 1")
+        documents = (
+            f"SELECT replace(replace(json, chr(13), ' '), chr(10), ' ') FROM read_json_objects({literal(str(path))}, "
+            f"format='array', compression='uncompressed', maximum_object_size={MAX_LINE_BYTES})"
+        )
+        try:
+            _copy_lines(connection, documents, to)
+        except duckdb.Error as error:
+            if _is_about_room(error):
+                raise
+            return _salvaged_array(path, to)
+    return []
+
+
+def _is_closed(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 1024))
+        return file.read().rstrip(_BLANK).endswith(b"]")
+
+
+def _salvaged_array(path: Path, to: Path) -> list[Rejected] | None:
+    """Keep the elements of an array, or of several, up to where the text is none."""
+    text = path.read_bytes().decode("utf-8-sig", errors="surrogateescape")
+    row = 0
+    try:
+        # Bytes that are not UTF-8 become escapes that JSON does not have, so that the reader refuses just that line.
+        with to.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as lines:
+            for element in _elements(text):
+                lines.write(element.replace("\r", " ").replace("\n", " ") + "\n")
+                row += 1
+    except _NoArrayError:
+        to.unlink()
+        return None
+    except _DamagedArrayError as error:
+        if row == 0:
+            to.unlink()
+            return None
+        rest = text[error.place : error.place + KEPT_OF_A_BAD_LINE].encode("utf-8", "backslashreplace").decode()
+        return [Rejected(row + 1, rest, f"{DAMAGED}: {error}")]
+    return []
+
+
+class _NoArrayError(Exception):
+    pass
+
+
+class _DamagedArrayError(Exception):
+    def __init__(self, place: int, said: str) -> None:
+        super().__init__(said)
+        self.place = place
+
+
+def _elements(text: str) -> Iterator[str]:
+    """Yield the text of each element of the arrays that a text is made of."""
+    decode = json.JSONDecoder(parse_float=str, parse_int=str).raw_decode
+    place = _after_blank(text, 0)
+    while place < len(text):
+        if text[place] != "[":
+            raise _NoArrayError
+        place = _after_blank(text, place + 1)
+        while text[place : place + 1] != "]":
+            try:
+                _, end = decode(text, place)
+            except (ValueError, RecursionError) as error:
+                raise _DamagedArrayError(place, str(error)) from error
+            yield text[place:end]
+            place = _after_blank(text, end)
+            if text[place : place + 1] == ",":
+                place = _after_blank(text, place + 1)
+            elif text[place : place + 1] != "]":
+                raise _DamagedArrayError(place, "the array is not closed")
+        place = _after_blank(text, place + 1)
+
+
+def _after_blank(text: str, place: int) -> int:
+    while place < len(text) and text[place] in " \t\r\n":
+        place += 1
+    return place
+
+
+_UNWRAP: dict[Container, Callable[[Path, Path], list[Rejected] | None]] = {
+    AVRO: _avro_lines,
+    PARQUET: _parquet_lines,
+    ARRAY: _array_lines,
+}

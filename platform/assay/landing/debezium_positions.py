@@ -1,0 +1,125 @@
+"""Where a Debezium event stands in the order of its source, connector by connector.
+
+Belongs here: which fields of `source` tell the position, and the `_sequence` they make. Does not belong here: finding those
+fields in a message, and everything else in it (`debezium`).
+
+A position is made of numbers only, for texts do not sort as numbers do (`binlog.1000000` comes before `binlog.999999`). All
+events of a source have as many of them. Clocks are no part of it, but for MongoDB, whose log is ordered by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from assay.landing.formats import Connector
+
+Field = Callable[[str], str]
+"""Writes the expression for a field of `source`."""
+
+
+@dataclass(frozen=True)
+class Positions:
+    """How one kind of connector tells positions.
+
+    Attributes:
+        fields: DuckDB type by field of `source`.
+        numbers: Writes the expressions for the numbers, the most significant first. A null one means that there is no position.
+        table: The field of `source` that names the table.
+    """
+
+    fields: Mapping[str, str]
+    numbers: Callable[[Field], list[str]]
+    table: str = "table"
+
+    def sequence(self, field: Field) -> str:
+        """Write the expression for `_sequence`, a list of BIGINT; null where the event has no position.
+
+        A row of an incremental snapshot may have none: it was read some time between two events, so it is weaker than any of
+        them, and only the time of reading orders it among its like.
+        """
+        numbers = self.numbers(field)
+        known = " AND ".join(f"{number} IS NOT NULL" for number in numbers)
+        read = ", ".join(["0"] * (len(numbers) - 1) + [f"coalesce({field('ts_ms')}, 0)"])
+        return (
+            f"CASE WHEN {known} THEN [{', '.join(numbers)}]::BIGINT[] "
+            f"WHEN {field('snapshot')} = 'incremental' THEN [{read}]::BIGINT[] END"
+        )
+
+
+def _postgresql(field: Field) -> list[str]:
+    """Position of the commit, then of the change: changes come in the order of their commits, not of their own positions.
+
+    The first falls back to the second for snapshot reads, which have no commit.
+    """
+    sequence, lsn = field("sequence"), field("lsn")
+    commit = f"""coalesce(try_cast(split_part({sequence}, '"', 2) AS BIGINT), {lsn})"""
+    change = f"""coalesce({lsn}, try_cast(split_part({sequence}, '"', 4) AS BIGINT))"""
+    return [commit, change]
+
+
+def _mysql(field: Field) -> list[str]:
+    """Number of the binary log's file, position of the event in it, row within the event.
+
+    A snapshot read without a file (the log is off) is older than any event.
+    """
+    number = f"try_cast(nullif(regexp_extract({field('file')}, '[0-9]+$'), '') AS BIGINT)"
+    is_read = f"coalesce({field('snapshot')}, 'false') <> 'false' AND coalesce({field('file')}, '') = ''"
+    return [f"CASE WHEN {is_read} THEN 0 ELSE {number} END", field("pos"), f"coalesce({field('row')}, 0)"]
+
+
+def _mongodb(field: Field) -> list[str]:
+    """The two halves of the timestamp in MongoDB's log: its second, and a number within that second."""
+    return [f"{field('ts_ms')} // 1000", field("ord")]
+
+
+def _sqlserver(field: Field) -> list[str]:
+    """The three parts of the commit's position, those of the change's, and the number of the event in the change.
+
+    Snapshot reads have only the first. The numbers are hexadecimal.
+    """
+    commit = _hexadecimal_parts(field("commit_lsn"), ":")
+    change = [f"coalesce({part}, 0)" for part in _hexadecimal_parts(field("change_lsn"), ":")]
+    return [*commit, *change, f"coalesce({field('event_serial_no')}, 0)"]
+
+
+def _informix(field: Field) -> list[str]:
+    return [field("commit_lsn"), f"coalesce({field('change_lsn')}, 0)"]
+
+
+def _oracle(field: Field) -> list[str]:
+    """System change number of the commit, of the change, the three parts of its redo record, and its number in that.
+
+    Snapshot reads have one number only.
+    """
+    commit = f"coalesce({field('commit_scn')}, {field('scn')})"
+    record = [f"coalesce({part}, 0)" for part in _hexadecimal_parts(field("rs_id"), ".")]
+    return [commit, field("scn"), *record, f"coalesce({field('ssn')}, 0)"]
+
+
+def _yashandb(field: Field) -> list[str]:
+    return [field("position_scn"), field("group_lsn"), field("group_offset"), f"coalesce({field('batch_row_id')}, 0)"]
+
+
+def _hexadecimal_parts(text: str, separator: str) -> list[str]:
+    parts = [f"regexp_replace(trim(split_part({text}, '{separator}', {part})), '^0[xX]', '')" for part in (1, 2, 3)]
+    return [f"try_cast('0x' || {part} AS BIGINT)" for part in parts]
+
+
+_MYSQL = Positions({"file": "VARCHAR", "pos": "BIGINT", "row": "BIGINT", "snapshot": "VARCHAR"}, _mysql)
+_SQLSERVER = Positions({"commit_lsn": "VARCHAR", "change_lsn": "VARCHAR", "event_serial_no": "BIGINT"}, _sqlserver)
+
+POSITIONS: Mapping[Connector, Positions] = {
+    "postgresql": Positions({"sequence": "VARCHAR", "lsn": "BIGINT"}, _postgresql),
+    "mysql": _MYSQL,
+    "mariadb": _MYSQL,
+    "mongodb": Positions({"ord": "BIGINT"}, _mongodb, table="collection"),
+    "sqlserver": _SQLSERVER,
+    "db2": _SQLSERVER,
+    "oracle": Positions({"commit_scn": "BIGINT", "scn": "BIGINT", "rs_id": "VARCHAR", "ssn": "BIGINT"}, _oracle),
+    "informix": Positions({"commit_lsn": "BIGINT", "change_lsn": "BIGINT"}, _informix),
+    "yashandb": Positions(
+        {"position_scn": "BIGINT", "group_lsn": "BIGINT", "group_offset": "BIGINT", "batch_row_id": "BIGINT"}, _yashandb
+    ),
+}
+"""By connector."""

@@ -1,0 +1,383 @@
+"""What the values of Debezium events mean: undoing their encodings.
+
+Belongs here: expressions from a value as it was sent to text that casts to the declared type, and the placeholders of values that
+were not sent. Does not belong here: messages (`debezium`), casting (`typed`).
+
+What an expression does not understand it gives back as it is, for `typed` to refuse by name. Nothing is guessed: `1234` is a
+number or base64 of another one, and seconds of a minute in 1970 may be days of another century.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import Literal
+from uuid import UUID
+
+from assay.contracts.columns import ColumnSpec
+from assay.contracts.rules import literal
+from assay.landing.formats import Debezium, TimePrecision
+from assay.landing.records import text_list
+
+Family = Literal["decimal", "whole", "inexact", "date", "time", "timestamp", "instant", "bytes", "plain"]
+"""Kinds of declared types that are read alike."""
+
+_FAMILIES: dict[str, Family] = {
+    "SMALLINT": "whole",
+    "INTEGER": "whole",
+    "BIGINT": "whole",
+    "FLOAT": "inexact",
+    "DOUBLE": "inexact",
+    "DATE": "date",
+    "TIME": "time",
+    "TIMESTAMP": "timestamp",
+    "TIMESTAMP WITH TIME ZONE": "instant",
+    "BLOB": "bytes",
+}
+_NUMBERS: tuple[Family, ...] = ("decimal", "whole", "inexact")
+_DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
+_EXACT_DIGITS = 15
+"""Significant digits that a double keeps of any decimal number."""
+_LONGEST_DOUBLE = 24
+"""Characters of the longest text of a double; a longer text was a text in the document too."""
+
+_DECIMAL_TYPE = "org.apache.kafka.connect.data.Decimal"
+_BITS_TYPE = "io.debezium.data.Bits"
+_DAYS = ("io.debezium.time.Date", "org.apache.kafka.connect.data.Date")
+_PRECISIONS: dict[str, TimePrecision] = {
+    "io.debezium.time.Timestamp": "milliseconds",
+    "org.apache.kafka.connect.data.Timestamp": "milliseconds",
+    "io.debezium.time.MicroTimestamp": "microseconds",
+    "io.debezium.time.NanoTimestamp": "nanoseconds",
+    "io.debezium.time.Time": "milliseconds",
+    "org.apache.kafka.connect.data.Time": "milliseconds",
+    "io.debezium.time.MicroTime": "microseconds",
+    "io.debezium.time.NanoTime": "nanoseconds",
+}
+"""By name of a type in a message's schema."""
+
+_TEMPORAL = (*_DAYS, *_PRECISIONS)
+
+_INFINITY = ("9223372036825200000", "9223372036825200", "9223372036854775807")
+_BEFORE_ALL = ("-9223372036832400000", "-9223372036832400", "-9223372036854775808")
+"""What PostgreSQL's infinite timestamps become, as its driver has them and as the largest integers."""
+
+_FIRST_DAY, _LAST_DAY = -719_528, 2_932_896
+"""Days since 1970 of the years 0 to 9999."""
+
+NUMBER = "the number, exactly"
+"""Name of the field of the object that stands for a number of many digits."""
+
+
+def family(spec: ColumnSpec) -> Family:
+    """Tell how values of a column are read."""
+    if spec.sql_type.startswith("DECIMAL"):
+        return "decimal"
+    return _FAMILIES.get(spec.sql_type, "plain")
+
+
+def is_encoded(spec: ColumnSpec) -> bool:
+    """Whether a value's meaning follows from more than its text."""
+    return family(spec) != "plain"
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a message's schema says of a value.
+
+    Attributes:
+        kind: Name of its type; None where it has none.
+        scale: The scale of a decimal.
+    """
+
+    kind: str | None
+    scale: str | None
+
+
+@dataclass(frozen=True)
+class Sent:
+    """Expressions for what a message has of one value.
+
+    Attributes:
+        text: The value as text; nested values as JSON.
+        is_text: Whether it is text in the document too; not evaluated unless it must be known.
+        digits: All digits of a number that has more of them than `text`; null for any other.
+        kind: Name of its type in the message's schema; null where the schema has none.
+        scale: The scale that the schema gives, as text.
+        is_described: Whether the message has a schema that describes the value.
+    """
+
+    text: str
+    is_text: str
+    digits: str
+    kind: str
+    scale: str
+    is_described: str
+
+
+def decoded(sent: Sent, spec: ColumnSpec, form: Debezium) -> str:
+    """Write the expression for a value's text, undone of its encoding."""
+    kind = family(spec)
+    text = unwrapped(sent.text, kind) if form.connector == "mongodb" else sent.text
+    if kind in _NUMBERS:
+        return _number(sent, text, spec, form)
+    declared = _declared(text, spec, form)
+    described = [name for name in _TEMPORAL if _is_described_by(kind, name)]
+    if not described:
+        return declared
+    cases = " ".join(f"WHEN {literal(name)} THEN {_described(text, spec, name)}" for name in described)
+    return f"CASE {sent.kind} {cases} ELSE {declared} END"
+
+
+def quickly(text: str, spec: ColumnSpec, form: Debezium, described: Described | None) -> tuple[str, str | None]:
+    """Write the expression for a value's text where its schema is known beforehand, and for when that is not enough.
+
+    Args:
+        text: The value as DuckDB's JSON reader gives it: numbers and strings look alike, and numbers have 17 digits.
+        spec: Its column.
+        form: The source's format.
+        described: What the schema says of it; None without a schema.
+
+    Returns:
+        The value, and the condition (never null) on which it must be read exactly instead; None for never.
+    """
+    kind, name = family(spec), described.kind if described else None
+    if kind not in _NUMBERS:
+        return (_described(text, spec, name) if name and _is_described_by(kind, name) else _declared(text, spec, form)), None
+    if name == _BITS_TYPE or (described is None and form.encodings.get(spec.name) == "bits"):
+        return f"coalesce({_of_bits(text)}, {text})", f"TRY_CAST({text} AS BIGINT) IS NOT NULL"
+    if name == _DECIMAL_TYPE or (described is None and _of_declared_base64(spec, form)):
+        scale = described.scale if described else str(_declared_scale(spec, form))
+        if scale is None or not scale.isdecimal():
+            return text, f"{text} IS NOT NULL"
+        doubt = f"coalesce({text}[1] = '{{' OR TRY_CAST({text} AS DOUBLE) IS NOT NULL, false)"
+        return f"coalesce({_of_base64(text, scale)}, {text})", doubt
+    return text, _loses_digits(text, spec)
+
+
+def _is_described_by(kind: Family, name: str) -> bool:
+    """Whether values of a type of a schema can be those of a family."""
+    return name in _TEMPORAL and (kind == "time" if name.endswith("Time") else kind in ("date", "timestamp", "instant"))
+
+
+def _described(text: str, spec: ColumnSpec, name: str) -> str:
+    precision = _PRECISIONS.get(name)
+    return _of_days(text) if precision is None else _of_epoch(text, precision, family(spec))
+
+
+def _declared(text: str, spec: ColumnSpec, form: Debezium) -> str:
+    """A value that is no number, where no schema says what it is encoded in."""
+    kind = family(spec)
+    encoding = form.encodings.get(spec.name)
+    if kind == "bytes":
+        return _of_bytes(text, encoding or form.binary)
+    if kind == "date":
+        return _of_days(text)
+    if kind == "timestamp":
+        text = _without_zone(text)
+    precision = (encoding or form.time_precision) if kind in ("time", "timestamp", "instant") else None
+    return _of_epoch(text, precision, kind) if precision in _TO_MICROSECONDS else text
+
+
+# --- Numbers ---
+
+
+def _of_declared_base64(spec: ColumnSpec, form: Debezium) -> bool:
+    """Whether text in a column of numbers is base64 of them, where no schema says so."""
+    return form.encodings.get(spec.name, form.decimals if family(spec) == "decimal" else "text") == "base64"
+
+
+def _declared_scale(spec: ColumnSpec, form: Debezium) -> int:
+    """The scale that base64 decimals of a column have, where no schema says so."""
+    found = _DECIMAL.fullmatch(spec.sql_type)
+    return form.scales.get(spec.name, int(found[2]) if found else 0)
+
+
+def _loses_digits(text: str, spec: ColumnSpec) -> str | None:
+    """The condition on which a double cannot stand for a number of a decimal column, or it is no number but an object."""
+    found = _DECIMAL.fullmatch(spec.sql_type)
+    if found is None:
+        return None
+    precision, scale = int(found[1]), int(found[2])
+    doubts = [f"{text}[1] = '{{'"]
+    if precision > _EXACT_DIGITS:
+        # A double tells a number from its neighbours in the last declared place, unless too many digits are before it.
+        most = max(0, _EXACT_DIGITS - scale)
+        is_number = f"(position('.' IN {text}) > {most + 1} OR contains({text}, 'e'))"
+        doubts.append(f"strlen({text}) > {most} AND strlen({text}) <= {_LONGEST_DOUBLE} AND {is_number}")
+    return f"coalesce({' OR '.join(doubts)}, false)"
+
+
+def _number(sent: Sent, text: str, spec: ColumnSpec, form: Debezium) -> str:
+    """A number that is sent as number, as text, as base64 or as an object that gives the scale beside the unscaled number."""
+    if form.encodings.get(spec.name) == "bits":
+        declared = _of_bits(sent.text)
+    elif _of_declared_base64(spec, form):
+        declared = _of_base64(sent.text, str(_declared_scale(spec, form)))
+    else:
+        declared = text
+    described = f"coalesce(TRY_CAST({sent.scale} AS INTEGER), 0)"
+    own_scale = f"TRY_CAST({_within(sent.text, 'scale')} AS INTEGER)"
+    # Text of digits may be base64 as well.
+    is_number = f"TRY_CAST({sent.text} AS DOUBLE) IS NOT NULL AND NOT {sent.is_text}"
+    return f"""CASE
+      WHEN {sent.digits} IS NOT NULL THEN {sent.digits}
+      WHEN {sent.text}[1] = '{{' THEN coalesce({_of_base64(_within(sent.text, "value"), own_scale)}, {text})
+      WHEN {sent.kind} = {literal(_DECIMAL_TYPE)} AND NOT ({is_number}) THEN coalesce({_of_base64(sent.text, described)}, {text})
+      WHEN {sent.kind} = {literal(_BITS_TYPE)} AND NOT ({is_number}) THEN coalesce({_of_bits(sent.text)}, {text})
+      WHEN {sent.is_described}{"" if declared == text else f" OR {is_number}"} THEN {text}
+      ELSE coalesce({declared}, {text}) END"""
+
+
+def _of_base64(text: str, scale: str) -> str:
+    """A decimal from base64 of its unscaled number, big-endian two's complement of any length up to 16 bytes.
+
+    Args:
+        text: Expression for the base64.
+        scale: Expression for the scale, or the scale.
+    """
+    digits = f"hex(TRY(from_base64({text})))"
+    # A number of fewer bytes is brought to 16 by repeating its sign.
+    sign = f"CASE WHEN {digits}[1] >= '8' THEN 'F' ELSE '0' END"
+    unscaled = f"TRY(CAST(unhex(lpad({digits}, 32, {sign})) AS BIT)::HUGEINT)"
+    number = f"CASE WHEN strlen({digits}) BETWEEN 2 AND 32 THEN {unscaled} END"
+    if scale == "0":
+        return f"({number})::VARCHAR"
+    if scale.isdecimal():
+        padded = f"format('{{:0{int(scale) + 2}d}}', {number})"
+        return f"(left({padded}, -{scale}) || '.' || right({padded}, {scale}))"
+    padded = f"format('{{:0' || ({scale} + 2) || 'd}}', {number})"
+    return (
+        f"(CASE WHEN {scale} <= 0 THEN ({number})::VARCHAR || repeat('0', -{scale}) "
+        f"ELSE left({padded}, -{scale}) || '.' || right({padded}, {scale}) END)"
+    )
+
+
+def _of_bits(text: str) -> str:
+    """A whole number from base64 of its bytes, the least significant first."""
+    digits = f"hex(TRY(from_base64({text})))"
+    bytes_back = f"array_to_string(list_reverse(regexp_extract_all({digits}, '..')), '')"
+    return f"TRY_CAST('0x' || nullif(ltrim({bytes_back}, '0'), '') AS BIGINT)::VARCHAR"
+
+
+def exact_numbers(document: str) -> str:
+    """Write the expression for a document with an object in place of every number that DuckDB might shorten.
+
+    Args:
+        document: Expression for a valid JSON document.
+    """
+    marked = f"regexp_replace({document}, {literal(_STRING_OR_NUMBER)}, E'\\\\1\\x02\\\\2\\x03', 'g')"
+    opened, closed = literal('{"' + NUMBER + '":"'), literal('"}')
+    return f"replace(replace(replace({marked}, E'\\x02\\x03', ''), E'\\x02', {opened}), E'\\x03', {closed})"
+
+
+LONG_NUMBER = r"[0-9]\.[0-9]{8}|[0-9]{8}\.[0-9]"
+"""What a document matches in which a number may have more digits than DuckDB keeps (or text looks like one)."""
+_STRING_OR_NUMBER = r'("(?:[^"\\]|\\.)*")|(-?(?:[0-9]+\.[0-9]{8,}|[0-9]{8,}\.[0-9]+)(?:[eE][-+]?[0-9]+)?)'
+
+
+# --- Dates and times ---
+
+_TO_MICROSECONDS: dict[str, str] = {
+    "milliseconds": "{0}::HUGEINT * 1000",
+    "microseconds": "{0}::HUGEINT",
+    # Integer division cuts towards zero: instants before 1970 would come out one microsecond late.
+    "nanoseconds": "({0}::HUGEINT - (({0}::HUGEINT % 1000) + 1000) % 1000) // 1000",
+}
+
+
+def _of_days(text: str) -> str:
+    """A date from days since 1970, or from ISO 8601 with a meaningless zone."""
+    days = f"TRY_CAST({text} AS INTEGER)"
+    return (
+        f"CASE WHEN strlen({text}) > 8 THEN rtrim({text}, 'Z') "
+        f"WHEN {days} BETWEEN {_FIRST_DAY} AND {_LAST_DAY} THEN (DATE '1970-01-01' + {days})::VARCHAR ELSE {text} END"
+    )
+
+
+def _of_epoch(text: str, precision: str, kind: Family) -> str:
+    """An instant from what an integer counts since 1970, or a time of day from what it counts since midnight; else the text."""
+    number = f"TRY_CAST({text} AS BIGINT)"
+    microseconds = _TO_MICROSECONDS[precision].format(number)
+    if kind == "time":
+        value = f"TRY_CAST(TRY(TIME '00:00:00' + to_microseconds(({microseconds})::BIGINT)) AS VARCHAR)"
+        in_a_day = f"({microseconds}) BETWEEN 0 AND 86399999999"
+        return f"CASE WHEN {in_a_day} THEN {value} WHEN ({microseconds}) = 86400000000 THEN '24:00:00' ELSE {text} END"
+    zone = " || '+00'" if kind == "instant" else ""
+    instant = f"TRY(make_timestamp(({microseconds})::BIGINT))::VARCHAR{zone}"
+    return (
+        f"CASE WHEN {number} IS NULL THEN {text} "
+        f"WHEN {text} IN ({_texts(_INFINITY)}) THEN 'infinity' WHEN {text} IN ({_texts(_BEFORE_ALL)}) THEN '-infinity' "
+        f"ELSE coalesce({instant}, {text}) END"
+    )
+
+
+def _without_zone(text: str) -> str:
+    """The UTC wall clock of an instant; DuckDB's cast would drop an offset and keep the clock."""
+    return (
+        f"CASE WHEN strlen({text}) > 19 AND regexp_matches({text}, '[+-][0-9]{{2}}:?[0-9]{{2}}$') "
+        f"THEN coalesce((TRY_CAST({text} AS TIMESTAMPTZ) AT TIME ZONE 'UTC')::VARCHAR, {text}) ELSE {text} END"
+    )
+
+
+# --- Bytes ---
+
+
+def _of_bytes(text: str, encoding: str) -> str:
+    digits = {
+        "base64": f"hex(TRY(from_base64({text})))",
+        "base64-url-safe": f"hex(TRY(from_base64(translate({text}, '-_', '+/'))))",
+        "hex": f"CASE WHEN regexp_full_match({text}, '([0-9a-fA-F]{{2}})*') THEN {text} END",
+    }.get(encoding)
+    if digits is None:
+        return text
+    return rf"coalesce(regexp_replace({digits}, '(..)', '\\x\1', 'g'), {text})"
+
+
+# --- MongoDB ---
+
+
+def unwrapped(text: str, kind: Family) -> str:
+    """Write the expression for a value of MongoDB's extended JSON, version 1 or 2, without what tells its type.
+
+    Only the value itself is unwrapped, not those within it.
+    """
+    plain = [_within(text, name) for name in _EXTENDED]
+    date = f"coalesce({_within(text, '$date', '$numberLong')}, {_within(text, '$date')})"
+    binary = [_within(text, "$binary", "base64"), _within(text, "$binary")]
+    if kind in ("date", "timestamp", "instant"):
+        date = _of_epoch(date, "milliseconds", "instant")
+    return (
+        f"(CASE WHEN NOT starts_with({text}, '{{\"$') THEN {text} WHEN starts_with({text}, '{{\"$undefined\"') THEN NULL "
+        f"ELSE coalesce({', '.join([*plain, date, *binary])}, {text}) END)"
+    )
+
+
+def _within(text: str, *names: str) -> str:
+    """Expression for the text at a path of an object."""
+    return f"json_extract_string({text}, {literal('$' + ''.join(f'.{json.dumps(name)}' for name in names))})"
+
+
+_EXTENDED = ("$numberLong", "$numberInt", "$numberDouble", "$numberDecimal", "$oid", "$uuid", "$symbol")
+
+
+# --- Values that were not sent ---
+
+
+def placeholders(form: Debezium) -> tuple[str, ...]:
+    """Texts that stand for a value that did not change, in the types that may be stored out of line."""
+    text = form.placeholder
+    raw = text.encode()
+    encoded = base64.b64encode(raw).decode()
+    # Debezium makes the one for UUIDs as Java's nameUUIDFromBytes does.
+    uuid = UUID(bytes=hashlib.md5(raw, usedforsecurity=False).digest(), version=3)
+    lists: list[object] = [[text], [encoded], [encoded.rstrip("=")], [raw.hex()], [str(uuid)], list(raw), {text: text}]
+    single = [text, encoded, encoded.rstrip("="), base64.urlsafe_b64encode(raw).decode(), raw.hex()]
+    return tuple(dict.fromkeys([*single, *(json.dumps(each, separators=(",", ":"), ensure_ascii=False) for each in lists)]))
+
+
+def _texts(texts: tuple[str, ...]) -> str:
+    return text_list(texts)[1:-1]

@@ -1,0 +1,381 @@
+"""Reading plain JSON documents: one a line, or the records within an API's responses.
+
+Belongs here: finding the documents in a file, taking them apart, and their arrays' elements. Does not belong here: change events,
+files that are one array (`containers`), typing of values (`typed`).
+
+Values come out as the text they are in the document: a number with all its digits, nested values as JSON. An absent field is
+missing, a null is null, `[]` and `{}` are texts; nothing changes a column's type, because every value is text until it is cast.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
+
+from assay.contracts import Source
+from assay.contracts.rules import literal, quote
+from assay.landing.formats import Explode, JsonDocuments
+from assay.landing.lines import (
+    DAMAGE,
+    DAMAGED,
+    KEPT_OF_A_BAD_LINE,
+    Rejected,
+    lines_relation,
+    open_unpacked,
+    salvage_lines,
+    salvaged_relation,
+)
+from assay.landing.records import BLANK, LandedFile, Parsed, text_list
+from assay.landing.snapshots import RECORD, boundaries, date_of, instant, no_date
+
+_OPEN, _CLOSE = "\x01", "\x02"
+_MARK = "\x01#"
+"""How a text begins that stands for a number: it cannot be in a document, and the JSON functions leave it alone."""
+_MARK_IN_JSON = r'"\u0001#'
+_LOSSY = r"[0-9.]{17,}|\.[0-9]*0([^0-9]|$)|\.0000|[0-9.][eE][+-]?[0-9]|-0"
+"""A number that DuckDB's JSON functions might not give back as it was written (or what looks like one)."""
+_STRING_OR_NUMBER = r'("(?:[^"\\]|\\.)*")|(-?[0-9][0-9.eE+-]*)'
+_MARKED_NUMBER = r'"\\u0001#([^"]*)"'
+_BLANKS = " \t\r\n"
+
+
+class DocumentsReader:
+    """Reads files of plain JSON documents."""
+
+    first_row = 1
+
+    def parse(self, files: list[LandedFile], source: Source) -> Parsed:
+        """Read whole files."""
+        form = _format(source)
+        parsed = Parsed([])
+        for date, paths in _by_date(files, source, parsed).items():
+            relation = lines_relation(paths) if form.records is None else _responses(paths, form.records)
+            parsed.queries += _queries(relation, paths, date, source)
+        return parsed
+
+    def salvage(self, file: LandedFile, source: Source, scratch: Path) -> Parsed:
+        """Read the whole documents of a damaged file."""
+        form = _format(source)
+        parsed = Parsed([])
+        for date, paths in _by_date([file], source, parsed).items():
+            good = scratch / f"{file.path.name}.lines"
+            rejected = (
+                salvage_lines(file.path, good) if form.records is None else _salvage_response(file.path, form.records, good)
+            )
+            if form.snapshot and any(each.reason.startswith(DAMAGED) for each in rejected):
+                hint = "nothing of it is used. Land the whole file under a new name."
+                told = f"the file breaks off, and a part of a snapshot tells nothing of what is gone: {hint}"
+                parsed.rejected[file.path] = [Rejected(1, "", told), *rejected]
+                continue
+            parsed.rejected[file.path] = rejected
+            # A key whose document cannot be read is not absent.
+            parsed.queries += _queries(salvaged_relation(file.path, good), [] if rejected else paths, date, source)
+        return parsed
+
+    def recheck(self, files: list[LandedFile], wanted: str, source: Source) -> Parsed | None:
+        """Nothing needs to be read again: documents are read exactly the first time."""
+        return None
+
+
+def _format(source: Source) -> JsonDocuments:
+    assert isinstance(source.format, JsonDocuments)
+    return source.format
+
+
+def _by_date(files: list[LandedFile], source: Source, parsed: Parsed) -> dict[str | None, list[Path]]:
+    """Files by the date of the snapshot that they are of; None where there are no snapshots."""
+    rule = _format(source).snapshot
+    found: dict[str | None, list[Path]] = {}
+    for file in files:
+        date = date_of(file.info.key, source, rule) if rule else None
+        if rule and date is None:
+            parsed.rejected[file.path] = [Rejected(1, "", no_date(source, rule))]
+        else:
+            found.setdefault(date, []).append(file.path)
+    return found
+
+
+def _queries(relation: str, bounded: Sequence[Path], date: str | None, source: Source) -> list[str]:
+    queries = [documents_query(relation, source, date)]
+    if date and bounded:
+        width = 2 if _format(source).version is None else 3
+        queries.append(boundaries(bounded, date, source, width))
+    return queries
+
+
+def documents_query(lines: str, source: Source, date: str | None = None) -> str:
+    """Write the query that reads plain documents.
+
+    Args:
+        lines: A relation of `_path, _n, line`, each line a document.
+        source: The source; its format is `JsonDocuments`.
+        date: Digits of the date of the snapshot that they are of.
+    """
+    form = _format(source)
+    explode = form.explode
+    inherited = {explode.ordinal, *explode.parent} if explode else set()
+    names = [spec.name for spec in source.columns]
+    own = [name for name in names if name not in inherited]
+    values = ",\n    ".join(f"{_column(name, explode)} AS {quote(name)}" for name in names)
+    shape = literal(json.dumps(dict.fromkeys(own, "VARCHAR")))
+    at = instant(date) if date else "NULL::TIMESTAMPTZ"
+    sequence = ", ".join([date, str(RECORD)] if date else []) + (", " if date and form.version else "") + (form.version or "")
+    versioned = (
+        f"CASE WHEN ({form.version}) IS NULL THEN {literal(f'no version: {form.version} is null')} END"
+        if form.version
+        else "NULL"
+    )
+    return f"""
+WITH lines AS ({lines}),
+checked AS (
+  SELECT _path, _n, line,
+    CASE WHEN coalesce(trim(line), '') = '' THEN {literal(BLANK)}
+      WHEN NOT json_valid(line) THEN 'not a JSON document'
+      WHEN json_type(line) <> 'OBJECT' THEN 'not a JSON document' END AS problem,
+    coalesce(regexp_matches(line, {literal(_LOSSY)}), false) AS marked
+  FROM lines
+),
+documents AS (
+  SELECT *, CASE WHEN problem IS NULL THEN CASE WHEN marked THEN {_marked("line")} ELSE line END END AS document FROM checked
+),
+{_elements(explode, has_versions=form.snapshot is None)}
+events AS (
+  SELECT *,
+    CASE WHEN problem IS NULL AND _op = 'r' THEN json_transform(document, {shape}) END AS e,
+    CASE WHEN problem IS NULL AND _op = 'r' THEN json_keys(document) END AS keys
+  FROM elements
+),
+records AS (
+  SELECT _path, _n, line AS _record, problem AS _reason, _op, {at} AS _source_timestamp,
+    {_missing_and_rescued(own)},
+    {values}
+  FROM events
+)
+SELECT * EXCLUDE (_reason), [{sequence}]::BIGINT[] AS _sequence, coalesce(_reason, {versioned}) AS _reason
+FROM records"""
+
+
+def _elements(explode: Explode | None, *, has_versions: bool) -> str:
+    """Write the step from documents to what becomes a record each.
+
+    An exploded document yields one more, of ordinal 0 and deleted: it tells, also where the array is empty, that elements of an
+    older version of the document are gone.
+    """
+    if explode is None:
+        return "elements AS (SELECT *, 'r' AS _op FROM documents),"
+    path = _path(explode.items)
+    first = 0 if has_versions else 1
+    return f"""
+arrays AS (
+  SELECT * REPLACE (coalesce(problem, CASE WHEN json_type(document, {path}) NOT IN ('ARRAY', 'OBJECT', 'NULL')
+      THEN {literal(f"{explode.items} is no array")} END) AS problem),
+    CASE json_type(document, {path}) WHEN 'ARRAY' THEN json_extract(document, {_path(explode.items, "[*]")})
+      WHEN 'OBJECT' THEN [json_extract(document, {path})] ELSE [] END AS items
+  FROM documents
+),
+numbered AS (
+  SELECT *, unnest(CASE WHEN problem IS NULL THEN range({first}, len(items) + 1) ELSE [1] END) AS ordinal FROM arrays
+),
+elements AS (
+  SELECT _path, _n, line, marked, document AS parent, ordinal, CASE WHEN ordinal = 0 THEN 'd' ELSE 'r' END AS _op,
+    items[ordinal] AS document,
+    coalesce(problem, CASE WHEN ordinal > 0 AND json_type(items[ordinal]) <> 'OBJECT'
+      THEN 'element ' || ordinal || {literal(f" of {explode.items} is no object")} END) AS problem
+  FROM numbered
+),"""
+
+
+def _column(name: str, explode: Explode | None) -> str:
+    if explode and name == explode.ordinal:
+        return "CASE WHEN problem IS NULL THEN ordinal::VARCHAR END"
+    if explode and name in explode.parent:
+        return _unmarked(f"json_extract_string(parent, {_path(explode.parent[name])})")
+    return _unmarked(f"e.{quote(name)}")
+
+
+def _missing_and_rescued(names: list[str]) -> str:
+    """Write the columns that say how a document's own fields differ from the contract's."""
+    declared = text_list(names)
+    # Merging nulls into an object removes those names from it (RFC 7396), whatever the others are called.
+    rest = f"json_merge_patch(document, {literal(json.dumps(dict.fromkeys(names)))})::VARCHAR"
+    # Most documents have just the declared fields in their order: comparing the lists spares the searches.
+    return f"""CASE WHEN keys <> {declared} AND NOT list_has_all(keys, {declared})
+      THEN list_filter({declared}, lambda name: NOT list_contains(keys, name)) END AS _missing,
+    NULL::VARCHAR[] AS _unchanged,
+    CASE WHEN keys <> {declared} AND NOT list_has_all({declared}, keys) THEN {_unmarked(rest)} END AS _rescued"""
+
+
+def _path(dotted: str, rest: str = "") -> str:
+    """The DuckDB literal of a JSON path."""
+    return literal("$." + ".".join(f'"{name}"' for name in dotted.split(".")) + rest)
+
+
+# --- Numbers, exactly ---
+
+
+def _marked(text: str) -> str:
+    """Expression for a JSON text whose numbers are strings with a mark."""
+    strings_or_marks = literal(rf"\1{_OPEN}\2{_CLOSE}")
+    both = f"regexp_replace({text}, {literal(_STRING_OR_NUMBER)}, {strings_or_marks}, 'g')"
+    numbers = f"replace({both}, {literal(_OPEN + _CLOSE)}, '')"
+    return f"replace(replace({numbers}, {literal(_CLOSE)}, '\"'), {literal(_OPEN)}, {literal(_MARK_IN_JSON)})"
+
+
+def _unmarked(text: str) -> str:
+    """Expression for a value, or a JSON text, of a document whose numbers may be marked."""
+    scalar = f"CASE WHEN starts_with({text}, {literal(_MARK)}) THEN substr({text}, {len(_MARK) + 1})"
+    return (
+        f"CASE WHEN marked THEN {scalar} ELSE regexp_replace({text}, {literal(_MARKED_NUMBER)}, '\\1', 'g') END ELSE {text} END"
+    )
+
+
+# --- Responses ---
+
+
+def _responses(paths: list[Path], records: str) -> str:
+    """Like `lines_relation`, for files of responses: each record is a line."""
+    path = _path(records)
+    array = f"json_extract(response, {_path(records, '[*]')})"
+    return f"""
+SELECT _path, row_number() OVER () AS _n,
+  CASE WHEN marked THEN regexp_replace(item, {literal(_MARKED_NUMBER)}, '\\1', 'g') ELSE item END AS line
+FROM (
+  SELECT _path, marked, unnest(CASE json_type(response, {path}) WHEN 'ARRAY' THEN {array}
+    WHEN 'OBJECT' THEN [json_extract(response, {path})] WHEN 'NULL' THEN [] ELSE error('no records') END)::VARCHAR AS item
+  FROM (
+    SELECT _path, marked, CASE WHEN NOT json_valid(response) THEN error('not JSON')
+      WHEN marked THEN {_marked("response")} ELSE response END AS response
+    FROM (
+      SELECT _path, response, regexp_matches(response, {literal(_LOSSY)}) AS marked FROM (
+        SELECT filename AS _path, unnest(CASE WHEN json_valid(content) THEN [content]
+          ELSE list_filter(string_split(content, chr(10)), lambda each: trim(each, {literal(_BLANKS)}) <> '') END) AS response
+        FROM (SELECT filename, ltrim(content, chr(65279)) AS content FROM read_text({text_list([str(path) for path in paths])}))
+      )
+    )
+  )
+)"""
+
+
+def _salvage_response(path: Path, records: str, to: Path) -> list[Rejected]:
+    """Write the whole records of a damaged response, or of several, one a line after its number."""
+    raw, damage = _readable(path)
+    text = raw.decode("utf-8", errors="surrogateescape")
+    found: list[Rejected] = []
+    row = place = 0
+    if text.startswith("\ufeff"):
+        place = 1
+    with to.open("w", encoding="utf-8", newline="\n") as good:
+        try:
+            for start, end in _records_in(text, place, records.split(".")):
+                row += 1
+                place = end
+                record = text[start:end].replace("\r", " ").replace("\n", " ")
+                if any("\udc80" <= character <= "\udcff" for character in record):
+                    found.append(Rejected(row, _kept(record), "not valid UTF-8", _bytes(text[:start])))
+                else:
+                    good.write(f"{row}\x01{record}\n")
+        except _DamagedResponseError as error:
+            said = f"{DAMAGED}: {damage or error}" if damage or row else f"not a response with records at {records}: {error}"
+            found.append(Rejected(row + 1, _kept(text[error.place :]), said, _bytes(text[: error.place])))
+    return found
+
+
+def _readable(path: Path) -> tuple[bytes, Exception | None]:
+    """The bytes of a file up to where its compression is broken, and how it is."""
+    chunks: list[bytes] = []
+    with open_unpacked(path) as stream:
+        try:
+            while chunk := stream.read1(1 << 20):  # type: ignore[attr-defined]
+                chunks.append(chunk)
+        except DAMAGE as error:
+            return b"".join(chunks), error
+    return b"".join(chunks), None
+
+
+class _DamagedResponseError(Exception):
+    def __init__(self, place: int, said: str) -> None:
+        super().__init__(said)
+        self.place = place
+
+
+def _records_in(text: str, place: int, path: list[str]) -> Iterator[tuple[int, int]]:
+    """Yield where each record of the responses in a text begins and ends."""
+    place = _after_blank(text, place)
+    while True:
+        place = yield from _records_of_value(text, place, path)
+        place = _after_blank(text, place)
+        if place == len(text):
+            return
+
+
+def _records_of_value(text: str, place: int, path: list[str]) -> Generator[tuple[int, int], None, int]:
+    """Yield the records of one value, to whose place a path leads; returns where it ends."""
+    if not path:
+        return (yield from _records_at(text, place))
+    if text[place : place + 1] != "{":
+        raise _DamagedResponseError(place, f"an object with {path[0]} should begin here")
+    place = _after_blank(text, place + 1)
+    has_records = False
+    while text[place : place + 1] != "}":
+        name, place = _value(text, place)
+        place = _after_blank(text, _after(text, _after_blank(text, place), ":"))
+        if name == path[0]:
+            has_records = True
+            place = yield from _records_of_value(text, place, path[1:])
+        else:
+            _, place = _value(text, place)
+        place = _after_separator(text, place, "}")
+    if not has_records:
+        raise _DamagedResponseError(place, f"it has no {path[0]}")
+    return place + 1
+
+
+def _records_at(text: str, place: int) -> Generator[tuple[int, int], None, int]:
+    if text.startswith("null", place):
+        return place + len("null")
+    if text[place : place + 1] == "{":
+        _, end = _value(text, place)
+        yield place, end
+        return end
+    place = _after_blank(text, _after(text, place, "["))
+    while text[place : place + 1] != "]":
+        _, end = _value(text, place)
+        yield place, end
+        place = _after_separator(text, end, "]")
+    return place + 1
+
+
+_DECODER = json.JSONDecoder(parse_float=str, parse_int=str)
+
+
+def _value(text: str, place: int) -> tuple[object, int]:
+    try:
+        return _DECODER.raw_decode(text, place)
+    except (ValueError, RecursionError) as error:
+        raise _DamagedResponseError(place, str(error)) from error
+
+
+def _after(text: str, place: int, expected: str) -> int:
+    if text[place : place + 1] != expected:
+        raise _DamagedResponseError(place, f"{expected} should be here")
+    return place + 1
+
+
+def _after_separator(text: str, place: int, closing: str) -> int:
+    place = _after_blank(text, place)
+    return place if text[place : place + 1] == closing else _after_blank(text, _after(text, place, ","))
+
+
+def _after_blank(text: str, place: int) -> int:
+    while place < len(text) and text[place] in _BLANKS:
+        place += 1
+    return place
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode("utf-8", "surrogateescape"))
+
+
+def _kept(text: str) -> str:
+    return text[:KEPT_OF_A_BAD_LINE].encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

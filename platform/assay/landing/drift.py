@@ -1,0 +1,207 @@
+"""How a producer's columns differ from the contract, landing object by landing object, and which objects that stops.
+
+Belongs here: finding the differences in a staged batch, and the schema versions that a ledger has seen. Does not belong here:
+typing and refusing single values (`typed`), ingesting (`ingest`).
+
+A new column is told at once, and what becomes of it is the source's drift mode: kept in `_rescued` (evolve), dropped (discard),
+or a reason to hold the object (freeze). A value here and there that does not fit its column is a mistake, and goes to quarantine.
+A column none of whose values in an object fits has changed its type, which holds the object whatever the mode. Of an object that
+is *held* nothing is ingested and nothing is lost: it is taken up when the contract fits.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import duckdb
+
+from assay.contracts import Source
+from assay.contracts.rules import quote
+from assay.contracts.version import fingerprint
+from assay.errors import ObjectMissing
+from assay.lake.layout import held_key
+from assay.lake.ledger import LandedObject, Layout, Ledger
+from assay.lake.store import ObjectStore
+
+LEAST_MISFITS = 3
+"""Values that must all fail to fit before a column is taken to have changed its type."""
+
+
+@dataclass(frozen=True)
+class Differences:
+    """How the objects of one staged batch differ from the contract.
+
+    Attributes:
+        layouts: By local path of an object, its columns beside the contract's.
+        held: By local path, why an object is not to be ingested.
+    """
+
+    layouts: Mapping[str, Layout] = field(default_factory=dict)
+    held: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SchemaVersion:
+    """One way in which the objects of a source are laid out.
+
+    Attributes:
+        id: Hash of the layout.
+        layout: Its columns beside the contract's.
+        first: The first object that has it, by key.
+        last: The last object that has it, by key.
+        objects: How many have it.
+        records: How many records they hold.
+    """
+
+    id: str
+    layout: Layout
+    first: str
+    last: str
+    objects: int
+    records: int
+
+
+def find_drift(cursor: duckdb.DuckDBPyConnection, source: Source, staged: str) -> Differences:
+    """Compare the columns of a staged batch with the contract.
+
+    Args:
+        cursor: Where the batch is staged.
+        source: The source.
+        staged: The staged batch's table.
+    """
+    missing = _missing(cursor, staged)
+    added = _added(cursor, staged)
+    layouts = {
+        path: Layout(missing=tuple(sorted(missing.get(path, ()))), added=dict(sorted(added.get(path, {}).items())))
+        for path in sorted({*missing, *added})
+    }
+    held = _changed_types(cursor, source, staged)
+    if source.drift == "freeze":
+        held |= {path: _frozen(source, columns) for path, columns in added.items()}
+    return Differences(layouts, held)
+
+
+def new_layouts(known: Ledger, landed: Iterable[LandedObject], layouts: Mapping[str, Layout], source: Source) -> list[str]:
+    """Say which layouts a batch brings that no batch before has had.
+
+    Args:
+        known: The ledger before the batch.
+        landed: The batch's objects.
+        layouts: The batch's layouts, by id.
+        source: The source.
+    """
+    seen = {each for batch in known.batches for each in batch.layouts}
+    first = {each.layout: each.key for each in sorted(landed, key=lambda each: each.key, reverse=True) if each.layout}
+    return [_told(source, layouts[each], key) for each, key in sorted(first.items()) if each not in seen and each in layouts]
+
+
+def schema_versions(ledger: Ledger) -> list[SchemaVersion]:
+    """List the layouts that a source's objects have had, ordered by their first object; the contract's own is one of them."""
+    layouts = {"": Layout()} | {each: layout for batch in ledger.batches for each, layout in batch.layouts.items()}
+    objects: dict[str, list[LandedObject]] = {}
+    for each in ledger.landed_objects:
+        objects.setdefault(each.layout, []).append(each)
+    found = [
+        SchemaVersion(
+            id=each,
+            layout=layouts.get(each, Layout()),
+            first=min(landed.key for landed in having),
+            last=max(landed.key for landed in having),
+            objects=len(having),
+            records=sum(landed.records for landed in having),
+        )
+        for each, having in objects.items()
+    ]
+    return sorted(found, key=lambda version: version.first)
+
+
+def read_held(store: ObjectStore, source: str) -> dict[str, str]:
+    """Read why landing objects of a source are held, by key, as the last ingest found it."""
+    try:
+        return {str(key): str(reason) for key, reason in json.loads(store.get(held_key(source))).items()}
+    except ObjectMissing:
+        return {}
+
+
+def write_held(store: ObjectStore, source: str, held: Mapping[str, str]) -> None:
+    """Record which landing objects of a source are held; an ingest that holds none clears the list."""
+    if read_held(store, source) != held:
+        store.put(held_key(source), json.dumps(held).encode())
+
+
+def layout_id(layout: Layout) -> str:
+    """Name a layout by what it is; the contract's own by nothing."""
+    return fingerprint([layout.missing, layout.added]) if layout.missing or layout.added else ""
+
+
+def _missing(cursor: duckdb.DuckDBPyConnection, staged: str) -> dict[str, list[str]]:
+    """Declared columns that no record of an object has, by path."""
+    found: dict[str, list[str]] = {}
+    rows = cursor.execute(f"""
+WITH lacking AS (SELECT _path, unnest(_missing) AS name FROM {staged} WHERE _reason IS NULL AND _missing IS NOT NULL),
+counted AS (
+  SELECT _path, count(*) AS records FROM {staged} SEMI JOIN lacking USING (_path)
+  WHERE _reason IS NULL AND _op IN ('c', 'u', 'r') GROUP BY 1
+)
+SELECT _path, name FROM lacking JOIN counted USING (_path) GROUP BY _path, name, records HAVING count(*) >= records""").fetchall()
+    for path, name in rows:
+        found.setdefault(str(path), []).append(str(name))
+    return found
+
+
+def _added(cursor: duckdb.DuckDBPyConnection, staged: str) -> dict[str, dict[str, str]]:
+    """Undeclared columns with the kinds of JSON that their values are, by path."""
+    found: dict[str, dict[str, str]] = {}
+    rows = cursor.execute(f"""
+WITH pairs AS (
+  SELECT _path, unnest(map_entries(from_json(_rescued, '"MAP(VARCHAR, JSON)"'))) AS pair FROM {staged} WHERE _rescued IS NOT NULL
+)
+SELECT _path, pair.key, string_agg(DISTINCT json_type(pair.value), ' or ' ORDER BY json_type(pair.value)) FROM pairs
+GROUP BY 1, 2""").fetchall()
+    for path, name, kinds in rows:
+        found.setdefault(str(path), {})[str(name)] = str(kinds or "NULL")
+    return found
+
+
+def _changed_types(cursor: duckdb.DuckDBPyConnection, source: Source, staged: str) -> dict[str, str]:
+    """Why objects are held in which no value of a column fits its type, by path."""
+    typed = {spec.name: spec.sql_type for spec in source.columns if spec.sql_type != "VARCHAR"}
+    suspects = cursor.execute(f"""
+SELECT _path, regexp_extract(_reason, '^(.+?) is ''', 1) AS name, count(*), min(_reason) FROM {staged}
+WHERE _reason LIKE '%, which is no %' GROUP BY 1, 2 HAVING count(*) >= {LEAST_MISFITS}""").fetchall()
+    held: dict[str, str] = {}
+    for path, name, misfits, example in suspects:
+        if name not in typed:
+            continue
+        fits = cursor.execute(
+            f"SELECT 1 FROM {staged} WHERE _path = ? AND {quote(name)} IS NOT NULL AND _op IS DISTINCT FROM 'd' LIMIT 1", [path]
+        ).fetchone()
+        if fits is None:
+            held[str(path)] = (
+                f"the type of {name} has changed: none of its {misfits:,} values is a {typed[name]} ({example}). "
+                f"Declare the new type in {source.model.__module__}, or take the object out of the landing zone"
+            )
+    return held
+
+
+def _frozen(source: Source, added: Mapping[str, str]) -> str:
+    return (
+        f"the contract is frozen, and there are new columns: {_columns(added)}. "
+        f"Declare them in {source.model.__module__}, or let its drift be evolve or discard"
+    )
+
+
+def _told(source: Source, layout: Layout, key: str) -> str:
+    parts = []
+    if layout.added:
+        kept = "dropped" if source.drift == "discard" else "kept in _rescued"
+        parts.append(f"has new columns, {kept}: {_columns(layout.added)}")
+    if layout.missing:
+        parts.append(f"lacks {', '.join(layout.missing)}")
+    return f"{source.full_name}: the schema has changed: {key} {' and '.join(parts)}."
+
+
+def _columns(added: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} ({kinds.lower()})" for name, kinds in added.items())

@@ -1,0 +1,62 @@
+"""The names that sinks of Kafka Connect give to objects.
+
+Belongs here: what a name says of its object, and which objects hold no values. Does not belong here: what the records mean (the
+readers).
+
+A name tells the topic, the Kafka partition and the offset of the object's first record. It is read from the right, because a
+topic may hold the characters that separate them; offsets are numbers, for they outgrow the ten digits they are padded to. What
+folders a partitioner makes says nothing of order.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+_CONFLUENT = re.compile(r"(?P<topic>.+)\+(?P<partition>\d+)\+(?P<offset>\d{10,})(?:\.(?P<part>keys|headers))?(?:\.[A-Za-z]\w*)*")
+_AIVEN = re.compile(r"(?P<topic>.+)-(?P<partition>\d+)-(?P<offset>\d+)(?:\.[A-Za-z]\w*)*")
+_TOMBSTONES = "tombstone"
+
+Holds = Literal["values", "keys", "headers", "tombstones"]
+
+
+@dataclass(frozen=True)
+class SinkObject:
+    """What the name of an object says that a sink has written.
+
+    Attributes:
+        topic: The topic, with what a sink was told to put before it.
+        partition: The Kafka partition.
+        offset: Offset of the first record.
+        holds: What a record is: the values; the keys or headers of the values in the object of the same name; or the keys of
+            records that have no value, which Confluent's sink puts into a folder of their own.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    holds: Holds
+
+
+def sink_object(key: str) -> SinkObject | None:
+    """Read an object's name as Confluent's sink writes it (`topic+0+0000000012.json`), or Aiven's (`topic-0-12.gz`).
+
+    Returns:
+        What it says; None when no sink has written it.
+    """
+    *folders, name = key.split("/")
+    if found := _CONFLUENT.fullmatch(name):
+        part: Holds = "keys" if found["part"] == "keys" else "headers" if found["part"] == "headers" else "values"
+        if _TOMBSTONES in folders and part != "headers":
+            part = "tombstones"
+        return SinkObject(found["topic"], int(found["partition"]), int(found["offset"]), part)
+    if found := _AIVEN.fullmatch(name):
+        return SinkObject(found["topic"], int(found["partition"]), int(found["offset"]), "values")
+    return None
+
+
+def position(key: str) -> tuple[int, int] | None:
+    """Kafka partition and offset of an object's first record; None when its name does not tell them."""
+    found = sink_object(key)
+    return (found.partition, found.offset) if found else None

@@ -1,0 +1,228 @@
+"""Dated full snapshots: which date an object is of, when a snapshot is whole, and what its absences mean.
+
+Belongs here: pure functions over names and counts, and the record that bounds a snapshot. Does not belong here: reading files
+(the readers), folding (`engine.fold`).
+
+A full snapshot is a truncate at `[date, 0]` and its records as reads at `[date, 1]`: whatever it lacks was deleted as of its
+date, whatever lands before or after it. Each object of a snapshot brings the same truncate, so that the order in which they land
+changes nothing.
+
+Whether a snapshot is whole is judged over all the snapshots there are, never against those that happened to land first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from assay.contracts import Source
+from assay.contracts.rules import literal, quote
+from assay.lake.layout import landing_prefix
+from assay.lake.ledger import LandedObject
+from assay.lake.store import ObjectInfo
+from assay.landing.formats import Csv, JsonDocuments, Snapshot
+from assay.landing.records import text_list
+
+BOUNDARY, RECORD = 0, 1
+"""Second number of the sequence of a snapshot's truncate and of its records."""
+_DATE_PARTS = (4, 2, 2, 2, 2, 2)
+_LEAST = ("0000", "01", "01", "00", "00", "00")
+
+
+def snapshot_of(source: Source) -> Snapshot | None:
+    """How a source's snapshots are told, if it lands snapshots."""
+    return source.format.snapshot if isinstance(source.format, Csv | JsonDocuments) else None
+
+
+def date_of(key: str, source: Source, rule: Snapshot) -> str | None:
+    """The digits of an object's date; None when its name says none."""
+    found = re.search(rule.date, key.removeprefix(landing_prefix(source.name)))
+    digits = re.sub(r"\D", "", "".join(group or "" for group in found.groups() or (found.group(),))) if found else ""
+    return digits or None
+
+
+def no_date(source: Source, rule: Snapshot) -> str:
+    """Why an object without a date is refused."""
+    return f"the name has no date as {rule.date} of {source.full_name} finds one: land it under a name that has it"
+
+
+def instant(date: str) -> str:
+    """Write the time that a snapshot's absences are as of: its date, at midnight UTC if it says no time."""
+    parts, rest = [], date
+    for size, least in zip(_DATE_PARTS, _LEAST, strict=True):
+        parts.append(rest[:size] or least)
+        rest = rest[size:]
+    day, time = "-".join(parts[:3]), ":".join(parts[3:])
+    return f"TRY_CAST({literal(f'{day} {time}+00')} AS TIMESTAMPTZ)"
+
+
+def boundaries(paths: Iterable[Path], date: str, source: Source, width: int = 2) -> str:
+    """Write the query that yields the truncate of each of a snapshot's files, in the shape of parsed records.
+
+    It has no line, for it is the object that says it.
+
+    Args:
+        paths: The files.
+        date: Their date.
+        source: Their source.
+        width: Length of the source's sequences.
+    """
+    sequence = ", ".join([date, str(BOUNDARY), *["0"] * (width - 2)])
+    columns = ", ".join(f"NULL::VARCHAR AS {quote(spec.name)}" for spec in source.columns)
+    return (
+        f"SELECT unnest({text_list([str(path) for path in paths])}) AS _path, NULL::BIGINT AS _n, NULL::VARCHAR AS _record, "
+        f"NULL::VARCHAR AS _reason, 't' AS _op, [{sequence}]::BIGINT[] AS _sequence, {instant(date)} AS _source_timestamp, "
+        f"NULL::VARCHAR[] AS _missing, NULL::VARCHAR[] AS _unchanged, NULL::VARCHAR AS _rescued, {columns}"
+    )
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """Objects of a source that were not ingested, by what is to be done with them.
+
+    Attributes:
+        ready: To be ingested.
+        waiting: Of snapshots that nothing has said to be whole.
+    """
+
+    ready: tuple[ObjectInfo, ...]
+    waiting: tuple[ObjectInfo, ...]
+
+
+def sort_out(objects: Iterable[ObjectInfo], source: Source) -> Arrived:
+    """Hold back the objects of snapshots whose marker is not there; markers themselves hold no records.
+
+    Args:
+        objects: Everything that was listed and not ingested; markers never are.
+        source: Their source.
+    """
+    arrived = tuple(objects)
+    rule = snapshot_of(source)
+    if rule is None or rule.marker is None:
+        return Arrived(arrived, ())
+    markers = {info.key for info in arrived if fnmatchcase(info.key.rsplit("/", 1)[-1], rule.marker)}
+    whole = {date_of(key, source, rule) for key in markers}
+    data = [(info, date_of(info.key, source, rule)) for info in arrived if info.key not in markers]
+    return Arrived(
+        tuple(info for info, date in data if date is None or date in whole),
+        tuple(info for info, date in data if date is not None and date not in whole),
+    )
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What a snapshot's objects hold together; objects with the same content count once.
+
+    Attributes:
+        records: Records that can be used.
+        refused: Records, and pieces, in quarantine.
+        clean: Objects without any in quarantine.
+    """
+
+    records: int
+    refused: int = 0
+    clean: int = 1
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Snapshots that are not to be believed, with the reason and what to do.
+
+    Attributes:
+        refused: Nothing of these is used; by date.
+        unbounded: The records of these are used, and their absences mean nothing.
+    """
+
+    refused: Mapping[int, str]
+    unbounded: Mapping[int, str]
+
+    @property
+    def reasons(self) -> list[str]:
+        """All reasons, by date."""
+        return [reason for _, reason in sorted((*self.refused.items(), *self.unbounded.items()))]
+
+
+def counted(landed: Iterable[LandedObject], source: Source) -> dict[int, Counted]:
+    """Count the snapshots that were ingested, by date."""
+    rule = snapshot_of(source)
+    if rule is None:
+        return {}
+    found: dict[int, dict[str, LandedObject]] = {}
+    for each in landed:
+        if date := date_of(each.key, source, rule):
+            found.setdefault(int(date), {})[each.etag] = each
+    return {
+        date: Counted(
+            # Each object brings its boundary beside its records.
+            records=sum(max(each.events - 1, 0) for each in objects.values()),
+            refused=sum(each.quarantined for each in objects.values()),
+            clean=sum(each.quarantined == 0 for each in objects.values()),
+        )
+        for date, objects in found.items()
+    }
+
+
+def judge(counts: Mapping[int, Counted], rule: Snapshot, *, declares_size: bool = False) -> Judged:
+    """Tell which snapshots are whole.
+
+    Each is compared with the last one before it, by date, that was not refused: the answer depends on the set alone.
+
+    Args:
+        counts: What landed, by date.
+        rule: What the source says of its snapshots.
+        declares_size: Whether a marker, or a count in its files, says that a snapshot is whole.
+    """
+    accepted = {int(date) for date in rule.accepted}
+    refused: dict[int, str] = {}
+    unbounded: dict[int, str] = {}
+    before: tuple[int, int] | None = None
+    for date, count in sorted(counts.items()):
+        hint = f"or add '{date}' to Snapshot(accepted=…) if it is whole."
+        if date in accepted:
+            before = (date, count.records)
+        elif not declares_size and before is not None and count.records < rule.share * before[1]:
+            refused[date] = (
+                f"the snapshot of {date} has {count.records:,} records, less than {rule.share:.0%} of the {before[1]:,} of "
+                f"{before[0]}: it is taken for a part, and nothing of it is used. Land the rest under a name with that date, "
+                f"{hint}"
+            )
+        else:
+            before = (date, count.records)
+            problem = _unbounded(count, rule)
+            if problem:
+                unbounded[date] = (
+                    f"the snapshot of {date} {problem}: what it lacks is not deleted. Land what is missing under a name with "
+                    f"that date, {hint}"
+                )
+    return Judged(refused, unbounded)
+
+
+def _unbounded(count: Counted, rule: Snapshot) -> str | None:
+    """Why a snapshot's absences mean nothing: a record that cannot be read, or has not landed, is not absent."""
+    if rule.marker is not None:
+        return f"has {count.refused:,} records in quarantine" if count.refused else None
+    if count.clean >= rule.files:
+        return None
+    return f"has {count.clean:,} objects without a record in quarantine, and {rule.files:,} make one"
+
+
+def judged(landed: Iterable[LandedObject], source: Source) -> Judged:
+    """Judge the snapshots of a source that were ingested; nothing of a source without snapshots."""
+    rule = snapshot_of(source)
+    if rule is None:
+        return Judged({}, {})
+    has_trailer = isinstance(source.format, Csv) and source.format.trailer is not None
+    return judge(counted(landed, source), rule, declares_size=rule.marker is not None or has_trailer)
+
+
+def believed(verdict: Judged) -> str | None:
+    """Write the condition on raw events that leaves out what is not to be believed; None when all is."""
+    tests = []
+    if verdict.refused:
+        tests.append(f"_sequence[1] NOT IN ({', '.join(map(str, sorted(verdict.refused)))})")
+    if verdict.unbounded:
+        tests.append(f"NOT (_op = 't' AND _sequence[1] IN ({', '.join(map(str, sorted(verdict.unbounded)))}))")
+    return " AND ".join(tests) or None

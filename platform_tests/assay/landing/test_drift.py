@@ -1,0 +1,127 @@
+"""Producers whose columns change: what is told, what is kept, what is held back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from change_lines import change, text
+from declared import domain_of
+from shop_lake import ShopLake
+
+from assay.contracts import Event, Money, column, source
+from assay.landing.drift import LEAST_MISFITS, read_held, schema_versions
+from assay.landing.formats import Debezium
+
+ORDERS: dict[str, Any] = {
+    "name": "orders", "format": Debezium(table="orders"), "key": ("order_id",), "owner": "team:x", "subject": "x",
+}  # fmt: skip
+
+
+class Orders(Event):
+    """Orders."""
+
+    order_id: str = column("Key")
+    amount: Money = column("Amount", nullable=True)
+    pieces: int = column("Pieces", nullable=True)
+
+
+class WidenedOrders(Orders):
+    """Orders whose pieces may be any text."""
+
+    pieces: str = column("Pieces", nullable=True)
+
+
+def lake_of(folder: Path, model: type[Event] = Orders, **said: Any) -> ShopLake:
+    """A lake with orders as its one source; called again on a folder, the same lake with another contract."""
+    declared = source(**ORDERS, **said)(type(model.__name__, (model,), {"__doc__": model.__doc__}))
+    return ShopLake(folder, domain_of(folder / "sql", [declared], {}))
+
+
+def order(key: str, position: int, **columns: Any) -> str:
+    return change("orders", "c", position, {"order_id": key, "amount": "10.00", "pieces": 1} | columns)
+
+
+def test_a_new_column_is_kept_and_told_at_once(tmp_path: Path) -> None:
+    lake = lake_of(tmp_path)
+    lake.land("orders", "1.json", text(order("o1", 1)))
+    assert lake.ingest("orders").warnings == []
+    lake.land("orders", "2.json", text(order("o2", 2, colour="red"), order("o3", 3, colour=None, size={"w": 1})))
+    (told,) = lake.ingest("orders").warnings
+    assert "landing/orders/2.json has new columns, kept in _rescued: colour (varchar), size (object)" in told
+    assert lake.rows("SELECT _rescued->>'colour' FROM changes.orders WHERE order_id = 'o2'") == [("red",)]
+    lake.land("orders", "3.json", text(order("o4", 4, colour="red", size={})))
+    assert lake.ingest("orders").warnings == [], "it is told once"
+
+
+def test_every_schema_is_recorded_with_its_first_and_last_object(tmp_path: Path) -> None:
+    lake = lake_of(tmp_path)
+    lake.land("orders", "1.json", text(order("o1", 1)))
+    lake.land("orders", "2.json", text(order("o2", 2, colour="red")))
+    lake.land("orders", "3.json", text(order("o3", 3, colour="blue"), order("o4", 4)))
+    lake.land("orders", "4.json", text(change("orders", "c", 5, {"order_id": "o5", "amount": "1.00"})))
+    lake.ingest("orders")
+    assert [
+        (
+            version.first[-6:],
+            version.last[-6:],
+            version.objects,
+            version.records,
+            dict(version.layout.added),
+            version.layout.missing,
+        )
+        for version in schema_versions(lake.ledger("orders"))
+    ] == [
+        ("1.json", "1.json", 1, 1, {}, ()),
+        ("2.json", "3.json", 2, 3, {"colour": "VARCHAR"}, ()),
+        ("4.json", "4.json", 1, 1, {}, ("pieces",)),
+    ]
+
+
+def test_discard_drops_new_columns_and_tells(tmp_path: Path) -> None:
+    lake = lake_of(tmp_path, drift="discard")
+    lake.land("orders", "1.json", text(order("o1", 1, colour="red")))
+    (told,) = lake.ingest("orders").warnings
+    assert "new columns, dropped: colour" in told
+    assert lake.rows("SELECT order_id, _rescued FROM changes.orders") == [("o1", None)]
+
+
+def test_freeze_holds_the_object_back_and_takes_it_up_later(tmp_path: Path) -> None:
+    lake = lake_of(tmp_path, drift="freeze")
+    lake.land("orders", "1.json", text(order("o1", 1)))
+    key = lake.land("orders", "2.json", text(order("o2", 2, colour="red")))
+    done = lake.ingest("orders")
+    assert list(done.held) == [key]
+    assert "the contract is frozen, and there are new columns: colour (varchar). Declare them in" in done.held[key]
+    assert lake.rows("SELECT order_id FROM latest.orders") == [("o1",)]
+    assert read_held(lake.store, "orders") == done.held
+    thawed = lake_of(tmp_path)
+    assert thawed.ingest("orders").held == {}
+    assert thawed.rows("SELECT order_id FROM latest.orders ORDER BY 1") == [("o1",), ("o2",)]
+    assert read_held(thawed.store, "orders") == {}
+
+
+def test_a_changed_type_holds_the_object_and_a_widened_contract_takes_it_up(tmp_path: Path) -> None:
+    lake = lake_of(tmp_path)
+    lake.land("orders", "1.json", text(order("o0", 1)))
+    lines = [order(f"o{n}", n + 1, pieces=f"{n} boxes") for n in range(1, LEAST_MISFITS + 1)]
+    key = lake.land("orders", "2.json", text(*lines))
+    done = lake.ingest("orders")
+    assert "the type of pieces has changed: none of its 3 values is a BIGINT (pieces is '1 boxes'" in done.held[key]
+    assert lake.refused("orders") == []
+    widened = lake_of(tmp_path, WidenedOrders)
+    assert widened.ingest("orders").held == {}
+    assert widened.rows("SELECT order_id, pieces FROM latest.orders ORDER BY 1") == [
+        ("o0", "1"), ("o1", "1 boxes"), ("o2", "2 boxes"), ("o3", "3 boxes"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("good", [0, 1])
+def test_single_mistakes_go_to_quarantine(tmp_path: Path, good: int) -> None:
+    lake = lake_of(tmp_path)
+    bad = [order(f"b{n}", n, pieces="many") for n in range(LEAST_MISFITS - 1 + good)]
+    lake.land("orders", "1.json", text(*bad, *(order(f"g{n}", 100 + n) for n in range(good))))
+    done = lake.ingest("orders")
+    assert done.held == {}
+    assert (done.records, done.quarantined) == (len(bad) + good, len(bad))
