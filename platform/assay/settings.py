@@ -9,6 +9,7 @@ Belongs here: names, defaults and checks of settings. Does not belong here: open
 | `ASSAY_DOMAIN` | module of the domain | `payments` |
 | `ASSAY_MEMORY` | DuckDB's memory limit | `2GB` |
 | `ASSAY_THREADS` | DuckDB's threads | the machine's cores |
+| `ASSAY_SENSE_SECONDS` | how often the landing sensor looks | `15` |
 | `ASSAY_S3_PORT`, `ASSAY_UI_PORT` | ports of `assay up` | `8333`, `3000` |
 | `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`, `AWS_REGION` | as everywhere | |
 | `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` | as everywhere | |
@@ -46,6 +47,7 @@ class Settings(BaseSettings):
     domain: str = "payments"
     memory: str = "2GB"
     threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
+    sense_seconds: int = Field(15, ge=1)
     s3_port: int = Field(8333, ge=1, le=65535)
     ui_port: int = Field(3000, ge=1, le=65535)
 

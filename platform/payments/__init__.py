@@ -11,7 +11,7 @@ from datetime import date
 from pathlib import Path
 
 from assay.contracts import Domain
-from assay.contracts.domain import DemoFile
+from assay.contracts.domain import DemoFile, LiveSystem
 
 
 def _demo(folder: Path, *, days: int, transactions_per_day: int, seed: int) -> Iterator[DemoFile]:
@@ -21,6 +21,13 @@ def _demo(folder: Path, *, days: int, transactions_per_day: int, seed: int) -> I
 
     company = simulator.Company(days=days, transactions_per_day=transactions_per_day, seed=seed)
     yield from simulator.produce(company, folder)
+
+
+def _live() -> LiveSystem:
+    """Make the payments company's database."""
+    from simulator.workload import PaymentsDatabase
+
+    return PaymentsDatabase()
 
 
 def _sql_folder() -> Path:
@@ -37,6 +44,7 @@ DOMAIN = Domain(
     # Archives reach back this far.
     start=date(2017, 1, 1),
     demo=_demo,
+    live=_live,
     showcase="""
         SELECT
           merchant_id,

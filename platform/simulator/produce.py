@@ -111,17 +111,18 @@ def _tasks(
 
 def _reference_tasks(connection: duckdb.DuckDBPyConnection, company: Company, day: int, folder: Path) -> Iterator[Task]:
     if day == 0:
-        yield partial(_write_categories, company, folder)
+        yield partial(write_categories, company, folder)
         yield partial(_write_legacy, connection, company, folder)
         past = history(company)
-        yield partial(_write_rates, company, past, f"eurofxref-hist-{past[0]}.csv", folder)
+        yield partial(write_rates, company, past, f"eurofxref-hist-{past[0]}.csv", folder)
     date = company.date(day)
     if is_banking_day(date):
-        yield partial(_write_rates, company, [date], f"eurofxref-{date}.csv", folder)
+        yield partial(write_rates, company, [date], f"eurofxref-{date}.csv", folder)
     yield partial(_write_risk, connection, company, day, folder)
 
 
-def _write_categories(company: Company, folder: Path) -> LandingFile:
+def write_categories(company: Company, folder: Path) -> LandingFile:
+    """Write the list of merchant category codes."""
     name = f"mcc-{company.start}.csv"
     path = folder / "merchant_categories" / name
     text = _CATEGORIES.read_text(encoding="utf-8")
@@ -129,7 +130,8 @@ def _write_categories(company: Company, folder: Path) -> LandingFile:
     return LandingFile("merchant_categories", name, path, len(text.splitlines()) - 1)
 
 
-def _write_rates(company: Company, days: list[dt.date], name: str, folder: Path) -> LandingFile:
+def write_rates(company: Company, days: list[dt.date], name: str, folder: Path) -> LandingFile:
+    """Write the euro's reference rates of some days."""
     path = folder / "fx_rates" / name
     write_text(path, [f"{HEADER}\n", *(f"{rates_line(company, day)}\n" for day in days)])
     return LandingFile("fx_rates", name, path, len(days))

@@ -29,6 +29,7 @@ from streams import ALL, TABLE, Delivery, Features, Field, File, Kind, Schema, m
 
 from assay.contracts import Contract, Count, Daily, Date, Domain, Money, Published, Timestamp, Whole, column, source, table
 from assay.contracts import Event as Landed
+from assay.contracts.table import Moves
 from assay.engine.connection import Limits, connect
 from assay.engine.project import load_project
 from assay.engine.relations import create_layers
@@ -260,7 +261,8 @@ def declared(schema: Schema, folder: Path) -> Domain:
     key = tuple(part.name for part in schema.key)
     by_name = {each.name: each for each in schema.columns}
     events = _contract("Things", Landed, schema.columns, required=())
-    partition = Daily("folder", of=f"TRY_CAST({schema.day} AS DATE)", fixed=schema.is_fixed) if schema.is_daily else Whole()
+    moves: Moves = "never" if schema.is_fixed else "any"
+    partition = Daily("folder", of=f"TRY_CAST({schema.day} AS DATE)", moves=moves) if schema.is_daily else Whole()
     owner = {"owner": "team:court", "subject": "things"}
     source(
         SOURCE,

@@ -40,15 +40,26 @@ def demo(
     days: Annotated[int, typer.Option(min=1, max=3660, help="Days of business.")] = 7,
     transactions_per_day: Annotated[int, typer.Option(min=10, max=2_000_000, help="Payments a day.")] = 20_000,
     seed: Annotated[int, typer.Option(help="Another seed is another company.")] = 1,
+    live: Annotated[bool, typer.Option("--live", help="Capture a database at work instead (extra `live`).")] = False,
+    minutes: Annotated[float, typer.Option(min=0.1, help="With --live: how long business goes on.")] = 3,
+    rate: Annotated[float, typer.Option(min=1, max=5_000, help="With --live: row changes a second.")] = 200,
     as_json: AsJson = False,
 ) -> None:
     """Let a simulated company land its change files, and make everything of them.
 
     A second run adds nothing and rebuilds nothing.
 
-    Example: `assay demo --days 3 --transactions-per-day 5000`
+    With `--live`, a PostgreSQL database is at work instead: Debezium captures its changes, the landing sensor starts runs, and at
+    the end database and lake are compared row by row. Exits with 1 when they differ.
+
+    Example: `assay demo --days 3 --transactions-per-day 5000`, `assay demo --live --minutes 2`
     """
     settings = read_settings()
+    if live:
+        # Imported late: nothing else needs Dagster and the database at once.
+        from assay.cli.live import run_live
+
+        raise typer.Exit(0 if run_live(settings, minutes, rate, as_json) else 1)
     started = time.perf_counter()
     with session(settings) as workspace:
         with _watched(as_json) as progress:

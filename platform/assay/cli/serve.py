@@ -14,7 +14,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -23,6 +23,7 @@ import typer
 
 from assay.contracts import load_domain
 from assay.errors import ServerError
+from assay.lake import server_guard
 from assay.pipeline.session import session
 from assay.settings import Settings, read_settings
 
@@ -55,7 +56,7 @@ def up(
     with session(settings) as workspace:
         folder = prepare_instance(settings)
         typer.echo(f"lake        {workspace.store.uri}" + (f" at port {settings.s3_port}" if settings.is_embedded else ""))
-        children = _Children(settings)
+        children = Children(settings)
         try:
             children.start()
             address = f"http://127.0.0.1:{settings.ui_port}"
@@ -67,27 +68,38 @@ def up(
     typer.echo("stopped")
 
 
-class _Children:
-    """The Dagster webserver and daemon."""
+class Children:
+    """The Dagster webserver and daemon, which live no longer than this process.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        settings: The settings.
+        names: Which of them.
+        environment: What they get besides this process's environment.
+    """
+
+    def __init__(
+        self, settings: Settings, names: Sequence[str] = ("webserver", "daemon"), environment: Mapping[str, str] | None = None
+    ) -> None:
         self.logs = settings.logs
         self._settings = settings
+        self._names = names
+        self._environment = environment or {}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self) -> None:
-        """Start both."""
+        """Start them; the instance must be prepared."""
         self.logs.mkdir(parents=True, exist_ok=True)
         module = _location(self._settings.domain)
         port = str(self._settings.ui_port)
-        self._start("webserver", ["-h", "127.0.0.1", "-p", port, "-m", module])
-        self._start("daemon", ["run", "-m", module])
+        arguments = {"webserver": ["-h", "127.0.0.1", "-p", port, "-m", module], "daemon": ["run", "-m", module]}
+        for name in self._names:
+            self._start(name, arguments[name])
 
     def wait_for(self, address: str, stopped: threading.Event) -> bool:
         """Wait until the UI answers; false when it is to be stopped first."""
         deadline = time.monotonic() + START_SECONDS
         while not stopped.is_set():
-            self._require_running()
+            self.check()
             if time.monotonic() > deadline:
                 raise ServerError(f"The Dagster UI did not start in {START_SECONDS} s.", hint=f"See {self.logs}.")
             try:
@@ -100,10 +112,10 @@ class _Children:
     def watch(self, stopped: threading.Event) -> None:
         """Return when it is to be stopped; raise when a server ends by itself."""
         while not stopped.wait(1):
-            self._require_running()
+            self.check()
 
     def stop(self) -> None:
-        """Stop both, gently first."""
+        """Stop them, gently first."""
         for child in self._running.values():
             _signal(child, signal.SIGTERM)
         deadline = time.monotonic() + STOP_SECONDS
@@ -112,16 +124,30 @@ class _Children:
                 child.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 _signal(child, signal.SIGKILL)
+        self._running.clear()
 
     def _start(self, name: str, arguments: Sequence[str]) -> None:
-        environment = os.environ | {"ASSAY_S3_PORT": str(self._settings.s3_port)}
+        environment = os.environ | {"ASSAY_S3_PORT": str(self._settings.s3_port), **self._environment}
         with (self.logs / f"{name}.log").open("ab") as log:
-            # A group of its own, so that Ctrl-C reaches only us and we stop them in order.
+            # The guard stops it when this process is gone, however that came about.
+            guard = [sys.executable, "-I", "-S", server_guard.__file__, str(log.fileno())]
             self._running[name] = subprocess.Popen(
-                [str(_script(f"dagster-{name}")), *arguments], stdout=log, stderr=log, env=environment, start_new_session=True
+                [*guard, str(_script(f"dagster-{name}")), *arguments],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                pass_fds=(log.fileno(),),
+                # A group of its own, so that Ctrl-C reaches only us and we stop them in order.
+                start_new_session=True,
             )
 
-    def _require_running(self) -> None:
+    def check(self) -> None:
+        """Raise when one has ended by itself.
+
+        Raises:
+            ServerError: It has; the message has the end of its log.
+        """
         for name, child in self._running.items():
             if child.poll() is not None:
                 log = self.logs / f"{name}.log"

@@ -22,6 +22,7 @@ from assay.errors import ContractError
 
 Layer = Literal["raw", "enriched", "marts"]
 Drift = Literal["evolve", "freeze", "discard"]
+Moves = Literal["any", "told", "never"]
 
 
 class Grain(StrEnum):
@@ -38,14 +39,15 @@ class Daily:
     Attributes:
         column: The partition column.
         of: For a source, the DuckDB expression over the producer's columns that gives the day an event is about.
-        fixed: For a source, whether its producer never changes the day of a key. Then placement looks for other days of a key
-            only where an event names nothing but the key, which spares it reading all keys of the source at each ingest.
-            Where it is not true, a key that moves is in two partitions: leave it out unless the producer guarantees it.
+        moves: For a source, how a key's day may change. `any`: in whatever way, even by a second row of the key without a word
+            of the first one's end; then all keys of the source are looked at whenever something was ingested. `told`: by an
+            update, or after a delete, as databases tell it; then only such keys are looked for. `never`: not at all; where that
+            is not true, a key is in two partitions.
     """
 
     column: str
     of: str | None = None
-    fixed: bool = False
+    moves: Moves = "any"
     grain: Grain = field(default=Grain.DAY, init=False)
 
 
@@ -112,6 +114,7 @@ class Table:
         balance: How the books are closed; by default every input event is one row.
         money: The published column whose total the books keep.
         threshold: Lowest quality score, 0 to 100, at which a partition is published.
+        tolerated: Rows that may break rules whatever the score: of a handful of rows, one says nothing about the rest.
     """
 
     layer: Layer
@@ -129,6 +132,7 @@ class Table:
     balance: Balance | None = None
     money: str | None = None
     threshold: float = 0.0
+    tolerated: int = 0
 
     @property
     def full_name(self) -> str:
@@ -173,9 +177,13 @@ class Table:
                 "windows": sorted((name, window.days_before) for name, window in self.windows.items()),
                 "balance": repr(self.balance),
                 "money": self.money,
-                "threshold": self.threshold,
+                "threshold": (self.threshold, self.tolerated),
             }
         )
+
+    def is_good_enough(self, rows: int, score: float) -> bool:
+        """Whether a partition of so many rows with such a score may be published."""
+        return score >= self.threshold or round(rows * (100 - score) / 100) <= self.tolerated
 
 
 _Model = TypeVar("_Model", bound=type[Contract])
@@ -198,6 +206,7 @@ def table(
     balance: Balance | None = None,
     money: str | None = None,
     threshold: float = 0.0,
+    tolerated: int = 0,
 ) -> Callable[[_Model], _Model]:
     """Declare that a Pandera model is the contract of an enriched table or a mart.
 
@@ -225,6 +234,7 @@ def table(
             balance=balance,
             money=money,
             threshold=threshold,
+            tolerated=tolerated,
         )
         _require_columns(declared)
         setattr(model, DECLARATION, declared)

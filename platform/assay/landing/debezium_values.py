@@ -84,6 +84,16 @@ def is_encoded(spec: ColumnSpec) -> bool:
     return family(spec) != "plain"
 
 
+def may_be_unchanged(spec: ColumnSpec) -> bool:
+    """Whether a column's values may be so long that a database stores them apart from their rows."""
+    return family(spec) in ("plain", "bytes", "decimal")
+
+
+def is_number(spec: ColumnSpec) -> bool:
+    """Whether a column holds numbers."""
+    return family(spec) in _NUMBERS
+
+
 @dataclass(frozen=True)
 class Described:
     """What a message's schema says of a value.
@@ -108,6 +118,8 @@ class Sent:
         kind: Name of its type in the message's schema; null where the schema has none.
         scale: The scale that the schema gives, as text.
         is_described: Whether the message has a schema that describes the value.
+        base64: The first of what `base64_number` gives.
+        base64_scale: The second.
     """
 
     text: str
@@ -116,6 +128,8 @@ class Sent:
     kind: str
     scale: str
     is_described: str
+    base64: str
+    base64_scale: str
 
 
 def decoded(sent: Sent, spec: ColumnSpec, form: Debezium) -> str:
@@ -211,25 +225,31 @@ def _loses_digits(text: str, spec: ColumnSpec) -> str | None:
     return f"coalesce({' OR '.join(doubts)}, false)"
 
 
+def base64_number(sent: Sent, spec: ColumnSpec, form: Debezium) -> tuple[str, str]:
+    """Write the expressions for the base64 of a number's unscaled value, null where it is sent otherwise; and for its scale."""
+    is_object = f"{sent.text}[1] = '{{'"
+    # Text of digits may be base64 as well; a number is none.
+    is_text = f"(TRY_CAST({sent.text} AS DOUBLE) IS NULL OR {sent.is_text})"
+    applies, scale = f"{sent.kind} = {literal(_DECIMAL_TYPE)}", f"TRY_CAST({sent.scale} AS INTEGER)"
+    if _of_declared_base64(spec, form):
+        applies = f"CASE WHEN {sent.is_described} THEN {applies} ELSE true END"
+        scale = f"CASE WHEN {sent.is_described} THEN {scale} ELSE {_declared_scale(spec, form)} END"
+    return (
+        f"CASE WHEN {is_object} THEN {_within(sent.text, 'value')} WHEN {applies} AND {is_text} THEN {sent.text} END",
+        f"CASE WHEN {is_object} THEN TRY_CAST({_within(sent.text, 'scale')} AS INTEGER) ELSE coalesce({scale}, 0) END",
+    )
+
+
 def _number(sent: Sent, text: str, spec: ColumnSpec, form: Debezium) -> str:
     """A number that is sent as number, as text, as base64 or as an object that gives the scale beside the unscaled number."""
-    if form.encodings.get(spec.name) == "bits":
-        declared = _of_bits(sent.text)
-    elif _of_declared_base64(spec, form):
-        declared = _of_base64(sent.text, str(_declared_scale(spec, form)))
-    else:
-        declared = text
-    described = f"coalesce(TRY_CAST({sent.scale} AS INTEGER), 0)"
-    own_scale = f"TRY_CAST({_within(sent.text, 'scale')} AS INTEGER)"
-    # Text of digits may be base64 as well.
-    is_number = f"TRY_CAST({sent.text} AS DOUBLE) IS NOT NULL AND NOT {sent.is_text}"
-    return f"""CASE
-      WHEN {sent.digits} IS NOT NULL THEN {sent.digits}
-      WHEN {sent.text}[1] = '{{' THEN coalesce({_of_base64(_within(sent.text, "value"), own_scale)}, {text})
-      WHEN {sent.kind} = {literal(_DECIMAL_TYPE)} AND NOT ({is_number}) THEN coalesce({_of_base64(sent.text, described)}, {text})
-      WHEN {sent.kind} = {literal(_BITS_TYPE)} AND NOT ({is_number}) THEN coalesce({_of_bits(sent.text)}, {text})
-      WHEN {sent.is_described}{"" if declared == text else f" OR {is_number}"} THEN {text}
-      ELSE coalesce({declared}, {text}) END"""
+    known = [] if sent.digits == "NULL" else [sent.digits]
+    if family(spec) == "whole":
+        declared = f" OR NOT ({sent.is_described})" if form.encodings.get(spec.name) == "bits" else ""
+        known.append(
+            f"CASE WHEN ({sent.kind} = {literal(_BITS_TYPE)}{declared}) AND {sent.is_text} THEN {_of_bits(sent.text)} END"
+        )
+    known.append(f"CASE WHEN {sent.base64} IS NOT NULL THEN {_of_base64(sent.base64, sent.base64_scale)} END")
+    return f"coalesce({', '.join([*known, text])})"
 
 
 def _of_base64(text: str, scale: str) -> str:
@@ -374,8 +394,8 @@ def placeholders(form: Debezium) -> tuple[str, ...]:
     encoded = base64.b64encode(raw).decode()
     # Debezium makes the one for UUIDs as Java's nameUUIDFromBytes does.
     uuid = UUID(bytes=hashlib.md5(raw, usedforsecurity=False).digest(), version=3)
-    lists: list[object] = [[text], [encoded], [encoded.rstrip("=")], [raw.hex()], [str(uuid)], list(raw), {text: text}]
-    single = [text, encoded, encoded.rstrip("="), base64.urlsafe_b64encode(raw).decode(), raw.hex()]
+    lists: list[object] = [[text], [encoded], [raw.hex()], [str(uuid)], list(raw), {text: text}]
+    single = [text, encoded, base64.urlsafe_b64encode(raw).decode(), raw.hex()]
     return tuple(dict.fromkeys([*single, *(json.dumps(each, separators=(",", ":"), ensure_ascii=False) for each in lists)]))
 
 

@@ -1,7 +1,7 @@
 """Reading what AWS DMS writes to S3: full loads and changes of one table, as CSV or Parquet.
 
-Belongs here: the names of its objects, the layouts of its files, its columns about a change and the order of changes. Does not
-belong here: its messages in Kafka and Kinesis (`dms_json`), typing of values (`typed`).
+Belongs here: the layouts of its files, its columns about a change and the order of changes. Does not
+belong here: the names of its objects (`dms_names`), its messages in Kafka and Kinesis (`dms_json`), typing of values (`typed`).
 
 A cell is called `_c1`, `_c2`, … by its place in the file; it is null where the record has no such field, whatever text means
 null. `_sequence` is `[0 for a full load or 1 for a change, the change sequence's first 17 digits, its last 18 digits,
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -26,6 +25,7 @@ import pyarrow.parquet as pq
 from assay.contracts import Source
 from assay.contracts.rules import literal, quote
 from assay.landing.containers import PARQUET, container_of
+from assay.landing.dms_names import DmsObject, dms_object
 from assay.landing.formats import Dms
 from assay.landing.lines import KEPT_OF_A_BAD_LINE, MAX_LINE_BYTES, Rejected
 from assay.landing.records import BLANK, LandedFile, Parsed, text_list
@@ -34,9 +34,6 @@ from assay.landing.split_records import first_record, split_records
 OPERATIONS = {"I": "c", "U": "u", "D": "d"}
 _NAMED_OPERATIONS = OPERATIONS | {"INSERT": "c", "UPDATE": "u", "DELETE": "d"}
 _OP = "Op"
-_LOAD = re.compile(r"LOAD([0-9A-Fa-f]{1,15})")
-_CHANGES = re.compile(r"(CDC_TXN-)?(\d{8})-?(\d{6})-?(\d*)")
-_FRACTION_DIGITS = 18
 _SEQUENCE_DIGITS = 35
 _LOW_DIGITS = 18
 _NOT_PRESENT = "E'\\x02'"
@@ -46,23 +43,6 @@ _COLUMNS_OF_MANY_TABLES = 2000
 """Widest record of a file of many tables; a wider one makes the file be read record by record."""
 _APPENDED = 16
 """Undeclared columns after the declared ones that are kept of a record in a file of many tables."""
-
-
-@dataclass(frozen=True)
-class _Object:
-    """What an object's name says.
-
-    Attributes:
-        is_load: Whether it is of a full load.
-        of_many_tables: Whether its records name their tables.
-        second: The second when it was begun, as a number of 14 digits; 0 for a full load.
-        fraction: The fraction of that second in units of 10^-18; the counter for a full load.
-    """
-
-    is_load: bool
-    of_many_tables: bool
-    second: int
-    fraction: int
 
 
 @dataclass(frozen=True)
@@ -99,7 +79,7 @@ class DmsReader:
 
     def parse(self, files: list[LandedFile], source: Source) -> Parsed:
         """Read whole files, those with the same layout in one scan."""
-        alike: dict[_Layout, dict[Path, _Object]] = {}
+        alike: dict[_Layout, dict[Path, DmsObject]] = {}
         parsed = Parsed([])
         for file in files:
             found = _look(file, source)
@@ -115,7 +95,7 @@ class DmsReader:
 
     def salvage(self, file: LandedFile, source: Source, scratch: Path) -> Parsed:
         """Read the whole records of a damaged CSV file; a damaged Parquet file is refused as a whole."""
-        about = _object(file.info.key)
+        about = dms_object(file.info.key)
         if about is None:
             return Parsed([], {file.path: [_nameless(file)]})
         if container_of(file.path) == PARQUET:
@@ -145,13 +125,13 @@ def _producer_name(column: str, source: Source) -> str:
 # --- What a file is ---
 
 
-def _look(file: LandedFile, source: Source) -> tuple[_Layout, _Object] | Rejected | None:
+def _look(file: LandedFile, source: Source) -> tuple[_Layout, DmsObject] | Rejected | None:
     """Find out a file's layout, from its name and its first record; or why it cannot be read.
 
     Returns:
         The layout; or why the file cannot be read as a whole; or None when it can be read only record by record.
     """
-    about = _object(file.info.key)
+    about = dms_object(file.info.key)
     if about is None:
         return _nameless(file)
     if container_of(file.path) == PARQUET:
@@ -169,21 +149,6 @@ def _look(file: LandedFile, source: Source) -> tuple[_Layout, _Object] | Rejecte
     return Rejected(1, ", ".join(layout.names)[:KEPT_OF_A_BAD_LINE], problem) if problem else (layout, about)
 
 
-def _object(key: str) -> _Object | None:
-    stem = key.rsplit("/", 1)[-1].split(".", 1)[0]
-    if load := _LOAD.fullmatch(stem):
-        return _Object(is_load=True, of_many_tables=False, second=0, fraction=int(load.group(1), 16))
-    if changes := _CHANGES.fullmatch(stem):
-        many, day, second, fraction = changes.groups()
-        return _Object(
-            is_load=False,
-            of_many_tables=many is not None,
-            second=int(day + second),
-            fraction=int(fraction[:_FRACTION_DIGITS].ljust(_FRACTION_DIGITS, "0")),
-        )
-    return None
-
-
 def _nameless(file: LandedFile) -> Rejected:
     name = file.info.key.rsplit("/", 1)[-1]
     return Rejected(
@@ -191,7 +156,7 @@ def _nameless(file: LandedFile) -> Rejected:
     )
 
 
-def _csv_layout(first: list[str], about: _Object, source: Source) -> _Layout:
+def _csv_layout(first: list[str], about: DmsObject, source: Source) -> _Layout:
     declared = list(_declared_layout(source))
     if about.of_many_tables:
         appended = [f"column{place}" for place in range(len(declared) + 4, len(declared) + 4 + _APPENDED)]
@@ -294,7 +259,7 @@ def _salvaged_scan(layout: _Layout, path: Path, good: Path) -> str:
     )
 
 
-def _salvage(path: Path, to: Path, about: _Object, source: Source) -> tuple[_Layout | None, list[Rejected]]:
+def _salvage(path: Path, to: Path, about: DmsObject, source: Source) -> tuple[_Layout | None, list[Rejected]]:
     """Write the whole records of a file, each after its number and filled up; returns their layout, and what was left out."""
     delimiter = _format(source).delimiter
     layout, widths = _salvaged_layout(path, about, source)
@@ -317,7 +282,7 @@ def _salvage(path: Path, to: Path, about: _Object, source: Source) -> tuple[_Lay
     return layout, rejected
 
 
-def _salvaged_layout(path: Path, about: _Object, source: Source) -> tuple[_Layout | None, range]:
+def _salvaged_layout(path: Path, about: DmsObject, source: Source) -> tuple[_Layout | None, range]:
     """Find out a damaged file's layout, from as many records as agree, and how many fields a record of it may have."""
     first: _Layout | None = None
     widths: Counter[int] = Counter()
@@ -380,7 +345,7 @@ class _Cells:
         return f"{self._cells[name]} = {literal(self._marker)}" if self._marker is not None and name in self._cells else None
 
 
-def _records(scan: str, layout: _Layout, paths: dict[Path, _Object], source: Source) -> str:
+def _records(scan: str, layout: _Layout, paths: dict[Path, DmsObject], source: Source) -> str:
     """Write the query that makes records of cells."""
     form = _format(source)
     cells = _Cells(layout, source)

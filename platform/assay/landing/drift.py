@@ -84,7 +84,7 @@ def find_drift(cursor: duckdb.DuckDBPyConnection, source: Source, staged: str) -
 
 
 def new_layouts(known: Ledger, landed: Iterable[LandedObject], layouts: Mapping[str, Layout], source: Source) -> list[str]:
-    """Say which layouts a batch brings that no batch before has had.
+    """Say which new columns a batch brings that no batch before has had in this way.
 
     Args:
         known: The ledger before the batch.
@@ -94,7 +94,7 @@ def new_layouts(known: Ledger, landed: Iterable[LandedObject], layouts: Mapping[
     """
     seen = {each for batch in known.batches for each in batch.layouts}
     first = {each.layout: each.key for each in sorted(landed, key=lambda each: each.key, reverse=True) if each.layout}
-    return [_told(source, layouts[each], key) for each, key in sorted(first.items()) if each not in seen and each in layouts]
+    return [_told(source, layouts[each], key) for each, key in sorted(first.items()) if each not in seen and layouts[each].added]
 
 
 def schema_versions(ledger: Ledger) -> list[SchemaVersion]:
@@ -194,13 +194,8 @@ def _frozen(source: Source, added: Mapping[str, str]) -> str:
 
 
 def _told(source: Source, layout: Layout, key: str) -> str:
-    parts = []
-    if layout.added:
-        kept = "dropped" if source.drift == "discard" else "kept in _rescued"
-        parts.append(f"has new columns, {kept}: {_columns(layout.added)}")
-    if layout.missing:
-        parts.append(f"lacks {', '.join(layout.missing)}")
-    return f"{source.full_name}: the schema has changed: {key} {' and '.join(parts)}."
+    kept = "dropped" if source.drift == "discard" else "kept in _rescued"
+    return f"{source.full_name}: {key} has new columns, {kept}: {_columns(layout.added)}."
 
 
 def _columns(added: Mapping[str, str]) -> str:

@@ -9,10 +9,11 @@ recorded. It looks for keys that have several days, or events without a day, and
 events that are about other days or none. Then each partition alone can tell whether the key is in it: the newest event of the
 key says so wherever it was first seen.
 
-Which keys to look for must not cost a look at all of history. A key whose row was made on a day has no other, unless an event
-says so that is not itself a making: an update about another day, a snapshot's read of it, a delete. Such an event is a *stray*
-where its day has no making of its key, and every key that ever had a stray, or an event without a day, is noted and looked for
-whenever it comes again. So nothing depends on what came first.
+Looking at every key of a source would cost a look at all of its history. Where the source's keys move only as its producer
+tells (`Daily.moves`), a key whose row was made on a day has no other day, unless an event says so that is no making: an update
+about another day, a snapshot's read of it, a delete. Such an event is a *stray* where its day has no making of its key. Every
+key that ever had a stray, or an event without a day, is noted, and looked for whenever it comes again. So nothing depends on
+what came first.
 
 A placement is recorded as a batch of copies that names the batches it covers. Until then nobody reads those, so that no partition
 is ever computed from half of what is known of a key.
@@ -30,6 +31,7 @@ import duckdb
 
 from assay.contracts import Daily, Source
 from assay.contracts.rules import literal, quote
+from assay.contracts.table import Moves
 from assay.contracts.version import fingerprint
 from assay.lake.layout import NOTED, TRUNCATES, UNPLACED
 from assay.lake.ledger import Batch, Ledger, LedgerLog, Part
@@ -112,9 +114,11 @@ class _Search:
         new_days, new_undated, _ = _split(new)
         old_days, old_undated, noted = _split(old)
         asked = self._table("asked", f"SELECT DISTINCT {self._hash} AS _h FROM ({self._rows(new_undated)})")
-        strays = 0 if self._is_fixed else self._find_strays(new_days, old_days)
+        strays = self._find_strays(new_days, old_days) if self._moves == "told" else 0
         if strays:
             asked += self._insert("asked", "SELECT DISTINCT _h FROM strays")
+        if self._moves == "any" and len({part.partition for part in (*new_days, *old_days)}) > 1:
+            asked += self._insert("asked", f"SELECT DISTINCT {self._hash} FROM ({self._rows(new_days)})")
         if again := [*old_undated, *noted]:
             came = f"SELECT DISTINCT {self._hash} AS _h FROM ({self._rows(new_days)})"
             asked += self._insert(
@@ -126,8 +130,9 @@ class _Search:
         return " UNION ALL ".join(query for query in found if query) or None
 
     @property
-    def _is_fixed(self) -> bool:
-        return isinstance(self.source.partition, Daily) and self.source.partition.fixed
+    def _moves(self) -> Moves:
+        assert isinstance(self.source.partition, Daily)
+        return self.source.partition.moves
 
     def _find_strays(self, new: Collection[Part], old: Collection[Part]) -> int:
         """Find the keys of new events whose day has no making of the key, neither new nor old; returns how many."""

@@ -18,6 +18,7 @@ from assay.orchestration.audit import build_audit_job
 from assay.orchestration.refresh import build_refresh_job
 from assay.orchestration.resources import Lake
 from assay.orchestration.sensing import daily_audit, hourly_refresh, landing_sensor
+from assay.settings import read_settings
 
 
 def build_definitions(domain: Domain, lake: Lake | None = None) -> dg.Definitions:
@@ -50,7 +51,7 @@ def _build(domain: Domain, lake: Lake) -> dg.Definitions:
         assets=build_assets(project),
         jobs=[refresh, audit],
         sensors=[
-            landing_sensor(domain, refresh),
+            landing_sensor(domain, refresh, read_settings().sense_seconds),
             dg.AutomationConditionSensorDefinition(
                 "asset_by_asset",
                 target=dg.AssetSelection.all(),

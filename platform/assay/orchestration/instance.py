@@ -25,6 +25,12 @@ concurrency:
   pools:
     granularity: run
     default_limit: 1
+run_coordinator:
+  module: dagster
+  class: QueuedRunCoordinator
+  config:
+    # One run waits for the other, so looking is all that delays the next; 5 s by default.
+    dequeue_interval_seconds: 1
 run_monitoring:
   enabled: true
 """

@@ -51,7 +51,7 @@ def check_specs(node: Node) -> list[dg.AssetCheckSpec]:
 def source_materializations(store: ObjectStore, done: Ingested) -> Iterator[dg.AssetMaterialization]:
     """One event for every raw partition that got new events."""
     rows: dict[str, int] = {}
-    for batch in done.batches:
+    for batch in (*done.batches, *([done.placement] if done.placement else [])):
         for part in batch.parts:
             rows[part.partition] = rows.get(part.partition, 0) + part.rows
     is_daily = done.source.partition_column is not None
@@ -60,7 +60,7 @@ def source_materializations(store: ObjectStore, done: Ingested) -> Iterator[dg.A
             asset_key(done.source.full_name),
             partition=partition if is_daily else None,
             metadata={
-                "new events": rows[partition],
+                "new events": rows.get(partition, 0),
                 "batches": len(done.batches),
                 "location": store.path(raw_prefix(done.source.name).rstrip("/")),
             },
@@ -129,8 +129,8 @@ def check_results(store: ObjectStore, node: Node, outcomes: Sequence[Outcome]) -
         )
     yield _verdict(key, KEY_RULE, {o.partition: str(o.broken[KEY_RULE]) for o in outcomes if KEY_RULE in o.broken})
     yield _verdict(key, BOOKS_CHECK, {o.partition: str(o.books.rows.difference) for o in outcomes if not o.books.balanced})
-    threshold = node.table.threshold
-    yield _verdict(key, SCORE_CHECK, {o.partition: f"{o.score:g}" for o in outcomes if o.score < threshold})
+    too_low = {o.partition: f"{o.score:g}" for o in outcomes if not node.table.is_good_enough(o.rows, o.score)}
+    yield _verdict(key, SCORE_CHECK, too_low)
 
 
 def evaluation(result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:

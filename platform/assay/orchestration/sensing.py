@@ -14,25 +14,34 @@ from assay.landing.ingest import find_outstanding
 from assay.orchestration.resources import Lake
 from assay.pipeline.workspace import Workspace
 
-SENSE_SECONDS = 15
+_ABOUT_TO_RUN = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING)
 
 
-def landing_sensor(domain: Domain, job: dg.JobDefinition) -> dg.SensorDefinition:
+def landing_sensor(domain: Domain, job: dg.JobDefinition, seconds: int) -> dg.SensorDefinition:
     """Make the sensor that asks for a refresh when something has landed.
 
     It keeps no cursor: what is outstanding follows from the listing and the ledger alone. The run key names the outstanding
-    objects and the hour, so that one set of files is asked for once, and again in an hour if no run has taken it.
+    objects and the hour, so that one set of files is asked for once, and again in an hour if no run has taken it. While a refresh
+    is about to run, none is asked for: that one takes whatever has landed when it starts.
+
+    Args:
+        domain: The domain.
+        job: The refresh job.
+        seconds: How often it looks.
     """
 
     @dg.sensor(
         name="landing",
         job=job,
-        minimum_interval_seconds=SENSE_SECONDS,
+        minimum_interval_seconds=seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Starts a refresh when change files have landed that were not ingested.",
     )
     def landing(context: dg.SensorEvaluationContext, lake: dg.ResourceParam[Lake]) -> dg.SensorResult | dg.SkipReason:
         now = dt.datetime.now(dt.UTC)
+        waiting = dg.RunsFilter(job_name=job.name, statuses=_ABOUT_TO_RUN)
+        if context.instance.get_runs_count(waiting):
+            return dg.SkipReason("a refresh is about to run")
         with lake.open_workspace() as workspace:
             found = outstanding_objects(workspace, domain, now)
         if not found:

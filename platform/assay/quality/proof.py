@@ -279,7 +279,7 @@ def _verdict(
         content=_content(table, measured.good, measured.content, score),
         refused=fingerprint([rows - measured.good, measured.refused + held_back.hashed, table.version]),
         books=books,
-        problems=_problems(table, rules, broken, score, books),
+        problems=_problems(table, rules, broken, measured.rows, score, books),
     )
 
 
@@ -293,7 +293,9 @@ def _closed(received: Side, accounted: int | Decimal, good: int | Decimal) -> Si
     )
 
 
-def _problems(table: Table, rules: tuple[Rule, ...], broken: Mapping[str, int], score: float, books: Books) -> tuple[str, ...]:
+def _problems(
+    table: Table, rules: tuple[Rule, ...], broken: Mapping[str, int], rows: int, score: float, books: Books
+) -> tuple[str, ...]:
     problems = [
         f"{broken[rule.name]:,} rows break {rule.name} ({rule.reason}), which stops a partition"
         for rule in rules
@@ -301,7 +303,7 @@ def _problems(table: Table, rules: tuple[Rule, ...], broken: Mapping[str, int], 
     ]
     if KEY_RULE in broken:
         problems.append(f"{broken[KEY_RULE]:,} rows repeat a key ({', '.join(table.key)})")
-    if score < table.threshold:
+    if not table.is_good_enough(rows, score):
         problems.append(f"the quality score is {score:.2f}, below the threshold of {table.threshold:g}")
     if books.rows.difference:
         problems.append(f"the books do not balance: {int(books.rows.difference):,} rows are unaccounted for")

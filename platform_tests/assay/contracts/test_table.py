@@ -122,11 +122,27 @@ class TestTable:
             {"balance": Balance(inputs=("latest.x",))},
             {"money": "amount"},
             {"threshold": 5.0},
+            {"tolerated": 3},
         ],
         ids=lambda changed: next(iter(changed)),
     )
     def test_what_decides_data_changes_the_version(self, options: dict[str, Any]) -> None:
         assert declare(**options).version != declare().version
+
+    @pytest.mark.parametrize(
+        ("rows", "score", "good"),
+        [
+            (100, 95.0, True),
+            (100, 94.0, False),
+            (20, 90.0, True),
+            (20, 85.0, False),
+            (3, 0.0, False),
+            (2, 0.0, True),
+            (0, 100.0, True),
+        ],
+    )
+    def test_a_few_bad_rows_are_tolerated_whatever_share_they_are(self, rows: int, score: float, good: bool) -> None:
+        assert declare(threshold=95.0, tolerated=2).is_good_enough(rows, score) is good
 
     def test_a_contract_that_inherits_another_is_declared_by_itself(self) -> None:
         class Child(declare().model):  # type: ignore[misc]

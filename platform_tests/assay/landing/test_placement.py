@@ -136,7 +136,7 @@ class TestMoves:
         assert [part.money for part in copied] == ["0.0000", "0.0000"]
 
     def test_a_source_whose_keys_never_move_is_not_searched_for_moves(self, lake: ShopLake) -> None:
-        source = replace(lake.source("orders"), partition=Daily("order_day", of="ordered_at", fixed=True))
+        source = replace(lake.source("orders"), partition=Daily("order_day", of="ordered_at", moves="never"))
         lake.land("orders", "1.json", text(LINES["create o3"], LINES["move o3"], LINES["create o1"], LINES["delete o1"]))
         with lake.connection() as connection:
             ingest(lake.store, connection, source, lake.workspace.scratch)

@@ -34,7 +34,7 @@ OWNER = "team:shop"
     "orders",
     format=Debezium(table="orders"),
     key=("order_id",),
-    partition=Daily("order_day", of="ordered_at"),
+    partition=Daily("order_day", of="ordered_at", moves="told"),
     owner=OWNER,
     subject="orders",
     money="TRY_CAST(amount AS DECIMAL(18,2))",

@@ -1,0 +1,104 @@
+"""How long a change takes from its commit to a published table.
+
+Belongs here: putting together when changes were committed, ingested and published. Does not belong here: finding out when
+(`cli.live`).
+"""
+
+from __future__ import annotations
+
+import statistics
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+NINETY_FIVE = 0.95
+
+
+@dataclass(frozen=True)
+class Lag:
+    """How long changes took to one table, in seconds.
+
+    Attributes:
+        changes: How many changes were measured.
+        median: Half of them took at most this.
+        p95: 95 % of them took at most this.
+        longest: All of them took at most this.
+    """
+
+    changes: int
+    median: float
+    p95: float
+    longest: float
+
+
+@dataclass
+class LagMeter:
+    """Measures the delay of every single change.
+
+    A change is in a table with the first publication of the table after its landing object was ingested, given that one run
+    follows the other. All times are seconds since 1970.
+
+    Attributes:
+        tables: The tables, by full name.
+    """
+
+    tables: tuple[str, ...]
+    _since: float | None = None
+    _landed: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    _ingested: dict[str, float] = field(default_factory=dict)
+    _waiting: dict[str, set[str]] = field(default_factory=dict)
+    _seconds: dict[str, list[float]] = field(default_factory=dict)
+    _told: set[str] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def begin(self, at: float) -> None:
+        """Measure changes committed from now on; what is earlier waited for servers to start."""
+        self._since = at
+
+    def landed(self, key: str, commits: tuple[int, ...]) -> None:
+        """A landing object is there.
+
+        Args:
+            key: The object.
+            commits: When its changes were committed, in milliseconds since 1970.
+        """
+        with self._lock:
+            self._landed[key] = commits
+            for table in self.tables:
+                self._waiting.setdefault(table, set()).add(key)
+
+    def ingested(self, keys: Iterable[str], at: float) -> None:
+        """Landing objects were ingested at this time, or before."""
+        for key in keys:
+            self._ingested.setdefault(key, at)
+
+    def published(self, table: str, at: float) -> None:
+        """A partition of a table was published."""
+        with self._lock:
+            self._told.add(table)
+            waiting = self._waiting.setdefault(table, set())
+            visible = {key for key in waiting if self._ingested.get(key, at) < at}
+            waiting -= visible
+            if self._since is None:
+                return
+            for key in visible:
+                commits = (commit / 1000 for commit in self._landed[key])
+                self._seconds.setdefault(table, []).extend(at - commit for commit in commits if commit >= self._since)
+
+    def is_published(self, table: str) -> bool:
+        """Whether a publication of a table was told of."""
+        return table in self._told
+
+    def waiting(self, table: str) -> int:
+        """Changes that have landed and are not in a table."""
+        with self._lock:
+            return sum(len(self._landed[key]) for key in self._waiting.get(table, ()))
+
+    def lags(self) -> Mapping[str, Lag]:
+        """The delays so far; tables of which nothing is known are left out."""
+        return {table: _lag(sorted(found)) for table in self.tables if (found := self._seconds.get(table))}
+
+
+def _lag(seconds: list[float]) -> Lag:
+    p95 = seconds[min(len(seconds) - 1, int(NINETY_FIVE * len(seconds)))]
+    return Lag(len(seconds), statistics.median(seconds), p95, seconds[-1])

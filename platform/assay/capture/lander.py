@@ -1,0 +1,393 @@
+"""Landing Kafka topics: a consumer that writes what it reads to the landing zone, each message exactly once.
+
+Belongs here: reading topics, cutting batches, writing them, acknowledging them. Does not belong here: the names and chains of
+objects (`objects`), showing progress (`cli`).
+
+A batch ends when it is old or large enough, and is named by its first offset. Where to go on is told by the lake, not by the
+group's committed offsets: those are committed after the object is there, for whoever looks at lag. So a lander that is killed
+between the two goes on after what it has written, and one that comes back from the dead finds its name taken.
+
+Memory is bounded: what is buffered by `Limits.megabytes`, what the client library fetches ahead by a quarter of that. While the
+lake cannot be reached, reading pauses.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from assay.capture.objects import Channel, next_offset, put_segment
+from assay.errors import Conflict, ServerError, SettingsError, StoreUnavailable
+from assay.lake.store import ObjectStore
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer, Message, TopicPartition
+
+_POLL_SECONDS = 0.2
+_MOST_A_POLL = 2_000
+_LIKELY_BYTES = 10_000
+_METADATA_SECONDS = 10.0
+_LONGEST_WAIT_SECONDS = 10.0
+_MEBIBYTE = 1 << 20
+_AVRO_FRAME = b"\x00"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a batch ends.
+
+    Attributes:
+        seconds: Age of its oldest message.
+        records: Messages.
+        megabytes: Bytes of all batches together, before they are packed.
+    """
+
+    seconds: float = 10.0
+    records: int = 50_000
+    megabytes: int = 64
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a partition of a topic stands.
+
+    Attributes:
+        topic: The topic.
+        partition: Number of the partition.
+        landed: Offset up to which everything is in the lake; -1 when nothing is.
+        lag: Messages in the topic that are not in the lake; None when the broker has not said yet.
+        objects: Objects written since the start.
+        records: Messages written since the start.
+        skipped: Messages without a value (tombstones) since the start, which are not landed.
+    """
+
+    topic: str
+    partition: int
+    landed: int
+    lag: int | None
+    objects: int
+    records: int
+    skipped: int
+
+
+@dataclass
+class _Batch:
+    """What was read of one partition and is not in the lake yet.
+
+    Attributes:
+        channel: The partition.
+        position: The next offset to land.
+        lines: The messages.
+        first: Offset of the first of them.
+        last: Offset of the last message that was read, one without a value among them; below `position` when none was.
+        end: Where the partition ended when the broker last said so: markers of transactions take offsets as well.
+        size: Bytes of the messages.
+        since: When the first was read, on the monotonic clock.
+        objects: Objects written since the start.
+        records: Messages written since the start.
+        skipped: Messages without a value since the start.
+    """
+
+    channel: Channel
+    position: int
+    lines: list[bytes] = field(default_factory=list)
+    first: int = 0
+    last: int = -1
+    end: int = 0
+    size: int = 0
+    since: float = 0.0
+    objects: int = 0
+    records: int = 0
+    skipped: int = 0
+
+    def add(self, offset: int, value: bytes | None) -> None:
+        """Take a message; one that the lake has is left out."""
+        if offset < self.position:
+            return
+        if self.is_empty:
+            self.since = time.monotonic()
+        self.last = offset
+        if value is None:
+            self.skipped += 1
+            return
+        if not self.lines:
+            self.first = offset
+        self.lines.append(value)
+        self.size += len(value) + 1
+
+    def take(self) -> tuple[list[bytes], int, int]:
+        """Hand out the buffered messages, the offset of the first and that of the last; a new batch begins."""
+        taken = self.lines, self.first, self.last
+        self.lines, self.size, self.position = [], 0, self.last + 1
+        return taken
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to land or acknowledge."""
+        return self.last < self.position
+
+    def go_on(self, position: int) -> None:
+        """Forget the buffered messages; the next one is at another offset."""
+        self.lines, self.size, self.last, self.position = [], 0, -1, position
+
+
+class Lander:
+    """Reads topics and lands them until it is told to stop.
+
+    Args:
+        store: The lake.
+        sources: Source by topic.
+        brokers: Addresses of Kafka's brokers, as `host:port`, separated by commas.
+        group: The consumer group.
+        limits: When a batch ends.
+        properties: More settings of librdkafka, such as those of TLS and SASL.
+
+    Raises:
+        ServerError: The package of the extra is not installed, a topic does not exist, or the brokers do not answer.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        sources: Mapping[str, str],
+        brokers: str,
+        group: str,
+        limits: Limits | None = None,
+        properties: Mapping[str, str] | None = None,
+    ) -> None:
+        if find_spec("confluent_kafka") is None:
+            raise ServerError("The lander needs confluent-kafka.", hint="Install assay-platform[kafka].")
+        from confluent_kafka import Consumer
+
+        self.stopping = False
+        self._store = store
+        self._sources = sources
+        self._limits = limits or Limits()
+        self._batches: dict[tuple[str, int], _Batch] = {}
+        self._largest = _LIKELY_BYTES
+        self._consumer: Consumer = Consumer(
+            {
+                # One that was killed keeps its partitions for so long.
+                "session.timeout.ms": 10_000,
+                "queued.max.messages.kbytes": max(1024, self._limits.megabytes * 1024 // 4),
+                **(properties or {}),
+                "bootstrap.servers": brokers,
+                "group.id": group,
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "auto.offset.reset": "earliest",
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+            }
+        )
+
+    def run(self, seen: Callable[[list[Progress]], None] = lambda progress: None, *, until_caught_up: bool = False) -> None:
+        """Land until `stopping` is set; what was read by then is landed first.
+
+        Args:
+            seen: Told of the progress about once a second.
+            until_caught_up: Stop when the lake has everything that is in the topics.
+
+        Raises:
+            StoreError: The lake refuses an object.
+            ServerError: A topic does not exist, or its messages cannot be landed as JSON lines.
+        """
+        self._require_topics()
+        self._consumer.subscribe(list(self._sources), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
+        told = 0.0
+        try:
+            while not self.stopping:
+                self._take(self._consumer.consume(self._messages_a_poll(), _POLL_SECONDS))
+                self._land_what_is_due(until_caught_up)
+                if time.monotonic() - told >= 1:
+                    told = time.monotonic()
+                    progress = self.progress()
+                    seen(progress)
+                    if until_caught_up and progress and all(each.lag == 0 for each in progress):
+                        break
+            for batch in list(self._batches.values()):
+                self._land(batch, wait_for_commit=True)
+            seen(self.progress())
+        finally:
+            # A rebalance while closing lands nothing more: after an error, nothing is to be added.
+            self._batches.clear()
+            self._consumer.close()
+
+    def progress(self) -> list[Progress]:
+        """Where each partition stands."""
+        found = []
+        for (topic, partition), batch in sorted(self._batches.items()):
+            channel = batch.channel
+            lag = self._lag(topic, partition, max(batch.position, batch.end if batch.is_empty else 0))
+            found.append(Progress(topic, channel.partition, batch.position - 1, lag, batch.objects, batch.records, batch.skipped))
+        return found
+
+    def _require_topics(self) -> None:
+        from confluent_kafka import KafkaException
+
+        try:
+            known = self._consumer.list_topics(timeout=_METADATA_SECONDS).topics
+        except KafkaException as error:
+            raise ServerError(f"Kafka does not answer: {error}.", hint="Check --brokers.") from error
+        missing = sorted(set(self._sources) - {name for name, topic in known.items() if topic.error is None})
+        if missing:
+            raise SettingsError(f"There is no topic {', '.join(missing)}.", hint=f"There are {', '.join(sorted(known))}.")
+
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        committed = {(each.topic, each.partition): each.offset for each in consumer.committed(partitions, _METADATA_SECONDS)}
+        for each in partitions:
+            place = (each.topic, each.partition)
+            channel = Channel(self._sources[each.topic], each.topic, each.partition)
+            position = max(self._next_offset(channel), committed.get(place, 0), 0)
+            _, high = consumer.get_watermark_offsets(each, timeout=_METADATA_SECONDS)
+            if 0 <= high < position:
+                raise ServerError(
+                    f"Partition {each.partition} of {each.topic} ends at offset {high}, but was landed up to {position - 1}: "
+                    "the topic was made anew.",
+                    hint=f"Give it another name, or move {channel.prefix}* out of the landing zone.",
+                )
+            self._batches[place] = _Batch(channel, position)
+            each.offset = position
+        consumer.assign(partitions)
+
+    def _next_offset(self, channel: Channel) -> int:
+        # Within a rebalance the consumer must not be asked for messages, so this does not wait as `_patiently` does.
+        while True:
+            try:
+                return next_offset(self._store, channel)
+            except StoreUnavailable:
+                if self.stopping:
+                    raise
+                time.sleep(_POLL_SECONDS)
+
+    def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        for each in partitions:
+            batch = self._batches.pop((each.topic, each.partition), None)
+            if batch is None or not batch.lines:
+                continue
+            # Whoever gets the partition reads again what could not be landed.
+            with suppress(StoreUnavailable, Conflict):
+                put_segment(self._store, batch.channel, *batch.take())
+
+    def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        # Somebody else has them already.
+        for each in partitions:
+            self._batches.pop((each.topic, each.partition), None)
+
+    def _take(self, messages: list[Message]) -> None:
+        for message in messages:
+            error = message.error()
+            if error is not None and error.name() == "_PARTITION_EOF":
+                self._batches[message.topic() or "", message.partition() or 0].end = message.offset() or 0
+                continue
+            if error is not None:
+                # A broker that is away comes back; the library goes on by itself.
+                if error.fatal() or (not error.retriable() and error.name() not in _PASSING):
+                    raise ServerError(f"Kafka says: {error}.", hint="Check the topics and the rights of the group.")
+                continue
+            topic, partition, offset = message.topic(), message.partition(), message.offset()
+            assert topic is not None and partition is not None and offset is not None
+            batch = self._batches.get((topic, partition))
+            if batch is not None:
+                line = _line(message)
+                batch.add(offset, line)
+                self._largest = max(self._largest, len(line or b""))
+
+    def _messages_a_poll(self) -> int:
+        """So few that they take a quarter of the memory at most, if they are as large as the largest one so far."""
+        return max(1, min(_MOST_A_POLL, self._limits.megabytes * _MEBIBYTE // 4 // self._largest))
+
+    def _land_what_is_due(self, at_the_end_too: bool) -> None:
+        now = time.monotonic()
+        for batch in list(self._batches.values()):
+            is_old = not batch.is_empty and now - batch.since >= self._limits.seconds
+            is_at_end = at_the_end_too and batch.end > batch.last
+            if is_old or is_at_end or len(batch.lines) >= self._limits.records:
+                self._land(batch)
+        # The largest first, so that memory is given back with few objects.
+        while sum(batch.size for batch in self._batches.values()) > self._limits.megabytes * _MEBIBYTE:
+            self._land(max(self._batches.values(), key=lambda batch: batch.size))
+
+    def _land(self, batch: _Batch, *, wait_for_commit: bool = False) -> None:
+        if batch.is_empty:
+            return
+        lines, first, last = batch.take()
+        if lines:
+            try:
+                self._patiently(lambda: put_segment(self._store, batch.channel, lines, first, last))
+            except Conflict:
+                # Another lander, or this one before it was killed, has written it, to another end perhaps.
+                self._go_on_after_another(batch)
+                return
+            batch.objects += 1
+            batch.records += len(lines)
+        self._commit(batch.channel, last + 1, wait_for_commit)
+
+    def _go_on_after_another(self, batch: _Batch) -> None:
+        from confluent_kafka import TopicPartition
+
+        channel = batch.channel
+        batch.go_on(self._patiently(lambda: next_offset(self._store, channel)))
+        self._consumer.seek(TopicPartition(channel.topic, channel.partition, batch.position))
+        self._commit(channel, batch.position, False)
+
+    def _commit(self, channel: Channel, offset: int, wait: bool) -> None:
+        from confluent_kafka import KafkaException, TopicPartition
+
+        # When it fails, the lake still says where to go on, and the next commit says it to Kafka.
+        offsets = [TopicPartition(channel.topic, channel.partition, offset)]
+        with suppress(KafkaException):
+            if wait:
+                self._consumer.commit(offsets=offsets, asynchronous=False)
+            else:
+                self._consumer.commit(offsets=offsets, asynchronous=True)
+
+    def _patiently(self, work: Callable[[], Any]) -> Any:
+        """Do something with the lake, waiting as long as it cannot be reached; Kafka is told meanwhile that we live."""
+        wait = 0.2
+        paused: list[TopicPartition] = []
+        try:
+            while True:
+                try:
+                    return work()
+                except StoreUnavailable:
+                    if self.stopping:
+                        raise
+                if not paused:
+                    paused = self._consumer.assignment()
+                    self._consumer.pause(paused)
+                self._take(self._consumer.consume(1, wait))
+                wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
+        finally:
+            if paused:
+                self._consumer.resume(paused)
+
+    def _lag(self, topic: str, partition: int, position: int) -> int | None:
+        from confluent_kafka import KafkaException, TopicPartition
+
+        try:
+            _, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_METADATA_SECONDS)
+        except KafkaException:
+            return None
+        return None if high < 0 else max(0, high - position)
+
+
+_PASSING = ("_ALL_BROKERS_DOWN", "_TRANSPORT", "_TIMED_OUT", "_RESOLVE", "_MAX_POLL_EXCEEDED")
+"""Errors that the client library tells of and gets over by itself."""
+
+
+def _line(message: Message) -> bytes | None:
+    value = message.value()
+    if value is None:
+        return None
+    if value[:1] == _AVRO_FRAME:
+        raise ServerError(
+            f"Message {message.offset()} of {message.topic()} is no JSON, but framed by a schema registry.",
+            hint="Let the producer write JSON, or land the topic with Kafka Connect's S3 sink.",
+        )
+    # Line breaks within JSON stand only between its parts, where a blank means the same.
+    return value.replace(b"\r", b" ").replace(b"\n", b" ") if b"\n" in value or b"\r" in value else value

@@ -1,0 +1,34 @@
+"""The embedded PostgreSQL."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from assay.capture.postgres import EmbeddedPostgres
+from assay.errors import ServerError
+
+
+def test_it_keeps_what_is_stored_asks_for_the_password_and_replicates(postgres_home: Path, tmp_path: Path) -> None:
+    import psycopg
+
+    server = EmbeddedPostgres(tmp_path / "pg")
+    try:
+        with server as database:
+            with psycopg.connect(database.dsn) as connection:
+                connection.execute("CREATE TABLE kept (n int)")
+                assert connection.execute("SHOW wal_level").fetchone() == ("logical",)
+            with pytest.raises(psycopg.OperationalError, match="password"):
+                psycopg.connect(replace(database, password="wrong").dsn)
+            assert database.password not in repr(database)
+            with pytest.raises(ServerError, match=r"runs in .* already"):
+                EmbeddedPostgres(tmp_path / "pg").start()
+        with pytest.raises(psycopg.OperationalError):
+            psycopg.connect(database.dsn)
+        with server as again, psycopg.connect(again.dsn) as connection:
+            assert connection.execute("SELECT count(*) FROM kept").fetchone() == (0,)
+    finally:
+        shutil.rmtree(server.data, ignore_errors=True)
