@@ -158,7 +158,7 @@ class _Search:
         missing = self._table(
             "notes",
             f"SELECT {keys}, max(_ingested_at) AS _ingested_at FROM ({self._rows(new)}) SEMI JOIN strays ON _h = {self._hash} "
-            f"ANTI JOIN (SELECT {keys} FROM ({self._rows(noted)})) AS noted USING ({keys}) GROUP BY {keys}",
+            f"ANTI JOIN (SELECT {keys} FROM ({self._rows(noted)})) AS noted USING ({keys}) GROUP BY {keys} ORDER BY {keys}",
         )
         return f"SELECT {columns}, {literal(NOTED)} AS _p FROM notes" if missing else None
 
@@ -199,7 +199,9 @@ class _Search:
             f"SELECT {columns}, {self._day}::VARCHAR AS _p FROM ("
             f"SELECT event.* REPLACE (home._home AS {self._day}, {money} AS _money) FROM told AS event "
             f"JOIN (SELECT DISTINCT {keys}, _about AS _home FROM told WHERE _about IS NOT NULL) AS home USING ({keys}) "
-            f"WHERE event._about IS DISTINCT FROM home._home) ANTI JOIN present USING ({place})",
+            f"WHERE event._about IS DISTINCT FROM home._home) ANTI JOIN present USING ({place}) "
+            # The same batches give the same objects.
+            f"ORDER BY ALL",
         )
         return f"SELECT {columns}, _p FROM copies" if missing else None
 
