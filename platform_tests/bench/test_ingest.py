@@ -86,7 +86,7 @@ def test_fold(board: measure.Board, folder: Path) -> None:
             "GROUP BY transaction_id)",
         )
         hand = min((_best(partial(_create, connection, "by_max", query)) for query in by_max), key=lambda spent: spent.wall)
-        ours = _best(partial(_create, connection, "folded", latest("events", SOURCE, columns)))
+        ours = _best(partial(_create, connection, "folded", latest("events", SOURCE.key, columns)))
         same = connection.execute(
             "SELECT (SELECT count(*) FROM by_max), count(*) FROM folded "
             "SEMI JOIN by_max USING (transaction_id, _sequence, amount)"

@@ -1,7 +1,7 @@
 """Binding: the names that SQL reads, made views over exactly the files they stand for.
 
 Belongs here: typed relations over raw batches and published partitions, the folds over them, and what a fold left out, for
-the books. Does not belong here: choosing the files (`pipeline.inputs`).
+the books. Does not belong here: choosing the files (`pipeline.state`).
 """
 
 from __future__ import annotations

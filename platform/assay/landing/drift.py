@@ -22,7 +22,7 @@ from assay.contracts.rules import quote
 from assay.contracts.version import fingerprint
 from assay.errors import ObjectMissing
 from assay.lake.layout import held_key
-from assay.lake.ledger import LandedObject, Layout, Ledger
+from assay.lake.ledger import Batch, LandedObject, Layout, Ledger
 from assay.lake.store import ObjectStore
 
 LEAST_MISFITS = 3
@@ -83,18 +83,23 @@ def find_drift(cursor: duckdb.DuckDBPyConnection, source: Source, staged: str) -
     return Differences(layouts, held)
 
 
-def new_layouts(known: Ledger, landed: Iterable[LandedObject], layouts: Mapping[str, Layout], source: Source) -> list[str]:
-    """Say which new columns a batch brings that no batch before has had in this way.
+def new_columns(known: Ledger, batches: Iterable[Batch], source: Source) -> list[str]:
+    """Say which columns batches bring that the contract does not declare, in layouts that no object before has had.
 
     Args:
-        known: The ledger before the batch.
-        landed: The batch's objects.
-        layouts: The batch's layouts, by id.
+        known: The ledger before the batches.
+        batches: The batches.
         source: The source.
     """
     seen = {each for batch in known.batches for each in batch.layouts}
-    first = {each.layout: each.key for each in sorted(landed, key=lambda each: each.key, reverse=True) if each.layout}
-    return [_told(source, layouts[each], key) for each, key in sorted(first.items()) if each not in seen and layouts[each].added]
+    first: dict[str, tuple[str, Layout]] = {}
+    for batch in batches:
+        for landed in batch.landed:
+            if landed.layout in seen or not (layout := batch.layouts.get(landed.layout, Layout())).added:
+                continue
+            if landed.layout not in first or landed.key < first[landed.layout][0]:
+                first[landed.layout] = (landed.key, layout)
+    return [_told(source, layout, key) for key, layout in sorted(first.values(), key=lambda each: each[0])]
 
 
 def schema_versions(ledger: Ledger) -> list[SchemaVersion]:

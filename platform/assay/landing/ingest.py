@@ -25,7 +25,7 @@ from assay.errors import AssayError, IngestError, StoreError
 from assay.lake.layout import NOTED, TRUNCATES, UNPLACED, landing_prefix
 from assay.lake.ledger import Batch, LandedObject, Layout, Ledger, LedgerLog
 from assay.lake.store import DISK_IS_FULL, ObjectInfo, ObjectStore
-from assay.landing.drift import Differences, find_drift, layout_id, new_layouts, write_held
+from assay.landing.drift import Differences, find_drift, layout_id, new_columns, write_held
 from assay.landing.fetch import fetch
 from assay.landing.lines import Rejected
 from assay.landing.outstanding import Outstanding, batch_id, batches, outstanding
@@ -125,7 +125,8 @@ def ingest(
         IngestError: The local disk is full.
     """
     log = LedgerLog(store, source.name)
-    found = find_outstanding(store, source, log.read(), now or dt.datetime.now(dt.UTC))
+    before = log.read()
+    found = find_outstanding(store, source, before, now or dt.datetime.now(dt.UTC))
     done = Ingested(source, warnings=_warnings(source, found))
     work = _Work(store, connection, source, scratch, log)
     with ThreadPoolExecutor(workers, thread_name_prefix=f"ingest-{source.name}") as pool:
@@ -141,7 +142,9 @@ def ingest(
             raise
     done.held = dict(sorted(work.held.items()))
     write_held(store, source.name, done.held)
-    done.warnings += [*sorted(work.warnings), *judged(log.known.landed_objects, source).reasons]
+    done.warnings += sorted(work.warnings)
+    done.warnings += new_columns(before, done.batches, source)
+    done.warnings += judged(log.known.landed_objects, source).reasons
     try:
         done.placement = place(store, connection, source, log, scratch)
     except (duckdb.Error, OSError) as error:
@@ -219,9 +222,6 @@ class _Work:
         self, cursor: duckdb.DuckDBPyConnection, files: list[LandedFile], staged: str, folder: Path, drift: Differences
     ) -> Batch:
         name = batch_id((file.info for file in files), self.source)
-        layouts = {layout_id(layout): layout for layout in drift.layouts.values()}
-        landed = _landed(cursor, files, staged, drift)
-        self.warnings += new_layouts(self.log.known, landed, layouts, self.source)
         events = (
             f"SELECT {event_select(self.source)}, record._partition AS _p FROM {staged} AS record "
             f"JOIN {staged}_files AS file ON file.path = record._path WHERE record._reason IS NULL AND record._op <> 'm'"
@@ -230,11 +230,11 @@ class _Work:
         return Batch(
             id=name,
             version=self.source.version,
-            landed=landed,
+            landed=_landed(cursor, files, staged, drift),
             parts=upload_parts(self.store, self.source, name, str(day and day[0]), write_parts(cursor, events, folder)),
             quarantine=write_refused(self.store, cursor, self.source, name, staged, folder),
             messages=write_messages(self.store, cursor, self.source, name, staged, folder),
-            layouts=layouts,
+            layouts={layout_id(layout): layout for layout in drift.layouts.values()},
         )
 
     def _record(self, batch: Batch) -> Batch | None:

@@ -50,6 +50,8 @@ class State:
     _ledgers: dict[str, Ledger] = field(default_factory=dict)
     _indexes: dict[str, dict[str, Entry]] = field(default_factory=dict)
     _available: dict[str, dict[str, tuple[Input, ...]]] = field(default_factory=dict)
+    _raws: dict[str, dict[str, tuple[Input, ...]]] = field(default_factory=dict)
+    _believed: dict[str, str | None] = field(default_factory=dict)
 
     def ledger(self, source: str) -> Ledger:
         """The ingested batches of a source."""
@@ -75,6 +77,8 @@ class State:
         """Read a source's or table's state again when it is next needed."""
         self._ledgers.pop(name, None)
         self._indexes.pop(name, None)
+        self._raws.pop(name, None)
+        self._believed.pop(name, None)
         self._available.clear()
 
     def declared(self, relation: str) -> Source | Table:
@@ -112,16 +116,20 @@ class State:
         declared = self.declared(relation)
         if not isinstance(declared, Source):
             return None
-        return believed(judged((each for batch in self.ledger(declared.name).batches for each in batch.landed), declared))
+        if declared.name not in self._believed:
+            self._believed[declared.name] = believed(judged(self.ledger(declared.name).landed_objects, declared))
+        return self._believed[declared.name]
 
-    def _raw(self, source: Source) -> dict[str, tuple[Input, ...]]:
+    def _raw(self, source: Source) -> Mapping[str, tuple[Input, ...]]:
         """The raw objects of a source, without those that wait for their placement."""
-        ledger = self.ledger(source.name)
-        by_partition = ledger.parts if source.partition_column is None else ledger.placed_parts
-        return {
-            partition: tuple(Input(part.key, part.key, part.version, part.rows) for part in parts)
-            for partition, parts in by_partition.items()
-        }
+        if source.name not in self._raws:
+            ledger = self.ledger(source.name)
+            by_partition = ledger.parts if source.partition_column is None else ledger.placed_parts
+            self._raws[source.name] = {
+                partition: tuple(Input(part.key, part.key, part.version, part.rows) for part in parts)
+                for partition, parts in by_partition.items()
+            }
+        return self._raws[source.name]
 
     def inputs(self, node: Node, relation: str, partitions: Collection[str]) -> list[tuple[str, Input]]:
         """The objects of a relation that partitions of a table read, each with its own partition."""

@@ -279,7 +279,7 @@ def _verdict(
         content=_content(table, measured.good, measured.content, score),
         refused=fingerprint([rows - measured.good, measured.refused + held_back.hashed, table.version]),
         books=books,
-        problems=_problems(table, rules, broken, measured.rows, score, books),
+        problems=_problems(table, rules, broken, rows, score, books),
     )
 
 

@@ -7,30 +7,19 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from declared import domain_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from one_source import RateOfDay, RowOfAllKinds, lake_of
 from shop_lake import ShopLake
 
-from assay.contracts import Daily, Date, Event, Money, Number, Timestamp, column, source
+from assay.contracts import Daily
 from assay.landing.formats import Csv, DateFormat, Unpivot
 
 WINDOWS, UTF8 = "Müller – 5 €".encode("cp1252"), "Łódź – 5 €".encode()
 
 
 def archive_lake(folder: Path, form: Csv) -> ShopLake:
-    @source("archive", format=form, key=("id",), owner="team:x", subject="x")
-    class Archive(Event):
-        """An archive."""
-
-        id: int = column("Key")
-        day: Date = column("Day", nullable=True)
-        at: Timestamp = column("Time", nullable=True)
-        amount: Money = column("Amount", nullable=True)
-        rate: Number = column("Rate", nullable=True)
-        note: str = column("Text", nullable=True)
-
-    return ShopLake(folder, domain_of(folder / "sql", [Archive], {}))
+    return lake_of(folder, "archive", RowOfAllKinds, format=form)
 
 
 def read(folder: Path, form: Csv, content: bytes, columns: str = "id, note", name: str = "a.csv") -> list[tuple[object, ...]]:
@@ -231,22 +220,8 @@ class TestNumbers:
         assert reason.startswith(f"amount is '{written}', which is no number with a decimal mark {form.decimal}")
 
     def test_cells_of_a_wide_file_too(self, tmp_path: Path) -> None:
-        @source(
-            "rates",
-            format=Csv(delimiter=";", decimal=",", unpivot=Unpivot("currency", "rate"), dates={"day": ("%d.%m.%Y",)}),
-            key=("day", "currency"),
-            partition=Daily("about", of="day"),
-            owner="team:x",
-            subject="x",
-        )
-        class Rates(Event):
-            """Rates."""
-
-            day: Date = column("Day")
-            currency: str = column("Currency")
-            rate: Number = column("Rate")
-
-        lake = ShopLake(tmp_path, domain_of(tmp_path / "sql", [Rates], {}))
+        form = Csv(delimiter=";", decimal=",", unpivot=Unpivot("currency", "rate"), dates={"day": ("%d.%m.%Y",)})
+        lake = lake_of(tmp_path, "rates", RateOfDay, format=form, key=("day", "currency"), partition=Daily("about", of="day"))
         lake.land("rates", "a.csv", b"day;USD;CYP\n03.01.2025;1,03;x\n31.31.2025;1,04;\n")
         lake.ingest("rates")
         assert lake.rows("SELECT day::VARCHAR, currency, rate FROM changes.rates") == [("2025-01-03", "USD", 1.03)]

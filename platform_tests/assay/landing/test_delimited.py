@@ -6,34 +6,17 @@ import gzip
 from pathlib import Path
 
 import pytest
-from declared import domain_of
+from one_source import RateOfDay, Row, lake_of
 from shop_lake import ShopLake
 
-from assay.contracts import Daily, Date, Event, Money, Number, column, source
+from assay.contracts import Daily
 from assay.landing.formats import Csv, Unpivot
 
 FILE = b"id,day,amount,note\n1,2025-01-03,1.50,first\n2,2025-01-04,2.50,second\n"
 
 
 def archive_lake(folder: Path, form: Csv | None = None) -> ShopLake:
-    @source(
-        "archive",
-        format=form or Csv(),
-        key=("id",),
-        partition=Daily("about", of="day"),
-        owner="team:x",
-        subject="x",
-        money="amount",
-    )
-    class Archive(Event):
-        """An archive."""
-
-        id: int = column("Key")
-        day: Date = column("Day", nullable=True)
-        amount: Money = column("Amount", nullable=True)
-        note: str = column("Text", nullable=True)
-
-    return ShopLake(folder, domain_of(folder / "sql", [Archive], {}))
+    return lake_of(folder, "archive", Row, format=form or Csv(), partition=Daily("about", of="day"), money="amount")
 
 
 def kept(lake: ShopLake) -> list[tuple[object, ...]]:
@@ -120,22 +103,8 @@ class TestWholeFiles:
 
 class TestUnpivot:
     def test_a_wide_file_is_one_record_a_cell(self, tmp_path: Path) -> None:
-        @source(
-            "rates",
-            format=Csv(columns={"day": "Date"}, unpivot=Unpivot(names="currency", values="rate")),
-            key=("day", "currency"),
-            partition=Daily("about", of="day"),
-            owner="team:x",
-            subject="x",
-        )
-        class Rates(Event):
-            """Rates."""
-
-            day: Date = column("Day")
-            currency: str = column("Currency")
-            rate: Number = column("Rate")
-
-        lake = ShopLake(tmp_path, domain_of(tmp_path / "sql", [Rates], {}))
+        form = Csv(columns={"day": "Date"}, unpivot=Unpivot(names="currency", values="rate"))
+        lake = lake_of(tmp_path, "rates", RateOfDay, format=form, key=("day", "currency"), partition=Daily("about", of="day"))
         # The ECB's files end each line with a comma.
         key = lake.land("rates", "a.csv", b"Date,USD,CYP,\n2025-01-03,1.03,N/A,\n2025-01-02,1.02,abc,\n")
         lake.ingest("rates")

@@ -14,9 +14,10 @@ import pytest
 from declared import domain_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from one_source import Row, lake_of
 from shop_lake import ShopLake
 
-from assay.contracts import Daily, Date, Event, Money, column, source
+from assay.contracts import Daily, Event, column, source
 from assay.landing.formats import Dms
 
 STAMPED = Dms(table="shop.orders", timestamp="at", layout=("at", "id", "day", "amount", "note"))
@@ -24,24 +25,8 @@ SEQUENCED = Dms(table="orders", layout=("id", "day", "amount", "note", "AR_H_CHA
 
 
 def orders_lake(folder: Path, form: Dms | None = None) -> ShopLake:
-    @source(
-        "orders",
-        format=form or Dms(table="orders"),
-        key=("id",),
-        partition=Daily("about", of="day"),
-        owner="team:x",
-        subject="x",
-        money="amount",
-    )
-    class Orders(Event):
-        """Orders."""
-
-        id: int = column("Key")
-        day: Date = column("Day", nullable=True)
-        amount: Money = column("Amount", nullable=True)
-        note: str = column("Text", nullable=True)
-
-    return ShopLake(folder, domain_of(folder / "sql", [Orders], {}))
+    form = form or Dms(table="orders")
+    return lake_of(folder, "orders", Row, format=form, partition=Daily("about", of="day"), money="amount")
 
 
 def read(folder: Path, files: dict[str, bytes], form: Dms | None = None) -> ShopLake:

@@ -7,16 +7,12 @@ from typing import Any
 
 import pytest
 from change_lines import change, text
-from declared import domain_of
+from one_source import lake_of
 from shop_lake import ShopLake
 
-from assay.contracts import Event, Money, column, source
+from assay.contracts import Event, Money, column
 from assay.landing.drift import LEAST_MISFITS, read_held, schema_versions
 from assay.landing.formats import Debezium
-
-ORDERS: dict[str, Any] = {
-    "name": "orders", "format": Debezium(table="orders"), "key": ("order_id",), "owner": "team:x", "subject": "x",
-}  # fmt: skip
 
 
 class Orders(Event):
@@ -33,10 +29,9 @@ class WidenedOrders(Orders):
     pieces: str = column("Pieces", nullable=True)
 
 
-def lake_of(folder: Path, model: type[Event] = Orders, **said: Any) -> ShopLake:
+def orders_lake(folder: Path, model: type[Event] = Orders, **said: Any) -> ShopLake:
     """A lake with orders as its one source; called again on a folder, the same lake with another contract."""
-    declared = source(**ORDERS, **said)(type(model.__name__, (model,), {"__doc__": model.__doc__}))
-    return ShopLake(folder, domain_of(folder / "sql", [declared], {}))
+    return lake_of(folder, "orders", model, format=Debezium(table="orders"), key=("order_id",), **said)
 
 
 def order(key: str, position: int, **columns: Any) -> str:
@@ -44,7 +39,7 @@ def order(key: str, position: int, **columns: Any) -> str:
 
 
 def test_a_new_column_is_kept_and_told_at_once(tmp_path: Path) -> None:
-    lake = lake_of(tmp_path)
+    lake = orders_lake(tmp_path)
     lake.land("orders", "1.json", text(order("o1", 1)))
     assert lake.ingest("orders").warnings == []
     lake.land("orders", "2.json", text(order("o2", 2, colour="red"), order("o3", 3, colour=None, size={"w": 1})))
@@ -56,7 +51,7 @@ def test_a_new_column_is_kept_and_told_at_once(tmp_path: Path) -> None:
 
 
 def test_every_schema_is_recorded_with_its_first_and_last_object(tmp_path: Path) -> None:
-    lake = lake_of(tmp_path)
+    lake = orders_lake(tmp_path)
     lake.land("orders", "1.json", text(order("o1", 1)))
     lake.land("orders", "2.json", text(order("o2", 2, colour="red")))
     lake.land("orders", "3.json", text(order("o3", 3, colour="blue"), order("o4", 4)))
@@ -80,7 +75,7 @@ def test_every_schema_is_recorded_with_its_first_and_last_object(tmp_path: Path)
 
 
 def test_discard_drops_new_columns_and_tells(tmp_path: Path) -> None:
-    lake = lake_of(tmp_path, drift="discard")
+    lake = orders_lake(tmp_path, drift="discard")
     lake.land("orders", "1.json", text(order("o1", 1, colour="red")))
     (told,) = lake.ingest("orders").warnings
     assert "new columns, dropped: colour" in told
@@ -88,7 +83,7 @@ def test_discard_drops_new_columns_and_tells(tmp_path: Path) -> None:
 
 
 def test_freeze_holds_the_object_back_and_takes_it_up_later(tmp_path: Path) -> None:
-    lake = lake_of(tmp_path, drift="freeze")
+    lake = orders_lake(tmp_path, drift="freeze")
     lake.land("orders", "1.json", text(order("o1", 1)))
     key = lake.land("orders", "2.json", text(order("o2", 2, colour="red")))
     done = lake.ingest("orders")
@@ -96,21 +91,21 @@ def test_freeze_holds_the_object_back_and_takes_it_up_later(tmp_path: Path) -> N
     assert "the contract is frozen, and there are new columns: colour (varchar). Declare them in" in done.held[key]
     assert lake.rows("SELECT order_id FROM latest.orders") == [("o1",)]
     assert read_held(lake.store, "orders") == done.held
-    thawed = lake_of(tmp_path)
+    thawed = orders_lake(tmp_path)
     assert thawed.ingest("orders").held == {}
     assert thawed.rows("SELECT order_id FROM latest.orders ORDER BY 1") == [("o1",), ("o2",)]
     assert read_held(thawed.store, "orders") == {}
 
 
 def test_a_changed_type_holds_the_object_and_a_widened_contract_takes_it_up(tmp_path: Path) -> None:
-    lake = lake_of(tmp_path)
+    lake = orders_lake(tmp_path)
     lake.land("orders", "1.json", text(order("o0", 1)))
     lines = [order(f"o{n}", n + 1, pieces=f"{n} boxes") for n in range(1, LEAST_MISFITS + 1)]
     key = lake.land("orders", "2.json", text(*lines))
     done = lake.ingest("orders")
     assert "the type of pieces has changed: none of its 3 values is a BIGINT (pieces is '1 boxes'" in done.held[key]
     assert lake.refused("orders") == []
-    widened = lake_of(tmp_path, WidenedOrders)
+    widened = orders_lake(tmp_path, WidenedOrders)
     assert widened.ingest("orders").held == {}
     assert widened.rows("SELECT order_id, pieces FROM latest.orders ORDER BY 1") == [
         ("o0", "1"), ("o1", "1 boxes"), ("o2", "2 boxes"), ("o3", "3 boxes"),
@@ -119,7 +114,7 @@ def test_a_changed_type_holds_the_object_and_a_widened_contract_takes_it_up(tmp_
 
 @pytest.mark.parametrize("good", [0, 1])
 def test_single_mistakes_go_to_quarantine(tmp_path: Path, good: int) -> None:
-    lake = lake_of(tmp_path)
+    lake = orders_lake(tmp_path)
     bad = [order(f"b{n}", n, pieces="many") for n in range(LEAST_MISFITS - 1 + good)]
     lake.land("orders", "1.json", text(*bad, *(order(f"g{n}", 100 + n) for n in range(good))))
     done = lake.ingest("orders")

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from declared import domain_of
+from one_source import RowOfAllKinds, lake_of
 from shop_lake import ShopLake
 
-from assay.contracts import Date, Event, Money, Number, Timestamp, column, source
 from assay.errors import IngestError
 from assay.landing.formats import Csv
 
@@ -34,18 +33,7 @@ def workbook(*rows: list[Any], title: str = "Sheet", first: list[Any] | None = N
 
 
 def workbook_lake(folder: Path, form: Csv) -> ShopLake:
-    @source("sheet", format=form, key=("id",), owner="team:x", subject="x")
-    class Sheet(Event):
-        """A sheet."""
-
-        id: int = column("Key")
-        day: Date = column("Day", nullable=True)
-        at: Timestamp = column("Time", nullable=True)
-        amount: Money = column("Amount", nullable=True)
-        rate: Number = column("Rate", nullable=True)
-        note: str = column("Text", nullable=True)
-
-    return ShopLake(folder, domain_of(folder / "sql", [Sheet], {}))
+    return lake_of(folder, "sheet", RowOfAllKinds, format=form)
 
 
 TIME = "strftime(\"at\", '%Y-%m-%d %H:%M:%S')"

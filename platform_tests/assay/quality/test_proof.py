@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from assay.quality.books import Books, Side
+from assay.quality.held_back import HeldBack
 from assay.quality.proof import Verdict, prove
 
 DAY = "2025-01-03"
@@ -119,6 +120,12 @@ class TestStops:
         long = {"note": "long"}
         assert judge(proving, [long, long, long, {}, {}]).problems == ()
         assert judge(proving, [long, long, {}]).problems == ("the quality score is 33.33, below the threshold of 40",)
+
+    def test_rows_that_are_held_back_count_as_bad_ones(self, proving) -> None:
+        proving.stage([])
+        verdict = prove(proving.connection, proving.node, [DAY], {}, {DAY: HeldBack(rows=3, hashed=1)})[DAY]
+        assert (verdict.rows, verdict.good, verdict.score) == (3, 0, 0.0)
+        assert verdict.problems == ("the quality score is 0.00, below the threshold of 40",)
 
     @pytest.mark.parametrize(
         ("rows", "money", "said"),
