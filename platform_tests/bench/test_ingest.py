@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -132,8 +133,8 @@ def _best(work: Callable[[], object]) -> Spent:
 def _ingest(files: Path, folder: Path) -> None:
     lakes.link(files / "transactions", folder / "landing" / "transactions")
     limits = Limits(lakes.MEMORY, INGEST_THREADS, folder / "scratch")
-    with connect(limits) as connection:
-        done = ingest(open_store(folder.as_uri()), connection, SOURCE, limits.scratch, workers=lakes.THREADS)
+    with connect(limits) as connection, ThreadPoolExecutor(lakes.THREADS) as pool:
+        done = ingest(open_store(folder.as_uri()), connection, SOURCE, limits.scratch, pool=pool)
     assert done.records
 
 

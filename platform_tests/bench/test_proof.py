@@ -23,7 +23,7 @@ from assay.engine.relations import bind
 from assay.engine.staging import STAGED, stage
 from assay.lake import open_store
 from assay.pipeline.lookups import bind_lookup
-from assay.pipeline.runs import ingest_source, refresh_table
+from assay.pipeline.runs import ingest_sources, refresh_table
 from assay.pipeline.state import State
 from assay.pipeline.workspace import Workspace
 from assay.quality.accounting import received
@@ -143,8 +143,8 @@ def _staged(folder: Path) -> Iterator[Staged]:
     day = COMPANY.date(0).isoformat()
     with workspace.connection() as connection:
         state = State(workspace)
-        for source in workspace.domain.sources.values():
-            ingest_source(connection, state, source)
+        for _ in ingest_sources(connection, state, workspace.domain.sources.values()):
+            pass
         node = workspace.project.nodes[TABLE]
         for relation in node.table.lookups:
             refresh_table(connection, state, workspace.project.nodes[relation], "bench")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import signal
@@ -10,7 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
-from command_line import Shop, contents, new_shop
+from command_line import Shop, change, contents, new_shop
+from shop_lake import ShopLake
+
+from assay.pipeline.state import State
+from assay.pipeline.verify import verify_table
 
 
 @pytest.mark.parametrize("kills", [5, pytest.param(20, marks=pytest.mark.slow)])
@@ -25,7 +30,9 @@ def test_a_run_killed_at_random_moments_ends_with_the_same_tables(
     shop = new_shop(folder, landing)
     while killed < kills:
         process = shop.start("run")
-        if killed_after(process, folder, rng.randint(objects(folder), whole), rng.uniform(0, 0.2)):
+        # Killed runs leave files of their own, so that a lake may come to hold more than the undisturbed one.
+        wanted = rng.randint(min(objects(folder), whole), whole)
+        if killed_after(process, folder, wanted, rng.uniform(0, 0.2)):
             killed += 1
             assert contents(folder / "lake").items() <= undisturbed.items()
         else:
@@ -67,3 +74,79 @@ def test_two_runs_at_once_make_the_same_tables(shop: Shop, tmp_path: Path, undis
     report = shop.report()
     assert report["partitions"]["rebuilt"] == 0
     assert report["books"]["raw.orders"]["received"] == 9000
+
+
+@pytest.fixture(scope="module")
+def many_batches(tmp_path_factory: pytest.TempPathFactory, landing: Path) -> Path:
+    """A shop in which each landing file was ingested as it came."""
+    folder = tmp_path_factory.mktemp("batches")
+    lake = ShopLake(folder)
+    for file in sorted(landing.rglob("*.json")):
+        target = folder / "lake" / "landing" / file.relative_to(landing)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(file, target)
+        lake.ingest(file.parent.name)
+    lake.run()
+    return folder
+
+
+def copied(folder: Path, to: Path) -> Shop:
+    """Copy a shop. Linked objects keep their versions; they are replaced and never written to."""
+    shutil.rmtree(to, ignore_errors=True)
+    shutil.copytree(folder / "lake", to / "lake", copy_function=os.link)
+    return Shop(to / "home", (to / "lake").as_uri())
+
+
+def require_all_there(folder: Path) -> None:
+    """Every part's rows are where the ledger says, and there only."""
+    lake = ShopLake(folder)
+    parts = [part for found in lake.ledger("orders").parts.values() for part in found]
+    assert len(parts) == 144
+    assert {lake.ledger("orders").object_of(part) for part in parts} <= {info.key for info in lake.store.list("raw/orders/")}
+    assert lake.rows("SELECT count(*), count(DISTINCT (_landing_object, _landing_row)) FROM changes.orders") == [(9000, 9000)]
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(30, marks=pytest.mark.slow)])
+def test_a_compaction_killed_at_random_moments_changes_nothing(
+    kills: int, tmp_path: Path, many_batches: Path, undisturbed: dict[str, str]
+) -> None:
+    rng = random.Random(kills)
+    killed = 0
+    shop = copied(many_batches, tmp_path)
+    while killed < kills:
+        before = objects(tmp_path)
+        process = shop.start("compact", "--grace-hours", "0")
+        # Each of twelve days gives an object and an entry of the ledger; then those that were replaced go.
+        if killed_after(process, tmp_path, before + rng.randint(1, 24), rng.uniform(0, 0.1)):
+            killed += 1
+        else:
+            shop = copied(many_batches, tmp_path)
+        require_all_there(tmp_path)
+    assert shop.run("compact", "--grace-hours", "0").returncode == 0
+    require_all_there(tmp_path)
+    lake = ShopLake(tmp_path)
+    ledger = lake.ledger("orders")
+    used = {ledger.object_of(part) for parts in ledger.parts.values() for part in parts}
+    assert {path.relative_to(tmp_path / "lake").as_posix() for path in (tmp_path / "lake/raw/orders").rglob("*.parquet")} == used
+    assert lake.run().computed == {}
+    assert contents(tmp_path / "lake") == undisturbed
+    state = State(lake.workspace)
+    with lake.connection() as connection:
+        for node in lake.workspace.project.nodes.values():
+            assert all(each.is_same and each.is_current for each in verify_table(connection, state, node))
+
+
+def test_two_compactions_and_a_run_at_once(tmp_path: Path, many_batches: Path, landing: Path) -> None:
+    late = change("orders", 5_000_000, order_id="late", customer_id="c1", amount="5.00", ordered_at="2025-01-03")
+    new_shop(tmp_path / "whole", landing)
+    shop = copied(many_batches, tmp_path / "compacted")
+    for folder in ("whole", "compacted"):
+        file = tmp_path / folder / "lake/landing/orders/late.json"
+        file.write_text(late)
+        os.utime(file, (1735700000, 1735700000))
+    for process in [shop.start(command) for command in ("compact", "run", "compact")]:
+        out, error = process.communicate(timeout=180)
+        assert process.returncode == 0, out + error
+    ShopLake(tmp_path / "whole").run()
+    assert contents(tmp_path / "compacted/lake") == contents(tmp_path / "whole/lake")
+    assert ShopLake(tmp_path / "compacted").run().computed == {}

@@ -38,7 +38,7 @@ from assay.lake.layout import landing_prefix, partition_key
 from assay.landing.formats import Debezium
 from assay.pipeline import build
 from assay.pipeline.outcome import Status
-from assay.pipeline.runs import ingest_source, refresh_table
+from assay.pipeline.runs import ingest_sources, refresh_table
 from assay.pipeline.state import State
 from assay.pipeline.workspace import Workspace
 
@@ -211,7 +211,7 @@ class _Lake:
     def ingest(self) -> None:
         workspace = self.workspace
         workspace.scratch.mkdir(parents=True, exist_ok=True)
-        ingested = ingest_source(self.connection, State(workspace), self.domain.sources[SOURCE])
+        (ingested,) = ingest_sources(self.connection, State(workspace), [self.domain.sources[SOURCE]])
         if ingested.quarantined:
             raise Wrong(f"{ingested.quarantined} records were refused: {self._refused()}")
 

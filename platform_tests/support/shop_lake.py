@@ -23,7 +23,7 @@ from assay.landing.ingest import Ingested, ingest
 from assay.pipeline.outcome import Outcome
 from assay.pipeline.plan import Plan
 from assay.pipeline.query import query
-from assay.pipeline.runs import ingest_source, refresh_table
+from assay.pipeline.runs import ingest_sources, refresh_table
 from assay.pipeline.state import State
 from assay.pipeline.workspace import Workspace
 
@@ -98,8 +98,8 @@ class ShopLake:
         ran = Ran()
         with self.connection() as connection:
             state = State(self.workspace)
-            for source in self.workspace.domain.sources.values():
-                ran.ingested[source.name] = ingest_source(connection, state, source)
+            for done in ingest_sources(connection, state, self.workspace.domain.sources.values()):
+                ran.ingested[done.source.name] = done
             for name, node in self.workspace.project.nodes.items():
                 ran.plans[name], ran.outcomes[name] = refresh_table(connection, state, node, run_id)
         return ran

@@ -14,7 +14,7 @@ from assay.contracts import Source
 from assay.contracts.rules import literal, quote
 from assay.landing import readers
 from assay.landing.lines import lines_relation
-from assay.landing.records import LandedFile, Parsed
+from assay.landing.records import LandedFile, Parsed, Wanted
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class ToldReader:
         """No test damages these."""
         raise AssertionError
 
-    def recheck(self, files: list[LandedFile], wanted: str, source: Source) -> Parsed | None:
+    def recheck(self, wanted: Wanted, source: Source, scratch: Path) -> Parsed | None:
         """Nothing is to be read again."""
         return None
 

@@ -1,10 +1,11 @@
-"""Commands that move data: `demo`, `land`, `run`, `verify`.
+"""Commands that move data: `demo`, `land`, `run`, `compact`, `verify`.
 
 Belongs here: their options and output. Does not belong here: looking at what is there (`look`).
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import tempfile
 import time
@@ -18,6 +19,7 @@ import typer
 from rich.console import Console
 
 from assay.cli.show import Progress, output, print_report, print_rows, silent
+from assay.contracts import Source
 from assay.errors import AssayError, SettingsError, StoreError
 from assay.lake.layout import landing_prefix
 from assay.pipeline.outcome import Observer, Report
@@ -32,7 +34,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object inst
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (demo, land, run, verify):
+    for command in (demo, land, run, compact, verify):
         app.command()(command)
 
 
@@ -84,12 +86,8 @@ def land(
     """
     settings = read_settings()
     with session(settings) as workspace:
-        source = source.removeprefix("raw.")
-        if source not in workspace.domain.sources:
-            raise SettingsError(
-                f"There is no source {source}.", hint=f"The sources are {', '.join(sorted(workspace.domain.sources))}."
-            )
-        keys = [_land_file(workspace, source, name, path) for name, path in _files(paths)]
+        name = _source(workspace, source).name
+        keys = [_land_file(workspace, name, file, path) for file, path in _files(paths)]
     if as_json:
         typer.echo(json.dumps({"landed": keys}))
     else:
@@ -119,6 +117,44 @@ def run(as_json: AsJson = False) -> None:
     raise typer.Exit(_exit_code(report))
 
 
+def compact(
+    source: Annotated[str | None, typer.Argument(help="A source, with or without `raw.`; all when left out.")] = None,
+    grace_hours: Annotated[float, typer.Option(min=0, help="How long what was merged stays, for whoever still reads it.")] = 24,
+    as_json: AsJson = False,
+) -> None:
+    """Merge the many small raw objects that frequent batches leave. No table changes, and nothing is rebuilt.
+
+    The schedule `hourly_compaction` does the same every hour. It is safe beside anything else that runs.
+
+    Example: `assay compact transactions`
+    """
+    from assay.landing import compaction
+
+    grace = dt.timedelta(hours=grace_hours)
+    done = []
+    with session(read_settings()) as workspace, workspace.connection() as connection:
+        sources = [_source(workspace, source)] if source else list(workspace.domain.sources.values())
+        for each in sources:
+            done.append(compaction.compact(workspace.store, connection, each, workspace.scratch, grace=grace))
+            if not as_json:
+                typer.echo(
+                    f"{each.full_name}: {done[-1].objects:,} raw objects of {done[-1].rows:,} rows merged into "
+                    f"{len(done[-1].merges):,}, {done[-1].removed:,} removed"
+                )
+    if as_json:
+        counted = {
+            each.source.full_name: {
+                "merged": each.objects,
+                "into": len(each.merges),
+                "rows": each.rows,
+                "partitions": sorted({merge.partition for merge in each.merges}),
+                "removed": each.removed,
+            }
+            for each in done
+        }
+        typer.echo(json.dumps(counted))
+
+
 def verify(
     table: Annotated[str | None, typer.Argument(help="A table, as in marts.merchant_daily; all when left out.")] = None,
     as_json: AsJson = False,
@@ -129,7 +165,6 @@ def verify(
 
     Example: `assay verify enriched.transactions`
     """
-    from assay.contracts import Source
     from assay.pipeline.runs import fill_report
     from assay.pipeline.verify import verify_table
 
@@ -208,6 +243,13 @@ def _land_demo(workspace: Workspace, observer: Observer, days: int, transactions
             observer.landed(file.records)
             file.path.unlink()
     return landed, time.perf_counter() - started
+
+
+def _source(workspace: Workspace, name: str) -> Source:
+    sources = workspace.domain.sources
+    if (bare := name.removeprefix("raw.")) not in sources:
+        raise SettingsError(f"There is no source {bare}.", hint=f"The sources are {', '.join(sorted(sources))}.")
+    return sources[bare]
 
 
 def _land_file(workspace: Workspace, source: str, name: str, path: Path) -> str:

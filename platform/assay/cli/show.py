@@ -6,6 +6,7 @@ Belongs here: everything that draws. Does not belong here: commands.
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
@@ -39,6 +40,7 @@ class Progress:
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self._bars = Bars(*columns, console=Console(stderr=True), transient=True)
         self._tasks: dict[str, TaskID] = {}
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Progress:
         self._bars.start()
@@ -65,9 +67,11 @@ class Progress:
         self._bars.advance(self._task(f"{table} partitions", None), partitions)
 
     def _task(self, name: str, total: int | None) -> TaskID:
-        if name not in self._tasks:
-            self._tasks[name] = self._bars.add_task(name, total=total)
-        return self._tasks[name]
+        # Sources are ingested side by side.
+        with self._lock:
+            if name not in self._tasks:
+                self._tasks[name] = self._bars.add_task(name, total=total)
+            return self._tasks[name]
 
 
 @contextmanager

@@ -8,7 +8,7 @@ running SQL, anything of one business domain.
 from assay.contracts.domain import Domain, load_domain
 from assay.contracts.model import Contract, Event, Published, column
 from assay.contracts.severity import Severity
-from assay.contracts.source import Format, Source, source
+from assay.contracts.source import Elements, Format, Source, source
 from assay.contracts.table import WHOLE, Balance, Daily, Partitioning, Table, Whole, Window, table
 from assay.contracts.types import Count, Date, Decimal, Money, Number, Rate, Timestamp
 
@@ -21,6 +21,7 @@ __all__ = [
     "Date",
     "Decimal",
     "Domain",
+    "Elements",
     "Event",
     "Format",
     "Money",

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from assay.contracts.columns import ColumnSpec, column_specs
 from assay.contracts.model import EVENT_COLUMNS, Contract
@@ -26,6 +26,32 @@ class Format(Protocol):
     def name(self) -> str:
         """The format's name, as the catalog shows it."""
         ...
+
+
+@runtime_checkable
+class FormatOfElements(Format, Protocol):
+    """A format that may yield several records of one document: the elements of an array in it."""
+
+    @property
+    def ordinal(self) -> str | None:
+        """The column that is an element's place in its document, 0 for the document itself; None where nothing is taken apart."""
+        ...
+
+
+@dataclass(frozen=True)
+class Elements:
+    """How records that are elements of documents are told.
+
+    A record of ordinal 0 that says that it is deleted stands for a version of the document: whatever element of an older version
+    the document does not have is gone as of it.
+
+    Attributes:
+        parent: The columns of the key that are the document's.
+        ordinal: The column that is the element's place.
+    """
+
+    parent: tuple[str, ...]
+    ordinal: str
 
 
 @dataclass(frozen=True)
@@ -90,14 +116,15 @@ class Source:
     @cached_property
     def day_columns(self) -> tuple[str, ...]:
         """The producer's columns that the day an event is about is computed from."""
-        return self._columns_in(self.partition.of if isinstance(self.partition, Daily) else None)
+        return self.columns_in(self.partition.of if isinstance(self.partition, Daily) else None)
 
     @cached_property
     def money_columns(self) -> tuple[str, ...]:
         """The producer's columns that an event's amount is computed from."""
-        return self._columns_in(self.money)
+        return self.columns_in(self.money)
 
-    def _columns_in(self, expression: str | None) -> tuple[str, ...]:
+    def columns_in(self, expression: str | None) -> tuple[str, ...]:
+        """The producer's columns that a DuckDB expression names."""
         if expression is None:
             return ()
         # Loading contracts should not load a SQL parser.
@@ -106,6 +133,12 @@ class Source:
 
         named = {column.name for column in sqlglot.parse_one(expression, dialect="duckdb").find_all(exp.Column)}
         return tuple(spec.name for spec in self.columns if spec.name in named)
+
+    @cached_property
+    def elements(self) -> Elements | None:
+        """How records are told that are elements of documents, if that is what they are."""
+        ordinal = self.format.ordinal if isinstance(self.format, FormatOfElements) else None
+        return Elements(tuple(name for name in self.key if name != ordinal), ordinal) if ordinal else None
 
     @cached_property
     def version(self) -> str:

@@ -10,6 +10,7 @@ Most keys have none of this, and are folded from their events as they are. The o
   it said that the value did not change (`_unchanged`): then the row is held back until an event with the value lands.
 - A key is in the partition of the day that was last given, and nowhere else. In another it is as good as deleted.
 - A truncate deletes every key that has older events.
+- An element of a document (`elements`) is deleted by the next version of the document that does not have it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import duckdb
 
 from assay.contracts import Source
 from assay.contracts.rules import literal, quote
+from assay.engine.elements import left_out
 from assay.engine.fold import NEWEST_FIRST
 
 STATE_COLUMNS = {
@@ -54,7 +56,7 @@ class Unusual:
 def find_unusual(
     connection: duckdb.DuckDBPyConnection, events: str, truncates: str | None, source: Source, keys: str
 ) -> Unusual | None:
-    """Find the keys with copies, partial updates or older than a truncate, and list them in a table; None when there are none.
+    """Find the keys with copies or partial updates, emptied or left out, and list them in a table; None when there are none.
 
     Args:
         connection: Where.
@@ -69,7 +71,8 @@ def find_unusual(
         f"SELECT bool_or({copied}), bool_or({partial}), bool_or(_unchanged IS NOT NULL) FROM {events}"
     ).fetchone()
     has_copies, has_partial, has_unchanged = found or (False, False, False)
-    if not (has_copies or has_partial or has_unchanged or truncates):
+    of = source.elements
+    if not (has_copies or has_partial or has_unchanged or truncates or of):
         return None
     key = ", ".join(quote(name) for name in source.key)
     unchanged = _named(connection, events, source, "_unchanged", "true") if has_unchanged else []
@@ -84,6 +87,8 @@ def find_unusual(
         )
     if truncates:
         queries.append(f"SELECT {key} FROM {events} WHERE _sequence <= (SELECT max(_sequence) FROM {truncates})")
+    if of:
+        queries.append(f"SELECT {key} FROM ({left_out(events, source, of, by_day=False)})")
     connection.execute(f"CREATE OR REPLACE TABLE {keys} AS {' UNION '.join(queries)}")
     if not connection.execute(f"SELECT 1 FROM {keys} LIMIT 1").fetchone():
         return None
@@ -134,7 +139,7 @@ def states(events: str, unusual: Unusual, source: Source, columns: Collection[st
     money = f"coalesce(({source.money})::DECIMAL(38,4), 0)" if source.money else "0::DECIMAL(38,4)"
     return f"""
 WITH own AS (SELECT {_list(read)} FROM {events} SEMI JOIN {unusual.keys} USING ({keys})),{_truncates(unusual)}
-told AS (SELECT *, true AS _is_told FROM own{_emptied(unusual, source, group)}),
+told AS (SELECT *, true AS _is_told FROM own{_emptied(unusual, source, group)}{_left_out(events, source, by_day)}),
 numbered AS (
   -- One event stands for a position: copies of it are that event once more.
   SELECT *, count(*) FILTER (_op IN ('c', 'r', 'd')) OVER (PARTITION BY {group} ORDER BY _sequence) AS _start
@@ -201,6 +206,12 @@ def _emptied(unusual: Unusual, source: Source, group: str) -> str:
   FROM (SELECT own.*, following._next FROM own JOIN following USING (_sequence)) AS own
   JOIN emptied ON emptied._sequence = own._next
   GROUP BY {group}, own._next"""
+
+
+def _left_out(events: str, source: Source, by_day: bool) -> str:
+    """Write the deletes that documents are for the elements that they do not have, as more of `told`."""
+    of = source.elements
+    return f" UNION ALL BY NAME FROM ({left_out(events, source, of, by_day)})" if of else ""
 
 
 def _truncates(unusual: Unusual) -> str:

@@ -18,6 +18,8 @@ NOTED = "noted"
 """The raw partition of keys, and nothing but keys, that placement is to look at again when they come again."""
 TRUNCATES = "truncates"
 """The raw partition of events that empty the whole source: an input of every partition."""
+COMPACTED = "compacted"
+"""Stands for the ingestion date in the keys of raw objects that hold the rows of several batches."""
 
 
 def landing_prefix(source: str) -> str:
@@ -33,6 +35,16 @@ def raw_prefix(source: str) -> str:
 def raw_part_key(source: Source, partition: str, ingestion_date: str, batch: str) -> str:
     """Key of the events of one batch that are about one partition."""
     return f"{RAW}/{source.name}/{_folder(source.partition_column, partition)}/{ingestion_date}/{batch}.parquet"
+
+
+def raw_compacted_key(source: Source, partition: str, name: str) -> str:
+    """Key of the events of several batches that are about one partition."""
+    return raw_part_key(source, partition, COMPACTED, name)
+
+
+def is_compacted(key: str) -> bool:
+    """Whether a raw object was written by a compaction."""
+    return key.split("/")[-2:-1] == [COMPACTED]
 
 
 def raw_log_prefix(source: str) -> str:

@@ -6,6 +6,9 @@ Belongs here: recording a batch exactly once, and reading the record back. Does 
 Entry N is written with *put if absent*, so of two ingests at once one wins N and the other, having read what the winner
 took, goes on with N+1. A batch is ingested when, and only when, its entry is there: raw objects without one are left-overs
 of a killed run and are never read. Every `CHECKPOINT_EVERY` entries, one object sums up all before it.
+
+A part keeps its name for ever, and is told apart by it. Its rows may move: a compaction is an entry, too, which says in which
+object the rows of others are from then on.
 """
 
 from __future__ import annotations
@@ -85,8 +88,25 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Compaction:
+    """Raw objects that hold the rows of others from now on, and raw objects that nobody will ever name.
+
+    Attributes:
+        merged: By key of a new object, the objects whose rows it holds: those of parts, or of earlier compactions.
+        discarded: Objects of compactions that were never recorded, and can no longer be.
+        recorded_at: When, ISO 8601 UTC: whoever read the ledger before may still read what was replaced.
+    """
+
+    merged: Mapping[str, tuple[str, ...]]
+    discarded: tuple[str, ...]
+    recorded_at: str
+
+
+@dataclass(frozen=True)
 class Batch:
-    """One ingested batch; or one placement, which reads no landing objects and holds copies of events of the batches it covers.
+    """One ingested batch; or a step that reads no landing objects.
+
+    A placement holds copies of events of the batches it covers. A compaction brings nothing: it says where parts are.
 
     Attributes:
         id: Hash of what it was made from.
@@ -98,6 +118,7 @@ class Batch:
         messages: The object with its records that are no row changes, if there are any.
         covers: Ids of the batches that a placement has looked at.
         layouts: The layouts that its landing objects have, by id.
+        compaction: What a compaction did; it has no parts of its own.
     """
 
     id: str
@@ -109,6 +130,7 @@ class Batch:
     messages: str | None = None
     covers: tuple[str, ...] = ()
     layouts: Mapping[str, Layout] = field(default_factory=dict)
+    compaction: Compaction | None = None
 
 
 @dataclass(frozen=True)
@@ -135,7 +157,7 @@ class Ledger:
 
     @cached_property
     def parts(self) -> Mapping[str, tuple[Part, ...]]:
-        """Raw objects by partition."""
+        """Parts by partition."""
         return _by_partition(self.batches)
 
     @cached_property
@@ -147,13 +169,32 @@ class Ledger:
     def unplaced(self) -> tuple[Batch, ...]:
         """The batches that no placement has covered yet."""
         covered = {covered for batch in self.placements for covered in batch.covers}
-        return tuple(batch for batch in self.batches if not batch.covers and batch.id not in covered)
+        ingested = (batch for batch in self.batches if not batch.covers and batch.compaction is None)
+        return tuple(batch for batch in ingested if batch.id not in covered)
 
     @cached_property
     def placed_parts(self) -> Mapping[str, tuple[Part, ...]]:
-        """Raw objects by partition, without those of batches whose events may still be missing in other partitions."""
+        """Parts by partition, without those of batches whose events may still be missing in other partitions."""
         waiting = {batch.id for batch in self.unplaced}
         return _by_partition(batch for batch in self.batches if batch.id not in waiting)
+
+    @cached_property
+    def compactions(self) -> tuple[Compaction, ...]:
+        """What compactions did."""
+        return tuple(batch.compaction for batch in self.batches if batch.compaction is not None)
+
+    @cached_property
+    def replaced(self) -> Mapping[str, str]:
+        """By key of every object that was compacted, the object that its rows went to."""
+        merged = (pair for compaction in self.compactions for pair in compaction.merged.items())
+        return {old: new for new, replaced in merged for old in replaced}
+
+    def object_of(self, part: Part) -> str:
+        """Key of the object that holds a part's rows now; others' rows may be in it, too."""
+        key = part.key
+        while key in self.replaced:
+            key = self.replaced[key]
+        return key
 
 
 @dataclass
@@ -236,7 +277,15 @@ def _batch(entry: Mapping[str, object]) -> Batch:
         messages=None if entry.get("messages") is None else str(entry["messages"]),
         covers=tuple(str(covered) for covered in _list(entry.get("covers"))),
         layouts=_layouts(entry.get("layouts")),
+        compaction=_compaction(entry.get("compaction")),
     )
+
+
+def _compaction(value: object) -> Compaction | None:
+    if not isinstance(value, dict):
+        return None
+    merged = {str(new): tuple(replaced) for new, replaced in value["merged"].items()}
+    return Compaction(merged, tuple(value["discarded"]), str(value["recorded_at"]))
 
 
 def _layouts(value: object) -> dict[str, Layout]:

@@ -29,10 +29,10 @@ class Files:
 
 
 def files_by_version(objects: Iterable[tuple[str, str]], only: str | None = None) -> list[Files]:
-    """Group paths, each given after its version, by version."""
-    by_version: dict[str, list[str]] = {}
+    """Group paths, each given after its version, by version; a path that is given for several objects is read once."""
+    by_version: dict[str, dict[str, None]] = {}
     for version, path in objects:
-        by_version.setdefault(version, []).append(path)
+        by_version.setdefault(version, {})[path] = None
     return [Files(version, tuple(paths), only) for version, paths in sorted(by_version.items())]
 
 

@@ -14,6 +14,7 @@ import datetime as dt
 import importlib
 import json
 import math
+import re
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -28,14 +29,18 @@ from assay.contracts.rules import literal, quote
 from assay.errors import IngestError
 from assay.landing.lines import DAMAGED, KEPT_OF_A_BAD_LINE, MAX_LINE_BYTES, Rejected
 
-Container = Literal["avro", "parquet", "array"]
+Container = Literal["avro", "parquet", "array", "framed"]
 AVRO: Container = "avro"
 PARQUET: Container = "parquet"
 ARRAY: Container = "array"
-BINARY = frozenset((AVRO, PARQUET))
+FRAMED: Container = "framed"
+"""Messages as they were in the topic, each with the number of its schema before it."""
+BINARY = frozenset((AVRO, PARQUET, FRAMED))
 """Containers that are no text."""
 
 _MAGIC: tuple[tuple[bytes, Container], ...] = ((b"Obj\x01", AVRO), (b"PAR1", PARQUET))
+_FRAME = re.compile(rb"\x00\x00(?!\xfe\xff)...", re.DOTALL)
+"""A zero and the number of a schema in four bytes; UTF-32 begins likewise."""
 _BLANK = b" \t\r\n"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _MEMORY = "512MB"
@@ -48,6 +53,8 @@ def container_of(path: Path) -> Container | None:
     for magic, container in _MAGIC:
         if start.startswith(magic):
             return container
+    if _FRAME.match(start):
+        return FRAMED
     return ARRAY if start.removeprefix(_BYTE_ORDER_MARK).lstrip(_BLANK).startswith(b"[") else None
 
 
@@ -114,6 +121,22 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return str(value) if isinstance(value, UUID) else value
+
+
+# --- Messages of a schema registry ---
+
+
+def _framed(path: Path, to: Path) -> list[Rejected]:
+    """Refuse messages whose schema is elsewhere."""
+    with path.open("rb") as file:
+        schema = int.from_bytes(file.read(5)[1:], "big")
+    to.write_bytes(b"")
+    told = (
+        f"the messages are as the topic has them, framed by a schema registry (schema {schema}), and their schemas are not in "
+        "the file: let the sink decode them (value.converter and key.converter of the registry, with its schema.registry.url) "
+        "and write Avro files, Parquet or JSON, and land them under new names"
+    )
+    return [Rejected(1, "", told)]
 
 
 # --- Parquet ---
@@ -223,8 +246,8 @@ def _salvaged_array(path: Path, to: Path) -> list[Rejected] | None:
     try:
         # Bytes that are not UTF-8 become escapes that JSON does not have, so that the reader refuses just that line.
         with to.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as lines:
-            for element in _elements(text):
-                lines.write(element.replace("\r", " ").replace("\n", " ") + "\n")
+            for start, end in _elements(text):
+                lines.write(text[start:end].replace("\r", " ").replace("\n", " ") + "\n")
                 row += 1
     except _NoArrayError:
         to.unlink()
@@ -238,6 +261,20 @@ def _salvaged_array(path: Path, to: Path) -> list[Rejected] | None:
     return []
 
 
+def places(path: Path) -> Iterator[tuple[int, int]]:
+    """Yield the number of each element of the arrays in a file, and of the damage in it, and the byte at which it begins."""
+    text = path.read_bytes().decode("utf-8", errors="surrogateescape")
+    row = size = counted = 0
+    start = 1 if text.startswith("\ufeff") else 0
+    try:
+        for row, (place, _) in enumerate(_elements(text, start), 1):
+            size += len(text[counted:place].encode("utf-8", "surrogateescape"))
+            counted = place
+            yield row, size
+    except _DamagedArrayError as error:
+        yield row + 1, size + len(text[counted : error.place].encode("utf-8", "surrogateescape"))
+
+
 class _NoArrayError(Exception):
     pass
 
@@ -248,10 +285,10 @@ class _DamagedArrayError(Exception):
         self.place = place
 
 
-def _elements(text: str) -> Iterator[str]:
-    """Yield the text of each element of the arrays that a text is made of."""
+def _elements(text: str, place: int = 0) -> Iterator[tuple[int, int]]:
+    """Yield where each element begins and ends of the arrays that a text is made of."""
     decode = json.JSONDecoder(parse_float=str, parse_int=str).raw_decode
-    place = _after_blank(text, 0)
+    place = _after_blank(text, place)
     while place < len(text):
         if text[place] != "[":
             raise _NoArrayError
@@ -261,7 +298,7 @@ def _elements(text: str) -> Iterator[str]:
                 _, end = decode(text, place)
             except (ValueError, RecursionError) as error:
                 raise _DamagedArrayError(place, str(error)) from error
-            yield text[place:end]
+            yield place, end
             place = _after_blank(text, end)
             if text[place : place + 1] == ",":
                 place = _after_blank(text, place + 1)
@@ -280,4 +317,5 @@ _UNWRAP: dict[Container, Callable[[Path, Path], list[Rejected] | None]] = {
     AVRO: _avro_lines,
     PARQUET: _parquet_lines,
     ARRAY: _array_lines,
+    FRAMED: _framed,
 }

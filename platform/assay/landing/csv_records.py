@@ -18,6 +18,7 @@ from assay.landing.encodings import has_foreign_bytes, repaired, rewrite_utf16, 
 from assay.landing.formats import Csv
 from assay.landing.layouts import Layout, Misfit, csv_format, layout_of, layout_with
 from assay.landing.lines import DAMAGE, DAMAGED, KEPT_OF_A_BAD_LINE, MAX_LINE_BYTES, Line, Rejected, located_lines, open_unpacked
+from assay.landing.spreadsheets import is_workbook
 
 # The process's limit of one field, 128 KiB at first; DuckDB reads as much as this.
 csv.field_size_limit(MAX_LINE_BYTES)
@@ -80,6 +81,31 @@ def salvage(path: Path, key: str, source: Source, to: Path) -> Salvaged:
     with to.open("w", encoding="utf-8", newline="") as good:
         _keep(text, size, key, source, good, salvaged)
     return salvaged
+
+
+def places(path: Path, key: str, source: Source, *, by_line: bool) -> Iterator[tuple[int, int]]:
+    """Yield the number of each record and the byte at which it begins; nothing for what is not made of such lines.
+
+    Args:
+        path: The file, gzipped or not, damaged or not.
+        key: The object's key.
+        source: Its source.
+        by_line: Whether a record's number is that of its first line; otherwise the header is the first of the records.
+    """
+    try:
+        with open_unpacked(path) as stream:
+            start = stream.read(8)
+    except DAMAGE:
+        start = b""
+    first = None if utf16_of(start) or is_workbook(start) else next(located_lines(path), None)
+    if first is None:
+        return
+    layout = None if by_line else layout_of(_text(first), key, source)
+    if layout is None or isinstance(layout, Misfit):
+        yield from ((line.row, line.offset) for line in located_lines(path))
+        return
+    for row, record in enumerate(_records(located_lines(path, blank=True), layout.delimiter, None), 1):
+        yield row, record.offset or 0
 
 
 def write_record(good: TextIO, row: int, fields: Sequence[str | None]) -> None:

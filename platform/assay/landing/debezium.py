@@ -12,6 +12,7 @@ Numbers are read by DuckDB's JSON reader, which keeps 17 significant digits; in 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -23,8 +24,9 @@ from assay.contracts.rules import literal, quote
 from assay.landing.debezium_exact import accepted, by_column, exact_events, form_of, sent_names
 from assay.landing.debezium_positions import POSITIONS
 from assay.landing.debezium_values import Described, is_encoded, may_be_unchanged, placeholders, quickly
+from assay.landing.formats import Debezium
 from assay.landing.lines import MAX_LINE_BYTES, lines_relation, numbered_lines, salvage_lines, salvaged_relation, wanted_lines
-from assay.landing.records import LandedFile, Parsed, text_list
+from assay.landing.records import LandedFile, Parsed, Wanted, text_list
 
 _RECHECK = "to be read again, exactly"
 _LOOKED_AT = 3
@@ -44,10 +46,16 @@ class DebeziumReader:
     def parse(self, files: list[LandedFile], source: Source) -> Parsed:
         """Read whole files; what is unusual is marked to be read again."""
         alike: dict[_Usual | None, list[Path]] = {}
+        layouts: set[tuple[str, ...]] = set()
         for file in files:
-            alike.setdefault(_usual(file.path, source), []).append(file.path)
+            messages = _first_messages(file.path)
+            alike.setdefault(_usual(messages, source), []).append(file.path)
+            layouts |= {tuple(row) for message in messages if (row := _row(message)) is not None}
         return Parsed(
-            [_usual_events(paths, source, usual) if usual else _unusual_files(paths, source) for usual, paths in alike.items()]
+            [
+                _usual_events(paths, source, usual, sorted(layouts)) if usual else _unusual_files(paths, source)
+                for usual, paths in alike.items()
+            ]
         )
 
     def salvage(self, file: LandedFile, source: Source, scratch: Path) -> Parsed:
@@ -56,9 +64,9 @@ class DebeziumReader:
         rejected = salvage_lines(file.path, good)
         return Parsed([exact_events(salvaged_relation(file.path, good), source)], {file.path: rejected})
 
-    def recheck(self, files: list[LandedFile], wanted: str, source: Source) -> Parsed | None:
+    def recheck(self, wanted: Wanted, source: Source, scratch: Path) -> Parsed | None:
         """Read the lines of unusual events exactly, all in one query, for it takes longer to plan than to run."""
-        lines = " UNION ALL ".join(wanted_lines(file.path, wanted) for file in files)
+        lines = wanted_lines({file.path: rows for file, rows in wanted.items()}, scratch / "unusual.lines")
         return Parsed([exact_events(lines, source)])
 
 
@@ -87,21 +95,34 @@ class _Usual:
         return {each["field"]: Described(each.get("name"), scales[each["field"]]) for each in fields}
 
 
-def _usual(path: Path, source: Source) -> _Usual | None:
-    """Tell from a file's first lines whether it holds envelopes, and whether with a schema."""
+def _first_messages(path: Path) -> list[dict[str, Any]]:
+    return [found for _, raw, _ in islice(numbered_lines(path), _LOOKED_AT) if (found := _object(raw))]
+
+
+def _usual(messages: list[dict[str, Any]], source: Source) -> _Usual | None:
+    """Tell from a file's first messages whether it holds envelopes, and whether with a schema."""
     if form_of(source).connector == "mongodb":
         return None
-    seen = [found for _, raw, _ in islice(numbered_lines(path), _LOOKED_AT) if (found := _object(raw))]
-    if not seen or any({"op", "source"} <= set(each) for each in seen):
+    if not messages or any(_is_envelope(each) for each in messages):
         return _Usual(None)
-    for message in seen:
-        payload = message.get("payload")
-        if isinstance(payload, dict) and {"op", "source"} <= set(payload):
+    for message in messages:
+        if _is_envelope(message.get("payload")):
             if not any(is_encoded(spec) for spec in source.columns):
                 return _Usual("")
             usual = _Usual(json.dumps(message.get("schema"), separators=(",", ":"), ensure_ascii=False))
             return usual if _is_understood(usual) else None
     return None
+
+
+def _is_envelope(message: object) -> bool:
+    return isinstance(message, dict) and {"op", "source"} <= set(message)
+
+
+def _row(message: dict[str, Any]) -> dict[str, Any] | None:
+    """The row after the change, of an envelope with or without a schema."""
+    envelope = message if _is_envelope(message) else message.get("payload")
+    row: Any = envelope.get("after") if isinstance(envelope, dict) else None
+    return row if isinstance(row, dict) else None
 
 
 def _is_understood(usual: _Usual) -> bool:
@@ -119,62 +140,96 @@ def _object(raw: bytes) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _usual_events(paths: list[Path], source: Source, usual: _Usual) -> str:
-    """Write the query that reads envelopes whose columns are among the declared ones; all others are marked."""
+def _usual_events(paths: list[Path], source: Source, usual: _Usual, layouts: list[tuple[str, ...]]) -> str:
+    """Write the query that reads envelopes whose columns are among the declared ones; all others are marked.
+
+    Args:
+        paths: The files.
+        source: Their source.
+        usual: What they have in common.
+        layouts: The columns of rows that are known to be there; of others, what is missing is searched for.
+    """
     form = form_of(source)
     positions = POSITIONS[form.connector]
     names = sent_names(source)
-    declared = text_list(list(names.values()))
     image = "MAP(VARCHAR, VARCHAR)"
     fields = {positions.table: "VARCHAR", "connector": "VARCHAR", "ts_ms": "BIGINT", **positions.fields}
     origin = "STRUCT(" + ", ".join(f"{quote(name)} {kind}" for name, kind in fields.items()) + ")"
     envelope = {"op": "VARCHAR", "ts_ms": "BIGINT", "source": origin, "before": image, "after": image}
+    read = "op, ts_ms, source, before, after"
     if usual.schema is not None:
         payload = "STRUCT(" + ", ".join(f"{quote(name)} {kind}" for name, kind in envelope.items()) + ")"
         envelope = {"payload": payload} | ({"schema": "VARCHAR"} if usual.schema else {})
+        read = "unnest(payload)" + (", schema" if usual.schema else "")
     columns = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in envelope.items())
-    unpacked = "*" if usual.schema is None else "unnest(payload)" + (", schema" if usual.schema else "")
-    read = (
-        f"SELECT filename AS _path, row_number() OVER () AS _n, {unpacked} FROM read_json("
-        f"{text_list([str(path) for path in paths])}, format='newline_delimited', ignore_errors=true, filename=true, "
-        f"compression='uncompressed', maximum_object_size={MAX_LINE_BYTES}, columns={{{columns}}})"
-    )
     numbers = positions.numbers(lambda name: f"source.{quote(name)}")
-    has_position = " AND ".join(f"{number} IS NOT NULL" for number in numbers)
-    unchanged = ", ".join(literal(text) for text in placeholders(form))
     values, doubts = [], [f"schema IS DISTINCT FROM {literal(usual.schema)}"] if usual.schema else []
     for spec in source.columns:
-        sent = f"after[{literal(names[spec.name])}]"
-        if spec.name in source.key:
-            sent = f"coalesce({sent}, before[{literal(names[spec.name])}])"
-        elif may_be_unchanged(spec):
-            doubts.append(f"coalesce({sent} IN ({unchanged}), false)")
+        sent = quote(_sent(spec.name))
+        if spec.name not in source.key and may_be_unchanged(spec):
+            doubts.append(_is_placeholder(sent, form))
         described = usual.columns.get(names[spec.name], Described(None, None)) if usual.columns else None
         value, doubt = quickly(sent, spec, form, described)
         values.append(f"{value} AS {quote(spec.name)}")
         doubts += [doubt] if doubt else []
     # Counting tells whether there are undeclared columns: it is cheaper than looking for them.
     return f"""
-WITH images AS (SELECT *, map_keys(after) AS keys FROM ({read})),
+WITH messages AS (
+  SELECT filename AS _path, row_number() OVER () AS _n, {read} FROM read_json(
+    {text_list([str(path) for path in paths])}, format='newline_delimited', ignore_errors=true, filename=true,
+    compression='uncompressed', maximum_object_size={MAX_LINE_BYTES}, columns={{{columns}}})
+),
 events AS (
-  SELECT *, CASE WHEN op <> 'd' AND keys <> {declared}
-    THEN list_filter({declared}, lambda name: NOT list_contains(keys, name)) END AS missing
-  FROM images
-)
+  SELECT _path, _n, {"schema, " if usual.schema else ""}op, source.{quote(positions.table)} AS of_table, source.connector,
+    [{", ".join(numbers)}]::BIGINT[] AS position, coalesce(source.ts_ms, ts_ms) AS happened,
+    CASE WHEN op <> 'd' THEN map_keys(after) END AS keys, {", ".join(_sent_values(source))}
+  FROM messages
+),
+compared AS (SELECT *, {_missing(list(names.values()), layouts)} AS missing FROM events)
 SELECT _path, _n, NULL::VARCHAR AS _record,
-  CASE WHEN source.{quote(positions.table)} = {literal(form.table)} AND {has_position}
-      AND coalesce(source.connector IN ({accepted(positions)}), true)
+  CASE WHEN of_table = {literal(form.table)} AND coalesce(connector IN ({accepted(positions)}), true)
+      AND {" AND ".join(f"position[{number}] IS NOT NULL" for number in range(1, len(numbers) + 1))}
       AND (op = 'd' OR op IN ('c', 'u', 'r') AND len(keys) + coalesce(len(missing), 0) = {len(names)}
         AND NOT ({" OR ".join(doubts) or "false"})) THEN NULL
     ELSE {literal(_RECHECK)} END AS _reason,
   op AS _op,
-  [{", ".join(numbers)}]::BIGINT[] AS _sequence,
-  TRY(make_timestamptz(coalesce(source.ts_ms, ts_ms) * 1000)) AS _source_timestamp,
-  {by_column("CASE WHEN len(missing) > 0 THEN missing END", source)} AS _missing,
+  position AS _sequence,
+  TRY(make_timestamptz(happened * 1000)) AS _source_timestamp,
+  {by_column("missing", source)} AS _missing,
   NULL::VARCHAR[] AS _unchanged,
   NULL::VARCHAR AS _rescued,
   {", ".join(values)}
-FROM events"""
+FROM compared"""
+
+
+def _sent(column: str) -> str:
+    return f"sent for {column}"
+
+
+def _sent_values(source: Source) -> Iterator[str]:
+    for column, name in sent_names(source).items():
+        after = f"after[{literal(name)}]"
+        # A delete's before image holds made-up values for everything but the key (default replica identity).
+        sent = f"coalesce({after}, before[{literal(name)}])" if column in source.key else after
+        yield f"{sent} AS {quote(_sent(column))}"
+
+
+def _missing(declared: list[str], layouts: list[tuple[str, ...]]) -> str:
+    """Expression for the declared columns that are not among a row's `keys`; null where none is missing, or there is no row."""
+    known = " ".join(
+        f"WHEN keys = {text_list(layout)} THEN {text_list(missing) if missing else 'NULL'}"
+        for layout in dict.fromkeys([*layouts, tuple(declared)])
+        if (missing := [name for name in declared if name not in layout]) or len(layout) == len(declared)
+    )
+    searched = f"list_filter({text_list(declared)}, lambda name: NOT list_contains(keys, name))"
+    return f"CASE WHEN keys IS NULL THEN NULL {known} ELSE nullif({searched}, []) END"
+
+
+def _is_placeholder(sent: str, form: Debezium) -> str:
+    """Expression, never null, for whether a text says that its value did not change; most texts are too short to."""
+    texts = placeholders(form)
+    shortest = min(len(text.encode()) for text in texts)
+    return f"CASE WHEN strlen({sent}) >= {shortest} THEN {sent} IN ({text_list(texts)[1:-1]}) ELSE false END"
 
 
 def _unusual_files(paths: list[Path], source: Source) -> str:

@@ -19,7 +19,7 @@ from assay.landing.encodings import is_utf8
 from assay.landing.layouts import Layout, Misfit, columns_in, csv_format, layout_of, layout_with
 from assay.landing.lines import KEPT_OF_A_BAD_LINE, MAX_LINE_BYTES, Rejected, numbered_lines
 from assay.landing.locales import Reading, read_as
-from assay.landing.records import LandedFile, Parsed, text_list
+from assay.landing.records import LandedFile, Parsed, Wanted, text_list
 from assay.landing.snapshots import RECORD, boundaries, instant
 from assay.landing.spreadsheets import UnreadableWorkbookError, is_workbook, workbook_rows
 
@@ -71,7 +71,7 @@ class CsvReader:
         queries = _queries(scan, bounded, layout, source, of_workbook=of_workbook)
         return Parsed(queries, {file.path: salvaged.rejected}, warnings=warnings)
 
-    def recheck(self, files: list[LandedFile], wanted: str, source: Source) -> Parsed | None:
+    def recheck(self, wanted: Wanted, source: Source, scratch: Path) -> Parsed | None:
         """Nothing needs to be read again: a record's text is rebuilt from its fields."""
         return None
 

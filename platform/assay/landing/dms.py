@@ -28,7 +28,7 @@ from assay.landing.containers import PARQUET, container_of
 from assay.landing.dms_names import DmsObject, dms_object
 from assay.landing.formats import Dms
 from assay.landing.lines import KEPT_OF_A_BAD_LINE, MAX_LINE_BYTES, Rejected
-from assay.landing.records import BLANK, LandedFile, Parsed, text_list
+from assay.landing.records import BLANK, LandedFile, Parsed, Wanted, text_list
 from assay.landing.split_records import first_record, split_records
 
 OPERATIONS = {"I": "c", "U": "u", "D": "d"}
@@ -108,7 +108,7 @@ class DmsReader:
             [_records(_salvaged_scan(layout, file.path, good), layout, {file.path: about}, source)], {file.path: rejected}
         )
 
-    def recheck(self, files: list[LandedFile], wanted: str, source: Source) -> Parsed | None:
+    def recheck(self, wanted: Wanted, source: Source, scratch: Path) -> Parsed | None:
         """Nothing needs to be read again: a record's text is rebuilt from its fields."""
         return None
 

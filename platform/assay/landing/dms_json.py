@@ -16,7 +16,7 @@ from assay.contracts.rules import literal, quote
 from assay.landing.formats import DmsJson
 from assay.landing.kafka_names import position
 from assay.landing.lines import lines_relation, salvage_lines, salvaged_relation
-from assay.landing.records import BLANK, LandedFile, Parsed, text_list
+from assay.landing.records import BLANK, LandedFile, Parsed, Wanted, text_list
 
 _OPERATIONS = {"load": "r", "insert": "c", "update": "u", "delete": "d"}
 _METADATA = {
@@ -49,7 +49,7 @@ class DmsJsonReader:
         rejected = salvage_lines(file.path, good)
         return Parsed([_messages(salvaged_relation(file.path, good), [file], source)], {file.path: rejected})
 
-    def recheck(self, files: list[LandedFile], wanted: str, source: Source) -> Parsed | None:
+    def recheck(self, wanted: Wanted, source: Source, scratch: Path) -> Parsed | None:
         """Nothing needs to be read again: messages are read exactly the first time."""
         return None
 

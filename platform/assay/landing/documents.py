@@ -10,12 +10,15 @@ missing, a null is null, `[]` and `{}` are texts; nothing changes a column's typ
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 from assay.contracts import Source
 from assay.contracts.rules import literal, quote
 from assay.landing.formats import Explode, JsonDocuments
+from assay.landing.kafka_keys import offsets_relation
+from assay.landing.kafka_names import sink_object
 from assay.landing.lines import (
     DAMAGE,
     DAMAGED,
@@ -26,14 +29,14 @@ from assay.landing.lines import (
     salvage_lines,
     salvaged_relation,
 )
-from assay.landing.records import BLANK, LandedFile, Parsed, text_list
+from assay.landing.records import BLANK, LandedFile, Parsed, Wanted, text_list
 from assay.landing.snapshots import RECORD, boundaries, date_of, instant, no_date
 
 _OPEN, _CLOSE = "\x01", "\x02"
 _MARK = "\x01#"
 """How a text begins that stands for a number: it cannot be in a document, and the JSON functions leave it alone."""
 _MARK_IN_JSON = r'"\u0001#'
-_LOSSY = r"[0-9.]{17,}|\.[0-9]*0([^0-9]|$)|\.0000|[0-9.][eE][+-]?[0-9]|-0"
+_LOSSY = r"[0-9.]{17,}|\.[0-9]*0([^0-9]|$)|\.0000|[0-9.][eE][+-]?[0-9]|(^|[\s:,\[])-0"
 """A number that DuckDB's JSON functions might not give back as it was written (or what looks like one)."""
 _STRING_OR_NUMBER = r'("(?:[^"\\]|\\.)*")|(-?[0-9][0-9.eE+-]*)'
 _MARKED_NUMBER = r'"\\u0001#([^"]*)"'
@@ -49,16 +52,18 @@ class DocumentsReader:
         """Read whole files."""
         form = _format(source)
         parsed = Parsed([])
-        for date, paths in _by_date(files, source, parsed).items():
+        for date, dated in _by_date(files, source, parsed).items():
+            paths = [file.path for file in dated]
             relation = lines_relation(paths) if form.records is None else _responses(paths, form.records)
-            parsed.queries += _queries(relation, paths, date, source)
+            relation = _with_offsets(relation, dated, source, "_n - min(_n) OVER (PARTITION BY _path) + 1")
+            parsed.queries += _queries(relation, dated, date, source, bounded=paths)
         return parsed
 
     def salvage(self, file: LandedFile, source: Source, scratch: Path) -> Parsed:
         """Read the whole documents of a damaged file."""
         form = _format(source)
         parsed = Parsed([])
-        for date, paths in _by_date([file], source, parsed).items():
+        for date, dated in _by_date([file], source, parsed).items():
             good = scratch / f"{file.path.name}.lines"
             rejected = (
                 salvage_lines(file.path, good) if form.records is None else _salvage_response(file.path, form.records, good)
@@ -70,10 +75,12 @@ class DocumentsReader:
                 continue
             parsed.rejected[file.path] = rejected
             # A key whose document cannot be read is not absent.
-            parsed.queries += _queries(salvaged_relation(file.path, good), [] if rejected else paths, date, source)
+            bounded = [] if rejected else [file.path]
+            relation = _with_offsets(salvaged_relation(file.path, good), dated, source, "_n")
+            parsed.queries += _queries(relation, dated, date, source, bounded=bounded)
         return parsed
 
-    def recheck(self, files: list[LandedFile], wanted: str, source: Source) -> Parsed | None:
+    def recheck(self, wanted: Wanted, source: Source, scratch: Path) -> Parsed | None:
         """Nothing needs to be read again: documents are read exactly the first time."""
         return None
 
@@ -83,34 +90,54 @@ def _format(source: Source) -> JsonDocuments:
     return source.format
 
 
-def _by_date(files: list[LandedFile], source: Source, parsed: Parsed) -> dict[str | None, list[Path]]:
+def _by_date(files: list[LandedFile], source: Source, parsed: Parsed) -> dict[str | None, list[LandedFile]]:
     """Files by the date of the snapshot that they are of; None where there are no snapshots."""
     rule = _format(source).snapshot
-    found: dict[str | None, list[Path]] = {}
+    found: dict[str | None, list[LandedFile]] = {}
     for file in files:
         date = date_of(file.info.key, source, rule) if rule else None
         if rule and date is None:
             parsed.rejected[file.path] = [Rejected(1, "", no_date(source, rule))]
         else:
-            found.setdefault(date, []).append(file.path)
+            found.setdefault(date, []).append(file)
     return found
 
 
-def _queries(relation: str, bounded: Sequence[Path], date: str | None, source: Source) -> list[str]:
-    queries = [documents_query(relation, source, date)]
+def _with_offsets(lines: str, files: Sequence[LandedFile], source: Source, line: str) -> str:
+    """Give lines the offsets of their records (`_offset`), where the source's version asks for them."""
+    if not _is_by_offset(source):
+        return lines
+    known = offsets_relation([file for file in files if file.keys is not None])
+    numbered = f"SELECT *, {line} AS _line FROM ({lines})"
+    return (
+        f"SELECT record._path, record._n, line, _offset FROM ({numbered}) AS record "
+        f"LEFT JOIN ({known}) AS known ON known._path = record._path AND known._n = _line"
+    )
+
+
+def _is_by_offset(source: Source) -> bool:
+    return re.search(r"\b_offset\b", _format(source).version or "") is not None
+
+
+def _queries(
+    relation: str, files: Sequence[LandedFile], date: str | None, source: Source, *, bounded: Sequence[Path]
+) -> list[str]:
+    of_topic = [file.path for file in files if file.keys is not None or sink_object(file.info.key)]
+    queries = [_documents(relation, source, date, of_topic)]
     if date and bounded:
         width = 2 if _format(source).version is None else 3
         queries.append(boundaries(bounded, date, source, width))
     return queries
 
 
-def documents_query(lines: str, source: Source, date: str | None = None) -> str:
+def _documents(lines: str, source: Source, date: str | None, of_topic: Sequence[Path]) -> str:
     """Write the query that reads plain documents.
 
     Args:
-        lines: A relation of `_path, _n, line`, each line a document.
+        lines: A relation of `_path, _n, line`, each line a document; and of `_offset`, where the version is by that.
         source: The source; its format is `JsonDocuments`.
         date: Digits of the date of the snapshot that they are of.
+        of_topic: Files with records of a topic, where no document says that the one of the key is gone.
     """
     form = _format(source)
     explode = form.explode
@@ -121,46 +148,47 @@ def documents_query(lines: str, source: Source, date: str | None = None) -> str:
     shape = literal(json.dumps(dict.fromkeys(own, "VARCHAR")))
     at = instant(date) if date else "NULL::TIMESTAMPTZ"
     sequence = ", ".join([date, str(RECORD)] if date else []) + (", " if date and form.version else "") + (form.version or "")
-    versioned = (
-        f"CASE WHEN ({form.version}) IS NULL THEN {literal(f'no version: {form.version} is null')} END"
-        if form.version
-        else "NULL"
-    )
+    offset = ", _offset" if _is_by_offset(source) else ""
+    is_gone = f"trim(line) = 'null' AND _path IN ({text_list([str(path) for path in of_topic])[1:-1]})" if of_topic else "false"
     return f"""
 WITH lines AS ({lines}),
 checked AS (
-  SELECT _path, _n, line,
+  SELECT _path, _n, line{offset}, coalesce({is_gone}, false) AS is_gone,
     CASE WHEN coalesce(trim(line), '') = '' THEN {literal(BLANK)}
       WHEN NOT json_valid(line) THEN 'not a JSON document'
-      WHEN json_type(line) <> 'OBJECT' THEN 'not a JSON document' END AS problem,
+      WHEN json_type(line) <> 'OBJECT' AND NOT is_gone THEN 'not a JSON document' END AS problem,
     coalesce(regexp_matches(line, {literal(_LOSSY)}), false) AS marked
   FROM lines
 ),
 documents AS (
-  SELECT *, CASE WHEN problem IS NULL THEN CASE WHEN marked THEN {_marked("line")} ELSE line END END AS document FROM checked
+  SELECT *, CASE WHEN problem IS NULL THEN CASE WHEN is_gone THEN '{{}}' WHEN marked THEN {_marked("line")} ELSE line END END
+    AS document
+  FROM checked
 ),
-{_elements(explode, has_versions=form.snapshot is None)}
+{_elements(explode, offset, has_versions=form.snapshot is None)}
 events AS (
   SELECT *,
     CASE WHEN problem IS NULL AND _op = 'r' THEN json_transform(document, {shape}) END AS e,
-    CASE WHEN problem IS NULL AND _op = 'r' THEN json_keys(document) END AS keys
+    CASE WHEN problem IS NULL AND _op = 'r' AND NOT is_gone THEN json_keys(document) END AS keys
   FROM elements
 ),
 records AS (
-  SELECT _path, _n, line AS _record, problem AS _reason, _op, {at} AS _source_timestamp,
+  SELECT _path, _n, line AS _record, problem AS _reason, _op, {at} AS _source_timestamp, is_gone{offset},
     {_missing_and_rescued(own)},
     {values}
   FROM events
 )
-SELECT * EXCLUDE (_reason), [{sequence}]::BIGINT[] AS _sequence, coalesce(_reason, {versioned}) AS _reason
+SELECT * EXCLUDE (_reason, _op, is_gone{offset}), [{sequence}]::BIGINT[] AS _sequence,
+  CASE WHEN NOT is_gone THEN _op WHEN {"_offset IS NOT NULL" if offset else "false"} THEN 'd' ELSE 'm' END AS _op,
+  CASE WHEN _reason IS NULL AND NOT is_gone AND {f"({form.version}) IS NULL" if form.version else "false"}
+    THEN {literal(f"no version: {form.version} is null")} ELSE _reason END AS _reason
 FROM records"""
 
 
-def _elements(explode: Explode | None, *, has_versions: bool) -> str:
+def _elements(explode: Explode | None, offset: str, *, has_versions: bool) -> str:
     """Write the step from documents to what becomes a record each.
 
-    An exploded document yields one more, of ordinal 0 and deleted: it tells, also where the array is empty, that elements of an
-    older version of the document are gone.
+    An exploded document yields one more, of ordinal 0 and deleted (`exploded`), also where the array is empty.
     """
     if explode is None:
         return "elements AS (SELECT *, 'r' AS _op FROM documents),"
@@ -178,7 +206,8 @@ numbered AS (
   SELECT *, unnest(CASE WHEN problem IS NULL THEN range({first}, len(items) + 1) ELSE [1] END) AS ordinal FROM arrays
 ),
 elements AS (
-  SELECT _path, _n, line, marked, document AS parent, ordinal, CASE WHEN ordinal = 0 THEN 'd' ELSE 'r' END AS _op,
+  SELECT _path, _n, line, marked, is_gone{offset}, document AS parent, ordinal,
+    CASE WHEN ordinal = 0 THEN 'd' ELSE 'r' END AS _op,
     items[ordinal] AS document,
     coalesce(problem, CASE WHEN ordinal > 0 AND json_type(items[ordinal]) <> 'OBJECT'
       THEN 'element ' || ordinal || {literal(f" of {explode.items} is no object")} END) AS problem
@@ -279,6 +308,19 @@ def _salvage_response(path: Path, records: str, to: Path) -> list[Rejected]:
             said = f"{DAMAGED}: {damage or error}" if damage or row else f"not a response with records at {records}: {error}"
             found.append(Rejected(row + 1, _kept(text[error.place :]), said, _bytes(text[: error.place])))
     return found
+
+
+def places(path: Path, records: str) -> Iterator[tuple[int, int]]:
+    """Yield the number of each record of the responses in a file, and of the damage in it, and the byte at which it begins."""
+    text = _readable(path)[0].decode("utf-8", errors="surrogateescape")
+    row = size = counted = 0
+    try:
+        for row, (start, _) in enumerate(_records_in(text, 1 if text.startswith("\ufeff") else 0, records.split(".")), 1):
+            size += _bytes(text[counted:start])
+            counted = start
+            yield row, size
+    except _DamagedResponseError as error:
+        yield row + 1, size + _bytes(text[counted : error.place])
 
 
 def _readable(path: Path) -> tuple[bytes, Exception | None]:

@@ -22,7 +22,7 @@ from isal import igzip, isal_zlib
 
 from assay.errors import ObjectMissing
 from assay.lake.store import ObjectInfo, ObjectStore
-from assay.landing.containers import BINARY, Container, container_of, unwrap
+from assay.landing.containers import ARRAY, BINARY, Container, container_of, unwrap
 from assay.landing.lines import DAMAGE, Rejected, is_gzipped, open_unpacked
 from assay.landing.records import LandedFile
 
@@ -68,14 +68,14 @@ def fetch(
 
 def _unpacked(info: ObjectInfo, path: Path, to: Path) -> LandedFile:
     if not is_gzipped(path):
-        return LandedFile(info, path)
+        return LandedFile(info, path, text=path)
     try:
         with igzip.IGzipFile(path, "rb") as packed, to.open("wb") as plain:
             shutil.copyfileobj(packed, plain, _BLOCK_BYTES)
     except _DAMAGE:
         to.unlink(missing_ok=True)
-        return LandedFile(info, path, is_damaged=True)
-    return LandedFile(info, to)
+        return LandedFile(info, path, is_damaged=True, text=path)
+    return LandedFile(info, to, text=to)
 
 
 def _unwrapped(file: LandedFile, to: Path, keep: frozenset[Container]) -> LandedFile:
@@ -83,13 +83,13 @@ def _unwrapped(file: LandedFile, to: Path, keep: frozenset[Container]) -> Landed
     path = _unpacked_as_far_as_whole(file.path, to.with_suffix(".part")) if file.is_damaged else file.path
     container = container_of(path)
     if container is None or container in keep:
-        return replace(file, path=path) if container in BINARY else file
+        return replace(file, path=path, text=None) if container in BINARY else file
     rejected = unwrap(path, container, to)
     if rejected is None:
         return file
     if file.is_damaged and not rejected:
         rejected = [Rejected(1, "", "the compressed data is damaged: records after those that were read may be lost")]
-    return LandedFile(file.info, to, rejected=tuple(rejected))
+    return LandedFile(file.info, to, rejected=tuple(rejected), text=path if container == ARRAY else None)
 
 
 def _unpacked_as_far_as_whole(path: Path, to: Path) -> Path:

@@ -160,6 +160,9 @@ class Csv:
 class Explode:
     """Documents read as one record per element of an array in them.
 
+    The newest document of a key says which elements there are: those of an older one that it does not have are gone. So the key
+    is made of the document's columns and the ordinal, and the version and the day of the document's columns.
+
     Attributes:
         items: The array, as in `items` or `order.items`.
         ordinal: Column that takes the element's place in the array, from 1.
@@ -180,7 +183,8 @@ class JsonDocuments:
 
     Attributes:
         version: DuckDB expression over the document's columns giving a BIGINT that orders documents of one key; needed unless
-            they are of snapshots.
+            they are of snapshots. `_offset` in it is the offset of the record in its topic, which a sink writes into the envelope
+            around it. Where that is the version, a null document says that the one of its key is gone; else it is a message.
         records: Where a response holds its records, as in `data.items`: an array or one object. A file holds one response,
             or one a line.
         explode: How a document becomes several records.
@@ -199,6 +203,11 @@ class JsonDocuments:
                 "JsonDocuments: nothing orders the documents of one key",
                 hint="give version=, an expression over their columns, or snapshot=, if each file is of a dated full snapshot",
             )
+
+    @property
+    def ordinal(self) -> str | None:
+        """The column that is an element's place, where the newest document says which there are: a snapshot says it by itself."""
+        return self.explode.ordinal if self.explode and self.snapshot is None else None
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ import datetime as dt
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed, wait
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,14 +27,17 @@ from assay.lake.layout import NOTED, TRUNCATES, UNPLACED, landing_prefix
 from assay.lake.ledger import Batch, LandedObject, Layout, Ledger, LedgerLog
 from assay.lake.store import DISK_IS_FULL, ObjectInfo, ObjectStore
 from assay.landing.drift import Differences, find_drift, layout_id, new_columns, write_held
+from assay.landing.exploded import keep_elements
 from assay.landing.fetch import fetch
+from assay.landing.kafka_keys import KeysBeside, keys_beside
 from assay.landing.lines import Rejected
 from assay.landing.outstanding import Outstanding, batch_id, batches, outstanding
 from assay.landing.parts import upload_parts, write_parts
 from assay.landing.placement import place
-from assay.landing.readers import kept_containers, reader_for
+from assay.landing.readers import is_of_sink, kept_containers, reader_for
 from assay.landing.records import BLANK, LandedFile, Parsed
 from assay.landing.refused import write_messages, write_refused
+from assay.landing.sink_files import put_together
 from assay.landing.snapshots import judged, sort_out
 from assay.landing.ties import resolve_ties
 from assay.landing.typed import event_select, typed_records
@@ -45,9 +49,6 @@ _ABOUT_DATA = (
     duckdb.IOException,
 )
 """What DuckDB raises about a file that it cannot read whole. Any other error is ours, and is not to be hidden by salvaging."""
-
-RECHECKED_AT_ONCE = 32
-"""Files of which unusual records are read again together."""
 
 Progress = Callable[[int], None]
 """Called with the number of records each time a batch is recorded."""
@@ -92,11 +93,23 @@ class Ingested:
 
 
 def find_outstanding(store: ObjectStore, source: Source, ledger: Ledger, now: dt.datetime) -> Outstanding:
-    """List a source's landing objects and compare them with its ledger; those of snapshots that are not whole are not settled."""
+    """List a source's landing objects and compare them with its ledger.
+
+    Objects of snapshots that are not whole, and keys of values that have not landed, are not settled.
+    """
     settled = now - dt.timedelta(seconds=store.settles) if store.settles else None
-    found = outstanding(store.list(landing_prefix(source.name)), ledger, settled)
+    listing = list(store.list(landing_prefix(source.name)))
+    found = outstanding(listing, ledger, settled)
     arrived = sort_out(found.new, source)
-    return replace(found, new=arrived.ready, unsettled=(*found.unsettled, *arrived.waiting))
+    beside = keys_beside(listing) if is_of_sink(source) else KeysBeside()
+    growing = {info.key for info in found.unsettled}
+    waits = beside.waiting | {key for key, values in beside.values.items() if values.key in growing}
+    return replace(
+        found,
+        new=tuple(info for info in arrived.ready if info.key not in waits),
+        unsettled=(*found.unsettled, *arrived.waiting, *(info for info in arrived.ready if info.key in waits)),
+        beside=beside,
+    )
 
 
 def ingest(
@@ -105,7 +118,7 @@ def ingest(
     source: Source,
     scratch: Path,
     *,
-    workers: int = 2,
+    pool: Executor | None = None,
     now: dt.datetime | None = None,
     progress: Progress = lambda records: None,
 ) -> Ingested:
@@ -116,7 +129,7 @@ def ingest(
         connection: DuckDB, with access to the lake.
         source: The source.
         scratch: Folder for temporary files.
-        workers: Batches read at a time.
+        pool: Where batches are read; None for one at a time.
         now: The time, for stores in which objects grow in place; UTC.
         progress: Told of records as they are recorded.
 
@@ -128,9 +141,9 @@ def ingest(
     before = log.read()
     found = find_outstanding(store, source, before, now or dt.datetime.now(dt.UTC))
     done = Ingested(source, warnings=_warnings(source, found))
-    work = _Work(store, connection, source, scratch, log)
-    with ThreadPoolExecutor(workers, thread_name_prefix=f"ingest-{source.name}") as pool:
-        running = [pool.submit(work.ingest_batch, objects) for objects in batches(found.new)]
+    work = _Work(store, connection, source, scratch, log, beside=found.beside)
+    with nullcontext(pool) if pool else ThreadPoolExecutor(1) as readers:
+        running = [readers.submit(work.ingest_batch, objects) for objects in batches(found.new, found.beside)]
         try:
             for batch in _finished(running):
                 if batch is not None:
@@ -139,6 +152,7 @@ def ingest(
         except BaseException:
             for future in running:
                 future.cancel()
+            wait(running)
             raise
     done.held = dict(sorted(work.held.items()))
     write_held(store, source.name, done.held)
@@ -180,6 +194,7 @@ class _Work:
     recording: threading.Lock = field(default_factory=threading.Lock)
     warnings: list[str] = field(default_factory=list)
     held: dict[str, str] = field(default_factory=dict)
+    beside: KeysBeside = field(default_factory=KeysBeside)
 
     def ingest_batch(self, objects: tuple[ObjectInfo, ...]) -> Batch | None:
         """Read, write and record one batch; None when another ingest has taken some of its objects."""
@@ -190,10 +205,13 @@ class _Work:
         staged = f"staged_{name}"
         try:
             files = fetch(self.store, objects, folder, kept_containers(self.source))
+            if is_of_sink(self.source):
+                files = put_together(files, self.beside, self.store, self.source, folder)
             if not files:
                 return None
             self.warnings += _stage(cursor, self.source, files, staged, folder)
             resolve_ties(cursor, self.source, staged)
+            keep_elements(cursor, self.source, staged)
             drift = find_drift(cursor, self.source, staged)
             files = self._hold(cursor, files, staged, drift)
             return self._record(self._write(cursor, files, staged, folder, drift)) if files else None
@@ -201,7 +219,7 @@ class _Work:
             what = f"{len(objects)} landing objects, {objects[0].key} to {objects[-1].key},"
             raise _explained(self.source, what, error) from error
         finally:
-            for suffix in ("", "_files", "_again"):
+            for suffix in ("", "_files", "_bytes"):
                 cursor.execute(f"DROP TABLE IF EXISTS {staged}{suffix}")
             cursor.close()
             shutil.rmtree(folder, ignore_errors=True)
@@ -232,7 +250,7 @@ class _Work:
             version=self.source.version,
             landed=_landed(cursor, files, staged, drift),
             parts=upload_parts(self.store, self.source, name, str(day and day[0]), write_parts(cursor, events, folder)),
-            quarantine=write_refused(self.store, cursor, self.source, name, staged, folder),
+            quarantine=write_refused(self.store, cursor, self.source, name, files, staged, folder),
             messages=write_messages(self.store, cursor, self.source, name, staged, folder),
             layouts={layout_id(layout): layout for layout in drift.layouts.values()},
         )
@@ -294,36 +312,26 @@ def _stage(cursor: duckdb.DuckDBPyConnection, source: Source, files: list[Landed
 def _recheck(cursor: duckdb.DuckDBPyConnection, source: Source, files: list[LandedFile], staged: str, folder: Path) -> None:
     """Read again, exactly, the records that the fast way of reading found unusual."""
     reader = reader_for(source)
-    wanted = f"{staged}_again"
-    cursor.execute(
-        f"CREATE OR REPLACE TABLE {wanted} AS SELECT path, _n - base AS n FROM {staged} JOIN {staged}_files ON path = _path "
-        "WHERE _running AND _reason IS NOT NULL AND _record IS NULL"
+    unusual = "_running AND _reason IS NOT NULL AND _record IS NULL"
+    rows = dict(
+        cursor.execute(
+            f"SELECT _path, list(_n - base) FROM {staged} JOIN {staged}_files ON path = _path WHERE {unusual} GROUP BY 1"
+        ).fetchall()
     )
-    unusual = {path for (path,) in cursor.execute(f"SELECT DISTINCT path FROM {wanted}").fetchall()}
-    asked = [file for file in files if str(file.path) in unusual]
-    for first in range(0, len(asked), RECHECKED_AT_ONCE):
-        together = asked[first : first + RECHECKED_AT_ONCE]
-        again = reader.recheck(together, wanted, source)
-        if again is None:
-            continue
-        found = _try_insert(cursor, source, staged, again, running=False)
-        complete = _complete(cursor, staged, wanted) if found else set()
-        for file in together:
-            mine = f"DELETE FROM {staged} WHERE _path = {literal(str(file.path))}"
-            if str(file.path) in complete:
-                cursor.execute(f"{mine} AND _running AND _reason IS NOT NULL AND _record IS NULL")
-            else:
-                cursor.execute(mine)
-                _insert(cursor, source, staged, reader.salvage(file, source, folder), running=False)
-
-
-def _complete(cursor: duckdb.DuckDBPyConnection, staged: str, wanted: str) -> set[str]:
-    """The files of which every record that was to be read again was found again."""
-    found = cursor.execute(
-        f"SELECT path FROM (SELECT path, count(*) AS wanted FROM {wanted} GROUP BY 1) "
-        f"JOIN (SELECT _path, count(*) AS found FROM {staged} WHERE NOT _running GROUP BY 1) ON path = _path AND wanted = found"
-    ).fetchall()
-    return {str(path) for (path,) in found}
+    wanted = {file: frozenset(rows[str(file.path)]) for file in files if str(file.path) in rows}
+    parsed = reader.recheck(wanted, source, folder) if wanted else None
+    if parsed is None:
+        return
+    found: dict[str, int] = {}
+    if _try_insert(cursor, source, staged, parsed, running=False):
+        found = dict(cursor.execute(f"SELECT _path, count(*) FROM {staged} WHERE NOT _running GROUP BY 1").fetchall())
+    for file, numbers in wanted.items():
+        mine = f"DELETE FROM {staged} WHERE _path = {literal(str(file.path))}"
+        if found.get(str(file.path)) == len(numbers):
+            cursor.execute(f"{mine} AND {unusual}")
+        else:
+            cursor.execute(mine)
+            _insert(cursor, source, staged, reader.salvage(file, source, folder), running=False)
 
 
 def _try_insert(cursor: duckdb.DuckDBPyConnection, source: Source, staged: str, parsed: Parsed, *, running: bool = True) -> bool:

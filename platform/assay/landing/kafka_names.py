@@ -56,6 +56,17 @@ def sink_object(key: str) -> SinkObject | None:
     return None
 
 
+def stem(key: str) -> str | None:
+    """What the names of the objects with the values, keys and headers of the same records have in common.
+
+    Returns:
+        The key up to the offset; None when Confluent's sink has not written the object.
+    """
+    folder, slash, name = key.rpartition("/")
+    found = _CONFLUENT.fullmatch(name)
+    return f"{folder}{slash}{name[: found.end('offset')]}" if found else None
+
+
 def position(key: str) -> tuple[int, int] | None:
     """Kafka partition and offset of an object's first record; None when its name does not tell them."""
     found = sink_object(key)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,6 +27,11 @@ DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile)
 _GZIP = b"\x1f\x8b"
 # A raw control character cannot occur in valid JSON, so it never splits a line.
 _NO_DELIMITER = "E'\\x01'"
+_SALVAGED = (
+    f"delim={_NO_DELIMITER}, quote='', escape='', header=false, auto_detect=false, compression='none', "
+    f"max_line_size={2 * MAX_LINE_BYTES}, buffer_size={4 * MAX_LINE_BYTES}"
+)
+"""How lines that were copied after their numbers are read."""
 
 
 @dataclass(frozen=True)
@@ -88,26 +94,41 @@ def is_gzipped(path: Path) -> bool:
         return file.read(2) == _GZIP
 
 
-def wanted_lines(path: Path, wanted: str) -> str:
-    """Like `lines_relation`, for some lines of one file, blank lines not counted.
+def wanted_lines(wanted: Mapping[Path, Collection[int]], to: Path) -> str:
+    """Like `lines_relation`, for some lines of some files that are not gzipped.
+
+    They are few among many, so that copying them takes less than DuckDB does to read them all.
 
     Args:
-        path: The file.
-        wanted: Table of `path, n`: the numbers of the lines.
+        wanted: The numbers of a file's lines, from 1, blank lines not counted.
+        to: Where the lines are copied to; without those that DuckDB does not read as one, up to one that is too long.
     """
-    numbered = (
-        f"SELECT _path, row_number() OVER () AS _n, line FROM ({lines_relation([path])}) "
-        "WHERE line <> '' AND NOT regexp_full_match(line, '[ \\t\\v\\f\\r]+')"
+    with to.open("wb") as copy:
+        for number, (path, rows) in enumerate(wanted.items(), 1):
+            with path.open("rb") as file:
+                for row, raw in enumerate(filter(bytes.strip, _short_lines(file)), 1):
+                    if row in rows and b"\x01" not in raw and _is_utf8(raw):
+                        copy.write(b"%d\x01%d\x01%s\n" % (number, row, raw.rstrip(b"\r\n")))
+    names = "[" + ", ".join(literal(str(path)) for path in wanted) + "]"
+    return (
+        f"SELECT {names}[file] AS _path, _n, line FROM read_csv({literal(str(to))}, "
+        f"columns={{'file': 'BIGINT', '_n': 'BIGINT', 'line': 'VARCHAR'}}, {_SALVAGED})"
     )
-    return f"SELECT * FROM ({numbered}) AS line SEMI JOIN {wanted} AS wanted ON wanted.path = line._path AND wanted.n = line._n"
+
+
+def _short_lines(file: BinaryIO) -> Iterator[bytes]:
+    """The lines of a file up to one that is too long; they take a fraction of what `located_lines` needs."""
+    for raw in iter(partial(file.readline, MAX_LINE_BYTES + 1), b""):
+        if len(raw) > MAX_LINE_BYTES and not raw.endswith(b"\n"):
+            return
+        yield raw
 
 
 def salvaged_relation(path: Path, salvaged: Path) -> str:
     """Like `lines_relation`, for one file that `salvage_lines` has rewritten."""
     return (
         f"SELECT {literal(str(path))} AS _path, _n, line FROM read_csv({literal(str(salvaged))}, "
-        f"columns={{'_n': 'BIGINT', 'line': 'VARCHAR'}}, delim={_NO_DELIMITER}, quote='', escape='', header=false, "
-        f"auto_detect=false, max_line_size={2 * MAX_LINE_BYTES}, buffer_size={4 * MAX_LINE_BYTES})"
+        f"columns={{'_n': 'BIGINT', 'line': 'VARCHAR'}}, {_SALVAGED})"
     )
 
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from assay.contracts import Source
 from assay.contracts.version import fingerprint
 from assay.lake.ledger import Ledger
 from assay.lake.store import ObjectInfo
+from assay.landing.kafka_keys import KeysBeside
 
 BATCH_BYTES = 12 * 1024 * 1024
 BATCH_OBJECTS = 1000
@@ -31,12 +32,14 @@ class Outstanding:
         unsettled: Objects so young that they may still be being written.
         replaced: Objects whose content changed after they were ingested; the new content is not used.
         deleted: Keys of ingested objects that are gone; what was read of them stays.
+        beside: Which objects hold the keys of which.
     """
 
     new: tuple[ObjectInfo, ...]
     unsettled: tuple[ObjectInfo, ...]
     replaced: tuple[ObjectInfo, ...]
     deleted: tuple[str, ...]
+    beside: KeysBeside = field(default_factory=KeysBeside)
 
 
 def outstanding(listing: Iterable[ObjectInfo], ledger: Ledger, settled_before: dt.datetime | None = None) -> Outstanding:
@@ -68,16 +71,23 @@ def outstanding(listing: Iterable[ObjectInfo], ledger: Ledger, settled_before: d
     return Outstanding(tuple(by_key), tuple(unsettled), tuple(replaced), tuple(deleted))
 
 
-def batches(objects: Iterable[ObjectInfo]) -> Iterator[tuple[ObjectInfo, ...]]:
-    """Cut objects into batches of bounded size, in their order."""
+def batches(objects: Iterable[ObjectInfo], beside: KeysBeside | None = None) -> Iterator[tuple[ObjectInfo, ...]]:
+    """Cut objects into batches of bounded size, in their order.
+
+    Args:
+        objects: The objects.
+        beside: Which of them hold the keys of which: they are read together with the values.
+    """
+    values = beside.values if beside else {}
     batch: list[ObjectInfo] = []
     size = 0
     for info in objects:
-        if batch and (size + info.size > BATCH_BYTES or len(batch) == BATCH_OBJECTS):
+        read = info.size + (values[info.key].size if info.key in values else 0)
+        if batch and (size + read > BATCH_BYTES or len(batch) == BATCH_OBJECTS):
             yield tuple(batch)
             batch, size = [], 0
         batch.append(info)
-        size += info.size
+        size += read
     if batch:
         yield tuple(batch)
 

@@ -214,7 +214,9 @@ class _Search:
         return quote(str(self.source.partition_column))
 
     def _rows(self, parts: Iterable[Part]) -> str:
-        return typed_rows(self.source, files_by_version((part.version, self.store.path(part.key)) for part in parts))
+        return typed_rows(
+            self.source, files_by_version((part.version, self.store.path(self.ledger.object_of(part))) for part in parts)
+        )
 
     def _table(self, name: str, query: str) -> int:
         self.cursor.execute(f"CREATE TEMP TABLE {name} AS {query}")

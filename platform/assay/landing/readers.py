@@ -14,6 +14,7 @@ from assay.landing.delimited import CsvReader
 from assay.landing.dms import DmsReader
 from assay.landing.dms_json import DmsJsonReader
 from assay.landing.documents import DocumentsReader
+from assay.landing.exploded import check_exploded
 from assay.landing.formats import Csv, Debezium, Dms, DmsJson, JsonDocuments
 from assay.landing.records import Reader
 from assay.landing.sink_reader import SinkReader
@@ -34,7 +35,7 @@ def reader_for(source: Source) -> Reader:
     """Find the reader of a source's format.
 
     Raises:
-        ContractError: No reader knows the format.
+        ContractError: No reader knows the format, or the source cannot be read in it.
     """
     reader = _READERS.get(type(source.format))
     if reader is None:
@@ -42,7 +43,13 @@ def reader_for(source: Source) -> Reader:
             f"source {source.name}: no reader for format {source.format!r}",
             hint=f"use one of {', '.join(kind.__name__ for kind in _READERS)}",
         )
+    check_exploded(source)
     return reader
+
+
+def is_of_sink(source: Source) -> bool:
+    """Whether files of a source may be those of a Kafka sink, with keys that stand apart from the values."""
+    return isinstance(reader_for(source), SinkReader)
 
 
 def kept_containers(source: Source) -> frozenset[Container]:

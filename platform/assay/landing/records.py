@@ -16,9 +16,10 @@ column of the contract: the values as texts that cast to the declared types.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from assay.contracts import Source
 from assay.contracts.rules import literal
@@ -27,6 +28,9 @@ from assay.landing.lines import Rejected
 
 BLANK = "blank line"
 """The `_reason` of a line that holds nothing: it is no record and is not counted."""
+
+
+Takes = Literal["all", "named", "nameless"]
 
 
 @dataclass(frozen=True)
@@ -38,12 +42,24 @@ class LandedFile:
         path: Its bytes, unpacked; as they are when they cannot be unpacked whole.
         is_damaged: Whether they cannot be unpacked whole.
         rejected: What could not be brought into `path`, when its records were put one a line.
+        text: The object's own text, packed only where it cannot be unpacked whole; None where it is none.
+        keys: What a sink has written apart from the values in `path` (`kafka_keys`).
+        takes: Which records are the object's: all, those that name their key, or those that do not.
+        mismatch: Why none of `keys` can be said to be the key of a record.
     """
 
     info: ObjectInfo
     path: Path
     is_damaged: bool = False
     rejected: tuple[Rejected, ...] = ()
+    text: Path | None = None
+    keys: Path | None = None
+    takes: Takes = "all"
+    mismatch: str | None = None
+
+
+Wanted = Mapping[LandedFile, Collection[int]]
+"""Records of some files, by their lines."""
 
 
 @dataclass
@@ -80,13 +96,13 @@ class Reader(Protocol):
         """Read one file that `parse`'s query failed on, keeping what is whole."""
         ...
 
-    def recheck(self, files: list[LandedFile], wanted: str, source: Source) -> Parsed | None:
-        """Read again the records of a file whose text or reason `parse` does not know; None where it knows all.
+    def recheck(self, wanted: Wanted, source: Source, scratch: Path) -> Parsed | None:
+        """Read again the records of which `parse` does not know the text or the reason; None where it knows all.
 
         Args:
-            files: The files.
-            wanted: Table of `path, n`: the numbers of the records.
+            wanted: The records, by file. All of a file's are found again, or the file is salvaged.
             source: Their source.
+            scratch: Folder for temporary files.
         """
         ...
 

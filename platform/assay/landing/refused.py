@@ -1,11 +1,12 @@
 """What of a staged batch becomes no event: refused records, and messages.
 
-Belongs here: writing both beside the raw objects, with where they came from. Does not belong here: why a record is refused
-(`typed`, the readers).
+Belongs here: writing both beside the raw objects, with the object, the line and the byte that they came from. Does not belong
+here: why a record is refused (`typed`, the readers).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import duckdb
@@ -14,21 +15,52 @@ from assay.contracts import Source
 from assay.contracts.rules import literal
 from assay.lake.layout import messages_key, raw_quarantine_key
 from assay.lake.store import ObjectStore
-from assay.landing.records import BLANK
+from assay.landing.offsets import offsets
+from assay.landing.records import BLANK, LandedFile
 from assay.landing.typed import LINE
 
+_REFUSED = f"record._reason IS NOT NULL AND record._reason <> {literal(BLANK)}"
 _ORIGIN = f"file.key AS _landing_object, {LINE} AS _landing_row, file.modified AS _ingested_at, record._record"
 
 
 def write_refused(
-    store: ObjectStore, cursor: duckdb.DuckDBPyConnection, source: Source, batch: str, staged: str, folder: Path
+    store: ObjectStore,
+    cursor: duckdb.DuckDBPyConnection,
+    source: Source,
+    batch: str,
+    files: Iterable[LandedFile],
+    staged: str,
+    folder: Path,
 ) -> str | None:
     """Write the refused records of a batch to quarantine; returns the object's key, or None when there are none."""
-    columns = f"{_ORIGIN}, ['readable'] AS _rules, [record._reason] AS _reasons, {literal(source.version)} AS _contract"
-    condition = f"record._reason IS NOT NULL AND record._reason <> {literal(BLANK)}"
-    return _write(
-        store, cursor, staged, columns, condition, raw_quarantine_key(source.name, batch), folder / "quarantine.parquet"
+    _find_bytes(cursor, source, files, staged)
+    columns = (
+        f"{_ORIGIN}, place.byte AS _landing_byte, ['readable'] AS _rules, [record._reason] AS _reasons, "
+        f"{literal(source.version)} AS _contract"
     )
+    found = f"LEFT JOIN {staged}_bytes AS place ON place.path = record._path AND place.row = {LINE}"
+    key, local = raw_quarantine_key(source.name, batch), folder / "quarantine.parquet"
+    return _write(store, cursor, staged, columns, _REFUSED, key, local, found)
+
+
+def _find_bytes(cursor: duckdb.DuckDBPyConnection, source: Source, files: Iterable[LandedFile], staged: str) -> None:
+    """List, in a table beside the staged one, where refused records begin in the text of their objects."""
+    cursor.execute(f"CREATE OR REPLACE TABLE {staged}_bytes (path VARCHAR, row BIGINT, byte BIGINT)")
+    rows = {
+        path: (set(lines), bool(one_by_one))
+        for path, lines, one_by_one in cursor.execute(
+            f"SELECT _path, list({LINE}), bool_and(NOT record._running) FROM {staged} AS record "
+            f"JOIN {staged}_files AS file ON file.path = record._path WHERE {_REFUSED} GROUP BY 1"
+        ).fetchall()
+    }
+    for file in files:
+        if str(file.path) in rows:
+            wanted, one_by_one = rows[str(file.path)]
+            found = offsets(file, wanted, source, one_by_one=one_by_one)
+            cursor.execute(
+                f"INSERT INTO {staged}_bytes SELECT ?, unnest(?::BIGINT[]), unnest(?::BIGINT[])",
+                [str(file.path), list(found), list(found.values())],
+            )
 
 
 def write_messages(
@@ -40,12 +72,19 @@ def write_messages(
 
 
 def _write(
-    store: ObjectStore, cursor: duckdb.DuckDBPyConnection, staged: str, columns: str, condition: str, key: str, local: Path
+    store: ObjectStore,
+    cursor: duckdb.DuckDBPyConnection,
+    staged: str,
+    columns: str,
+    condition: str,
+    key: str,
+    local: Path,
+    joined: str = "",
 ) -> str | None:
     if not cursor.execute(f"SELECT 1 FROM {staged} AS record WHERE {condition} LIMIT 1").fetchone():
         return None
     cursor.execute(
-        f"COPY (SELECT {columns} FROM {staged} AS record JOIN {staged}_files AS file ON file.path = record._path "
+        f"COPY (SELECT {columns} FROM {staged} AS record JOIN {staged}_files AS file ON file.path = record._path {joined} "
         f"WHERE {condition} ORDER BY _landing_object, _landing_row) TO {literal(str(local))} (FORMAT parquet, COMPRESSION zstd)"
     )
     store.put(key, local)

@@ -1,25 +1,31 @@
-"""Reading what a sink of Kafka Connect has written beside the values.
+"""Reading what a sink of Kafka Connect has written: values, with keys that stand apart from them, and what is beside the values.
 
-Belongs here: what becomes of its objects that hold no values. Does not belong here: how they are named (`kafka_names`), the
-values (the reader of their format).
+Belongs here: which records are given a key, and what becomes of objects that hold no values. Does not belong here: how objects
+are named (`kafka_names`), where keys come from (`sink_files`), the values (the reader of their format).
+
+A key is given only to a record that does not name its own.
+
+Tombstones that Confluent's sink writes into a folder of their own are messages. Of such an object only the first offset is known:
+between two tombstones there may be any number of values, and which of the values are older cannot be told. The delete itself is
+among the values, where the producer sends one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from assay.contracts import Source
 from assay.contracts.rules import literal, quote
+from assay.landing.kafka_keys import keys_relation
 from assay.landing.kafka_names import Holds, sink_object
-from assay.landing.lines import lines_relation, salvage_lines, salvaged_relation
-from assay.landing.records import BLANK, LandedFile, Parsed, Reader
+from assay.landing.lines import Rejected, lines_relation, salvage_lines, salvaged_relation
+from assay.landing.records import BLANK, LandedFile, Parsed, Reader, Wanted, text_list
 
 
 class SinkReader:
     """Reads values by the reader of their format, and what a sink has written beside them.
-
-    Objects with keys and headers of the values have no records of their own. Tombstones are messages, for the delete that they
-    follow is among the values.
 
     Args:
         values: The reader of the values, which reads one record a line.
@@ -32,7 +38,13 @@ class SinkReader:
     def parse(self, files: list[LandedFile], source: Source) -> Parsed:
         """Read whole files."""
         values = [file for file in files if _holds(file) == "values"]
-        parsed = self._values.parse(values, source) if values else Parsed([])
+        plain = [file for file in values if not _needs_keys(file)]
+        parsed = self._values.parse(plain, source) if plain else Parsed([])
+        if apart := [file for file in values if _needs_keys(file)]:
+            others = self._values.parse(apart, source)
+            parsed.queries += _with_keys(others.queries, apart, source, "_n - min(_n) OVER (PARTITION BY _path) + 1")
+            parsed.rejected |= _told_once(others, apart)
+            parsed.unusual += others.unusual
         if tombstones := [file.path for file in files if _holds(file) == "tombstones"]:
             parsed.queries.append(_messages(lines_relation(tombstones), source))
         return parsed
@@ -40,22 +52,94 @@ class SinkReader:
     def salvage(self, file: LandedFile, source: Source, scratch: Path) -> Parsed:
         """Read what is whole of a damaged file."""
         if _holds(file) == "values":
-            return self._values.salvage(file, source, scratch)
+            parsed = self._values.salvage(file, source, scratch)
+            if file.path != file.text:
+                # The bytes are those of a file that was written for reading.
+                parsed.rejected = {path: [replace(each, offset=None) for each in told] for path, told in parsed.rejected.items()}
+            if not _needs_keys(file):
+                return parsed
+            return Parsed(_with_keys(parsed.queries, [file], source, "_n"), _told_once(parsed, [file]))
         if _holds(file) != "tombstones":
             return Parsed([])
         good = scratch / f"{file.path.name}.lines"
         rejected = salvage_lines(file.path, good)
         return Parsed([_messages(salvaged_relation(file.path, good), source)], {file.path: rejected})
 
-    def recheck(self, files: list[LandedFile], wanted: str, source: Source) -> Parsed | None:
+    def recheck(self, wanted: Wanted, source: Source, scratch: Path) -> Parsed | None:
         """Read values again; tombstones are read exactly the first time."""
-        values = [file for file in files if _holds(file) == "values"]
-        return self._values.recheck(values, wanted, source) if values else None
+        values = {file: rows for file, rows in wanted.items() if _holds(file) == "values"}
+        parsed = self._values.recheck(values, source, scratch) if values else None
+        if parsed is None:
+            return None
+        apart = [file for file in values if _needs_keys(file)]
+        return Parsed(_with_keys(parsed.queries, apart, source, "_n") if apart else parsed.queries, parsed.rejected)
 
 
 def _holds(file: LandedFile) -> Holds:
     found = sink_object(file.info.key)
-    return found.holds if found else "values"
+    return found.holds if found and file.takes != "nameless" else "values"
+
+
+def _needs_keys(file: LandedFile) -> bool:
+    return file.keys is not None or file.takes != "all"
+
+
+def _told_once(parsed: Parsed, files: Iterable[LandedFile]) -> dict[Path, list[Rejected]]:
+    """What could not be read; of records that a keys object shares with the values' object, that one tells it."""
+    shared = {file.path for file in files if file.takes == "nameless"}
+    return {path: rejected for path, rejected in parsed.rejected.items() if path not in shared}
+
+
+# --- Keys ---
+
+
+def _with_keys(queries: Iterable[str], files: Collection[LandedFile], source: Source, line: str) -> list[str]:
+    """Give records the keys that they do not name, and leave out those that are another object's.
+
+    Args:
+        queries: Queries of parsed records.
+        files: Those of their files with keys that stand apart.
+        source: The source.
+        line: Expression for a record's number in its file.
+    """
+    keys = keys_relation([file for file in files if file.keys is not None], source)
+    objects = ", ".join(
+        f"({literal(str(file.path))}, {literal(file.takes)}, {literal(file.mismatch) if file.mismatch else 'NULL'})"
+        for file in files
+    )
+    nameless = " OR ".join(f"{quote(name)} IS NULL" for name in source.key)
+    given = ", ".join(f"coalesce(record.{quote(name)}, known.{quote(name)}) AS {quote(name)}" for name in source.key)
+    others = f"list_filter(_missing, lambda name: NOT list_contains({text_list(source.key)}, name))"
+    return [
+        f"""
+WITH objects(_path, _takes, _mismatch) AS (VALUES {objects}),
+numbered AS (SELECT *, {line} AS _line FROM ({query})),
+record AS (
+  SELECT *, _reason IS NULL AND _op NOT IN ('t', 'm') AND ({nameless}) AS _is_nameless
+  FROM numbered LEFT JOIN objects USING (_path)
+),
+told AS (
+  SELECT record.* REPLACE ({given}, CASE WHEN _is_nameless THEN nullif({others}, []) ELSE _missing END AS _missing),
+    CASE
+      WHEN _takes = 'named' AND _is_nameless THEN {literal(BLANK)}
+      WHEN _takes = 'nameless' AND _is_nameless THEN _mismatch
+      -- What is to be read again may turn out to be nameless.
+      WHEN _takes = 'nameless' AND (_reason IS NULL OR _record IS NOT NULL) THEN {literal(BLANK)}
+      ELSE _reason END AS _told
+  FROM record LEFT JOIN ({keys}) AS known ON known._path = record._path AND known._n = _line
+)
+SELECT * EXCLUDE (_line, _is_nameless, _takes, _mismatch, _told) REPLACE (
+  _told AS _reason,
+  -- What has a reason and no text is read again.
+  CASE WHEN _told = {literal(BLANK)} THEN coalesce(_record, '') ELSE _record END AS _record,
+  CASE WHEN _told IS DISTINCT FROM {literal(BLANK)} THEN _rescued END AS _rescued
+)
+FROM told"""
+        for query in queries
+    ]
+
+
+# --- Tombstones ---
 
 
 def _messages(lines: str, source: Source) -> str:

@@ -54,6 +54,14 @@ def split_records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]] 
         yield from _split(_Lines(stream), delimiter)
 
 
+def places(path: Path, delimiter: str) -> Iterator[tuple[int, int]]:
+    """Yield the number of each record of a file, and of what is none, and the byte at which it begins."""
+    with open_unpacked(path) as stream:
+        lines = _Lines(stream)
+        for record in _split(lines, delimiter):
+            yield (record.row if isinstance(record, Rejected) else record[0]), lines.offset
+
+
 def _split(lines: _Lines, delimiter: str) -> Iterator[tuple[int, list[str]] | Rejected]:
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     row = 0

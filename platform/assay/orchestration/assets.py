@@ -29,7 +29,7 @@ from assay.orchestration.recording import (
 )
 from assay.orchestration.resources import Lake
 from assay.pipeline.outcome import Outcome, Status
-from assay.pipeline.runs import INGEST_THREADS, ingest_source, rebuild_partitions
+from assay.pipeline.runs import INGEST_THREADS, ingest_sources, rebuild_partitions
 
 POOL = "lake"
 """Runs of this pool go one after the other: two at once are safe, but compute the same twice."""
@@ -67,7 +67,7 @@ def _source_asset(domain: Domain, source: Source) -> dg.AssetsDefinition:
             opened.workspace.connection(INGEST_THREADS) as connection,
             as_failure(),
         ):
-            done = ingest_source(connection, opened.state, source)
+            (done,) = ingest_sources(connection, opened.state, [source])
             own = set(context.partition_keys) if context.has_partition_key_range else set()
             for event in source_materializations(opened.workspace.store, done):
                 if event.partition is not None and event.partition not in own:

@@ -15,9 +15,10 @@ from assay.contracts import Domain
 from assay.engine.project import load_project
 from assay.orchestration.assets import RETRIES, build_assets
 from assay.orchestration.audit import build_audit_job
+from assay.orchestration.compaction import build_compaction_job
 from assay.orchestration.refresh import build_refresh_job
 from assay.orchestration.resources import Lake
-from assay.orchestration.sensing import daily_audit, hourly_refresh, landing_sensor
+from assay.orchestration.sensing import daily_audit, hourly_compaction, hourly_refresh, landing_sensor
 from assay.settings import read_settings
 
 
@@ -47,9 +48,10 @@ def _build(domain: Domain, lake: Lake) -> dg.Definitions:
     project = load_project(domain)
     refresh = build_refresh_job(project, RETRIES)
     audit = build_audit_job(project)
+    compaction = build_compaction_job(domain)
     return dg.Definitions(
         assets=build_assets(project),
-        jobs=[refresh, audit],
+        jobs=[refresh, compaction, audit],
         sensors=[
             landing_sensor(domain, refresh, read_settings().sense_seconds),
             dg.AutomationConditionSensorDefinition(
@@ -59,7 +61,7 @@ def _build(domain: Domain, lake: Lake) -> dg.Definitions:
                 description="Lets automation conditions decide, asset by asset. Turn the landing sensor off first.",
             ),
         ],
-        schedules=[hourly_refresh(refresh), daily_audit(audit)],
+        schedules=[hourly_refresh(refresh), hourly_compaction(compaction), daily_audit(audit)],
         resources={"lake": lake},
         executor=dg.in_process_executor,
     )

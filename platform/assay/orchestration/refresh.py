@@ -22,7 +22,7 @@ from assay.orchestration.recording import check_results, evaluation, materializa
 from assay.orchestration.resources import Lake, Opened
 from assay.pipeline.outcome import Outcome, Status
 from assay.pipeline.plan import Plan
-from assay.pipeline.runs import INGEST_THREADS, count, failed_partitions, held_objects, ingest_source, refresh_table
+from assay.pipeline.runs import INGEST_THREADS, count, failed_partitions, held_objects, ingest_sources, refresh_table
 
 REFRESH = "refresh"
 
@@ -53,14 +53,13 @@ def _ingest_op(domain: Domain) -> dg.OpDefinition:
             _step(opened, "ingest"),
             opened.workspace.connection(INGEST_THREADS) as connection,
         ):
-            for source in domain.sources.values():
-                done = ingest_source(connection, opened.state, source, opened.observer)
+            for done in ingest_sources(connection, opened.state, domain.sources.values(), opened.observer):
                 opened.report.records += done.records
                 opened.report.warnings += done.warnings
                 for warning in done.warnings:
                     context.log.warning(warning)
                 if done.batches:
-                    context.log.info(f"{source.full_name}: {done.records:,} records, {done.quarantined:,} quarantined")
+                    context.log.info(f"{done.source.full_name}: {done.records:,} records, {done.quarantined:,} quarantined")
                 for event in source_materializations(opened.workspace.store, done):
                     context.log_event(event)
 

@@ -77,6 +77,18 @@ def hourly_refresh(job: dg.JobDefinition) -> dg.ScheduleDefinition:
     )
 
 
+def hourly_compaction(job: dg.JobDefinition) -> dg.ScheduleDefinition:
+    """Make the schedule that merges the small raw objects of the hour."""
+    return dg.ScheduleDefinition(
+        name="hourly_compaction",
+        job=job,
+        cron_schedule="37 * * * *",
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Merges the many small raw objects that frequent batches leave. No table changes, nothing is rebuilt.",
+    )
+
+
 def daily_audit(job: dg.JobDefinition) -> dg.ScheduleDefinition:
     """Make the schedule that recomputes what was published lately and compares."""
     return dg.ScheduleDefinition(

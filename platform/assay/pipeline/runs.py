@@ -6,7 +6,8 @@ Belongs here: the steps a run is made of, each taking the state and leaving it t
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from decimal import Decimal
 
 import duckdb
@@ -27,32 +28,52 @@ INGEST_THREADS = 1
 """A batch is read by one thread, because its records are numbered; more threads inside DuckDB would only wait on each other."""
 
 
-def ingest_source(
-    connection: duckdb.DuckDBPyConnection, state: State, source: Source, observer: Observer = _UNOBSERVED
-) -> Ingested:
-    """Ingest whatever has landed for a source, with as many batches at a time as the settings have threads.
+def ingest_sources(
+    connection: duckdb.DuckDBPyConnection, state: State, sources: Iterable[Source], observer: Observer = _UNOBSERVED
+) -> Iterator[Ingested]:
+    """Ingest whatever has landed for some sources, with as many batches at a time as the settings have threads.
+
+    The sources go side by side, because the last batches of one, or the only one, leave threads to the next.
 
     Args:
         connection: DuckDB with `INGEST_THREADS`, with access to the lake.
         state: The lake's state.
-        source: The source.
+        sources: The sources.
         observer: Told of records as they are recorded.
+
+    Yields:
+        What was done for each source, in their order.
 
     Raises:
         StoreError: The lake cannot be read or written.
         IngestError: There is no room for temporary files.
     """
     workspace = state.workspace
-    done = ingest(
-        workspace.store,
-        connection,
-        source,
-        workspace.scratch,
-        workers=workspace.limits.threads,
-        progress=lambda records: observer.ingested(source.name, records),
-    )
-    state.forget(source.name)
-    return done
+    threads = workspace.limits.threads
+
+    def ingest_one(source: Source, pool: Executor) -> Ingested:
+        with connection.cursor() as own:
+            return ingest(
+                workspace.store,
+                own,
+                source,
+                workspace.scratch,
+                pool=pool,
+                progress=lambda records: observer.ingested(source.name, records),
+            )
+
+    # Those that wait for batches are not those that read them.
+    with ThreadPoolExecutor(threads) as pool, ThreadPoolExecutor(threads) as waiting:
+        running = [waiting.submit(ingest_one, source, pool) for source in sources]
+        try:
+            for future in running:
+                done = future.result()
+                state.forget(done.source.name)
+                yield done
+        except BaseException:
+            for future in running:
+                future.cancel()
+            raise
 
 
 def refresh_table(

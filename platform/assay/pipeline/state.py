@@ -23,11 +23,11 @@ from assay.pipeline.workspace import Workspace
 
 @dataclass(frozen=True)
 class Input:
-    """One object that a partition is computed from.
+    """One part of a source, or published partition, that a partition is computed from.
 
     Attributes:
         id: Names its content: equal ids, equal rows.
-        key: Its key.
+        key: The object that holds its rows; of a source, it may hold those of other inputs of the same partition, too.
         version: What decided its schema.
         rows: Its rows.
     """
@@ -121,12 +121,12 @@ class State:
         return self._believed[declared.name]
 
     def _raw(self, source: Source) -> Mapping[str, tuple[Input, ...]]:
-        """The raw objects of a source, without those that wait for their placement."""
+        """The parts of a source, without those that wait for their placement."""
         if source.name not in self._raws:
             ledger = self.ledger(source.name)
             by_partition = ledger.parts if source.partition_column is None else ledger.placed_parts
             self._raws[source.name] = {
-                partition: tuple(Input(part.key, part.key, part.version, part.rows) for part in parts)
+                partition: tuple(Input(part.key, ledger.object_of(part), part.version, part.rows) for part in parts)
                 for partition, parts in by_partition.items()
             }
         return self._raws[source.name]

@@ -6,7 +6,8 @@ people. Does not belong here: records that could not be read at all (`landing.in
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,10 @@ REFUSED = "refused"
 """The table of rows that broke any rule, of whatever severity."""
 EXAMPLES = 3
 """Examples kept of each broken rule and partition."""
+TRACED_AT_ONCE = 250_000
+"""Rows whose landing records are looked for together; they are held in memory."""
+_BROKEN = "broken_rows"
+_ORIGIN = "_landing_object, _landing_row, _sequence, _record"
 
 
 @dataclass(frozen=True)
@@ -56,15 +61,20 @@ def collect_refused(connection: duckdb.DuckDBPyConnection, project: Project, nod
     rules = all_rules(node)
     flags = breaks(rules)
     reasons = {rule.name: rule.reason for rule in rules}
-    columns = ", ".join(f"p.{quote(spec.name)}" for spec in node.table.columns)
-    origin, join = _origin(project, node)
     connection.execute(
-        f"CREATE OR REPLACE TABLE {REFUSED} AS "
-        f"WITH broken AS MATERIALIZED (SELECT *, {_said(flags, {name: name for name in flags})} AS _rules, "
-        f"{_said(flags, reasons)} AS _reasons FROM {PROVEN} WHERE {' OR '.join(flags.values())}) "
-        f"SELECT {columns}, {PARTITION}, _broken, _rules, _reasons, "
-        f"{literal(node.table.version)} AS _contract, {origin} FROM broken AS p{join}"
+        f"CREATE OR REPLACE TABLE {_BROKEN} AS SELECT *, {_said(flags, {name: name for name in flags})} AS _rules, "
+        f"{_said(flags, reasons)} AS _reasons, {literal(node.table.version)} AS _contract, {_texts(node.table.key)} "
+        f"FROM {PROVEN} WHERE {' OR '.join(flags.values())}"
     )
+    columns = ", ".join(quote(spec.name) for spec in node.table.columns)
+    for number, rows in enumerate(_slices(connection, node.table.key)):
+        begin = f"INSERT INTO {REFUSED}" if number else f"CREATE OR REPLACE TABLE {REFUSED} AS"
+        connection.execute(
+            f"{begin} WITH broken AS (FROM {_BROKEN} WHERE {rows}) "
+            f"SELECT {columns}, {PARTITION}, _broken, _rules, _reasons, _contract, {_ORIGIN} "
+            f"FROM broken {_with_origin(project, node, rows)}"
+        )
+    connection.execute(f"DROP TABLE {_BROKEN}")
     if has_held_back:
         connection.execute(f"INSERT INTO {REFUSED} BY NAME SELECT * FROM {HELD_BACK}")
 
@@ -108,30 +118,49 @@ def _packed(names: tuple[str, ...]) -> str:
     return "{" + ", ".join(f"{literal(name)}: {quote(name)}" for name in names) + "}"
 
 
-def _origin(project: Project, node: Node) -> tuple[str, str]:
-    """Columns, and the join they need, that say which landing record a row came from, where keys lead there."""
+def _slices(connection: duckdb.DuckDBPyConnection, key: Sequence[str]) -> list[str]:
+    """Conditions that cut the broken rows into pieces whose records fit into memory."""
+    counted = connection.execute(f"SELECT count(*) FROM {_BROKEN}").fetchone()
+    slices = max(1, math.ceil((counted[0] if counted else 0) / TRACED_AT_ONCE))
+    if slices == 1:
+        return ["true"]
+    return [f"hash({_own(key)}) % {slices} = {number}" for number in range(slices)]
+
+
+def _with_origin(project: Project, node: Node, rows: str) -> str:
+    """Write the join that says which landing record a broken row came from, where keys lead there.
+
+    Args:
+        project: The domain's tables.
+        node: The table.
+        rows: Condition on the keys' texts.
+    """
     records = [
-        _records(project.domain.sources[name], keys)
+        _records(project.domain.sources[name], keys, rows)
         for relation in node.inputs
         if (name := source_of(relation)) is not None
         and (keys := _key_in(node, relation, project.domain.sources[name])) is not None
     ]
+    own = _own(node.table.key)
     if not records:
-        empty = (
-            "NULL::VARCHAR AS _landing_object, NULL::BIGINT AS _landing_row, NULL::BIGINT[] AS _sequence, NULL::JSON AS _record"
+        return (
+            "CROSS JOIN (SELECT NULL::VARCHAR AS _landing_object, NULL::BIGINT AS _landing_row, "
+            "NULL::BIGINT[] AS _sequence, NULL::JSON AS _record)"
         )
-        return empty, ""
-    places = range(len(node.table.key))
-    own = ", ".join(f"k{place}" for place in places)
-    same = " AND ".join(f"o.k{place} = p.{quote(name)}::VARCHAR" for place, name in enumerate(node.table.key))
-    wanted = ", ".join(f"{quote(name)}::VARCHAR AS k{place}" for place, name in enumerate(node.table.key))
-    newest = (
-        f"SELECT {own}, first({{'o': _landing_object, 'n': _landing_row, 's': _sequence, 'r': _record}} "
-        f"ORDER BY {NEWEST_FIRST}) AS at FROM ({' UNION ALL '.join(records)}) "
-        f"SEMI JOIN (SELECT {wanted} FROM broken) USING ({own}) GROUP BY {own}"
-    )
-    columns = "o.at.o AS _landing_object, o.at.n AS _landing_row, o.at.s AS _sequence, o.at.r AS _record"
-    return columns, f" LEFT JOIN ({newest}) AS o ON {same}"
+    return f"LEFT JOIN (SELECT * FROM ({' UNION ALL '.join(records)}) {_newest(own)}) USING ({own})"
+
+
+def _own(key: Sequence[str]) -> str:
+    return ", ".join(f"k{place}" for place in range(len(key)))
+
+
+def _texts(key: Sequence[str]) -> str:
+    """A key's values as text, because they may be of another type where they come from."""
+    return ", ".join(f"{quote(name)}::VARCHAR AS k{place}" for place, name in enumerate(key))
+
+
+def _newest(key: str) -> str:
+    return f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {NEWEST_FIRST}) = 1"
 
 
 def _key_in(node: Node, relation: str, source: Source) -> list[str] | None:
@@ -145,10 +174,12 @@ def _key_in(node: Node, relation: str, source: Source) -> list[str] | None:
     return columns if set(columns) == set(source.key) else None
 
 
-def _records(source: Source, keys: list[str]) -> str:
+def _records(source: Source, keys: list[str], rows: str) -> str:
+    """Query of the newest event of each broken row; only those are made into text."""
     packed = ", ".join(f"{literal(spec.name)}: {quote(spec.name)}" for spec in source.columns)
-    key_list = ", ".join(f"{quote(name)}::VARCHAR AS k{place}" for place, name in enumerate(keys))
+    own = _own(keys)
     return (
-        f"SELECT {key_list}, _op, _ingested_at, _landing_object, _landing_row, _sequence, to_json({{{packed}}}) AS _record "
-        f"FROM events.{quote(source.name)} WHERE _op <> 'd'"
+        f"SELECT {own}, _op, _ingested_at, _landing_object, _landing_row, _sequence, to_json({{{packed}}}) AS _record "
+        f"FROM (SELECT *, {_texts(keys)} FROM events.{quote(source.name)} WHERE _op <> 'd') "
+        f"SEMI JOIN broken USING ({own}) WHERE {rows} {_newest(own)}"
     )

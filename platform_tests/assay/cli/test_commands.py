@@ -125,6 +125,13 @@ def test_land_then_run_rebuilds_only_what_the_file_is_about(ran: Shop, tmp_path:
     assert report["books"]["raw.orders"]["received"] == 9001
 
 
+def test_compact_says_what_it_merged(ran: Shop) -> None:
+    assert ran.report("compact")["raw.customers"] == {"merged": 0, "into": 0, "rows": 0, "partitions": [], "removed": 0}
+    done = ran.run("compact", "raw.orders", "--grace-hours", "0")
+    assert done.stdout == "raw.orders: 0 raw objects of 0 rows merged into 0, 0 removed\n"
+    assert "The sources are customers, orders" in ran.run("compact", "nonsense").stderr
+
+
 def test_land_refuses_what_is_not_there(ran: Shop, tmp_path: Path) -> None:
     assert "The sources are" in ran.run("land", "nonsense", str(tmp_path)).stderr
     assert "There is no file" in ran.run("land", "orders", str(tmp_path / "none.json")).stderr
@@ -148,7 +155,7 @@ def test_a_failed_proof_exits_with_one_and_says_which_and_why(tmp_path: Path) ->
     assert "2025-01-01" in report["failures"]["enriched.orders"]
 
 
-@pytest.mark.parametrize("command", ["demo", "up", "land", "run", "verify", "sql", "tables", "describe"])
+@pytest.mark.parametrize("command", ["demo", "up", "land", "run", "compact", "verify", "sql", "tables", "describe"])
 def test_every_command_has_help_with_an_example(ran: Shop, command: str) -> None:
     done = ran.run(command, "--help")
     assert done.returncode == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import shop
 
-from assay.contracts import WHOLE
+from assay.contracts import WHOLE, Source
 from assay.lake import layout
 from assay.lake.store import check_key
 
@@ -21,6 +21,7 @@ DAY = "2025-01-03"
         (layout.raw_part_key(RAW_ORDERS, DAY, "2025-01-10", "b"), "raw/orders/order_day=2025-01-03/2025-01-10/b.parquet"),
         (layout.raw_part_key(RAW_ORDERS, layout.UNPLACED, "2025-01-10", "b"), "raw/orders/unplaced/2025-01-10/b.parquet"),
         (layout.raw_part_key(RAW_CUSTOMERS, WHOLE, "2025-01-10", "b"), "raw/customers/all/2025-01-10/b.parquet"),
+        (layout.raw_compacted_key(RAW_ORDERS, DAY, "c"), "raw/orders/order_day=2025-01-03/compacted/c.parquet"),
         (layout.raw_log_prefix("orders"), "audit/ingested/orders/"),
         (layout.raw_quarantine_key("orders", "b"), "quarantine/raw/orders/b.parquet"),
         (layout.partition_key(ORDERS, DAY), "enriched/orders/order_day=2025-01-03/data.parquet"),
@@ -34,6 +35,12 @@ DAY = "2025-01-03"
 def test_keys_are_where_the_design_has_them(key: str, expected: str) -> None:
     assert key == expected
     check_key(key.removesuffix("/"))
+
+
+@pytest.mark.parametrize("source", [RAW_ORDERS, RAW_CUSTOMERS], ids=["daily", "whole"])
+def test_what_compactions_wrote_is_told_by_its_key(source: Source) -> None:
+    assert layout.is_compacted(layout.raw_compacted_key(source, DAY, "compacted"))
+    assert not layout.is_compacted(layout.raw_part_key(source, "compacted", "2025-01-10", "compacted"))
 
 
 @pytest.mark.parametrize(("table", "partition"), [(ORDERS, DAY), (CUSTOMERS, WHOLE)], ids=["daily", "whole"])

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from assay.lake import ObjectStore, open_store
-from assay.lake.ledger import CHECKPOINT_EVERY, Batch, LandedObject, LedgerLog, Part
+from assay.lake.ledger import CHECKPOINT_EVERY, Batch, Compaction, LandedObject, LedgerLog, Part
 
 
 def batch(number: int, partition: str = "2025-01-03") -> Batch:
@@ -125,9 +125,42 @@ def test_batches_that_no_placement_covers_are_not_among_the_placed(file_store: O
     assert [part.key for part in ledger.parts["2025-01-03"]][-1] == "raw/orders/3"
 
 
-def test_an_entry_of_before_there_were_messages_and_placements_is_read(file_store: ObjectStore) -> None:
+def compaction(new: str, *replaced: str, discarded: tuple[str, ...] = ()) -> Batch:
+    made = Compaction({new: replaced}, discarded, "2025-01-03T00:00:00+00:00")
+    return Batch(f"of {new}", "v1", (), (), compaction=made)
+
+
+def test_compactions_change_where_parts_are_and_nothing_else(file_store: ObjectStore) -> None:
+    log = LedgerLog(file_store, "orders")
+    for each in (batch(1), batch(2), placement(1, "id1", "id2"), batch(3)):
+        log.append(each)
+    before = log.read()
+    log.append(compaction("first", "raw/orders/1", "raw/orders/2", discarded=("left",)))
+    log.append(compaction("second", "first", "raw/orders/3"))
+    ledger = LedgerLog(file_store, "orders").read()
+    assert [each.discarded for each in ledger.compactions] == [("left",), ()]
+    assert ledger == log.known
+    assert (ledger.landed, ledger.parts, ledger.placed_parts) == (before.landed, before.parts, before.placed_parts)
+    assert ledger.unplaced == before.unplaced
+    parts = ledger.parts["2025-01-03"]
+    assert [ledger.object_of(part) for part in parts] == ["second", "second", "raw/orders/p1", "second"]
+    assert [before.object_of(part) for part in parts] == [part.key for part in parts]
+
+
+def test_compactions_are_in_checkpoints(file_store: ObjectStore) -> None:
+    log = LedgerLog(file_store, "orders")
+    for number in range(CHECKPOINT_EVERY - 1):
+        log.append(batch(number))
+    log.append(compaction("all", *(f"raw/orders/{number}" for number in range(CHECKPOINT_EVERY - 1))))
+    ledger = LedgerLog(file_store, "orders").read()
+    assert ledger == log.known
+    assert {ledger.object_of(part) for part in ledger.parts["2025-01-03"]} == {"all"}
+
+
+def test_an_entry_of_before_there_were_messages_placements_and_compactions_is_read(file_store: ObjectStore) -> None:
     landed = {"key": "landing/orders/1", "etag": "e", "records": 3, "quarantined": 1}
     entry = {"id": "old", "version": "v0", "landed": [landed], "parts": [], "quarantine": None, "copies": 2}
     file_store.put("audit/ingested/orders/0000000001.json", json.dumps(entry).encode())
     (read,) = LedgerLog(file_store, "orders").read().batches
     assert (read.messages, read.covers, read.copies, read.landed[0].messages, read.landed[0].events) == (None, (), 2, 0, 2)
+    assert read.compaction is None

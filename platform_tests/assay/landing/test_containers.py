@@ -68,6 +68,9 @@ class TestDetection:
             (b'[{"a": 1}]', "array"),
             (b'\xef\xbb\xbf \r\n[{"a": 1}]', "array"),
             (b'{"a": 1}\n', None),
+            (b"\x00\x00\x00\x00\x07\x02a", "framed"),
+            (b"\x00\x00\xfe\xff\x00\x00\x00a", None),
+            (b"\x00a\x00,\x00b", None),
             (b"a,b\n", None),
             (b"", None),
         ],
@@ -404,3 +407,21 @@ class TestIngestion:
         lake.ingest("payment")
         assert lake.refused("payment") == []
         assert lake.rows("SELECT id, paid_at::VARCHAR FROM latest.payment ORDER BY 1") == [(row[0], row[2]) for row in ROWS]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_messages_framed_by_a_schema_registry_are_refused_with_what_to_do(tmp_path: Path, packed: bool) -> None:
+    @source("orders", format=Debezium("orders"), key=("id",), owner="team:x", subject="x")
+    class Orders(Event):
+        """Orders."""
+
+        id: str = column("Key")
+
+    lake = ShopLake(tmp_path, domain_of(tmp_path / "sql", [Orders], {}))
+    content = b"\x00\x00\x00\x00\x07\x02a\n\x00\x00\x00\x00\x07\x02b\n"
+    key = lake.land("orders", "orders+0+0000000000.bin", gzip.compress(content) if packed else content)
+    lake.ingest("orders")
+    [(where, row, reason)] = lake.refused("orders")
+    assert (where, row) == (key, 1)
+    assert reason.startswith("the messages are as the topic has them, framed by a schema registry (schema 7)")
+    assert "schema.registry.url" in reason

@@ -139,7 +139,32 @@ class TestGraph:
     def test_sensors_and_schedules_are_there(self) -> None:
         repository = build_definitions(shop.DOMAIN).get_repository_def()
         assert {sensor.name for sensor in repository.sensor_defs} == {"landing", "asset_by_asset"}
-        assert {schedule.name for schedule in repository.schedule_defs} == {"hourly_refresh", "daily_audit"}
+        assert {schedule.name for schedule in repository.schedule_defs} == {"hourly_refresh", "hourly_compaction", "daily_audit"}
+
+
+class TestCompaction:
+    def test_it_merges_what_frequent_batches_left_and_dirties_nothing(
+        self, lake: ShopLake, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("assay.landing.compaction.AT_LEAST", 2)
+        land_shop(lake)
+        lake.ingest("orders")
+        lake.land("orders", "more.json", (lake.folder / "landing/orders/o.json").read_bytes().replace(b'"o', b'"more'))
+        lake.run()
+        result = definitions(lake).get_job_def("compact").execute_in_process(instance=instance)
+        assert result.success
+        ledger = lake.ledger("orders")
+        assert {partition: len({ledger.object_of(part) for part in parts}) for partition, parts in ledger.parts.items()} == {
+            "2025-01-01": 1,
+            "2025-01-02": 1,
+            "2025-01-03": 1,
+        }
+        assert lake.run().computed == {}
+
+    def test_it_does_not_wait_for_a_refresh(self, lake: ShopLake) -> None:
+        jobs = definitions(lake)
+        pools = {name: {node.pool for node in jobs.get_job_def(name).graph.iterate_op_defs()} for name in ("compact", "refresh")}
+        assert pools == {"compact": {"compaction"}, "refresh": {"lake"}}
 
 
 class TestRefresh:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pyarrow.parquet as pq
 import pytest
@@ -20,6 +22,7 @@ from told import Told, readable, tell
 from assay.contracts import Daily, Date, Domain, Event, Money, Published, Timestamp, column, source, table
 from assay.contracts.model import RUN_COLUMNS
 from assay.lake.ledger import LedgerLog
+from assay.landing import compaction
 from assay.pipeline.runs import source_books
 from assay.pipeline.state import State
 from assay.quality.books import Books, from_dict, total
@@ -351,6 +354,38 @@ def test_any_order_split_and_repetition_publishes_the_same_tables(tmp_path_facto
     lake.run()
     require_balance(lake)
     assert tables(lake) == everything_at_once
+
+
+@settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@given(st.randoms(use_true_random=False))
+def test_compactions_at_any_time_change_nothing(tmp_path_factory, declared, everything_at_once, chance) -> None:
+    lines = list(LINES)
+    chance.shuffle(lines)
+    midway = chance.randrange(len(lines))
+    lake = ShopLake(tmp_path_factory.mktemp("lake"), declared)
+    with mock.patch.object(compaction, "AT_LEAST", 2):
+        for number, line in enumerate(lines):
+            land(lake, f"{number}.json", line)
+            lake.ingest("things")
+            if chance.random() < 0.3:
+                compact_things(lake)
+            if number == midway:
+                lake.run()
+                compact_things(lake)
+                assert lake.run().computed == {}
+        compact_things(lake)
+    assert lake.ledger("things").compactions
+    lake.run()
+    require_balance(lake)
+    assert tables(lake) == everything_at_once
+
+
+def compact_things(lake: ShopLake) -> None:
+    with lake.connection() as connection:
+        compaction.compact(lake.store, connection, lake.source("things"), lake.workspace.scratch, grace=dt.timedelta(0))
+    ledger = lake.ledger("things")
+    used = {ledger.object_of(part) for parts in ledger.parts.values() for part in parts}
+    assert {info.key for info in lake.store.list("raw/things/")} == used
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,9 @@ from decimal import Decimal
 from pathlib import Path
 
 import duckdb
+import pytest
 
+from assay.quality import quarantine
 from assay.quality.books import Books
 from assay.quality.proof import prove
 from assay.quality.quarantine import collect_refused, examples, write_quarantine
@@ -92,3 +94,14 @@ def test_examples_of_repeated_and_missing_keys_are_the_same_every_time(proving) 
         found.append(examples(proving.connection, proving.node))
     assert found[0] == found[1] == found[2]
     assert len([example for example in found[0] if example.rule == "amount_at_least"]) == 3
+
+
+def test_rows_are_traced_in_pieces_when_they_are_many(proving, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"id": f"o{number}", "amount": "-1.00", "_landing_row": number} for number in range(1, 30)]
+    found = []
+    for traced_at_once in (quarantine.TRACED_AT_ONCE, 7, 1):
+        monkeypatch.setattr(quarantine, "TRACED_AT_ONCE", traced_at_once)
+        refuse(proving, rows)
+        found.append(proving.connection.execute(f"FROM {quarantine.REFUSED} ORDER BY id").fetchall())
+    assert len(found[0]) == len(rows)
+    assert found[0] == found[1] == found[2]

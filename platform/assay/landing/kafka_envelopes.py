@@ -1,0 +1,133 @@
+"""The envelope that Aiven's sink puts around a record: its key, value, offset, timestamp and headers.
+
+Belongs here: telling envelopes, and taking values and keys out of them. Does not belong here: what keys and values mean
+(`kafka_keys`, the readers), files that hold records in another way than one a line (`containers`).
+
+The text of a value is kept as it was written. A value that was sent as text (`StringConverter`), or as bytes in base64
+(`ByteArrayConverter`), is the JSON within.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+from assay.contracts import Source
+from assay.landing.formats import JsonDocuments
+from assay.landing.kafka_keys import of_base64, write_keys
+from assay.landing.lines import DAMAGED, Line, Rejected, located_lines
+from assay.landing.records import LandedFile
+
+_FIELDS = frozenset(("key", "value", "offset", "timestamp", "headers"))
+_LOOKED_AT = 3
+"""Lines of a file that tell its form; one sink writes all alike."""
+_BLANKS = " \t\r\n"
+_DECODER = json.JSONDecoder(parse_float=str, parse_int=str)
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """A record of a topic, as the texts that a sink has written.
+
+    Attributes:
+        value: The value, as JSON.
+        key: The key, as JSON; None where the sink does not write it.
+        offset: The offset; None where the sink does not write it.
+    """
+
+    value: str
+    key: str | None
+    offset: int | None
+
+
+def holds_envelopes(file: LandedFile, source: Source) -> bool:
+    """Tell from its first lines whether a file holds envelopes; plain documents may have a column `value` themselves."""
+    if isinstance(source.format, JsonDocuments) and any(spec.name == "value" for spec in source.columns):
+        return False
+    first = islice(located_lines(file.path), _LOOKED_AT)
+    return any(b'"value"' in line.raw and _envelope(line) is not None for line in first)
+
+
+def open_envelopes(file: LandedFile, to: Path, source: Source) -> LandedFile:
+    """Write the values of a file one a line, and the keys beside them; what is no envelope stays as it is.
+
+    Args:
+        file: The file, of one record a line.
+        to: Where the values go.
+        source: Its source.
+    """
+    rejected: list[Rejected] = []
+
+    def keys() -> Iterator[tuple[int, int | None, str | None]]:
+        with to.open("wb") as values:
+            for line in located_lines(file.path):
+                if line.reason is not None and line.reason.startswith(DAMAGED):
+                    rejected.append(Rejected(line.row, "", line.reason, line.offset))
+                    return
+                found = _envelope(line)
+                values.write((found.value.encode() if found else line.raw.rstrip(b"\r\n")) + b"\n")
+                if found:
+                    yield line.row, found.offset, found.key
+
+    return replace(file, path=to, is_damaged=False, keys=write_keys(keys(), to, source), rejected=(*file.rejected, *rejected))
+
+
+def _envelope(line: Line) -> Envelope | None:
+    """Take a line apart; None when it is no envelope."""
+    try:
+        members = _members(line.raw.decode("utf-8-sig" if line.offset == 0 else "utf-8"))
+    except (ValueError, RecursionError):
+        return None
+    if line.reason is not None or "value" not in members or not _FIELDS.issuperset(members):
+        return None
+    offset = members.get("offset", "")
+    return Envelope(_value(members["value"]), members.get("key"), int(offset) if offset.isdecimal() else None)
+
+
+def _members(text: str) -> dict[str, str]:
+    """The text of each member of a JSON object.
+
+    Raises:
+        ValueError: The text is none.
+    """
+    found: dict[str, str] = {}
+    place = _after(text, 0, "{")
+    while text[place : place + 1] != "}":
+        name, place = _DECODER.raw_decode(text, place)
+        start = _after(text, place, ":")
+        _, place = _DECODER.raw_decode(text, start)
+        found[name] = text[start:place]
+        place = _after_blank(text, place)
+        if text[place : place + 1] != "}":
+            place = _after(text, place, ",")
+    if text[place + 1 :].strip(_BLANKS):
+        raise ValueError("more than an object")
+    return found
+
+
+def _after(text: str, place: int, expected: str) -> int:
+    place = _after_blank(text, place)
+    if text[place : place + 1] != expected:
+        raise ValueError(f"{expected} should be here")
+    return _after_blank(text, place + 1)
+
+
+def _after_blank(text: str, place: int) -> int:
+    while text[place : place + 1] in _BLANKS and place < len(text):
+        place += 1
+    return place
+
+
+def _value(written: str) -> str:
+    """The value itself; a text that holds no JSON stays one."""
+    if not written.startswith('"'):
+        return written
+    text = json.loads(written)
+    for inner in (text, of_base64(text)):
+        if inner.lstrip(_BLANKS).startswith(("{", "null")):
+            # JSON has line ends between its parts only.
+            return inner.replace("\r", " ").replace("\n", " ")
+    return written

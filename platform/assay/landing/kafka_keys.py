@@ -1,0 +1,206 @@
+"""The keys of records that stand apart from their values.
+
+Belongs here: which objects of a listing hold the keys of which others, and bringing keys into a form that can be read. Does not
+belong here: names of objects (`kafka_names`), envelopes around values (`kafka_envelopes`), which records need a key
+(`sink_reader`).
+
+A key is written as the row of a delete in Debezium's flattened form, so that it is decoded just as the values are. It stands
+after the number of its record, from 1, and the record's offset where that is known.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from assay.contracts import Source
+from assay.contracts.rules import literal, quote
+from assay.lake.store import ObjectInfo
+from assay.landing.debezium_exact import exact_events, sent_names
+from assay.landing.formats import Debezium, DmsJson, JsonDocuments
+from assay.landing.kafka_names import sink_object, stem
+from assay.landing.lines import MAX_LINE_BYTES, located_lines
+from assay.landing.records import LandedFile, text_list
+
+_SUFFIX = ".keys"
+"""What a file of keys is called by after the name of its values' file."""
+
+
+@dataclass(frozen=True)
+class KeysBeside:
+    """Which objects of a listing hold the keys of which.
+
+    Attributes:
+        values: The object with the values, by the key of the object that holds their keys.
+        keyed: Keys of objects with values whose keys are in another.
+        waiting: Keys of objects that hold the keys of values that have not landed.
+    """
+
+    values: Mapping[str, ObjectInfo] = field(default_factory=dict)
+    keyed: frozenset[str] = frozenset()
+    waiting: frozenset[str] = frozenset()
+
+
+def keys_beside(listing: Collection[ObjectInfo]) -> KeysBeside:
+    """Find the objects that Confluent's sink has written for the keys of others."""
+    keys = {info.key: stem(info.key) for info in listing if _SUFFIX in info.key and _holds(info.key) == "keys"}
+    if not keys:
+        return KeysBeside()
+    stems = set(keys.values())
+    values = {name: info for info in listing if _holds(info.key) == "values" and (name := stem(info.key)) in stems}
+    found = {key: values[name] for key, name in keys.items() if name in values}
+    return KeysBeside(found, frozenset(info.key for info in found.values()), frozenset(keys.keys() - found.keys()))
+
+
+def _holds(key: str) -> str | None:
+    found = sink_object(key)
+    return found.holds if found else None
+
+
+# --- Writing ---
+
+
+def keys_path(values: Path) -> Path:
+    """Where the keys are written of the values in a file."""
+    return values.with_name(f"{values.name}{_SUFFIX}")
+
+
+def write_keys(keys: Iterable[tuple[int, int | None, str | None]], values: Path, source: Source) -> Path:
+    """Write the keys of a file's records.
+
+    Args:
+        keys: Number, offset and text of the key of each.
+        values: The file.
+        source: Its source.
+    """
+    to = keys_path(values)
+    with to.open("w", encoding="utf-8", newline="\n") as lines:
+        for row, offset, text in keys:
+            key = None if text is None else key_row(text, source)
+            lines.write(f"{row}\x01{'' if offset is None else offset}\x01{key or ''}\n")
+    return to
+
+
+def keys_in(path: Path) -> Iterable[tuple[int, None, str | None]]:
+    """Read the lines of a file of keys; those that cannot be read are no keys."""
+    for line in located_lines(path):
+        try:
+            yield line.row, None, None if line.reason else line.raw.decode("utf-8-sig" if line.offset == 0 else "utf-8")
+        except UnicodeDecodeError:
+            yield line.row, None, None
+
+
+def key_row(text: str, source: Source) -> str | None:
+    """Bring a key into the form of a delete's row; None when it names no column.
+
+    Args:
+        text: An object, with its schema around it or not, or the one value that it is made of; as JSON, or as plain text.
+        source: The source, whose key it is.
+    """
+    names = list(_names(source).values())
+    key, schema = _opened(text), None
+    if isinstance(key, dict) and set(key) == {"schema", "payload"}:
+        schema, key = key["schema"], key["payload"]
+    if isinstance(key, dict) and set(key) == {"key"} and "key" not in names:
+        # A sink's Parquet holds nothing but structures.
+        key = key["key"]
+    if isinstance(key, dict) and _is_of_mongodb(source) and not set(names) & set(key):
+        # MongoDB's key is a text of extended JSON.
+        schema, key = None, {name: _opened(str(key.get("id"))) for name in names}
+    if not isinstance(key, dict):
+        if key is None or len(names) != 1:
+            return None
+        schema, key = None, {names[0]: key}
+    row = {"__deleted": "true", **key}
+    return _text({"schema": schema, "payload": row} if schema and isinstance(source.format, Debezium) else row)
+
+
+def _opened(text: str) -> Any:
+    """Take a key out of its text: JSON, JSON in a JSON string, JSON in base64, or plain text."""
+    try:
+        found = json.loads(text, parse_float=str)
+    except (ValueError, RecursionError):
+        found = text.strip()
+    return (_object_in(found) or found) if isinstance(found, str) else found
+
+
+def _object_in(text: str) -> dict[str, Any] | None:
+    for written in (text, of_base64(text)):
+        if written.lstrip().startswith("{"):
+            try:
+                found = json.loads(written, parse_float=str)
+            except (ValueError, RecursionError):
+                continue
+            return found if isinstance(found, dict) else None
+    return None
+
+
+def of_base64(text: str) -> str:
+    """Decode text that was sent as bytes; nothing when it is no base64 of text."""
+    try:
+        return base64.b64decode(text, validate=True).decode()
+    except (binascii.Error, ValueError):
+        return ""
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _is_of_mongodb(source: Source) -> bool:
+    return isinstance(source.format, Debezium) and source.format.connector == "mongodb"
+
+
+def _names(source: Source) -> dict[str, str]:
+    """What a key calls its columns, by the column of the contract; an element's place in its document is in no key."""
+    form = source.format
+    if isinstance(form, Debezium):
+        return {name: sent_names(source)[name] for name in source.key}
+    if isinstance(form, DmsJson):
+        return {name: form.columns.get(name, name) for name in source.key}
+    if isinstance(form, JsonDocuments) and form.explode:
+        return {name: form.explode.parent[name].rsplit(".", 1)[-1] for name in source.key if name in form.explode.parent}
+    return {name: name for name in source.key}
+
+
+# --- Reading ---
+
+
+def keys_relation(files: Sequence[LandedFile], source: Source) -> str:
+    """Write the query that yields `_path, _n` and the key's columns, as texts, of records whose keys stand apart."""
+    if not files:
+        columns = ", ".join(f"NULL::VARCHAR AS {quote(name)}" for name in source.key)
+        return f"SELECT NULL::VARCHAR AS _path, NULL::BIGINT AS _n, {columns} WHERE false"
+    lines = f"SELECT _path, _n, line FROM ({_written(files)}) WHERE line IS NOT NULL"
+    if isinstance(source.format, Debezium):
+        columns = ", ".join(quote(name) for name in source.key)
+        return f"SELECT _path, _n, {columns} FROM ({exact_events(lines, source)})"
+    names = _names(source)
+    columns = ", ".join(
+        f"json_extract_string(line, {literal(f'$.{json.dumps(names[name])}')}) AS {quote(name)}"
+        if name in names
+        else f"NULL::VARCHAR AS {quote(name)}"
+        for name in source.key
+    )
+    return f"SELECT _path, _n, {columns} FROM ({lines})"
+
+
+def offsets_relation(files: Sequence[LandedFile]) -> str:
+    """Write the query that yields `_path, _n, _offset` of records whose offsets are known."""
+    if not files:
+        return "SELECT NULL::VARCHAR AS _path, NULL::BIGINT AS _n, NULL::BIGINT AS _offset WHERE false"
+    return f"SELECT _path, _n, _offset FROM ({_written(files)})"
+
+
+def _written(files: Sequence[LandedFile]) -> str:
+    paths = text_list([str(file.keys) for file in files])
+    return (
+        f"SELECT left(filename, -{len(_SUFFIX)}) AS _path, _n, _offset, line FROM read_csv({paths}, columns={{'_n': 'BIGINT', "
+        "'_offset': 'BIGINT', 'line': 'VARCHAR'}, delim=E'\\x01', quote='', escape='', header=false, auto_detect=false, "
+        f"nullstr='', compression='none', filename=true, max_line_size={MAX_LINE_BYTES}, buffer_size={4 * MAX_LINE_BYTES})"
+    )

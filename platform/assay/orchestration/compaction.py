@@ -1,0 +1,41 @@
+"""The compaction job: merge small raw objects, so that the next reader has fewer to open.
+
+Belongs here: the job's one step. Does not belong here: what is merged, and how (`landing.compaction`).
+
+It changes no asset, and so records none. It may run beside a refresh, for the ledger decides which of two writers is first; with
+a pool and one thread of its own it neither waits for one nor makes one wait.
+"""
+
+import dagster as dg
+
+from assay.contracts import Domain
+from assay.landing.compaction import compact
+from assay.orchestration.assets import as_failure
+from assay.orchestration.resources import Lake
+
+POOL = "compaction"
+"""Runs of this pool go one after the other: two at once are safe, but merge the same twice."""
+THREADS = 1
+ROWS_A_RUN = 20_000_000
+"""Rows of a source after which a run leaves the rest to the next one."""
+
+
+def build_compaction_job(domain: Domain) -> dg.JobDefinition:
+    """Make the job."""
+
+    @dg.op(name="compact", pool=POOL, description="Merge small raw objects of each source, one source after the other.")
+    def compact_sources(context: dg.OpExecutionContext, lake: dg.ResourceParam[Lake]) -> None:
+        with lake.open_workspace() as workspace, as_failure(), workspace.connection(THREADS) as connection:
+            for source in domain.sources.values():
+                done = compact(workspace.store, connection, source, workspace.scratch, most_rows=ROWS_A_RUN)
+                if done.merges or done.removed:
+                    context.log.info(
+                        f"{source.full_name}: {done.objects:,} raw objects were merged into {len(done.merges):,}, "
+                        f"{done.removed:,} replaced ones removed"
+                    )
+
+    @dg.graph(name="compact_raw", description="Merge the small raw objects that frequent batches leave. No table changes.")
+    def compact_raw() -> None:
+        compact_sources()
+
+    return compact_raw.to_job(name="compact", executor_def=dg.in_process_executor)
