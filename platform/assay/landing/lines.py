@@ -193,6 +193,22 @@ def located_lines(path: Path, *, blank: bool = False) -> Iterator[Line]:
             offset += length
 
 
+def line_starts(path: Path) -> Iterator[tuple[int, int]]:
+    """Number and first byte of each line, as `located_lines` gives them, in a fraction of its time."""
+    row, offset, is_within = 0, 0, False
+    with open_unpacked(path) as stream:
+        try:
+            for raw in iter(partial(stream.readline, MAX_LINE_BYTES + 1), b""):
+                if not is_within and (raw.strip() or len(raw) > MAX_LINE_BYTES):
+                    row += 1
+                    yield row, offset
+                is_within = (is_within or len(raw) > MAX_LINE_BYTES) and not raw.endswith(b"\n")
+                offset += len(raw)
+        except DAMAGE:
+            if not is_within:
+                yield row + 1, offset
+
+
 def _skip_line(stream: BinaryIO) -> tuple[int, int]:
     """Read to the end of the line; returns its remaining bytes, with the line's end and without."""
     skipped = text = 0

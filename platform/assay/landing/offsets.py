@@ -13,7 +13,7 @@ from assay.contracts import Source
 from assay.landing import containers, csv_records, documents, split_records
 from assay.landing.containers import ARRAY, container_of
 from assay.landing.formats import Csv, Dms, JsonDocuments
-from assay.landing.lines import located_lines
+from assay.landing.lines import line_starts
 from assay.landing.records import LandedFile
 
 
@@ -52,4 +52,4 @@ def _places(file: LandedFile, source: Source, one_by_one: bool) -> Iterator[tupl
         return containers.places(text)
     if isinstance(form, JsonDocuments) and form.records is not None:
         return documents.places(text, form.records)
-    return ((line.row, line.offset) for line in located_lines(text))
+    return line_starts(text)
