@@ -70,7 +70,8 @@ def run_process(command: Sequence[str], environment: Mapping[str, str]) -> Cost:
     if process.returncode != 0:
         said = "".join(read) or out
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}: {said[-3000:]}")
-    return Cost(wall, usage.ru_utime + usage.ru_stime, max(sampler.peak, usage.ru_maxrss * 1024), out)
+    # Not `ru_maxrss`: a process begins with that of the one which started it.
+    return Cost(wall, usage.ru_utime + usage.ru_stime, sampler.peak, out)
 
 
 def best_of(times: int, measure: Callable[[], Cost]) -> Cost:

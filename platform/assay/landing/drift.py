@@ -145,12 +145,16 @@ def _missing(cursor: duckdb.DuckDBPyConnection, staged: str) -> dict[str, list[s
     """Declared columns that no record of an object has, by path."""
     found: dict[str, list[str]] = {}
     rows = cursor.execute(f"""
-WITH lacking AS (SELECT _path, unnest(_missing) AS name FROM {staged} WHERE _reason IS NULL AND _missing IS NOT NULL),
+WITH lists AS (
+  SELECT _path, _missing, count(*) AS records FROM {staged} WHERE _reason IS NULL AND _missing IS NOT NULL GROUP BY ALL
+),
+lacking AS (SELECT _path, unnest(_missing) AS name, records FROM lists),
 counted AS (
-  SELECT _path, count(*) AS records FROM {staged} SEMI JOIN lacking USING (_path)
+  SELECT _path, count(*) AS records FROM {staged} SEMI JOIN lists USING (_path)
   WHERE _reason IS NULL AND _op IN ('c', 'u', 'r') GROUP BY 1
 )
-SELECT _path, name FROM lacking JOIN counted USING (_path) GROUP BY _path, name, records HAVING count(*) >= records""").fetchall()
+SELECT _path, name FROM lacking JOIN counted USING (_path)
+GROUP BY _path, name, counted.records HAVING sum(lacking.records) >= counted.records""").fetchall()
     for path, name in rows:
         found.setdefault(str(path), []).append(str(name))
     return found

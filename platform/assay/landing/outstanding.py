@@ -18,7 +18,7 @@ from assay.lake.ledger import Ledger
 from assay.lake.store import ObjectInfo
 from assay.landing.kafka_keys import KeysBeside
 
-BATCH_BYTES = 12 * 1024 * 1024
+BATCH_BYTES = 24 * 1024 * 1024
 BATCH_OBJECTS = 1000
 _UNFINISHED = (".tmp", ".part", ".partial", ".crdownload", ".filepart", "_$folder$", "/")
 
