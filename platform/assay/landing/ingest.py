@@ -1,7 +1,7 @@
 """Ingesting a source: landing objects in, raw batches and ledger entries out.
 
-Belongs here: fetching, reading, writing and recording batches. Does not belong here: formats (the readers), which objects
-(`outstanding`), typing (`typed`), other partitions that events concern (`placement`), what becomes of the events (`engine`).
+Belongs here: the steps of a batch, and recording it. Does not belong here: which objects (`outstanding`), reading them
+(`staging`), writing (`parts`, `refused`), other partitions that events concern (`placement`), what becomes of events (`engine`).
 
 A batch is recorded by one conditional write to the ledger, after everything it names is there. Whatever a killed ingest has
 left behind is named by what it came from and is written again, or never read.
@@ -21,7 +21,7 @@ from pathlib import Path
 import duckdb
 
 from assay.contracts import Source
-from assay.contracts.rules import literal, quote
+from assay.contracts.rules import literal
 from assay.errors import AssayError, IngestError, StoreError
 from assay.lake.layout import NOTED, TRUNCATES, UNPLACED, landing_prefix
 from assay.lake.ledger import Batch, LandedObject, Layout, Ledger, LedgerLog
@@ -30,25 +30,17 @@ from assay.landing.drift import Differences, find_drift, layout_id, new_columns,
 from assay.landing.exploded import keep_elements
 from assay.landing.fetch import fetch
 from assay.landing.kafka_keys import KeysBeside, keys_beside
-from assay.landing.lines import Rejected
 from assay.landing.outstanding import Outstanding, batch_id, batches, outstanding
 from assay.landing.parts import upload_parts, write_parts
 from assay.landing.placement import place
-from assay.landing.readers import is_of_sink, kept_containers, reader_for
-from assay.landing.records import BLANK, LandedFile, Parsed
+from assay.landing.readers import is_of_sink, kept_containers
+from assay.landing.records import BLANK, LandedFile
 from assay.landing.refused import write_messages, write_refused
 from assay.landing.sink_files import put_together
 from assay.landing.snapshots import judged, sort_out
+from assay.landing.staging import stage
 from assay.landing.ties import resolve_ties
-from assay.landing.typed import event_select, typed_records
-
-_ABOUT_DATA = (
-    duckdb.InvalidInputException,
-    duckdb.ConversionException,
-    duckdb.OutOfRangeException,
-    duckdb.IOException,
-)
-"""What DuckDB raises about a file that it cannot read whole. Any other error is ours, and is not to be hidden by salvaging."""
+from assay.landing.typed import event_select
 
 Progress = Callable[[int], None]
 """Called with the number of records each time a batch is recorded."""
@@ -209,7 +201,7 @@ class _Work:
                 files = put_together(files, self.beside, self.store, self.source, folder)
             if not files:
                 return None
-            self.warnings += _stage(cursor, self.source, files, staged, folder)
+            self.warnings += stage(cursor, self.source, files, staged, folder)
             resolve_ties(cursor, self.source, staged)
             keep_elements(cursor, self.source, staged)
             drift = find_drift(cursor, self.source, staged)
@@ -279,121 +271,6 @@ def _explained(source: Source, what: str, error: duckdb.Error | OSError) -> Assa
     return IngestError(
         f"{source.full_name}: {what} cannot be read: {said}",
         hint="Nothing of them was recorded. Correct the source's declaration, or take the object out of the landing zone.",
-    )
-
-
-def _stage(cursor: duckdb.DuckDBPyConnection, source: Source, files: list[LandedFile], staged: str, folder: Path) -> list[str]:
-    """Read files into a staged table, the damaged ones record by record, and list them beside it; returns the warnings."""
-    reader = reader_for(source)
-    cursor.execute(
-        f"CREATE OR REPLACE TABLE {staged} AS SELECT *, true AS _running FROM ({typed_records(_no_records(source), source)})"
-    )
-    readable = [file for file in files if file.info.size > 0]
-    for file in files:
-        if file.info.size == 0:
-            _insert_rejected(cursor, staged, file.path, [Rejected(1, "", "the file is empty")])
-        _insert_rejected(cursor, staged, file.path, list(file.rejected))
-    cut = [file for file in readable if file.is_damaged]
-    whole = [file for file in readable if not file.is_damaged]
-    parsed = reader.parse(whole, source) if whole else Parsed([])
-    usual = [file for file in whole if file not in parsed.unusual]
-    if not _try_insert(cursor, source, staged, parsed):
-        cut += [file for file in usual if not _try_insert(cursor, source, staged, reader.parse([file], source))]
-    warnings = list(parsed.warnings)
-    for file in cut + parsed.unusual:
-        salvaged = reader.salvage(file, source, folder)
-        _insert(cursor, source, staged, salvaged, running=False)
-        warnings += salvaged.warnings
-    _list_files(cursor, source, files, staged)
-    _recheck(cursor, source, usual, staged, folder)
-    return warnings
-
-
-def _recheck(cursor: duckdb.DuckDBPyConnection, source: Source, files: list[LandedFile], staged: str, folder: Path) -> None:
-    """Read again, exactly, the records that the fast way of reading found unusual."""
-    reader = reader_for(source)
-    unusual = "_running AND _reason IS NOT NULL AND _record IS NULL"
-    rows = dict(
-        cursor.execute(
-            f"SELECT _path, list(_n - base) FROM {staged} JOIN {staged}_files ON path = _path WHERE {unusual} GROUP BY 1"
-        ).fetchall()
-    )
-    wanted = {file: frozenset(rows[str(file.path)]) for file in files if str(file.path) in rows}
-    parsed = reader.recheck(wanted, source, folder) if wanted else None
-    if parsed is None:
-        return
-    found: dict[str, int] = {}
-    if _try_insert(cursor, source, staged, parsed, running=False):
-        found = dict(cursor.execute(f"SELECT _path, count(*) FROM {staged} WHERE NOT _running GROUP BY 1").fetchall())
-    for file, numbers in wanted.items():
-        mine = f"DELETE FROM {staged} WHERE _path = {literal(str(file.path))}"
-        if found.get(str(file.path)) == len(numbers):
-            cursor.execute(f"{mine} AND {unusual}")
-        else:
-            cursor.execute(mine)
-            _insert(cursor, source, staged, reader.salvage(file, source, folder), running=False)
-
-
-def _try_insert(cursor: duckdb.DuckDBPyConnection, source: Source, staged: str, parsed: Parsed, *, running: bool = True) -> bool:
-    """Insert parsed records; or nothing, and say so, when DuckDB cannot read a file whole."""
-    cursor.execute("BEGIN")
-    try:
-        _insert(cursor, source, staged, parsed, running=running)
-    except duckdb.Error as error:
-        cursor.execute("ROLLBACK")
-        if not _is_about_data(error):
-            raise
-        return False
-    cursor.execute("COMMIT")
-    return True
-
-
-def _is_about_data(error: duckdb.Error) -> bool:
-    # The CSV reader calls a line that is longer than its buffer "not implemented", the Parquet reader a broken page an error.
-    is_about_data = isinstance(error, _ABOUT_DATA) or type(error) is duckdb.Error or "CSV Reader" in str(error)
-    return is_about_data and "No space left" not in str(error)
-
-
-def _insert(cursor: duckdb.DuckDBPyConnection, source: Source, staged: str, parsed: Parsed, *, running: bool) -> None:
-    """Insert parsed records, whose number is a running one over all files, or their line."""
-    for query in parsed.queries:
-        cursor.execute(f"INSERT INTO {staged} SELECT *, {literal(running)} FROM ({typed_records(query, source)})")
-    for path, rejected in parsed.rejected.items():
-        _insert_rejected(cursor, staged, path, rejected)
-
-
-def _insert_rejected(cursor: duckdb.DuckDBPyConnection, staged: str, path: Path, rejected: list[Rejected]) -> None:
-    if rejected:
-        cursor.executemany(
-            f"INSERT INTO {staged} BY NAME SELECT ? AS _path, ? AS _n, ? AS _record, ? AS _reason, false AS _running, "
-            f"{literal(UNPLACED)} AS _partition",
-            [(str(path), each.row, each.record, each.told) for each in rejected],
-        )
-
-
-def _no_records(source: Source) -> str:
-    texts = ", ".join(f"NULL::VARCHAR AS {quote(spec.name)}" for spec in source.columns)
-    return (
-        "SELECT NULL::VARCHAR AS _path, NULL::BIGINT AS _n, NULL::VARCHAR AS _record, NULL::VARCHAR AS _reason, "
-        "NULL::VARCHAR AS _op, NULL::BIGINT[] AS _sequence, NULL::TIMESTAMPTZ AS _source_timestamp, "
-        f"NULL::VARCHAR[] AS _missing, NULL::VARCHAR[] AS _unchanged, NULL::VARCHAR AS _rescued, {texts} WHERE false"
-    )
-
-
-def _list_files(cursor: duckdb.DuckDBPyConnection, source: Source, files: list[LandedFile], staged: str) -> None:
-    """Create the table of a batch's files; `base` turns a record's running number into its line."""
-    cursor.execute(
-        f"CREATE OR REPLACE TABLE {staged}_files (path VARCHAR, key VARCHAR, modified TIMESTAMPTZ, base BIGINT DEFAULT 0)"
-    )
-    if files:
-        # A row each, as lists, for there may be a thousand: `executemany` takes a millisecond for one.
-        cursor.execute(
-            f"INSERT INTO {staged}_files (path, key, modified) SELECT unnest(?), unnest(?), unnest(?)",
-            [[str(file.path) for file in files], [file.info.key for file in files], [file.info.modified for file in files]],
-        )
-    cursor.execute(
-        f"UPDATE {staged}_files SET base = first_n - {reader_for(source).first_row} FROM "
-        f"(SELECT _path, min(_n) AS first_n FROM {staged} WHERE _running GROUP BY 1) WHERE path = _path"
     )
 
 

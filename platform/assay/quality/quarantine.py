@@ -1,7 +1,7 @@
 """Quarantine: the rows that a contract refused, with every rule they broke and where they came from.
 
 Belongs here: finding refused rows, tracing them to their landing object, and writing them down; examples of broken rules for
-people. Does not belong here: records that could not be read at all (`landing.ingest` writes those, in the same spirit).
+people. Does not belong here: records that could not be read at all (`landing.refused` writes those, in the same spirit).
 """
 
 from __future__ import annotations

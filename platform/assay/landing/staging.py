@@ -1,0 +1,153 @@
+"""Staging a batch: the records of its files, typed, in a table of DuckDB's.
+
+Belongs here: who reads which file, and what is read again: whole files by queries, what those found unusual exactly, what DuckDB
+cannot read record by record. Does not belong here: formats (the readers), typing (`typed`), what becomes of a batch (`ingest`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+
+from assay.contracts import Source
+from assay.contracts.rules import literal, quote
+from assay.lake.layout import UNPLACED
+from assay.landing.lines import Rejected
+from assay.landing.readers import reader_for
+from assay.landing.records import LandedFile, Parsed
+from assay.landing.typed import typed_records
+
+_ABOUT_DATA = (
+    duckdb.InvalidInputException,
+    duckdb.ConversionException,
+    duckdb.OutOfRangeException,
+    duckdb.IOException,
+)
+"""What DuckDB raises about a file that it cannot read whole. Any other error is ours, and is not to be hidden by salvaging."""
+
+
+def stage(cursor: duckdb.DuckDBPyConnection, source: Source, files: list[LandedFile], staged: str, folder: Path) -> list[str]:
+    """Read files into a table, the damaged ones record by record, and list them in another beside it.
+
+    Args:
+        cursor: Where the tables are made.
+        source: The files' source.
+        files: The files.
+        staged: Name of the table of typed records (`typed`); that of the files ends in `_files`.
+        folder: Folder for temporary files.
+
+    Returns:
+        What an operator should know of how they were read.
+    """
+    reader = reader_for(source)
+    cursor.execute(
+        f"CREATE OR REPLACE TABLE {staged} AS SELECT *, true AS _running FROM ({typed_records(_no_records(source), source)})"
+    )
+    readable = [file for file in files if file.info.size > 0]
+    for file in files:
+        if file.info.size == 0:
+            _insert_rejected(cursor, staged, file.path, [Rejected(1, "", "the file is empty")])
+        _insert_rejected(cursor, staged, file.path, list(file.rejected))
+    cut = [file for file in readable if file.is_damaged]
+    whole = [file for file in readable if not file.is_damaged]
+    parsed = reader.parse(whole, source) if whole else Parsed([])
+    usual = [file for file in whole if file not in parsed.unusual]
+    if not _try_insert(cursor, source, staged, parsed):
+        cut += [file for file in usual if not _try_insert(cursor, source, staged, reader.parse([file], source))]
+    warnings = list(parsed.warnings)
+    for file in cut + parsed.unusual:
+        salvaged = reader.salvage(file, source, folder)
+        _insert(cursor, source, staged, salvaged, running=False)
+        warnings += salvaged.warnings
+    _list_files(cursor, source, files, staged)
+    _recheck(cursor, source, usual, staged, folder)
+    return warnings
+
+
+def _recheck(cursor: duckdb.DuckDBPyConnection, source: Source, files: list[LandedFile], staged: str, folder: Path) -> None:
+    """Read again, exactly, the records that the fast way of reading found unusual."""
+    reader = reader_for(source)
+    unusual = "_running AND _reason IS NOT NULL AND _record IS NULL"
+    rows = dict(
+        cursor.execute(
+            f"SELECT _path, list(_n - base) FROM {staged} JOIN {staged}_files ON path = _path WHERE {unusual} GROUP BY 1"
+        ).fetchall()
+    )
+    wanted = {file: frozenset(rows[str(file.path)]) for file in files if str(file.path) in rows}
+    parsed = reader.recheck(wanted, source, folder) if wanted else None
+    if parsed is None:
+        return
+    found: dict[str, int] = {}
+    if _try_insert(cursor, source, staged, parsed, running=False):
+        found = dict(cursor.execute(f"SELECT _path, count(*) FROM {staged} WHERE NOT _running GROUP BY 1").fetchall())
+    for file, numbers in wanted.items():
+        mine = f"DELETE FROM {staged} WHERE _path = {literal(str(file.path))}"
+        if found.get(str(file.path)) == len(numbers):
+            cursor.execute(f"{mine} AND {unusual}")
+        else:
+            cursor.execute(mine)
+            _insert(cursor, source, staged, reader.salvage(file, source, folder), running=False)
+
+
+def _try_insert(cursor: duckdb.DuckDBPyConnection, source: Source, staged: str, parsed: Parsed, *, running: bool = True) -> bool:
+    """Insert parsed records; or nothing, and say so, when DuckDB cannot read a file whole."""
+    cursor.execute("BEGIN")
+    try:
+        _insert(cursor, source, staged, parsed, running=running)
+    except duckdb.Error as error:
+        cursor.execute("ROLLBACK")
+        if not _is_about_data(error):
+            raise
+        return False
+    cursor.execute("COMMIT")
+    return True
+
+
+def _is_about_data(error: duckdb.Error) -> bool:
+    # The CSV reader calls a line that is longer than its buffer "not implemented", the Parquet reader a broken page an error.
+    is_about_data = isinstance(error, _ABOUT_DATA) or type(error) is duckdb.Error or "CSV Reader" in str(error)
+    return is_about_data and "No space left" not in str(error)
+
+
+def _insert(cursor: duckdb.DuckDBPyConnection, source: Source, staged: str, parsed: Parsed, *, running: bool) -> None:
+    """Insert parsed records, whose number is a running one over all files, or their line."""
+    for query in parsed.queries:
+        cursor.execute(f"INSERT INTO {staged} SELECT *, {literal(running)} FROM ({typed_records(query, source)})")
+    for path, rejected in parsed.rejected.items():
+        _insert_rejected(cursor, staged, path, rejected)
+
+
+def _insert_rejected(cursor: duckdb.DuckDBPyConnection, staged: str, path: Path, rejected: list[Rejected]) -> None:
+    if rejected:
+        cursor.executemany(
+            f"INSERT INTO {staged} BY NAME SELECT ? AS _path, ? AS _n, ? AS _record, ? AS _reason, false AS _running, "
+            f"{literal(UNPLACED)} AS _partition",
+            [(str(path), each.row, each.record, each.told) for each in rejected],
+        )
+
+
+def _no_records(source: Source) -> str:
+    texts = ", ".join(f"NULL::VARCHAR AS {quote(spec.name)}" for spec in source.columns)
+    return (
+        "SELECT NULL::VARCHAR AS _path, NULL::BIGINT AS _n, NULL::VARCHAR AS _record, NULL::VARCHAR AS _reason, "
+        "NULL::VARCHAR AS _op, NULL::BIGINT[] AS _sequence, NULL::TIMESTAMPTZ AS _source_timestamp, "
+        f"NULL::VARCHAR[] AS _missing, NULL::VARCHAR[] AS _unchanged, NULL::VARCHAR AS _rescued, {texts} WHERE false"
+    )
+
+
+def _list_files(cursor: duckdb.DuckDBPyConnection, source: Source, files: list[LandedFile], staged: str) -> None:
+    """Create the table of a batch's files; `base` turns a record's running number into its line."""
+    cursor.execute(
+        f"CREATE OR REPLACE TABLE {staged}_files (path VARCHAR, key VARCHAR, modified TIMESTAMPTZ, base BIGINT DEFAULT 0)"
+    )
+    if files:
+        # A row each, as lists, for there may be a thousand: `executemany` takes a millisecond for one.
+        cursor.execute(
+            f"INSERT INTO {staged}_files (path, key, modified) SELECT unnest(?), unnest(?), unnest(?)",
+            [[str(file.path) for file in files], [file.info.key for file in files], [file.info.modified for file in files]],
+        )
+    cursor.execute(
+        f"UPDATE {staged}_files SET base = first_n - {reader_for(source).first_row} FROM "
+        f"(SELECT _path, min(_n) AS first_n FROM {staged} WHERE _running GROUP BY 1) WHERE path = _path"
+    )
