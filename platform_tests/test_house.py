@@ -34,7 +34,8 @@ BELOW["engine"] = BELOW["lake"] | {"lake"}
 BELOW["quality"] = BELOW["engine"] | {"engine"}
 BELOW["metrics"] = BELOW["engine"] | {"engine"}
 BELOW["pipeline"] = BELOW["quality"] | {"quality", "metrics", "landing"}
-BELOW["orchestration"] = BELOW["pipeline"] | {"pipeline"}
+BELOW["alerts"] = BELOW["pipeline"] | {"pipeline"}
+BELOW["orchestration"] = BELOW["alerts"] | {"alerts"}
 BELOW["cli"] = BELOW["orchestration"] | {"orchestration", "capture"}
 
 

@@ -11,6 +11,15 @@ Belongs here: names, defaults and checks of settings. Does not belong here: open
 | `ASSAY_THREADS` | DuckDB's threads | the machine's cores |
 | `ASSAY_SENSE_SECONDS` | how often the landing sensor looks | `15` |
 | `ASSAY_S3_PORT`, `ASSAY_UI_PORT` | ports of `assay up` | `8333`, `3000` |
+| `ASSAY_METRICS_PORT` | port of the Prometheus endpoint of `assay up`; 0 for none | `9464` |
+| `ASSAY_ALERTS_SLACK` | incoming webhook of Slack, Mattermost or Rocket.Chat | |
+| `ASSAY_ALERTS_PAGERDUTY_KEY` | integration key of a PagerDuty service (events v2): is told of what is critical | |
+| `ASSAY_ALERTS_PAGERDUTY_URL` | where its events are posted | the API's address |
+| `ASSAY_ALERTS_WEBHOOK` | address that takes alerts as JSON | |
+| `ASSAY_ALERTS_EMAIL` | mailboxes, separated by commas | |
+| `ASSAY_ALERTS_EMAIL_FROM` | who e-mails are from | `assay@localhost` |
+| `ASSAY_ALERTS_SMTP` | mail server: `smtp://user:password@host:587` or `smtps://…` | |
+| `ASSAY_ALERTS_UI` | address of the Dagster UI, for links in alerts | |
 | `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`, `AWS_REGION` | as everywhere | |
 | `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` | as everywhere | |
 | `DAGSTER_HOME` | the Dagster instance | `$ASSAY_HOME/dagster` |
@@ -21,6 +30,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -35,11 +45,31 @@ def _aws(*names: str) -> AliasChoices:
     return AliasChoices(*names)
 
 
+def _require_address(value: SecretStr | str | None, schemes: tuple[str, ...]) -> None:
+    """Refuse what is no address, without repeating it: it may hold a password."""
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if not text:
+        return
+    try:
+        parts = urlsplit(text)
+        is_whole = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_whole = False
+    if not is_whole or not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError(f"it is no address of the form {schemes[-1]}://host (a port may follow)")
+
+
 class Settings(BaseSettings):
     """The settings of one process; see the module's docstring for what each means."""
 
     model_config = SettingsConfigDict(
-        env_prefix="ASSAY_", extra="ignore", populate_by_name=True, env_ignore_empty=True, validate_default=True
+        env_prefix="ASSAY_",
+        extra="ignore",
+        populate_by_name=True,
+        env_ignore_empty=True,
+        validate_default=True,
+        # A stack trace must not show what a secret was wrongly set to.
+        hide_input_in_errors=True,
     )
 
     lake: str | None = None
@@ -50,6 +80,16 @@ class Settings(BaseSettings):
     sense_seconds: int = Field(15, ge=1)
     s3_port: int = Field(8333, ge=1, le=65535)
     ui_port: int = Field(3000, ge=1, le=65535)
+    metrics_port: int = Field(9464, ge=0, le=65535)
+
+    alerts_slack: SecretStr | None = None
+    alerts_pagerduty_key: SecretStr | None = None
+    alerts_pagerduty_url: str = "https://events.pagerduty.com/v2/enqueue"
+    alerts_webhook: SecretStr | None = None
+    alerts_email: str = ""
+    alerts_email_from: str = "assay@localhost"
+    alerts_smtp: SecretStr | None = None
+    alerts_ui: str = ""
 
     endpoint: str | None = Field(None, validation_alias=_aws("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"))
     region: str | None = Field(None, validation_alias=_aws("AWS_REGION", "AWS_DEFAULT_REGION"))
@@ -69,6 +109,18 @@ class Settings(BaseSettings):
         if not _MEMORY.fullmatch(value.strip()):
             raise ValueError(f"{value!r} is no amount of memory; write it as in 2GB")
         return value.strip()
+
+    @field_validator("alerts_slack", "alerts_webhook", "alerts_pagerduty_url", "alerts_ui")
+    @classmethod
+    def _is_web_address(cls, value: SecretStr | str | None) -> SecretStr | str | None:
+        _require_address(value, ("http", "https"))
+        return value
+
+    @field_validator("alerts_smtp")
+    @classmethod
+    def _is_mail_server(cls, value: SecretStr | None) -> SecretStr | None:
+        _require_address(value, ("smtp", "smtps"))
+        return value
 
     @property
     def is_embedded(self) -> bool:

@@ -15,12 +15,14 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from assay.cli.alerts import endpoint
 from assay.contracts import load_domain
 from assay.errors import ServerError
 from assay.lake import server_guard
@@ -39,23 +41,31 @@ def register(app: typer.Typer) -> None:
 def up(
     ui_port: Annotated[int | None, typer.Option(help="Port of the Dagster UI [default: $ASSAY_UI_PORT or 3000].")] = None,
     s3_port: Annotated[int | None, typer.Option(help="Port of the embedded S3 server [default: $ASSAY_S3_PORT or 8333].")] = None,
+    metrics_port: Annotated[
+        int | None, typer.Option(help="Port of the Prometheus endpoint, 0 for none [default: $ASSAY_METRICS_PORT or 9464].")
+    ] = None,
 ) -> None:
-    """Start S3, the Dagster webserver and its daemon together; Ctrl-C stops them all, and everything is there the next time.
+    """Start S3, the Dagster webserver, its daemon and the Prometheus endpoint together; Ctrl-C stops them all.
+
+    Everything is there the next time.
 
     Example: `assay up --ui-port 3001`
     """
     from assay.orchestration.instance import prepare_instance
 
-    changed = {"ui_port": ui_port, "s3_port": s3_port}
+    changed = {"ui_port": ui_port, "s3_port": s3_port, "metrics_port": metrics_port}
     settings = read_settings().model_copy(update={name: value for name, value in changed.items() if value is not None})
     _require_free(settings.ui_port)
     load_domain(settings.domain)
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
-    with session(settings) as workspace:
+    with session(settings) as workspace, ExitStack() as stack:
         folder = prepare_instance(settings)
         typer.echo(f"lake        {workspace.store.uri}" + (f" at port {settings.s3_port}" if settings.is_embedded else ""))
+        if settings.metrics_port:
+            served = stack.enter_context(endpoint(settings, workspace, "127.0.0.1", settings.metrics_port))
+            typer.echo(f"metrics     http://127.0.0.1:{served}/metrics")
         children = Children(settings)
         try:
             children.start()

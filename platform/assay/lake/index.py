@@ -50,6 +50,7 @@ class Entry:
         published_at: When, ISO 8601 UTC.
         quarantine: Key of the object with its refused rows, if there are any.
         etag: The object's version; empty in the object's own metadata, which cannot know it.
+        proven_at: When newer inputs were last proven to give the same content, ISO 8601 UTC; empty if they never were.
     """
 
     contract: str
@@ -67,6 +68,7 @@ class Entry:
     published_at: str
     quarantine: str | None = None
     etag: str = ""
+    proven_at: str = ""
 
     def to_json(self) -> str:
         """Write the entry as canonical JSON."""

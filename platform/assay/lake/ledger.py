@@ -217,7 +217,7 @@ class LedgerLog:
         if newest and not set(range(1, newest + 1)) <= self._known.keys():
             self._known.update(self._read_checkpoint(newest))
         for number in sorted(entries - self._known.keys()):
-            self._known[number] = _batch(json.loads(self.store.get(self._entry_key(number))))
+            self._known[number] = _batch(json.loads(self.store.get(entry_key(self.source, number))))
         return self.known
 
     @property
@@ -233,7 +233,7 @@ class LedgerLog:
         """
         number = max(self._known, default=0) + 1
         try:
-            self.store.put(self._entry_key(number), json.dumps(asdict(batch)).encode(), if_absent=True)
+            self.store.put(entry_key(self.source, number), json.dumps(asdict(batch)).encode(), if_absent=True)
         except Conflict:
             return False
         self._known[number] = batch
@@ -251,9 +251,6 @@ class LedgerLog:
                 checkpoints.add(int(found.group(1)))
         return entries, checkpoints
 
-    def _entry_key(self, number: int) -> str:
-        return f"{raw_log_prefix(self.source)}{number:010d}.json"
-
     def _checkpoint_key(self, number: int) -> str:
         return f"{raw_log_prefix(self.source)}{number:010d}.checkpoint.json.gz"
 
@@ -264,6 +261,11 @@ class LedgerLog:
     def _write_checkpoint(self, number: int) -> None:
         lines = (json.dumps(asdict(self._known[place])) for place in range(1, number + 1))
         self.store.put(self._checkpoint_key(number), gzip.compress("\n".join(lines).encode(), mtime=0))
+
+
+def entry_key(source: str, number: int) -> str:
+    """Key of the record of a batch, by its number from 1 on."""
+    return f"{raw_log_prefix(source)}{number:010d}.json"
 
 
 def _batch(entry: Mapping[str, object]) -> Batch:

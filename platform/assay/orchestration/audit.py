@@ -6,7 +6,7 @@ Belongs here: the job's one step. Does not belong here: how partitions are compa
 import dagster as dg
 
 from assay.engine.project import Project
-from assay.orchestration.assets import POOL, as_failure
+from assay.orchestration.assets import POOL, RETRIES, as_failure
 from assay.orchestration.resources import Lake
 from assay.pipeline.verify import verify_table
 
@@ -35,4 +35,4 @@ def build_audit_job(project: Project) -> dg.JobDefinition:
     def audit_published() -> None:
         audit()
 
-    return audit_published.to_job(name="audit", executor_def=dg.in_process_executor)
+    return audit_published.to_job(name="audit", executor_def=dg.in_process_executor, op_retry_policy=RETRIES)

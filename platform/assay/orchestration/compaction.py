@@ -10,7 +10,7 @@ import dagster as dg
 
 from assay.contracts import Domain
 from assay.landing.compaction import compact
-from assay.orchestration.assets import as_failure
+from assay.orchestration.assets import RETRIES, as_failure
 from assay.orchestration.resources import Lake
 
 POOL = "compaction"
@@ -38,4 +38,4 @@ def build_compaction_job(domain: Domain) -> dg.JobDefinition:
     def compact_raw() -> None:
         compact_sources()
 
-    return compact_raw.to_job(name="compact", executor_def=dg.in_process_executor)
+    return compact_raw.to_job(name="compact", executor_def=dg.in_process_executor, op_retry_policy=RETRIES)

@@ -13,6 +13,7 @@ import dagster as dg
 
 from assay.contracts import Domain
 from assay.engine.project import load_project
+from assay.orchestration.alerting import alerts_schedule, build_alerts_job, failed_run_sensor
 from assay.orchestration.assets import RETRIES, build_assets
 from assay.orchestration.audit import build_audit_job
 from assay.orchestration.compaction import build_compaction_job
@@ -49,11 +50,13 @@ def _build(domain: Domain, lake: Lake) -> dg.Definitions:
     refresh = build_refresh_job(project, RETRIES)
     audit = build_audit_job(project)
     compaction = build_compaction_job(domain)
+    alerts = build_alerts_job()
     return dg.Definitions(
         assets=build_assets(project),
-        jobs=[refresh, compaction, audit],
+        jobs=[refresh, compaction, audit, alerts],
         sensors=[
             landing_sensor(domain, refresh, read_settings().sense_seconds),
+            failed_run_sensor(alerts, [refresh, compaction, audit]),
             dg.AutomationConditionSensorDefinition(
                 "asset_by_asset",
                 target=dg.AssetSelection.all(),
@@ -61,7 +64,7 @@ def _build(domain: Domain, lake: Lake) -> dg.Definitions:
                 description="Lets automation conditions decide, asset by asset. Turn the landing sensor off first.",
             ),
         ],
-        schedules=[hourly_refresh(refresh), hourly_compaction(compaction), daily_audit(audit)],
+        schedules=[hourly_refresh(refresh), hourly_compaction(compaction), daily_audit(audit), alerts_schedule(alerts)],
         resources={"lake": lake},
         executor=dg.in_process_executor,
     )

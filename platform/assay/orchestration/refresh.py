@@ -20,6 +20,7 @@ from assay.errors import AssayError
 from assay.orchestration.assets import POOL
 from assay.orchestration.recording import check_results, evaluation, materialization, source_materializations
 from assay.orchestration.resources import Lake, Opened
+from assay.orchestration.run_status import FAILED_BY_DATA
 from assay.pipeline.outcome import Outcome, Status
 from assay.pipeline.plan import Plan
 from assay.pipeline.runs import INGEST_THREADS, count, failed_partitions, held_objects, ingest_sources, refresh_table
@@ -129,6 +130,8 @@ def _judge(context: dg.OpExecutionContext, opened: Opened) -> None:
     ]
     for sentence in held:
         context.log.error(sentence)
+    if sentences or held:
+        context.instance.add_run_tags(context.run_id, {FAILED_BY_DATA: "data"})
     if sentences:
         raise dg.Failure(
             "Partitions failed their proof; what was published before stands.\n" + "\n".join([*sentences, *held]),

@@ -129,7 +129,9 @@ def _build_chunk(
     failures: dict[str, Failure] = {}
     for candidate in candidates:
         if candidate.verdict.problems:
-            failures[candidate.partition] = _failure(state, node, candidate.partition, candidate.verdict.problems, run_id)
+            verdict = candidate.verdict
+            below = not node.table.is_good_enough(verdict.rows, verdict.score)
+            failures[candidate.partition] = _failure(state, node, candidate.partition, verdict.problems, run_id, below)
             outcomes.append(_outcome(node, candidate, Status.FAILED, candidate.published, found))
     state.remember(node.table, entries)
     write_failures(state.workspace.store, node.table, failures, mended=entries)
@@ -224,9 +226,12 @@ def _lookups(
     return found
 
 
-def _failure(state: State, node: Node, partition: str, problems: tuple[str, ...], run_id: str) -> Failure:
+def _failure(
+    state: State, node: Node, partition: str, problems: tuple[str, ...], run_id: str, below_threshold: bool = False
+) -> Failure:
     lookups = {relation: state.content(relation) for relation in node.table.lookups}
-    return Failure(fingerprint([node.code, inputs_hash(state, node, partition), lookups]), problems, run_id)
+    made_from = fingerprint([node.code, inputs_hash(state, node, partition), lookups])
+    return Failure(made_from, problems, run_id, below_threshold)
 
 
 def _outcome(node: Node, candidate: Candidate, status: Status, entry: Entry | None, found: Sequence[Example]) -> Outcome:

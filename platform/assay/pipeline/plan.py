@@ -31,11 +31,13 @@ class Failure:
         made_from: Hash of code and inputs: as long as it stays, so does the failure.
         problems: Why it failed.
         run_id: The run that found it.
+        below_threshold: Whether its quality score was below the table's threshold; that is one of the problems.
     """
 
     made_from: str
     problems: tuple[str, ...]
     run_id: str
+    below_threshold: bool = False
 
 
 @dataclass
@@ -115,7 +117,9 @@ def read_failures(store: ObjectStore, table: Table) -> dict[str, Failure]:
     except ObjectMissing:
         return {}
     return {
-        partition: Failure(failure["made_from"], tuple(failure["problems"]), failure["run_id"])
+        partition: Failure(
+            failure["made_from"], tuple(failure["problems"]), failure["run_id"], failure.get("below_threshold", False)
+        )
         for partition, failure in written.items()
     }
 

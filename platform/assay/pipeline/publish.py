@@ -102,7 +102,8 @@ def _publish(
     before = candidate.published
     if before is not None and (before.content, before.refused) == (entry.content, entry.refused):
         # The rows stand as they are; only the memory of what they were proven against moves on.
-        kept = replace(before, code=entry.code, inputs=entry.inputs, lookups=entry.lookups, books=entry.books)
+        proven = replace(before, code=entry.code, inputs=entry.inputs, lookups=entry.lookups, books=entry.books)
+        kept = replace(proven, proven_at=entry.published_at)
         return Status.UNCHANGED, kept
     local = workspace.scratch / f"{uuid.uuid4().hex}.parquet"
     try:

@@ -1,0 +1,100 @@
+"""Delivering: what a channel is, and trying again when it does not take a message.
+
+Belongs here: attempts, pauses between them, and the errors that decide whether there is another. Does not belong here: any
+channel (`slack`, `pagerduty`, `mail`, `webhook`), remembering what was delivered (`telling`).
+
+No error says more of a channel than its host: addresses and keys of channels are secrets.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from assay.alerts.incidents import Urgency
+from assay.alerts.notice import Notice
+from assay.errors import AssayError
+
+RETRIES = 3
+FIRST_PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 30.0
+"""A channel that asks for a longer one is told by the next run."""
+BUDGET_SECONDS = 180.0
+"""After so long no attempt is begun: the run's right to tell the channel ends soon."""
+
+
+class Undelivered(AssayError):
+    """A channel did not take a message; trying again is of no use."""
+
+
+class NotNow(Undelivered):
+    """A channel did not take a message now, but may do so later.
+
+    Args:
+        message: What happened.
+        after: Seconds that the channel asks to be left alone for, if it does.
+    """
+
+    def __init__(self, message: str, after: float | None = None) -> None:
+        super().__init__(message)
+        self.after = after
+
+
+class Channel(Protocol):
+    """A way to reach people or their systems."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the book of incidents."""
+        ...
+
+    @property
+    def urgencies(self) -> Collection[Urgency]:
+        """What it is told of."""
+        ...
+
+    def send(self, notice: Notice, attempts: Attempts) -> None:
+        """Send a message. A message that arrives twice must do no more than one.
+
+        Raises:
+            Undelivered: It was not taken.
+        """
+        ...
+
+
+@dataclass
+class Attempts:
+    """The attempts of one delivery: one, and three more with pauses that double.
+
+    Attributes:
+        first_pause: Seconds before the second attempt.
+        sleep: Waits; tests pass their own.
+        clock: Seconds of some clock; tests pass their own.
+    """
+
+    first_pause: float = FIRST_PAUSE_SECONDS
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+    _began: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._began = self.clock()
+
+    def make(self, attempt: Callable[[], None]) -> None:
+        """Make an attempt until it succeeds, cannot succeed, or was made often enough.
+
+        Raises:
+            Undelivered: It did not succeed.
+        """
+        for retry in range(RETRIES + 1):
+            try:
+                return attempt()
+            except NotNow as error:
+                pause = max(self.first_pause * 2**retry, error.after or 0.0)
+                is_last = retry == RETRIES or pause > LONGEST_PAUSE_SECONDS
+                if is_last or self.clock() - self._began + pause > BUDGET_SECONDS:
+                    raise
+            self.sleep(pause)
+        return None

@@ -1,0 +1,202 @@
+"""Telling: bring the book up to date, then tell every channel what it is owed.
+
+Belongs here: the order of claiming, sending and noting, and what happens when the lake is gone. Does not belong here: the steps
+themselves (`incidents`, `memory`, `delivery`).
+
+Who wants to tell a channel first claims it in the book; of two runs at once one gets the claim, and the other has nothing to do.
+What was sent is noted after it was sent: a run that is killed in between leaves its claim behind, which ends by itself, and the
+message is sent once more. So a message is sent at least once, and once only as long as the note of it stands.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Callable, Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from assay.alerts.conditions import OF_THE_LAKE, lake_incidents
+from assay.alerts.delivery import Attempts, Channel, Undelivered
+from assay.alerts.incidents import Book, Incident, Kind, Record, claim, judge, note_told, release
+from assay.alerts.memory import change_book, read_book
+from assay.alerts.notice import Notice
+from assay.errors import ServerError, StoreError
+from assay.lake.store import ObjectStore, open_store
+from assay.pipeline.state import State
+from assay.pipeline.workspace import Workspace
+from assay.settings import Settings
+
+CLAIM = dt.timedelta(minutes=6)
+"""How long a run has to tell a channel; longer than its attempts take (`delivery.BUDGET_SECONDS` and one last timeout)."""
+ROUNDS = 3
+"""Messages to one channel in one run: what happens while the first is sent goes into the second."""
+
+Clock = Callable[[], dt.datetime]
+
+
+def utc_now() -> dt.datetime:
+    """The time."""
+    return dt.datetime.now(dt.UTC)
+
+
+@dataclass
+class Told:
+    """What a run told.
+
+    Attributes:
+        book: The book afterwards.
+        delivered: Incidents told, begun or over, by channel.
+        undelivered: Why channels were not told; the next run tells them.
+    """
+
+    book: Book = field(default_factory=Book)
+    delivered: dict[str, int] = field(default_factory=dict)
+    undelivered: dict[str, str] = field(default_factory=dict)
+
+    def add(self, other: Told) -> None:
+        """Add what was told from another book."""
+        self.book = Book({**self.book.records, **other.book.records}, self.book.claims)
+        for channel, count in other.delivered.items():
+            self.delivered[channel] = self.delivered.get(channel, 0) + count
+        self.undelivered |= other.undelivered
+
+
+@dataclass(frozen=True)
+class Teller:
+    """Who tells: the channels, and what is the same in all messages.
+
+    Attributes:
+        channels: The channels.
+        lake: Where the lake is, as messages name it.
+        ui: Address of the Dagster UI, if it is known.
+        clock: The time; tests pass their own.
+        attempts: Makes the attempts of a delivery; tests pass their own.
+    """
+
+    channels: Sequence[Channel]
+    lake: str
+    ui: str = ""
+    clock: Clock = utc_now
+    attempts: Callable[[], Attempts] = Attempts
+
+    def tell(self, store: ObjectStore, current: Iterable[Incident], judged: Collection[Kind]) -> Told:
+        """Bring a book up to date and tell every channel what it is owed.
+
+        Args:
+            store: Where the book is.
+            current: What is wrong now.
+            judged: The kinds whose every incident is in `current`.
+
+        Raises:
+            StoreError: The book cannot be read or written; channels may have been told, and will be again.
+        """
+        seen = tuple(current)
+        told = Told(change_book(store, lambda book: self.judged(book, seen, judged)))
+        if not self.channels:
+            return told
+        with ThreadPoolExecutor(len(self.channels), thread_name_prefix="alerts") as pool:
+            counts = pool.map(partial(self._deliver, store), self.channels)
+            for channel, count in zip(self.channels, counts, strict=True):
+                if isinstance(count, Undelivered):
+                    told.undelivered[channel.name] = str(count)
+                elif count:
+                    told.delivered[channel.name] = count
+        told.book = read_book(store)
+        return told
+
+    def judged(self, book: Book, current: Iterable[Incident], judged: Collection[Kind]) -> Book:
+        """The book as it would be."""
+        return judge(book, current, judged, {channel.name: channel.urgencies for channel in self.channels}, self.clock())
+
+    def _deliver(self, store: ObjectStore, channel: Channel) -> int | Undelivered:
+        """Tell one channel; the number of incidents that it was told."""
+        by = uuid.uuid4().hex
+        count = 0
+        book = read_book(store)
+        for _ in range(ROUNDS):
+            if not book.owed(channel.name, channel.urgencies):
+                break
+            book = change_book(store, self._claimed(channel, by))
+            owed = book.owed(channel.name, channel.urgencies)
+            if not owed or book.claims[channel.name].by != by:
+                break
+            try:
+                channel.send(Notice(self.lake, owed, book.open, self.ui), self.attempts())
+            except Undelivered as error:
+                change_book(store, partial(release, channel=channel.name, by=by))
+                return error
+            count += len(owed)
+            book = change_book(store, partial(note_told, channel=channel.name, told=owed))
+        change_book(store, partial(release, channel=channel.name, by=by))
+        return count
+
+    def _claimed(self, channel: Channel, by: str) -> Callable[[Book], Book]:
+        def change(book: Book) -> Book:
+            now = self.clock()
+            return claim(book, channel.name, by, now + CLAIM, now)
+
+        return change
+
+
+def look(workspace: Workspace) -> Told:
+    """Find what is wrong with the lake, and tell nobody.
+
+    Raises:
+        StoreError: The lake cannot be read.
+    """
+    now = utc_now()
+    return Told(judge(read_book(workspace.store), lake_incidents(State(workspace), now), OF_THE_LAKE, {}, now))
+
+
+def send_test(settings: Settings, channels: Sequence[Channel]) -> Told:
+    """Tell every channel that a made-up incident has begun, and then that it is over."""
+    incident = Incident(Kind.RUN_FAILED, "test", "", "this is a test of the channel, and nothing is wrong")
+    opened = Record(incident, utc_now())
+    over = replace(opened, resolved_at=opened.opened_at)
+    told = Told()
+    for channel in channels:
+        try:
+            channel.send(Notice(settings.lake_uri, (opened,), (opened,)), Attempts())
+            channel.send(Notice(settings.lake_uri, (over,), ()), Attempts())
+            told.delivered[channel.name] = 1
+        except Undelivered as error:
+            told.undelivered[channel.name] = str(error)
+    return told
+
+
+def tell_everything(
+    settings: Settings,
+    channels: Sequence[Channel],
+    open_lake: Callable[[], AbstractContextManager[Workspace]],
+    others: Iterable[Incident] = (),
+    judged: Collection[Kind] = (),
+) -> Told:
+    """Find what is wrong with the lake, and tell every channel what it is owed.
+
+    When the lake is gone, the channels are told that, from a book below `ASSAY_HOME`; when it is back, that it is over.
+
+    Args:
+        settings: The settings.
+        channels: The channels.
+        open_lake: Opens the lake.
+        others: What else is wrong now, as far as its kind is judged.
+        judged: The kinds whose every incident is in `others`.
+    """
+    teller = Teller(channels, settings.lake_uri, settings.alerts_ui.rstrip("/"))
+    here = open_store((settings.home / "alerts").as_uri())
+    try:
+        with open_lake() as workspace:
+            current = (*lake_incidents(State(workspace), teller.clock()), *others)
+            told = teller.tell(workspace.store, current, {*OF_THE_LAKE, *judged})
+    except (StoreError, ServerError) as error:
+        return teller.tell(here, [Incident(Kind.LAKE_GONE, "lake", "", _first_sentence(error))], {Kind.LAKE_GONE})
+    if read_book(here).records:
+        told.add(teller.tell(here, (), {Kind.LAKE_GONE}))
+    return told
+
+
+def _first_sentence(error: StoreError | ServerError) -> str:
+    return error.message.splitlines()[0]

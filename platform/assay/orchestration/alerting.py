@@ -1,0 +1,83 @@
+"""The alerts job, and what starts it.
+
+Belongs here: the job's one step, its schedule, and the sensor of failed runs. Does not belong here: what is told, and to whom
+(`alerts`).
+
+A run that fails is told of at once. Everything else, such as what is late or over, is looked at every ten minutes: nothing has to
+run for a table to become late. Without a channel nothing is started.
+"""
+
+import dagster as dg
+
+from assay.alerts.channels import channels_of
+from assay.alerts.incidents import Kind
+from assay.alerts.telling import tell_everything
+from assay.orchestration.assets import RETRIES, as_failure
+from assay.orchestration.resources import Lake
+from assay.orchestration.run_status import failed_runs
+from assay.settings import read_settings
+
+POOL = "alerts"
+"""A pool of its own: an alert does not wait for the refresh that it is about."""
+_NO_CHANNEL = "no channel is set (ASSAY_ALERTS_…)"
+
+
+def build_alerts_job() -> dg.JobDefinition:
+    """Make the job."""
+
+    @dg.op(name="tell", pool=POOL, description="Find what is wrong, and tell every channel what it was not told.")
+    def tell(context: dg.OpExecutionContext, lake: dg.ResourceParam[Lake]) -> None:
+        settings = read_settings()
+        with as_failure():
+            runs = failed_runs(context.instance)
+            told = tell_everything(settings, channels_of(settings), lake.open_workspace, runs, {Kind.RUN_FAILED})
+        for record in told.book.open:
+            incident = record.incident
+            context.log.warning(f"{incident.table} {incident.scope}: {incident.kind.words}: {incident.text}")
+        for channel, count in told.delivered.items():
+            context.log.info(f"{channel} was told of {count} incidents")
+        if told.undelivered:
+            # The channel was tried four times; the next run tries again.
+            said = "\n".join(f"{channel}: {reason}" for channel, reason in told.undelivered.items())
+            raise dg.Failure(f"Channels were not told.\n{said}", allow_retries=False)
+
+    @dg.graph(name="tell_alerts", description="Tell people what is wrong, and what is over.")
+    def tell_alerts() -> None:
+        tell()
+
+    return tell_alerts.to_job(name="alerts", executor_def=dg.in_process_executor, op_retry_policy=RETRIES)
+
+
+def alerts_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:
+    """Make the schedule that looks every ten minutes."""
+
+    @dg.schedule(
+        cron_schedule="*/10 * * * *",
+        job=job,
+        name="alerts_every_ten_minutes",
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Tells what has become late, what is over, and what could not be told before.",
+    )
+    def every_ten_minutes(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        return dg.RunRequest() if channels_of(read_settings()) else dg.SkipReason(_NO_CHANNEL)
+
+    return every_ten_minutes
+
+
+def failed_run_sensor(job: dg.JobDefinition, monitored: list[dg.JobDefinition]) -> dg.SensorDefinition:
+    """Make the sensor that tells of failed runs at once."""
+
+    @dg.run_failure_sensor(
+        name="failed_runs",
+        monitored_jobs=monitored,
+        request_job=job,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Starts the alerts job when a run has failed.",
+    )
+    def failed(context: dg.RunFailureSensorContext) -> dg.RunRequest | dg.SkipReason:
+        if not channels_of(read_settings()):
+            return dg.SkipReason(_NO_CHANNEL)
+        return dg.RunRequest(run_key=context.dagster_run.run_id)
+
+    return failed

@@ -1,0 +1,53 @@
+"""How jobs' runs went, as the Dagster instance remembers them.
+
+Belongs here: reading it for alerts and metrics. Does not belong here: telling anybody (`alerting`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+from assay.alerts.exposition import JobRuns
+from assay.alerts.incidents import Incident, Kind
+
+MONITORED = ("refresh", "audit", "compact")
+"""The jobs that run by themselves."""
+FAILED_BY_DATA = "assay/failed_by"
+"""Tag of runs that failed because of data: the lake has the incidents, and the run is none of its own."""
+_WILL_RETRY = "dagster/will_retry"
+
+
+def failed_runs(instance: dg.DagsterInstance, jobs: Sequence[str] = MONITORED) -> list[Incident]:
+    """An incident for each job whose last run failed for a reason other than data, and is not tried again."""
+    found = []
+    for job in jobs:
+        record = _last(instance, job, dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE)
+        if record is None or record.dagster_run.status is dg.DagsterRunStatus.SUCCESS:
+            continue
+        tags = record.dagster_run.tags
+        if FAILED_BY_DATA not in tags and tags.get(_WILL_RETRY) != "true":
+            text = f"its last run failed after all retries: {record.dagster_run.run_id}. The Dagster UI says why"
+            found.append(Incident(Kind.RUN_FAILED, job, "", text))
+    return found
+
+
+def job_runs(instance: dg.DagsterInstance, jobs: Sequence[str] = MONITORED) -> list[JobRuns]:
+    """Count the runs of each job, and time the last that succeeded."""
+    found = []
+    for job in jobs:
+        counts = {
+            status.value.lower(): instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=[status]))
+            for status in dg.DagsterRunStatus
+        }
+        last = _last(instance, job, dg.DagsterRunStatus.SUCCESS)
+        ended = last.end_time if last else None
+        took = ended - last.start_time if last and ended is not None and last.start_time is not None else None
+        found.append(JobRuns(job, {status: count for status, count in counts.items() if count}, ended, took))
+    return found
+
+
+def _last(instance: dg.DagsterInstance, job: str, *statuses: dg.DagsterRunStatus) -> dg.RunRecord | None:
+    records = instance.get_run_records(dg.RunsFilter(job_name=job, statuses=list(statuses)), limit=1)
+    return records[0] if records else None
