@@ -22,6 +22,8 @@ from assay.alerts.incidents import Urgency
 from assay.alerts.notice import Notice
 
 TIMEOUT_SECONDS = 20.0
+_SEVEN_BIT = email.policy.SMTP.clone(cte_type="7bit")
+"""Not every server takes bytes above 127."""
 PORTS = {"smtp": 587, "smtps": 465}
 
 
@@ -53,7 +55,7 @@ class Mail:
         attempts.make(partial(self._send, self._message(notice)))
 
     def _message(self, notice: Notice) -> EmailMessage:
-        message = EmailMessage(policy=email.policy.SMTP)
+        message = EmailMessage(policy=_SEVEN_BIT)
         message["Subject"] = f"[assay] {' '.join(notice.subject.split())}"
         message["From"] = self.sender
         message["To"] = ", ".join(self.to)
@@ -72,7 +74,7 @@ class Mail:
             client = self._connected(address.scheme, host, address.port or PORTS[address.scheme])
             try:
                 self._log_in(client, host, address.username, address.password)
-                client.send_message(message, self.sender, self.to)
+                client.send_message(message)
             finally:
                 # It is sent or it is not: how the conversation ends does not matter.
                 with contextlib.suppress(smtplib.SMTPException, OSError):
