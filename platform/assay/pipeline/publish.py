@@ -102,9 +102,9 @@ def _publish(
     before = candidate.published
     if before is not None and (before.content, before.refused) == (entry.content, entry.refused):
         # The rows stand as they are; only the memory of what they were proven against moves on.
-        proven = replace(before, code=entry.code, inputs=entry.inputs, lookups=entry.lookups, books=entry.books)
-        kept = replace(proven, proven_at=entry.published_at)
-        return Status.UNCHANGED, kept
+        proven_at = before.proven_at if before.inputs == entry.inputs else entry.published_at
+        kept = replace(before, code=entry.code, inputs=entry.inputs, lookups=entry.lookups, books=entry.books)
+        return Status.UNCHANGED, replace(kept, proven_at=proven_at)
     local = workspace.scratch / f"{uuid.uuid4().hex}.parquet"
     try:
         if entry.quarantine is not None:

@@ -138,8 +138,13 @@ class TestGraph:
 
     def test_sensors_and_schedules_are_there(self) -> None:
         repository = build_definitions(shop.DOMAIN).get_repository_def()
-        assert {sensor.name for sensor in repository.sensor_defs} == {"landing", "asset_by_asset"}
-        assert {schedule.name for schedule in repository.schedule_defs} == {"hourly_refresh", "hourly_compaction", "daily_audit"}
+        assert {sensor.name for sensor in repository.sensor_defs} == {"landing", "failed_runs", "asset_by_asset"}
+        assert {schedule.name for schedule in repository.schedule_defs} == {
+            "hourly_refresh",
+            "hourly_compaction",
+            "daily_audit",
+            "alerts_every_ten_minutes",
+        }
 
 
 class TestCompaction:
