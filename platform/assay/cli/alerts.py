@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table as Grid
 
 from assay.cli.show import output
 from assay.errors import AssayError
@@ -120,16 +119,24 @@ def _as_json(told: Told) -> dict[str, Any]:
 
 
 def _print(console: Console, told: Told) -> None:
-    grid = Grid()
-    for name in ("since (UTC)", "urgency", "table", "what", "scope", "text"):
-        grid.add_column(name, overflow="fold", no_wrap=name == "table")
     for record in told.book.open:
         incident = record.incident
         since = record.opened_at.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M")
-        cells = (since, incident.urgency, incident.table, incident.kind.words, incident.scope, incident.text)
-        grid.add_row(*(cell.replace("[", r"\[") for cell in cells))
-    console.print(grid if told.book.open else "nothing is wrong")
+        colour = "bold red" if incident.urgency == "critical" else "yellow"
+        about = " ".join(part for part in (incident.table, incident.scope) if part)
+        owner = f", {incident.owner}" if incident.owner else ""
+        console.print(
+            f"[{colour}]{incident.urgency}[/] {_escaped(about)}: {incident.kind.words} (first seen {since} UTC{owner})\n"
+            f"  {_escaped(incident.text)}",
+            highlight=False,
+        )
+    if not told.book.open:
+        console.print("nothing is wrong")
     for channel, count in told.delivered.items():
         console.print(f"{channel} was told of {count} incidents")
     for channel, reason in told.undelivered.items():
-        console.print(f"[bold red]not told:[/] {channel}: {reason}", highlight=False)
+        console.print(f"[bold red]not told:[/] {channel}: {_escaped(reason)}", highlight=False)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", r"\[")

@@ -11,7 +11,7 @@ from command_line import Shop
 
 
 def shop_in(folder: Path) -> Shop:
-    return Shop(folder / "home", (folder / "lake").as_uri())
+    return Shop(folder / "home", (folder / "lake").as_uri(), {"ASSAY_METRICS_PORT": str(free_port())})
 
 
 def free_port() -> int:
@@ -22,13 +22,16 @@ def free_port() -> int:
 
 def test_it_starts_answers_and_one_interrupt_stops_all(tmp_path: Path) -> None:
     port = free_port()
-    process = shop_in(tmp_path).start("up", "--ui-port", str(port))
+    shop = shop_in(tmp_path)
+    process = shop.start("up", "--ui-port", str(port))
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith("Ctrl-C"):
             break
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/server_info", timeout=10) as answer:
         assert answer.status == 200
+    with urllib.request.urlopen(f"http://127.0.0.1:{shop.settings['ASSAY_METRICS_PORT']}/metrics", timeout=30) as answer:
+        assert b"assay_lake_up 1.0" in answer.read()
     process.send_signal(signal.SIGINT)
     out, error = process.communicate(timeout=60)
     assert process.returncode == 0, error
