@@ -89,6 +89,8 @@ class Mail:
             raise Undelivered(
                 f"{host} does not do what is needed ({type(error).__name__}).", hint="Check ASSAY_ALERTS_SMTP."
             ) from None
+        except UnicodeError:
+            raise Undelivered(f"{host} takes no user or password with letters beyond ASCII.", hint="Use another one.") from None
         except ssl.SSLCertVerificationError as error:
             raise Undelivered(f"The certificate of {host} is not trusted ({error.verify_message}).") from None
         except OSError as error:

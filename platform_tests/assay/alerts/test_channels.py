@@ -219,6 +219,9 @@ class TestMail:
             with pytest.raises(Undelivered, match="535") as raised:
                 Mail(wrong, ("a@x.example",), "me@x.example", context=client).send(notice_of([failed]), attempts)
             assert "other-secret" not in str(raised.value)
+            odd = SecretStr(f"{scheme}://me:p%C3%A9@127.0.0.1:{mailbox.port}")
+            with pytest.raises(Undelivered, match="ASCII"):
+                Mail(odd, ("a@x.example",), "me@x.example", context=client).send(notice_of([failed]), attempts)
 
     def test_a_password_is_never_sent_in_the_clear(
         self, mailbox: MailReceiver, attempts: Attempts, notice_of: NoticeOf, failed: Incident
@@ -232,9 +235,9 @@ class TestMail:
     def test_a_server_that_is_too_slow_is_tried_again(
         self, mailbox: MailReceiver, attempts: Attempts, notice_of: NoticeOf, failed: Incident, pauses: list[float]
     ) -> None:
-        mailbox.seconds = 0.3
+        mailbox.seconds = 1
         address = SecretStr(f"smtp://127.0.0.1:{mailbox.port}")
-        with pytest.raises(NotNow, match="broke off"):
+        with pytest.raises(NotNow):
             Mail(address, ("a@x.example",), "me@x.example", seconds=0.1).send(notice_of([failed]), attempts)
         assert pauses == [1, 2, 4]
 

@@ -28,7 +28,7 @@ def sample(name: str, **labels: str) -> Sample:
 
 
 def asked(port: int) -> dict[Sample, float]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
         assert answer.headers["Content-Type"].startswith("text/plain")
         body = answer.read().decode()
     families = text_string_to_metric_families(body)

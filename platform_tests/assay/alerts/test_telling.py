@@ -138,12 +138,23 @@ def test_two_runs_at_once_tell_once(file_store: ObjectStore) -> None:
     assert slow.heard == [("a", True), ("b", True)], "what the other run found is told by the one that has the claim"
 
 
-def test_many_runs_at_once_tell_once(file_store: ObjectStore) -> None:
+@pytest.mark.parametrize("kind", ["file", "s3"])
+def test_many_runs_at_once_tell_once(request: pytest.FixtureRequest, kind: str) -> None:
+    store: ObjectStore = request.getfixturevalue(f"{kind}_store")
     room = Room()
     with ThreadPoolExecutor(6) as pool:
-        for future in [pool.submit(tell, teller(room), file_store, *KEYS) for _ in range(6)]:
+        for future in [pool.submit(tell, teller(room), store, *KEYS) for _ in range(6)]:
             future.result()
     assert sorted(room.heard) == [(key, True) for key in KEYS]
+
+
+def test_what_can_wait_wakes_nobody(file_store: ObjectStore) -> None:
+    room, pager = Room(), Room("pager", urgencies=(Urgency.CRITICAL,))
+    old = Incident(Kind.QUARANTINE_OLD, "enriched.orders", "", "old")
+    for current in ([incident("a"), old], []):
+        teller(room, pager).tell(file_store, current, set(Kind))
+    assert [scope for scope, _ in room.heard] == ["a", "", "a", ""]
+    assert [scope for scope, _ in pager.heard] == ["a", "a"]
 
 
 @pytest.mark.parametrize("killed", ["before", "after"])
