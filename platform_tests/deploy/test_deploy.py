@@ -149,15 +149,18 @@ def test_instance_keeps_runs_in_postgres_and_their_output_in_s3(deployed: Path) 
 
 @pytest.mark.slow
 def test_containers_commands_start_and_become_healthy(deployed: Path, services: Mapping[str, Any]) -> None:
-    """The three commands of the image, run here on other ports, until each one's own health check passes."""
+    """The commands of the image, run here on other ports, until each one's own health check passes."""
     pytest.importorskip("dagster_postgres", reason="needs the deploy extra")
-    code, ui = find_free_port(), find_free_port()
-    here = {"0.0.0.0": "127.0.0.1", "4000": str(code), "3000": str(ui), ":3000/": f":{ui}/", "python": sys.executable}
+    code, ui, metrics = (str(find_free_port()) for _ in range(3))
+    here = {"0.0.0.0": "127.0.0.1", "4000": code, "3000": ui, "9464": metrics, "python": sys.executable}
     workspace = deployed / "workspace.yaml"
-    workspace.write_text(workspace.read_text().replace("host: code", "host: 127.0.0.1").replace("4000", str(code)))
+    workspace.write_text(workspace.read_text().replace("host: code", "host: 127.0.0.1").replace("4000", code))
     commands = {
         "code": (image_command("CMD"), image_command("HEALTHCHECK")),
-        **{name: (services[name]["command"], services[name]["healthcheck"]["test"][1:]) for name in ("webserver", "daemon")},
+        **{
+            name: (services[name]["command"], services[name]["healthcheck"]["test"][1:])
+            for name in ("webserver", "daemon", "metrics")
+        },
     }
     with ExitStack() as running:
         for name, (command, check) in commands.items():
@@ -175,7 +178,7 @@ def image_command(instruction: str) -> list[str]:
 
 def localized(command: Sequence[str], here: Mapping[str, str]) -> list[str]:
     """A container's command with this machine's ports and programs."""
-    words = [here.get(word, word.replace(":3000/", here[":3000/"])) for word in command]
+    words = [here.get(word) or re.sub(r":(\d+)/", lambda port: f":{here[port[1]]}/", word) for word in command]
     return [str(BIN / words[0]) if (BIN / words[0]).exists() else words[0], *words[1:]]
 
 
