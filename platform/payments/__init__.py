@@ -12,6 +12,7 @@ from pathlib import Path
 
 from assay.contracts import Domain
 from assay.contracts.domain import DemoFile, LiveSystem
+from payments.holidays import HOLIDAYS
 
 
 def _demo(folder: Path, *, days: int, transactions_per_day: int, seed: int) -> Iterator[DemoFile]:
@@ -45,6 +46,7 @@ DOMAIN = Domain(
     start=date(2017, 1, 1),
     demo=_demo,
     live=_live,
+    holidays=HOLIDAYS,
     showcase="""
         SELECT
           merchant_id,

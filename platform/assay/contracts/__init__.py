@@ -5,12 +5,14 @@ from them without touching data (SQL types, rules as SQL predicates, versions). 
 running SQL, anything of one business domain.
 """
 
+from assay.contracts.calendar import Holidays
 from assay.contracts.domain import Domain, load_domain
 from assay.contracts.model import Contract, Event, Published, column
 from assay.contracts.severity import Severity
 from assay.contracts.source import Elements, Format, Source, source
 from assay.contracts.table import WHOLE, Balance, Daily, Partitioning, Table, Whole, Window, table
 from assay.contracts.types import Count, Date, Decimal, Money, Number, Rate, Timestamp
+from assay.contracts.watch import Watch
 
 __all__ = [
     "WHOLE",
@@ -24,6 +26,7 @@ __all__ = [
     "Elements",
     "Event",
     "Format",
+    "Holidays",
     "Money",
     "Number",
     "Partitioning",
@@ -33,6 +36,7 @@ __all__ = [
     "Source",
     "Table",
     "Timestamp",
+    "Watch",
     "Whole",
     "Window",
     "column",

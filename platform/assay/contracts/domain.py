@@ -9,13 +9,14 @@ import importlib
 import pkgutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Protocol
 
+from assay.contracts.calendar import Holidays
 from assay.contracts.model import Contract
 from assay.contracts.source import Source
 from assay.contracts.table import DECLARATION, Table
@@ -106,6 +107,7 @@ class Domain:
         demo: Produces landing files of a simulated business, if the domain has one.
         showcase: A query whose result shows the domain at a glance.
         live: Makes the system whose changes `assay demo --live` captures, if the domain has one.
+        holidays: By region, as tables that are watched `by` region name it.
     """
 
     name: str
@@ -115,6 +117,7 @@ class Domain:
     demo: Demo | None = None
     showcase: str | None = None
     live: Callable[[], LiveSystem] | None = None
+    holidays: Mapping[str, Holidays] = field(default_factory=dict)
 
     @property
     def sources(self) -> Mapping[str, Source]:

@@ -18,6 +18,7 @@ from assay.contracts.model import RUN_COLUMNS, Contract, Published
 from assay.contracts.rules import Rule, rules_of
 from assay.contracts.severity import Severity
 from assay.contracts.version import fingerprint
+from assay.contracts.watch import Watch
 from assay.errors import ContractError
 
 Layer = Literal["raw", "enriched", "marts"]
@@ -115,6 +116,8 @@ class Table:
         money: The published column whose total the books keep.
         threshold: Lowest quality score, 0 to 100, at which a partition is published.
         tolerated: Rows that may break rules whatever the score: of a handful of rows, one says nothing about the rest.
+        watch: What is watched for anomalies. By default, of a daily table with `money`, the number of rows and their money;
+            False for nothing.
     """
 
     layer: Layer
@@ -133,6 +136,7 @@ class Table:
     money: str | None = None
     threshold: float = 0.0
     tolerated: int = 0
+    watch: Watch | Literal[False] | None = None
 
     @property
     def full_name(self) -> str:
@@ -181,6 +185,13 @@ class Table:
             }
         )
 
+    @property
+    def watched(self) -> Watch | None:
+        """What is watched for anomalies, or None for nothing."""
+        if self.watch is not None:
+            return self.watch or None
+        return Watch(value=self.money) if self.money is not None and self.partition_column is not None else None
+
     def is_good_enough(self, rows: int, score: float) -> bool:
         """Whether a partition of so many rows with such a score may be published."""
         return score >= self.threshold or round(rows * (100 - score) / 100) <= self.tolerated
@@ -207,14 +218,15 @@ def table(
     money: str | None = None,
     threshold: float = 0.0,
     tolerated: int = 0,
+    watch: Watch | Literal[False] | None = None,
 ) -> Callable[[_Model], _Model]:
     """Declare that a Pandera model is the contract of an enriched table or a mart.
 
     The arguments are those of `Table`.
 
     Raises:
-        ContractError: The key, the partition column, a severity or a lookup names what the model does not have; the partition
-            column is no day; or a column has a name that is the engine's own.
+        ContractError: The key, the partition column, a severity, a lookup or the watch names what the model does not have; the
+            partition column is no day; what is not cut by day is watched; or a column has a name that is the engine's own.
     """
 
     def declare(model: _Model) -> _Model:
@@ -235,6 +247,7 @@ def table(
             money=money,
             threshold=threshold,
             tolerated=tolerated,
+            watch=watch,
         )
         _require_columns(declared)
         setattr(model, DECLARATION, declared)
@@ -247,6 +260,8 @@ def _require_columns(declared: Table) -> None:
     names = {spec.name for spec in declared.columns}
     wanted = {"key": declared.key, "partition": (declared.partition_column,), "money": (declared.money,)}
     wanted |= {f"lookup {relation}": tuple(on) for relation, on in declared.lookups.items()}
+    watch = declared.watched
+    wanted |= {f"watch ({what})": columns for what, columns in watch.columns.items()} if watch else {}
     for what, columns in wanted.items():
         unknown = [name for name in columns if name is not None and name not in names]
         if unknown:
@@ -260,6 +275,11 @@ def _require_columns(declared: Table) -> None:
         raise ContractError(
             f"{declared.full_name}: its partition column {day} is {kinds[day]}, but Daily needs a day",
             hint=f"declare {day} as Date",
+        )
+    if watch is not None and day is None:
+        raise ContractError(
+            f"{declared.full_name}: it is watched for anomalies, but has no days to compare",
+            hint="give it partition=Daily(...), or leave out watch",
         )
     reserved = sorted(name for name in names if name.startswith("_") or name in RUN_COLUMNS)
     if reserved:

@@ -11,6 +11,7 @@ LANDING = "landing"
 RAW = "raw"
 QUARANTINE = "quarantine"
 AUDIT = "audit"
+QUALITY = "quality"
 DATA = "data.parquet"
 UNPLACED = "unplaced"
 """The raw partition of events that do not say which day they are about; placement copies them to the days of their keys."""
@@ -102,6 +103,16 @@ def held_key(source: str) -> str:
 def failures_key(table: Table) -> str:
     """Key of the record of a table's partitions that failed their proof."""
     return f"{AUDIT}/failed/{table.layer}/{table.name}.json"
+
+
+def quality_prefix(relation: str) -> str:
+    """Prefix of what the machinery itself finds out about tables, by the relation that it is read as (`quality.<relation>`)."""
+    return f"{QUALITY}/{relation}/"
+
+
+def quality_key(relation: str, table: Table) -> str:
+    """Key of what such a relation holds about one table."""
+    return f"{quality_prefix(relation)}{table.layer}/{table.name}.parquet"
 
 
 def _folder(column: str | None, partition: str) -> str:

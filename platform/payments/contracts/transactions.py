@@ -14,7 +14,22 @@ import ibis.expr.types as ir
 import pandera.ibis as pa
 from pandera.ibis import IbisData
 
-from assay.contracts import Balance, Count, Daily, Date, Event, Money, Number, Published, Rate, Severity, Timestamp, source, table
+from assay.contracts import (
+    Balance,
+    Count,
+    Daily,
+    Date,
+    Event,
+    Money,
+    Number,
+    Published,
+    Rate,
+    Severity,
+    Timestamp,
+    Watch,
+    source,
+    table,
+)
 from assay.contracts import column as col
 from assay.landing.formats import Csv, Debezium
 from payments.contracts.vocabulary import CURRENCIES, OWNER, REGIONS, STATUSES, instant, money
@@ -107,6 +122,14 @@ class LegacyTransaction(Event):
     threshold=95.0,
     # Days that only late files fill are small, and a single bad row must not hold them back.
     tolerated=10,
+    # Currencies are mixed here: money is watched in dollars, in `marts.transactions_enriched`.
+    watch=Watch(
+        by="region",
+        # Not the status: it changes as payments grow old, and no day is like the newest one.
+        shares=("currency", "payment_method"),
+        nulls=("failure_reason", "is_recurring", "sca_method"),
+        happened="updated_at",
+    ),
 )
 class Transaction(Published):
     """One row a payment: its latest state, in standard values."""
@@ -161,6 +184,7 @@ class Transaction(Published):
     severities={"amount_usd_required": Severity.WARN},
     money="amount",
     threshold=95.0,
+    watch=Watch(value="amount_usd", by="region", nulls=("amount_usd", "customer_country", "merchant_name"), shares=("currency",)),
 )
 class EnrichedTransaction(Published):
     """One row a payment, joined with its customer, merchant, category, risk and the day's exchange rate."""
