@@ -15,7 +15,10 @@ _MONDAY, _THURSDAY = 0, 3
 
 HOLIDAYS = {
     "NA": Holidays(
-        source="Federal holidays of the United States (5 U.S.C. 6103(a)); the Friday and Monday after Thanksgiving by custom of trade",
+        source=(
+            "Federal holidays of the United States (5 U.S.C. 6103(a)); "
+            "the Friday and the Monday after Thanksgiving by custom of trade"
+        ),
         days={
             "New Year's Day": Yearly(1, 1),
             "Birthday of Martin Luther King, Jr.": Nth(1, _MONDAY, 3),
@@ -45,8 +48,8 @@ HOLIDAYS = {
     ),
     "APAC": Holidays(
         source=(
-            "Japan: Act on National Holidays (Act No. 178 of 1948), equinoxes as announced by the National Astronomical Observatory, "
-            "closing days of banks at the turn of the year; Singapore: Lunar New Year as gazetted by the Ministry of Manpower"
+            "Japan: Act on National Holidays (Act No. 178 of 1948), equinoxes as announced by the National Astronomical "
+            "Observatory, closing days of banks at the turn of the year; Singapore: Lunar New Year as gazetted by the Ministry of Manpower"
         ),
         days={
             "New Year's Day": Yearly(1, 1),

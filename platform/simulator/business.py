@@ -1,7 +1,7 @@
 """Years of the company's business, small enough for memory, and faults in how it is delivered.
 
-Belongs here: days with their shape (weekday, month, holidays, season, growth, chance), one row a payment, as a clean table has them;
-and the faults that payments people know, done to such rows. Does not belong here: landing files (`produce`), finding the faults.
+Belongs here: days with their shape (weekday, month, holidays, season, growth, chance), one row a payment, as a clean table has
+them; and the faults that payments people know, done to such rows. Does not belong here: landing files (`produce`), finding faults.
 """
 
 from __future__ import annotations
@@ -121,7 +121,8 @@ class Business:
             "  h // 1000000000 % 1000 / 1000 AS d, h // 1000000000000 % 1000 / 1000 AS e FROM chance), "
             f"priced AS (SELECT *, {_currency('a')} AS currency, "
             # Three uniform draws make a bell curve; amounts are spread about their middle by a factor of two and a half.
-            "  day + to_microseconds(((b + c) / 2 * 86399e6)::BIGINT) AS paid, exp(3.5 + 1.8 * (b + d + e - 1.5)) AS dollars FROM drawn) "
+            "  day + to_microseconds(((b + c) / 2 * 86399e6)::BIGINT) AS paid, exp(3.5 + 1.8 * (b + d + e - 1.5)) AS dollars "
+            "  FROM drawn) "
             f"SELECT day, region, currency, round(dollars / {_rate()}, 2) AS amount, round(dollars, 2) AS amount_usd, "
             "  CASE WHEN d < 0.62 THEN 'card' WHEN d < 0.9 THEN 'wallet' ELSE 'transfer' END AS method, "
             "  CASE WHEN e > 0.02 THEN 'known' END AS country, paid AS paid_at, "

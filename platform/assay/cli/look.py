@@ -40,7 +40,8 @@ def register(app: typer.Typer) -> None:
 
 def sql(
     text: Annotated[
-        str, typer.Argument(metavar="QUERY", help="One SELECT over marts.x, enriched.x, latest.x, history.x or changes.x.")
+        str,
+        typer.Argument(metavar="QUERY", help="One SELECT over marts.x, enriched.x, latest.x, history.x, changes.x or quality.x."),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list of rows.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with a header.")] = False,

@@ -90,6 +90,9 @@ def print_report(console: Console, report: Report) -> None:
     console.print("seconds: " + ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in report.seconds.items()))
     for warning in report.warnings:
         console.print(f"[yellow]warning:[/] {warning}", highlight=False)
+    for table, days in report.anomalies.items():
+        for day, texts in days.items():
+            console.print(f"[yellow]anomaly:[/] {table} {day}: {'; '.join(texts)}".replace(" [", r" \["), highlight=False)
     for table, failures in report.failures.items():
         for partition, problems in failures.items():
             console.print(f"[bold red]failed:[/] {table} {partition}: {'; '.join(problems)}", highlight=False)

@@ -58,7 +58,7 @@ class Accounted:
 
 def create_layers(connection: duckdb.DuckDBPyConnection) -> None:
     """Create the schemas that SQL names, and those that the folds are made of and kept in."""
-    for layer in ("events", "truncates", "folds", "changes", "latest", "history", "raw", "enriched", "marts"):
+    for layer in ("events", "truncates", "folds", "changes", "latest", "history", "raw", "enriched", "marts", "quality"):
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {layer}")
 
 

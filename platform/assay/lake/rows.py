@@ -8,9 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
-from assay.contracts import Source, Table
+from assay.contracts import Source
 from assay.contracts.rules import literal, quote
+
+
+class Typed(Protocol):
+    """Whatever has declared columns."""
+
+    @property
+    def types(self) -> Mapping[str, str]:
+        """DuckDB type by column."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """What decides the columns of its files."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -36,7 +51,7 @@ def files_by_version(objects: Iterable[tuple[str, str]], only: str | None = None
     return [Files(version, tuple(paths), only) for version, paths in sorted(by_version.items())]
 
 
-def typed_rows(declared: Source | Table, files: Iterable[Files]) -> str:
+def typed_rows(declared: Typed, files: Iterable[Files]) -> str:
     """Write the query of the rows of files, each column of its declared type; no files, no rows."""
     types: Mapping[str, str] = declared.types
     parts = [group for group in files if group.paths]

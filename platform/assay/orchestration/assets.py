@@ -4,6 +4,7 @@ Belongs here: specs, partitions, dependencies and policies, the same for all. Do
 data (`pipeline`), and what it records (`recording`).
 """
 
+import datetime as dt
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from assay.lake.store import ObjectStore
 from assay.orchestration.conditions import WHEN_INPUTS_CHANGE
 from assay.orchestration.metadata import asset_key, source_metadata, table_metadata
 from assay.orchestration.recording import (
+    anomaly_result,
     check_results,
     check_specs,
     evaluation,
@@ -30,6 +32,7 @@ from assay.orchestration.recording import (
 from assay.orchestration.resources import Lake
 from assay.pipeline.outcome import Outcome, Status
 from assay.pipeline.runs import INGEST_THREADS, ingest_sources, rebuild_partitions
+from assay.pipeline.watching import watch_table
 
 POOL = "lake"
 """Runs of this pool go one after the other: two at once are safe, but compute the same twice."""
@@ -102,6 +105,8 @@ def _table_asset(project: Project, node: Node) -> dg.AssetsDefinition:
             store = opened.workspace.store
             outcomes = rebuild_partitions(opened.connection, opened.state, node, partitions, context.run.run_id)
             checks = list(check_results(store, node, outcomes))
+            if watched := watch_table(opened.connection, opened.state, node, dt.datetime.now(dt.UTC)):
+                checks.append(anomaly_result(watched))
             if failure := failure_text(outcomes):
                 _record_what_stands(context, node, outcomes, checks, opened.workspace.store)
                 raise dg.Failure(failure, allow_retries=False)

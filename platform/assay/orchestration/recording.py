@@ -18,11 +18,15 @@ from assay.lake.store import ObjectStore
 from assay.landing.ingest import Ingested
 from assay.orchestration.metadata import asset_key
 from assay.pipeline.outcome import Outcome, Status
+from assay.pipeline.watching import Watched
 from assay.quality.proof import KEY_RULE, all_rules
 
 DATA_VERSION_TAG = "dagster/data_version"
 BOOKS_CHECK = "books_balanced"
 SCORE_CHECK = "quality_threshold"
+ANOMALY_CHECK = "no_anomalies"
+ANOMALY_DAYS = 7
+"""Complete days that the check of anomalies is about: it holds again when a week has passed without one."""
 
 
 def check_specs(node: Node) -> list[dg.AssetCheckSpec]:
@@ -45,6 +49,7 @@ def check_specs(node: Node) -> list[dg.AssetCheckSpec]:
         dg.AssetCheckSpec(
             SCORE_CHECK, asset=key, description=f"The quality score is {node.table.threshold:g} at least", blocking=True
         ),
+        *_anomaly_specs(node),
     ]
 
 
@@ -133,6 +138,22 @@ def check_results(store: ObjectStore, node: Node, outcomes: Sequence[Outcome]) -
     yield _verdict(key, SCORE_CHECK, too_low)
 
 
+def anomaly_result(watched: Watched) -> dg.AssetCheckResult:
+    """The result of the check that the last complete days are like others."""
+    recent = watched.recent(ANOMALY_DAYS)
+    by_day: dict[str, list[str]] = {}
+    for anomaly in recent:
+        by_day.setdefault(anomaly.day.isoformat(), []).append(anomaly.text)
+    return dg.AssetCheckResult(
+        asset_key=asset_key(watched.table.full_name),
+        check_name=ANOMALY_CHECK,
+        passed=not recent,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{len(recent)} anomalies on {len(by_day)} of the {ANOMALY_DAYS} days up to {watched.until}",
+        metadata={"anomalies": dg.MetadataValue.json(by_day), "complete until": watched.until.isoformat()},
+    )
+
+
 def evaluation(result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
     """A check result as the event that an op may log."""
     assert result.asset_key is not None and result.check_name is not None
@@ -153,6 +174,17 @@ def failure_text(outcomes: Sequence[Outcome]) -> str:
         for outcome in outcomes
         if outcome.status is Status.FAILED
     )
+
+
+def _anomaly_specs(node: Node) -> list[dg.AssetCheckSpec]:
+    watch = node.table.watched
+    if watch is None:
+        return []
+    said = (
+        f"No figure of the last {ANOMALY_DAYS} complete days is {watch.score:g} robust standard deviations and "
+        f"{watch.change:.0%} from what days like it had"
+    )
+    return [dg.AssetCheckSpec(ANOMALY_CHECK, asset=asset_key(node.table.full_name), description=said)]
 
 
 def _rule_metadata(

@@ -7,6 +7,7 @@ scattered few. What it publishes it records as materializations of exactly those
 catalog and lineage are the same as if every asset had been materialized by hand.
 """
 
+import datetime as dt
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,12 +19,20 @@ from assay.contracts import Domain
 from assay.engine.project import Node, Project
 from assay.errors import AssayError
 from assay.orchestration.assets import POOL
-from assay.orchestration.recording import check_results, evaluation, materialization, source_materializations
+from assay.orchestration.recording import (
+    ANOMALY_DAYS,
+    anomaly_result,
+    check_results,
+    evaluation,
+    materialization,
+    source_materializations,
+)
 from assay.orchestration.resources import Lake, Opened
 from assay.orchestration.run_status import FAILED_BY_DATA
 from assay.pipeline.outcome import Outcome, Status
 from assay.pipeline.plan import Plan
 from assay.pipeline.runs import INGEST_THREADS, count, failed_partitions, held_objects, ingest_sources, refresh_table
+from assay.pipeline.watching import watch_tables
 
 REFRESH = "refresh"
 
@@ -83,6 +92,7 @@ def _build_op(project: Project, layer: str) -> dg.OpDefinition:
                 count(opened.report, planned, outcomes)
                 _record(context, opened, node.table.full_name, outcomes)
             if layer == "marts":
+                _watch(context, opened)
                 _judge(context, opened)
 
     def _record(context: dg.OpExecutionContext, opened: Opened, name: str, outcomes: list[Outcome]) -> None:
@@ -111,6 +121,18 @@ def _refreshed(opened: Opened, nodes: Sequence[Node], run_id: str) -> Iterator[t
         finally:
             for future in running:
                 future.cancel()
+
+
+def _watch(context: dg.OpExecutionContext, opened: Opened) -> None:
+    """Look for anomalies; they fail nothing."""
+    for watched in watch_tables(opened.connection, opened.state, dt.datetime.now(dt.UTC)):
+        name = watched.table.full_name
+        # An op may log check evaluations, although its type does not say so.
+        context.log_event(evaluation(anomaly_result(watched)))  # type: ignore[arg-type]
+        for anomaly in watched.recent(ANOMALY_DAYS):
+            context.log.warning(f"{name} {anomaly.day}: {anomaly.text}")
+            days = opened.report.anomalies.setdefault(name, {})
+            days[anomaly.day.isoformat()] = (*days.get(anomaly.day.isoformat(), ()), anomaly.text)
 
 
 def _judge(context: dg.OpExecutionContext, opened: Opened) -> None:

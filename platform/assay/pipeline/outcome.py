@@ -130,6 +130,7 @@ class Report:
         warnings: What an operator should know.
         seconds: Wall seconds by stage.
         records: Records ingested.
+        anomalies: What is odd about the newest complete days, in words, by table and day.
     """
 
     books: dict[str, Books] = field(default_factory=dict)
@@ -139,6 +140,7 @@ class Report:
     warnings: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     records: int = 0
+    anomalies: dict[str, dict[str, tuple[str, ...]]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The report as the command line's `--json` prints it."""
@@ -150,4 +152,5 @@ class Report:
             "warnings": self.warnings,
             "seconds": {stage: round(seconds, 3) for stage, seconds in self.seconds.items()},
             "records": self.records,
+            "anomalies": self.anomalies,
         }

@@ -13,12 +13,15 @@ from sqlglot.errors import ParseError
 from assay.engine.queries import RAW_LAYERS
 from assay.engine.relations import bind_all_columns
 from assay.errors import SqlError
+from assay.lake.layout import quality_key, quality_prefix
+from assay.lake.rows import files_by_version, typed_rows
 from assay.pipeline.build import raise_if_not_about_data
 from assay.pipeline.state import State
+from assay.quality.own_tables import OWN_TABLES, OwnTable
 
 
 def query(connection: duckdb.DuckDBPyConnection, state: State, sql: str) -> duckdb.DuckDBPyRelation:
-    """Bind what a query reads (`marts.x`, `enriched.x`, `latest.x`, `history.x`, `changes.x`) and prepare it.
+    """Bind what a query reads (`marts.x`, `enriched.x`, `latest.x`, `history.x`, `changes.x`, `quality.x`) and prepare it.
 
     Args:
         connection: DuckDB, with access to the lake.
@@ -30,6 +33,9 @@ def query(connection: duckdb.DuckDBPyConnection, state: State, sql: str) -> duck
         StoreError: The lake cannot be read.
     """
     for relation in _mentioned(sql, state):
+        if relation in OWN_TABLES:
+            _bind_own(connection, state, OWN_TABLES[relation])
+            continue
         files, truncates = state.all_files(relation), state.truncate_files(relation)
         bind_all_columns(connection, relation, state.declared(relation), files, truncates)
     try:
@@ -37,6 +43,16 @@ def query(connection: duckdb.DuckDBPyConnection, state: State, sql: str) -> duck
     except duckdb.Error as error:
         raise_if_not_about_data(error)
         raise SqlError(str(error)) from error
+
+
+def _bind_own(connection: duckdb.DuckDBPyConnection, state: State, own: OwnTable) -> None:
+    """Bind what the machinery found out about the domain's tables, of all that are declared now."""
+    store = state.workspace.store
+    kept = {info.key for info in store.list(quality_prefix(own.name))}
+    keys = [key for table in state.workspace.domain.tables.values() if (key := quality_key(own.name, table)) in kept]
+    # No version: older versions of Assay may have kept other columns.
+    rows = typed_rows(own, files_by_version(("", store.path(key)) for key in keys))
+    connection.execute(f"CREATE OR REPLACE VIEW {own.full_name} AS {rows}")
 
 
 def _mentioned(sql: str, state: State) -> list[str]:
@@ -47,7 +63,7 @@ def _mentioned(sql: str, state: State) -> list[str]:
     if len(statements) != 1 or not isinstance(statements[0], exp.Query):
         raise SqlError("`assay sql` takes one SELECT.", hint="Tables are changed by contracts and SQL files, not by hand.")
     domain = state.workspace.domain
-    known = {f"{layer}.{name}" for layer in RAW_LAYERS for name in domain.sources} | set(domain.tables)
+    known = {f"{layer}.{name}" for layer in RAW_LAYERS for name in domain.sources} | set(domain.tables) | set(OWN_TABLES)
     mentioned = sorted({f"{table.db}.{table.name}" for table in statements[0].find_all(exp.Table) if table.db})
     unknown = [name for name in mentioned if name not in known]
     if unknown:

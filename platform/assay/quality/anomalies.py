@@ -21,9 +21,11 @@ from numpy.typing import NDArray
 
 from assay.contracts import Holidays, Watch
 from assay.contracts.calendar import merged
-from assay.quality.baseline import Bools, Floats, expect
+from assay.quality.baseline import Floats, expect
 from assay.quality.profile import Metric
 
+DETECTOR = 1
+"""To be raised when the same figures give other verdicts than before: kept verdicts are then judged anew."""
 _ODDS_OFFSET = 0.005
 """Added to shares, of both sides, so that their log-odds are finite: half a point."""
 _VALUE_OFFSET = 0.001
@@ -212,7 +214,7 @@ def _judge(first: dt.date, series: _Series, calendars: Sequence[Mapping[dt.date,
         flags = flag(day, expected.centre[day], expected.score[day])
         natural = scales.back(expected.centre[day])
         change = scales.change(series.observed[day], natural)
-        for number in np.flatnonzero(flags):
+        for number in np.flatnonzero(flags).tolist():
             metric, column, category, region = series.keys[number]
             date = first + dt.timedelta(days=day)
             found.append(
@@ -258,7 +260,8 @@ class _Scales:
         odds = np.exp(np.minimum(np.where(self.is_share, figures, 0.0), 700.0))
         share = np.clip(odds / (1 + odds) * (1 + 2 * _ODDS_OFFSET) - _ODDS_OFFSET, 0.0, 1.0)
         other = np.maximum(np.exp(np.where(self.is_share, 0.0, figures)) - self.offset, 0.0)
-        return np.where(self.is_share, share, other)
+        result: Floats = np.where(self.is_share, share, other)
+        return result
 
     def change(self, observed: Floats, expected: Floats) -> Floats:
         """Differences as shares of what was expected. A column may be unusually empty or unusually full: the larger counts."""

@@ -1,25 +1,27 @@
 """The baseline: what a figure should be on a day, judging by days like it.
 
-Belongs here: the arithmetic, over one matrix of days and series. Does not belong here: what the series are and when a deviation is
-worth a word (`anomalies`), measuring (`profile`).
+Belongs here: the arithmetic, over one matrix of days and series. Does not belong here: what the series are and when a deviation
+is worth a word (`anomalies`), measuring (`profile`).
 
-Figures are compared on a scale on which effects add up that multiply in business (logarithms; log-odds for shares). The expected
-figure of a day is
+Figures are compared on a scale on which effects add up that multiply in business (logarithms; log-odds for shares). The
+expected figure of a day is
 
     level of its weekday + recent shift + effect of its day of the month + effect of its holiday
 
 - *Level of the weekday*: the median of the last `LIKE_DAYS` days of the same weekday.
 - *Recent shift*: the median of what recent days of any weekday were above that. It follows trend and season of the year, which
   the level, some weeks old, lags behind.
-- *Effects* of the day of the month (its last three days are counted from its end) and of holidays: the median of what earlier such
-  days were above the rest, drawn towards none by the fewer there were of them (the mean of a normal prior and a normal observation).
-  What is not known of an effect widens what is expected: the first Christmas is judged more mildly than the second. One observation
-  weighs much here, so that a day with any anomaly teaches nothing of any series, unless it happens again on the next such day.
+- *Effects* of the day of the month (its last three days are counted from its end) and of holidays: the median of what earlier
+  such days were above the rest, drawn towards none by the fewer there were of them (the mean of a normal prior and a normal
+  observation). What is not known of an effect widens what is expected: the first Christmas is judged more mildly than the
+  second. One observation weighs much here, so that a day with any anomaly teaches nothing of any series, unless it happens
+  again on the next such day.
 - *Scale*: 1.4826 times the median absolute deviation (MAD) of what recent days were off.
 
-A day's score is how far it is off, in units of that scale: the modified z-score of Iglewicz and Hoaglin, "How to Detect and Handle
-Outliers" (ASQC, 1993), whose 0.6745 is 1/1.4826. Only earlier days count, so that no verdict changes because time passes. Days that
-were anomalies are left out of all of this, each series by itself, unless they go on for so long that they are the new normal.
+A day's score is how far it is off, in units of that scale: the modified z-score of Iglewicz and Hoaglin, "How to Detect and
+Handle Outliers" (ASQC, 1993), whose 0.6745 is 1/1.4826. Only earlier days count, so that no verdict changes because time
+passes. Days that were anomalies are left out of all of this, each series by itself, unless they go on for so long that they are
+the new normal.
 """
 
 from __future__ import annotations
@@ -80,7 +82,7 @@ class Expected:
 
 
 Flag = Callable[[int, Floats, Floats], NDArray[np.int64]]
-"""Says of a day, given its number, what was expected and the scores: −1 or 1 for series with an anomaly below or above, else 0."""
+"""Says of a day, given its number, what was expected and the scores: −1 or 1 for series that are too low or high, else 0."""
 
 
 def expect(

@@ -14,6 +14,7 @@ import pyarrow as pa
 from assay.contracts import Contract, Count, Date, Number
 from assay.contracts import column as col
 from assay.contracts.columns import ColumnSpec, column_specs
+from assay.contracts.version import fingerprint
 
 _ARROW = {
     "VARCHAR": pa.string(),
@@ -52,6 +53,11 @@ class OwnTable:
         return {spec.name: spec.sql_type for spec in self.columns}
 
     @cached_property
+    def version(self) -> str:
+        """A hash of its columns."""
+        return fingerprint(list(self.types.items()))
+
+    @cached_property
     def schema(self) -> pa.Schema:
         """The same as Arrow has it."""
         return pa.schema([pa.field(spec.name, _ARROW[spec.sql_type]) for spec in self.columns])
@@ -63,8 +69,8 @@ class Profile(Contract):
     table_name: str = col("The table, as SQL names it")
     partition: Date = col("The day")
     metric: str = col(
-        "What was measured: volume (rows), value (their total), null_share, category_share, lag (typical hours from what happened "
-        "to its landing), first_landing (hours from the end of the day to its first landing; negative before the end)"
+        "What was measured: volume (rows), value (their total), null_share, category_share, lag (typical hours from what "
+        "happened to its landing), first_landing (hours from the end of the day to its first landing; negative before the end)"
     )
     of_column: str = col("The column that it was measured of; null for the rows themselves", nullable=True)
     category: str = col("The value whose share it is", nullable=True)

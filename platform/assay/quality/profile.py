@@ -114,8 +114,8 @@ def _parts(table: Table, watch: Watch) -> list[str]:
         of = literal(column) if column else "NULL"
         earliest = "earliest" if metric is Metric.FIRST_LANDING else "NULL::TIMESTAMPTZ"
         return (
-            f"SELECT partition, {literal(metric)} AS metric, {of}::VARCHAR AS of_column, {category}::VARCHAR AS category, region, "
-            f"({total})::DOUBLE AS total, {counted} AS counted, {earliest} AS earliest {rows}"
+            f"SELECT partition, {literal(metric)} AS metric, {of}::VARCHAR AS of_column, {category}::VARCHAR AS category, "
+            f"region, ({total})::DOUBLE AS total, {counted} AS counted, {earliest} AS earliest {rows}"
         )
 
     parts = [part(Metric.VOLUME, "n", "n", plain)]

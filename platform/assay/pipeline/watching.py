@@ -1,0 +1,224 @@
+"""Watching: profiles and anomalies of tables, brought up to date and kept in the lake.
+
+Belongs here: which days are to be measured, and where figures and verdicts lie. Does not belong here: how days are measured
+(`quality.profile`) and judged (`quality.anomalies`).
+
+Figures are measured from published days, not beside their proof: a profile belongs to the content hash that it was measured of, a
+day is measured once as long as it is not restated, and a run that is killed, or a newly declared watch, leaves nothing behind but
+days that whoever asks next will measure. As with the index, the last writer wins: what one run forgets of another's is measured
+again.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from assay.contracts import Holidays, Table, Watch
+from assay.contracts.version import fingerprint
+from assay.engine.project import Node
+from assay.errors import ObjectMissing
+from assay.lake.layout import quality_key
+from assay.lake.rows import files_by_version, typed_rows
+from assay.lake.store import ObjectStore
+from assay.pipeline.build import raise_if_not_about_data
+from assay.pipeline.state import State
+from assay.quality.anomalies import DETECTOR, Anomaly, Figure, complete_until, find_anomalies
+from assay.quality.own_tables import ANOMALIES, PROFILES, OwnTable
+from assay.quality.profile import Metric, profile_query
+
+DAYS_AT_ONCE = 366
+"""Days measured by one query."""
+_JUDGED_FROM = b"assay_judged_from"
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What is known of a watched table.
+
+    Attributes:
+        table: The table.
+        until: The last day that is complete.
+        anomalies: Every anomaly up to then, in the order of days.
+    """
+
+    table: Table
+    until: dt.date
+    anomalies: tuple[Anomaly, ...]
+
+    def recent(self, days: int) -> tuple[Anomaly, ...]:
+        """The anomalies of the last complete days."""
+        return tuple(each for each in self.anomalies if each.day > self.until - dt.timedelta(days=days))
+
+
+def watch_tables(connection: duckdb.DuckDBPyConnection, state: State, as_of: dt.datetime, *, keep: bool = True) -> list[Watched]:
+    """Bring profiles and anomalies of every watched table up to date; tables of which nothing is published are left out.
+
+    Args:
+        connection: DuckDB, with access to the lake.
+        state: The lake's state.
+        as_of: The moment that completeness is judged at, with a time zone.
+        keep: Write to the lake what has changed.
+
+    Raises:
+        StoreError: The lake cannot be read or written.
+    """
+    nodes = [node for node in state.workspace.project.nodes.values() if node.table.watched is not None]
+    found = [watch_table(connection, state, node, as_of, keep=keep) for node in nodes]
+    return [watched for watched in found if watched is not None]
+
+
+def watch_table(
+    connection: duckdb.DuckDBPyConnection, state: State, node: Node, as_of: dt.datetime, *, keep: bool = True
+) -> Watched | None:
+    """The same for one table; None when it is not watched, or nothing of it is published."""
+    table, watch = node.table, node.table.watched
+    if watch is None or not state.index(table.full_name):
+        return None
+    store = state.workspace.store
+    profiles = _up_to_date(connection, state, table, watch, keep)
+    figures = _figures(profiles)
+    until = complete_until(figures, watch, as_of)
+    contents = {day: state.index(table.full_name)[day.isoformat()].content for day in {each.day for each in figures}}
+    holidays = state.workspace.domain.holidays
+    judged_from = _judged_from(contents, watch, holidays, until)
+    kept = _read(store, ANOMALIES, table)
+    if kept is not None and (kept.schema.metadata or {}).get(_JUDGED_FROM) == judged_from:
+        return Watched(table, until, _anomalies(kept))
+    found = find_anomalies(figures, watch, holidays, as_of)
+    if keep:
+        rows = _anomaly_rows(table, found, contents).replace_schema_metadata({_JUDGED_FROM: judged_from})
+        _write(store, ANOMALIES, table, rows)
+    return Watched(table, until, tuple(found))
+
+
+def _up_to_date(connection: duckdb.DuckDBPyConnection, state: State, table: Table, watch: Watch, keep: bool) -> pa.Table:
+    """The profiles of every published day, measured where that is still to be done."""
+    # An object that somebody else put there has no content that a profile could belong to.
+    wanted = {
+        dt.date.fromisoformat(partition): entry.content
+        for partition, entry in state.index(table.full_name).items()
+        if entry.content
+    }
+    kept = _read(state.workspace.store, PROFILES, table)
+    profiles = PROFILES.schema.empty_table() if kept is None else kept
+    days, contents, watches = (profiles[name].to_pylist() for name in ("partition", "content", "watch"))
+    is_current = [
+        wanted.get(day) == content and version == watch.version
+        for day, content, version in zip(days, contents, watches, strict=True)
+    ]
+    current = profiles.filter(pa.array(is_current, pa.bool_()))
+    missing = sorted(wanted.keys() - set(current["partition"].to_pylist()))
+    measured = [
+        _measure(connection, state, table, watch, {day: wanted[day] for day in missing[start : start + DAYS_AT_ONCE]})
+        for start in range(0, len(missing), DAYS_AT_ONCE)
+    ]
+    if not measured and len(current) == len(profiles):
+        return profiles
+    profiles = pa.concat_tables([current, *measured]).sort_by([("partition", "ascending"), ("metric", "ascending")])
+    if keep:
+        _write(state.workspace.store, PROFILES, table, profiles)
+    return profiles
+
+
+def _measure(
+    connection: duckdb.DuckDBPyConnection, state: State, table: Table, watch: Watch, contents: Mapping[dt.date, str]
+) -> pa.Table:
+    store, available = state.workspace.store, state.available(table.full_name)
+    objects = [(each.version, store.path(each.key)) for day in contents for each in available[day.isoformat()]]
+    query = profile_query(table, typed_rows(table, files_by_version(objects)))
+    try:
+        found = connection.execute(query).to_arrow_table()
+    except duckdb.Error as error:
+        raise_if_not_about_data(error)
+        raise
+    rows = found.to_pylist()
+    measured = {row["partition"] for row in rows}
+    rows += [
+        {"partition": day, "metric": Metric.VOLUME.value, "figure": 0.0, "row_count": 0}
+        for day in contents
+        if day not in measured
+    ]
+    for row in rows:
+        row |= {"table_name": table.full_name, "content": contents[row["partition"]], "watch": watch.version}
+    return pa.Table.from_pylist(rows, PROFILES.schema)
+
+
+def _figures(profiles: pa.Table) -> list[Figure]:
+    names = ("partition", "metric", "of_column", "category", "region", "figure", "row_count")
+    columns = [profiles[name].to_pylist() for name in names]
+    metrics = {metric.value: metric for metric in Metric}
+    return [
+        Figure(day, metrics[metric], column, category, region, figure, rows)
+        for day, metric, column, category, region, figure, rows in zip(*columns, strict=True)
+    ]
+
+
+def _judged_from(contents: Mapping[dt.date, str], watch: Watch, holidays: Mapping[str, Holidays], until: dt.date) -> bytes:
+    """Hash of everything that verdicts are made from."""
+    days = sorted((day.isoformat(), content) for day, content in contents.items() if day <= until)
+    calendar = sorted((region, repr(declared)) for region, declared in holidays.items())
+    return fingerprint([DETECTOR, days, repr(watch), calendar, until]).encode()
+
+
+def _anomaly_rows(table: Table, found: Sequence[Anomaly], contents: Mapping[dt.date, str]) -> pa.Table:
+    rows = [
+        {
+            "table_name": table.full_name,
+            "partition": each.day,
+            "metric": each.metric.value,
+            "of_column": each.column,
+            "category": each.category,
+            "region": each.region,
+            "observed": each.observed,
+            "expected": each.expected,
+            "change": each.change,
+            "score": each.score,
+            "like_days": each.like_days,
+            "holiday": each.holiday,
+            "content": contents.get(each.day),
+            "text": each.text,
+        }
+        for each in found
+    ]
+    return pa.Table.from_pylist(rows, ANOMALIES.schema)
+
+
+def _anomalies(rows: pa.Table) -> tuple[Anomaly, ...]:
+    return tuple(
+        Anomaly(
+            day=row["partition"],
+            metric=Metric(row["metric"]),
+            column=row["of_column"],
+            category=row["category"],
+            region=row["region"],
+            observed=row["observed"],
+            expected=row["expected"],
+            change=row["change"],
+            score=row["score"],
+            like_days=row["like_days"],
+            holiday=row["holiday"],
+        )
+        for row in rows.to_pylist()
+    )
+
+
+def _read(store: ObjectStore, own: OwnTable, table: Table) -> pa.Table | None:
+    """What is kept about a table, or None; what another version of Assay kept in another shape counts as nothing."""
+    try:
+        found = pq.read_table(pa.BufferReader(store.get(quality_key(own.name, table))))
+    except ObjectMissing:
+        return None
+    return found if found.schema.equals(own.schema) else None
+
+
+def _write(store: ObjectStore, own: OwnTable, table: Table, rows: pa.Table) -> None:
+    written = io.BytesIO()
+    pq.write_table(rows, written, compression="zstd")
+    store.put(quality_key(own.name, table), written.getvalue())
