@@ -49,7 +49,8 @@ HOLIDAYS = {
     "APAC": Holidays(
         source=(
             "Japan: Act on National Holidays (Act No. 178 of 1948), equinoxes as announced by the National Astronomical "
-            "Observatory, closing days of banks at the turn of the year; Singapore: Lunar New Year as gazetted by the Ministry of Manpower"
+            "Observatory, closing days of banks at the turn of the year; Singapore: Lunar New Year as gazetted by the Ministry "
+            "of Manpower"
         ),
         days={
             "New Year's Day": Yearly(1, 1),

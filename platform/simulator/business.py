@@ -1,7 +1,8 @@
 """Years of the company's business, small enough for memory, and faults in how it is delivered.
 
 Belongs here: days with their shape (weekday, month, holidays, season, growth, chance), one row a payment, as a clean table has
-them; and the faults that payments people know, done to such rows. Does not belong here: landing files (`produce`), finding faults.
+them; and the faults that payments people know, done to such rows. Does not belong here: landing files (`produce`), finding the
+faults.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ _MONTH_END = (0.18, 0.10, 0.04)
 _FESTIVE = ("Black Friday", "Cyber Monday")
 _FILE_HOURS = 6
 """A region's payments of so many hours are delivered as one file."""
+_LAST_STUCK_HOUR = 14
+"""From then on a third of a day's payments are made."""
 
 
 class Fault(StrEnum):
@@ -116,17 +119,17 @@ class Business:
             f"CREATE OR REPLACE TABLE {table} AS "
             f"WITH days(day, region, payments) AS (VALUES {', '.join(drawn)}), "
             "one AS (SELECT day, region, unnest(range(payments)) AS number FROM days), "
-            f"chance AS (SELECT *, hash({self.seed}, day, region, number) AS h FROM one), "
-            "drawn AS (SELECT day, region, h % 1000 / 1000 AS a, h // 1000 % 1000 / 1000 AS b, h // 1000000 % 1000 / 1000 AS c, "
-            "  h // 1000000000 % 1000 / 1000 AS d, h // 1000000000000 % 1000 / 1000 AS e FROM chance), "
+            f"chance AS (SELECT day, region, hash({self.seed}, day, region, number) AS g, "
+            f"  hash(number, region, day, {self.seed}) AS h FROM one), "
+            f"drawn AS (SELECT day, region, {_draws('g', 'abc')}, {_draws('h', 'def')} FROM chance), "
             f"priced AS (SELECT *, {_currency('a')} AS currency, "
-            # Three uniform draws make a bell curve; amounts are spread about their middle by a factor of two and a half.
-            "  day + to_microseconds(((b + c) / 2 * 86399e6)::BIGINT) AS paid, exp(3.5 + 1.8 * (b + d + e - 1.5)) AS dollars "
+            # Sums of uniform draws make bell curves; amounts are spread about their middle by a factor of two and a half.
+            "  day + to_microseconds(((b + c) / 2 * 86399e6)::BIGINT) AS paid, exp(3.5 + 1.8 * (d + e + f - 1.5)) AS dollars "
             "  FROM drawn) "
             f"SELECT day, region, currency, round(dollars / {_rate()}, 2) AS amount, round(dollars, 2) AS amount_usd, "
-            "  CASE WHEN d < 0.62 THEN 'card' WHEN d < 0.9 THEN 'wallet' ELSE 'transfer' END AS method, "
-            "  CASE WHEN e > 0.02 THEN 'known' END AS country, paid AS paid_at, "
-            "  paid + to_microseconds((60e6 * (5 + 40 * d))::BIGINT) AS landed_at FROM priced"
+            "  CASE WHEN c < 0.62 THEN 'card' WHEN c < 0.9 THEN 'wallet' ELSE 'transfer' END AS method, "
+            "  CASE WHEN f > 0.02 THEN 'known' END AS country, paid AS paid_at, "
+            "  paid + to_microseconds((60e6 * (5 + 40 * a))::BIGINT) AS landed_at FROM priced"
         )
 
     def _holiday_effect(self, day: dt.date, region: str) -> float:
@@ -195,9 +198,9 @@ def _currency_switch(connection: duckdb.DuckDBPyConnection, table: str, day: dt.
 
 
 def _stuck_connector(connection: duckdb.DuckDBPyConnection, table: str, day: dt.date, chance: random.Random) -> Injected:
-    """Nothing comes from some hour before six in the evening on; or it comes, but half a day late or more."""
+    """From some hour on nothing comes, which is a third of the day or more; or it comes, but half a day late or later."""
     region = chance.choice([*REGIONS, None, None])
-    hour = chance.randrange(18)
+    hour = chance.randrange(_LAST_STUCK_HOUR + 1)
     where = f"region = '{region}'" if region else "true"
     if chance.random() < 0.3:
         late = chance.uniform(12, 72)
@@ -243,6 +246,11 @@ def _days(first: dt.date, count: int) -> tuple[dt.date, ...]:
 
 def _listed(days: Sequence[dt.date]) -> str:
     return ", ".join(f"DATE '{day}'" for day in days)
+
+
+def _draws(chance: str, names: str) -> str:
+    """Columns of uniform draws, from 0 to 1, out of a hash."""
+    return ", ".join(f"{chance} // {1000**place} % 1000 / 1000 AS {name}" for place, name in enumerate(names))
 
 
 def _currency(draw: str) -> str:

@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table as Grid
 
 from assay.cli.show import output
@@ -87,5 +88,5 @@ def _print(console: Console, found: Sequence[Watched], days: int) -> None:
         if recent:
             grid = Grid("day", "what")
             for each in recent:
-                grid.add_row(f"{each.day:%Y-%m-%d %a}", each.text.replace("[", r"\["))
+                grid.add_row(f"{each.day:%Y-%m-%d %a}", escape(each.text))
             console.print(grid)

@@ -15,6 +15,7 @@ from typing import Any
 import duckdb
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
@@ -92,7 +93,7 @@ def print_report(console: Console, report: Report) -> None:
         console.print(f"[yellow]warning:[/] {warning}", highlight=False)
     for table, days in report.anomalies.items():
         for day, texts in days.items():
-            console.print(f"[yellow]anomaly:[/] {table} {day}: {'; '.join(texts)}".replace(" [", r" \["), highlight=False)
+            console.print(f"[yellow]anomaly:[/] {table} {day}: {escape('; '.join(texts))}", highlight=False)
     for table, failures in report.failures.items():
         for partition, problems in failures.items():
             console.print(f"[bold red]failed:[/] {table} {partition}: {'; '.join(problems)}", highlight=False)
