@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from assay.contracts import Holidays, Watch
 from assay.contracts.calendar import merged
-from assay.quality.baseline import Floats, expect
+from assay.quality.baseline import LIKE_WEEKS, Floats, expect
 from assay.quality.profile import Metric
 
 DETECTOR = 1
@@ -36,6 +36,8 @@ _CHANCE = 4.0
 """Counts must be further off than chance would have them by so many standard deviations: a table has dozens of series a day."""
 _LEAST_HOURS = 1.0
 """A lag that is less than this above what is expected is no anomaly."""
+_SILENCE = dt.timedelta(weeks=LIKE_WEEKS)
+"""A table of which nothing was published for so long has nothing left to compare with."""
 _RECENT_DAYS = 7
 """Published days that say how long after its end a day's data usually begin to land."""
 
@@ -142,6 +144,7 @@ def find_anomalies(
     if not judged:
         return []
     first = min(each.day for each in judged)
+    last = min(last, max(each.day for each in judged) + _SILENCE)
     series = _series(judged, first, (last - first).days + 1)
     calendars = _calendars(holidays, series.keys, first, last)
     return list(_judge(first, series, calendars, watch))
@@ -210,11 +213,10 @@ def _judge(first: dt.date, series: _Series, calendars: Sequence[Mapping[dt.date,
 
     absent = (series.observed == 0) & ~scales.is_share & ~scales.is_lag
     expected = expect(first, scales.there(series.observed), calendars, flag, watch.accept_after, absent)
-    for day in range(len(series.observed)):
-        flags = flag(day, expected.centre[day], expected.score[day])
+    for day in np.flatnonzero(expected.flags.any(axis=1)).tolist():
         natural = scales.back(expected.centre[day])
         change = scales.change(series.observed[day], natural)
-        for number in np.flatnonzero(flags).tolist():
+        for number in np.flatnonzero(expected.flags[day]).tolist():
             metric, column, category, region = series.keys[number]
             date = first + dt.timedelta(days=day)
             found.append(

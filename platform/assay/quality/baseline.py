@@ -74,11 +74,13 @@ class Expected:
         centre: What was expected, on the scale of the figures; NaN where nothing is.
         score: How far the day is off, in robust standard deviations; NaN where it is not judged.
         like_days: Days of the same weekday that the expectation is from.
+        flags: What the caller said of it.
     """
 
     centre: Floats
     score: Floats
     like_days: NDArray[np.int64]
+    flags: NDArray[np.int64]
 
 
 Flag = Callable[[int, Floats, Floats], NDArray[np.int64]]
@@ -105,12 +107,13 @@ def expect(
     """
     days, series = figures.shape
     walk = _Walk(first, figures, _groups(first, days, holidays))
-    expected = Expected(np.full((days, series), np.nan), np.full((days, series), np.nan), np.zeros((days, series), np.int64))
+    unknown, none = np.full((days, series), np.nan), np.zeros((days, series), np.int64)
+    expected = Expected(unknown, unknown.copy(), none, none.copy())
     run = np.zeros(series, np.int64)
     for day in range(days):
         centre, score, like = walk.expect(day)
         expected.centre[day], expected.score[day], expected.like_days[day] = centre, score, like
-        flags = flag(day, centre, score)
+        flags = expected.flags[day] = flag(day, centre, score)
         run = np.where(flags == 0, 0, np.where(np.sign(run) == flags, run + flags, flags))
         walk.learn(day, flags != 0)
         accepted = (np.abs(run) >= accept_after) & ~absent[day]
