@@ -117,7 +117,7 @@ class Domain:
     demo: Demo | None = None
     showcase: str | None = None
     live: Callable[[], LiveSystem] | None = None
-    holidays: Mapping[str, Holidays] = field(default_factory=dict)
+    holidays: Mapping[str, Holidays] = field(default_factory=dict, hash=False)
 
     @property
     def sources(self) -> Mapping[str, Source]:

@@ -94,8 +94,9 @@ def _sums(table: Table, watch: Watch, rows: str) -> str:
         summed.append("min(landed) AS earliest")
     if watch.happened:
         # The mean of logarithms: a handful of rows that come a month late do not move it, and it can be added up.
-        late = f"greatest(0, epoch_us({quote(_LANDED)}) - epoch_us({quote(watch.happened)})) / 3.6e9"
-        read.append(f"ln(1 + {late}) AS late")
+        # Not greatest(0, …), which takes an unknown lag for none.
+        late = f"epoch_us({quote(_LANDED)}) - epoch_us({quote(watch.happened)})"
+        read.append(f"ln(1 + CASE WHEN {late} < 0 THEN 0 ELSE {late} END / 3.6e9) AS late")
         summed += ["sum(late) AS late", "count(late) AS dated"]
     sets = ["(partition, region)", *(f"(partition, region, {key})" for key in keys)]
     own = "".join(f"{key}, grouping({key}) = 0 AS by_{key}, " for key in keys)

@@ -1,0 +1,67 @@
+"""Holidays: the days that rules give, against published dates."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from assay.contracts import Holidays
+from assay.contracts.calendar import FromEaster, Nth, On, Yearly, easter, merged
+
+MONDAY, THURSDAY = 0, 3
+
+
+@pytest.mark.parametrize(
+    "day",
+    [
+        "1961-04-02",
+        "1981-04-19",
+        "2000-04-23",
+        "2019-04-21",
+        "2024-03-31",
+        "2025-04-20",
+        "2026-04-05",
+        "2027-03-28",
+        "2038-04-25",
+    ],
+)
+def test_easter(day: str) -> None:
+    assert easter(int(day[:4])) == dt.date.fromisoformat(day)
+
+
+@pytest.mark.parametrize(
+    ("rule", "year", "day"),
+    [
+        (Nth(1, MONDAY, 3), 2025, "2025-01-20"),
+        (Nth(5, MONDAY, -1), 2025, "2025-05-26"),
+        (Nth(5, MONDAY, -2), 2025, "2025-05-19"),
+        (Nth(12, MONDAY, -1), 2025, "2025-12-29"),
+        (Nth(11, THURSDAY, 4), 2024, "2024-11-28"),
+        (Nth(11, THURSDAY, 4, days_after=4), 2024, "2024-12-02"),
+        (FromEaster(-47), 2025, "2025-03-04"),
+        (FromEaster(60), 2025, "2025-06-19"),
+        (On(("2024-02-10", "2025-01-29")), 2025, "2025-01-29"),
+    ],
+)
+def test_rules(rule: Nth | FromEaster | On, year: int, day: str) -> None:
+    assert rule.of(year) == (dt.date.fromisoformat(day),)
+
+
+def test_a_holiday_does_not_exist_before_its_law() -> None:
+    assert Yearly(6, 19, since=2021).of(2020) == ()
+    assert On(("2024-02-10",)).of(2031) == ()
+
+
+def test_the_holidays_of_a_stretch_of_days() -> None:
+    holidays = Holidays(source="a law", days={"New Year": Yearly(1, 1), "Eve": Yearly(12, 31), "Silly Day": Yearly(1, 1)})
+    assert holidays.between(dt.date(2024, 12, 31), dt.date(2025, 1, 1)) == {
+        dt.date(2024, 12, 31): "Eve",
+        dt.date(2025, 1, 1): "New Year and Silly Day",
+    }
+    assert holidays.between(dt.date(2025, 1, 2), dt.date(2025, 12, 30)) == {}
+
+
+def test_regions_together_have_the_holidays_of_each() -> None:
+    day = dt.date(2025, 1, 1)
+    assert merged([{day: "A"}, {day: "B", dt.date(2025, 1, 2): "C"}, {day: "A"}]) == {day: "A and B", dt.date(2025, 1, 2): "C"}
