@@ -56,3 +56,7 @@ class ServerError(AssayError):
 
 class IngestError(AssayError):
     """A source could not be ingested; what had been committed before stands."""
+
+
+class EditError(AssayError):
+    """A record in quarantine cannot be edited or dropped as asked."""

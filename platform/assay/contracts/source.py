@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 from assay.contracts.columns import ColumnSpec, column_specs
 from assay.contracts.model import EVENT_COLUMNS, Contract
-from assay.contracts.table import DECLARATION, Daily, Drift, Partitioning, Whole
+from assay.contracts.table import DECLARATION, QUARANTINE_AGE, Daily, Drift, Partitioning, Whole
 from assay.contracts.version import fingerprint
 from assay.errors import ContractError
 
@@ -69,6 +69,7 @@ class Source:
         money: DuckDB expression over the producer's columns: the event's amount, for the books.
         freshness: How long the source may be silent.
         drift: What happens when the producer's columns change.
+        quarantine_age: How long a record may stand in quarantine before somebody is told.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Source:
     money: str | None = None
     freshness: timedelta | None = None
     drift: Drift = "evolve"
+    quarantine_age: timedelta = QUARANTINE_AGE
 
     @property
     def layer(self) -> str:
@@ -170,6 +172,7 @@ def source(
     money: str | None = None,
     freshness: timedelta | None = None,
     drift: Drift = "evolve",
+    quarantine_age: timedelta = QUARANTINE_AGE,
 ) -> Callable[[_Model], _Model]:
     """Declare that a Pandera model is the contract of a raw source.
 
@@ -192,6 +195,7 @@ def source(
             money=money,
             freshness=freshness,
             drift=drift,
+            quarantine_age=quarantine_age,
         )
         names = {spec.name for spec in declared.columns}
         unknown = [column for column in key if column not in names]

@@ -60,6 +60,8 @@ class Whole:
 
 
 Partitioning = Daily | Whole
+QUARANTINE_AGE = timedelta(days=7)
+"""How long a record may stand in quarantine, where a table or source does not say, before somebody is told."""
 WHOLE = "all"
 """The partition key of a table that is not cut."""
 
@@ -118,6 +120,7 @@ class Table:
         tolerated: Rows that may break rules whatever the score: of a handful of rows, one says nothing about the rest.
         watch: What is watched for anomalies. By default, of a daily table with `money`, the number of rows and their money;
             False for nothing.
+        quarantine_age: How long a row may stand in quarantine before somebody is told.
     """
 
     layer: Layer
@@ -137,6 +140,7 @@ class Table:
     threshold: float = 0.0
     tolerated: int = 0
     watch: Watch | Literal[False] | None = None
+    quarantine_age: timedelta = QUARANTINE_AGE
 
     @property
     def full_name(self) -> str:
@@ -219,6 +223,7 @@ def table(
     threshold: float = 0.0,
     tolerated: int = 0,
     watch: Watch | Literal[False] | None = None,
+    quarantine_age: timedelta = QUARANTINE_AGE,
 ) -> Callable[[_Model], _Model]:
     """Declare that a Pandera model is the contract of an enriched table or a mart.
 
@@ -248,6 +253,7 @@ def table(
             threshold=threshold,
             tolerated=tolerated,
             watch=watch,
+            quarantine_age=quarantine_age,
         )
         _require_columns(declared)
         setattr(model, DECLARATION, declared)

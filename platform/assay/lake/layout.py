@@ -22,10 +22,28 @@ TRUNCATES = "truncates"
 COMPACTED = "compacted"
 """Stands for the ingestion date in the keys of raw objects that hold the rows of several batches."""
 
+EDITS = "_edits"
+"""The folder of a source's landing zone that holds edited records. No producer writes to it."""
+
 
 def landing_prefix(source: str) -> str:
     """Prefix of what producers of a source write."""
     return f"{LANDING}/{source}/"
+
+
+def edits_prefix(source: str) -> str:
+    """Prefix of the edited records that have landed for a source."""
+    return f"{landing_prefix(source)}{EDITS}/"
+
+
+def edits_audit_prefix(source: str) -> str:
+    """Prefix of the copies of a source's edited records that are kept whatever becomes of the landing zone."""
+    return f"{AUDIT}/edits/{source}/"
+
+
+def dropped_prefix(table: str) -> str:
+    """Prefix of the records of what was dropped from the quarantine of a table or source, by its full name."""
+    return f"{AUDIT}/dropped/{table.replace('.', '/', 1)}/"
 
 
 def raw_prefix(source: str) -> str:

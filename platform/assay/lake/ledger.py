@@ -9,6 +9,10 @@ of a killed run and are never read. Every `CHECKPOINT_EVERY` entries, one object
 
 A part keeps its name for ever, and is told apart by it. Its rows may move: a compaction is an entry, too, which says in which
 object the rows of others are from then on.
+
+A record that could not be read stands in the quarantine object of its batch, until an entry says what became of it: a replay has
+read all of such an object again, and has a quarantine object of its own for what it still could not read; an edit has taken the
+place of one record. Both say by how much they change what landing objects hold, so that each record is counted once.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ import gzip
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 
 from assay.errors import Conflict
@@ -88,6 +92,38 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Recount:
+    """By how much the reading of a landing object differs from the one before.
+
+    Attributes:
+        key: The landing object.
+        records: Records that it is found to hold more; less when negative.
+        quarantined: Records more in quarantine.
+        messages: Messages more.
+    """
+
+    key: str
+    records: int
+    quarantined: int
+    messages: int = 0
+
+
+@dataclass(frozen=True)
+class Edited:
+    """A record in quarantine whose place an edited one has taken.
+
+    Attributes:
+        quarantine: The object that it stands in.
+        key: Its landing object.
+        row: Its line there.
+    """
+
+    quarantine: str
+    key: str
+    row: int
+
+
+@dataclass(frozen=True)
 class Compaction:
     """Raw objects that hold the rows of others from now on, and raw objects that nobody will ever name.
 
@@ -119,6 +155,10 @@ class Batch:
         covers: Ids of the batches that a placement has looked at.
         layouts: The layouts that its landing objects have, by id.
         compaction: What a compaction did; it has no parts of its own.
+        replays: The quarantine objects that a replay has read again; their records stand in them no longer.
+        again: How many of its events were told before, and stand at another position now.
+        edited: The records that edited ones among its landing objects replace.
+        recounts: What becomes of the landing objects of other batches by that.
     """
 
     id: str
@@ -131,6 +171,10 @@ class Batch:
     covers: tuple[str, ...] = ()
     layouts: Mapping[str, Layout] = field(default_factory=dict)
     compaction: Compaction | None = None
+    replays: tuple[str, ...] = ()
+    again: int = 0
+    edited: tuple[Edited, ...] = ()
+    recounts: tuple[Recount, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -152,8 +196,45 @@ class Ledger:
 
     @cached_property
     def landed_objects(self) -> tuple[LandedObject, ...]:
-        """Every landing object that was ingested."""
-        return tuple(landed for batch in self.batches for landed in batch.landed)
+        """Every landing object that was ingested, with its records as they were read last."""
+        recounts: dict[str, list[Recount]] = {}
+        for batch in self.batches:
+            for recount in batch.recounts:
+                recounts.setdefault(recount.key, []).append(recount)
+        landed = (landed for batch in self.batches for landed in batch.landed)
+        return tuple(_recounted(each, recounts.get(each.key, ())) for each in landed)
+
+    @cached_property
+    def replayed(self) -> frozenset[str]:
+        """The quarantine objects that were read again."""
+        return frozenset(key for batch in self.batches for key in batch.replays)
+
+    @cached_property
+    def quarantines(self) -> tuple[str, ...]:
+        """The quarantine objects whose records still stand in them, but for the edited ones."""
+        written = (batch.quarantine for batch in self.batches)
+        return tuple(key for key in written if key is not None and key not in self.replayed)
+
+    @cached_property
+    def edited(self) -> tuple[Edited, ...]:
+        """Every record whose place an edited one has taken."""
+        return tuple(edited for batch in self.batches for edited in batch.edited)
+
+    def quarantine_of(self, landed: str) -> str | None:
+        """The quarantine object in which the unreadable records of a landing object stand, if any do."""
+        key = self._first_quarantine.get(landed)
+        while key in self._read_again_into:
+            key = self._read_again_into[key]
+        return key
+
+    @cached_property
+    def _first_quarantine(self) -> Mapping[str, str]:
+        batches = (batch for batch in self.batches if batch.quarantine is not None)
+        return {landed.key: str(batch.quarantine) for batch in batches for landed in batch.landed}
+
+    @cached_property
+    def _read_again_into(self) -> Mapping[str | None, str | None]:
+        return {key: batch.quarantine for batch in self.batches for key in batch.replays}
 
     @cached_property
     def parts(self) -> Mapping[str, tuple[Part, ...]]:
@@ -280,7 +361,22 @@ def _batch(entry: Mapping[str, object]) -> Batch:
         covers=tuple(str(covered) for covered in _list(entry.get("covers"))),
         layouts=_layouts(entry.get("layouts")),
         compaction=_compaction(entry.get("compaction")),
+        replays=tuple(str(replayed) for replayed in _list(entry.get("replays"))),
+        again=int(str(entry.get("again", 0))),
+        edited=tuple(Edited(**edited) for edited in _objects(entry.get("edited"))),
+        recounts=tuple(Recount(**recount) for recount in _objects(entry.get("recounts"))),
     )
+
+
+def _recounted(landed: LandedObject, recounts: Iterable[Recount]) -> LandedObject:
+    for recount in recounts:
+        landed = replace(
+            landed,
+            records=landed.records + recount.records,
+            quarantined=landed.quarantined + recount.quarantined,
+            messages=landed.messages + recount.messages,
+        )
+    return landed
 
 
 def _compaction(value: object) -> Compaction | None:

@@ -1,7 +1,7 @@
 """Ingesting a source: landing objects in, raw batches and ledger entries out.
 
-Belongs here: the steps of a batch, and recording it. Does not belong here: which objects (`outstanding`), reading them
-(`staging`), writing (`parts`, `refused`), other partitions that events concern (`placement`), what becomes of events (`engine`).
+Belongs here: fetching, reading, writing and recording batches. Does not belong here: formats (the readers), which objects
+(`outstanding`), typing (`typed`), other partitions that events concern (`placement`), what becomes of the events (`engine`).
 
 A batch is recorded by one conditional write to the ledger, after everything it names is there. Whatever a killed ingest has
 left behind is named by what it came from and is written again, or never read.
@@ -22,25 +22,23 @@ import duckdb
 
 from assay.contracts import Source
 from assay.contracts.rules import literal
-from assay.errors import AssayError, IngestError, StoreError
+from assay.contracts.version import fingerprint
 from assay.lake.layout import NOTED, TRUNCATES, UNPLACED, landing_prefix
 from assay.lake.ledger import Batch, LandedObject, Layout, Ledger, LedgerLog
-from assay.lake.store import DISK_IS_FULL, ObjectInfo, ObjectStore
+from assay.lake.store import ObjectInfo, ObjectStore
 from assay.landing.drift import Differences, find_drift, layout_id, new_columns, write_held
-from assay.landing.exploded import keep_elements
-from assay.landing.fetch import fetch
+from assay.landing.edited import Replaced, find_replaced, keep_copies
 from assay.landing.kafka_keys import KeysBeside, keys_beside
 from assay.landing.outstanding import Outstanding, batch_id, batches, outstanding
-from assay.landing.parts import upload_parts, write_parts
 from assay.landing.placement import place
-from assay.landing.readers import is_of_sink, kept_containers
-from assay.landing.records import BLANK, LandedFile
+from assay.landing.readers import is_of_sink
+from assay.landing.reading import Objects, explained
+from assay.landing.recorder import Recorder
+from assay.landing.records import LandedFile
 from assay.landing.refused import write_messages, write_refused
-from assay.landing.sink_files import put_together
+from assay.landing.replay import Replay, Replayed, replay
 from assay.landing.snapshots import judged, sort_out
-from assay.landing.staging import stage
-from assay.landing.ties import resolve_ties
-from assay.landing.typed import event_select
+from assay.landing.staging import count_staged, drop_staged, write_staged
 
 Progress = Callable[[int], None]
 """Called with the number of records each time a batch is recorded."""
@@ -57,6 +55,7 @@ class Ingested:
         days: Every partition that the source has, if one of the batches empties it; none otherwise.
         warnings: What an operator should know.
         held: Why landing objects were not ingested although they can be read, by key (`drift`).
+        replayed: What a replay did, if one was asked for; its batches are among the others.
     """
 
     source: Source
@@ -65,6 +64,7 @@ class Ingested:
     days: tuple[str, ...] = ()
     warnings: list[str] = field(default_factory=list)
     held: dict[str, str] = field(default_factory=dict)
+    replayed: Replayed | None = None
 
     @property
     def records(self) -> int:
@@ -113,6 +113,7 @@ def ingest(
     pool: Executor | None = None,
     now: dt.datetime | None = None,
     progress: Progress = lambda records: None,
+    replaying: Replay | None = None,
 ) -> Ingested:
     """Ingest whatever has landed for a source and was not ingested.
 
@@ -124,6 +125,7 @@ def ingest(
         pool: Where batches are read; None for one at a time.
         now: The time, for stores in which objects grow in place; UTC.
         progress: Told of records as they are recorded.
+        replaying: What to leave alone when records in quarantine are read again; None to leave all of them there.
 
     Raises:
         StoreError: The lake cannot be read or written; what was recorded before stands.
@@ -135,7 +137,8 @@ def ingest(
     done = Ingested(source, warnings=_warnings(source, found))
     work = _Work(store, connection, source, scratch, log, beside=found.beside)
     with nullcontext(pool) if pool else ThreadPoolExecutor(1) as readers:
-        running = [readers.submit(work.ingest_batch, objects) for objects in batches(found.new, found.beside)]
+        cut = (*batches(found.new, found.beside), *batches(found.edits))
+        running = [readers.submit(work.ingest_batch, objects) for objects in cut]
         try:
             for batch in _finished(running):
                 if batch is not None:
@@ -146,6 +149,10 @@ def ingest(
                 future.cancel()
             wait(running)
             raise
+        if replaying is not None:
+            done.replayed = replay(store, connection, source, scratch, work.recorder, replaying, readers, progress)
+            done.batches += done.replayed.batches
+            done.warnings += _not_replayed(done.replayed)
     done.held = dict(sorted(work.held.items()))
     write_held(store, source.name, done.held)
     done.warnings += sorted(work.warnings)
@@ -154,7 +161,7 @@ def ingest(
     try:
         done.placement = place(store, connection, source, log, scratch)
     except (duckdb.Error, OSError) as error:
-        raise _explained(source, "the raw events", error) from error
+        raise explained(source, "the raw events", error) from error
     if any(part.partition == TRUNCATES for batch in done.batches for part in batch.parts):
         done.days = tuple(log.known.parts)
     return done
@@ -163,6 +170,12 @@ def ingest(
 def _finished(running: Sequence[Future[Batch | None]]) -> Iterator[Batch | None]:
     for future in as_completed(running):
         yield future.result()
+
+
+def _not_replayed(replayed: Replayed) -> list[str]:
+    return [
+        f"{key} has records in quarantine and was not read again: {why}." for key, why in sorted(replayed.unreachable.items())
+    ]
 
 
 def _warnings(source: Source, found: Outstanding) -> list[str]:
@@ -183,36 +196,37 @@ class _Work:
     source: Source
     scratch: Path
     log: LedgerLog
-    recording: threading.Lock = field(default_factory=threading.Lock)
+    recorder: Recorder = field(init=False)
     warnings: list[str] = field(default_factory=list)
     held: dict[str, str] = field(default_factory=dict)
     beside: KeysBeside = field(default_factory=KeysBeside)
 
+    def __post_init__(self) -> None:
+        self.recorder = Recorder(self.log)
+
     def ingest_batch(self, objects: tuple[ObjectInfo, ...]) -> Batch | None:
         """Read, write and record one batch; None when another ingest has taken some of its objects."""
+        reading = Objects(self.store, self.source, objects, self.beside)
         name = batch_id(objects, self.source)
         folder = self.scratch / f"ingest-{self.source.name}-{name}-{threading.get_ident()}"
         folder.mkdir(parents=True, exist_ok=True)
         cursor = self.connection.cursor()
         staged = f"staged_{name}"
         try:
-            files = fetch(self.store, objects, folder, kept_containers(self.source))
-            if is_of_sink(self.source):
-                files = put_together(files, self.beside, self.store, self.source, folder)
+            files = reading.fetch(folder)
             if not files:
                 return None
-            self.warnings += stage(cursor, self.source, files, staged, folder)
-            resolve_ties(cursor, self.source, staged)
-            keep_elements(cursor, self.source, staged)
+            self.warnings += reading.stage(cursor, files, staged, folder)
+            if reading.are_edits:
+                return self._record_edits(cursor, files, staged, folder)
             drift = find_drift(cursor, self.source, staged)
             files = self._hold(cursor, files, staged, drift)
-            return self._record(self._write(cursor, files, staged, folder, drift)) if files else None
+            return self.recorder.record(self._write(cursor, files, staged, folder, drift)) if files else None
         except (duckdb.Error, OSError) as error:
             what = f"{len(objects)} landing objects, {objects[0].key} to {objects[-1].key},"
-            raise _explained(self.source, what, error) from error
+            raise explained(self.source, what, error) from error
         finally:
-            for suffix in ("", "_files", "_bytes"):
-                cursor.execute(f"DROP TABLE IF EXISTS {staged}{suffix}")
+            drop_staged(cursor, staged)
             cursor.close()
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -229,62 +243,45 @@ class _Work:
         return [file for file in files if str(file.path) not in drift.held]
 
     def _write(
-        self, cursor: duckdb.DuckDBPyConnection, files: list[LandedFile], staged: str, folder: Path, drift: Differences
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        files: list[LandedFile],
+        staged: str,
+        folder: Path,
+        drift: Differences,
+        replaced: Replaced | None = None,
     ) -> Batch:
         name = batch_id((file.info for file in files), self.source)
-        events = (
-            f"SELECT {event_select(self.source)}, record._partition AS _p FROM {staged} AS record "
-            f"JOIN {staged}_files AS file ON file.path = record._path WHERE record._reason IS NULL AND record._op <> 'm'"
-        )
-        day = cursor.execute(f"SELECT max(modified)::DATE::VARCHAR FROM {staged}_files").fetchone()
+        name = fingerprint([name, replaced.late]) if replaced and replaced.late else name
         return Batch(
             id=name,
             version=self.source.version,
             landed=_landed(cursor, files, staged, drift),
-            parts=upload_parts(self.store, self.source, name, str(day and day[0]), write_parts(cursor, events, folder)),
+            parts=write_staged(self.store, cursor, self.source, name, staged, folder),
             quarantine=write_refused(self.store, cursor, self.source, name, files, staged, folder),
             messages=write_messages(self.store, cursor, self.source, name, staged, folder),
             layouts={layout_id(layout): layout for layout in drift.layouts.values()},
+            edited=replaced.edited if replaced else (),
+            recounts=replaced.recounts if replaced else (),
         )
 
-    def _record(self, batch: Batch) -> Batch | None:
-        """Record a batch, unless another ingest has taken some of its objects."""
-        with self.recording:
-            known = self.log.read()
-            while not any(each.key in known.landed for each in batch.landed):
-                if self.log.append(batch):
-                    return batch
-                known = self.log.read()
-        return None
-
-
-def _explained(source: Source, what: str, error: duckdb.Error | OSError) -> AssayError:
-    """Say what stopped a batch: room, the lake, or what is in it."""
-    said = str(error).split("\n", 1)[0]
-    if isinstance(error, duckdb.OutOfMemoryException) or "No space left" in said or getattr(error, "errno", None) in DISK_IS_FULL:
-        return IngestError(
-            f"{source.full_name}: there is no room to read what has landed: {said}",
-            hint="Raise ASSAY_MEMORY, or free space below ASSAY_HOME.",
-        )
-    if isinstance(error, duckdb.IOException | OSError):
-        return StoreError(f"{source.full_name}: the lake cannot be read: {said}", hint="Run again.")
-    return IngestError(
-        f"{source.full_name}: {what} cannot be read: {said}",
-        hint="Nothing of them was recorded. Correct the source's declaration, or take the object out of the landing zone.",
-    )
+    def _record_edits(
+        self, cursor: duckdb.DuckDBPyConnection, files: list[LandedFile], staged: str, folder: Path
+    ) -> Batch | None:
+        """Record edits, each in the place of its record: as long as that still stands where it did."""
+        keep_copies(self.store, self.source, files)
+        while True:
+            replaced = find_replaced(self.store, cursor, self.recorder.known(), files, staged)
+            batch = self._write(cursor, files, staged, folder, Differences(), replaced)
+            recorded = self.recorder.record(batch, replaced.conflicts)
+            if recorded is not None or any(file.info.key in self.recorder.known().landed for file in files):
+                return recorded
 
 
 def _landed(
     cursor: duckdb.DuckDBPyConnection, files: list[LandedFile], staged: str, drift: Differences
 ) -> tuple[LandedObject, ...]:
-    counts = {
-        path: (int(records), int(refused), int(messages))
-        for path, records, refused, messages in cursor.execute(
-            "SELECT _path, count(*), count(*) FILTER (_reason IS NOT NULL), "
-            f"count(*) FILTER (_reason IS NULL AND _op = 'm') FROM {staged} "
-            f"WHERE _reason IS DISTINCT FROM {literal(BLANK)} GROUP BY 1"
-        ).fetchall()
-    }
+    counts = count_staged(cursor, staged)
     return tuple(
         LandedObject(
             file.info.key,

@@ -8,6 +8,7 @@ It is asked only for records that were refused, which are few. What holds record
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 
 from assay.contracts import Source
 from assay.landing import containers, csv_records, documents, split_records
@@ -37,6 +38,24 @@ def offsets(file: LandedFile, rows: Collection[int], source: Source, *, one_by_o
         if row >= last:
             break
     return found
+
+
+def starts(file: LandedFile, source: Source, *, one_by_one: bool) -> list[tuple[int, int]]:
+    """The number of every record of a file's text and the byte at which it begins, where each ends as the next begins.
+
+    Args:
+        file: The file.
+        source: Its source.
+        one_by_one: Whether the file was salvaged.
+
+    Returns:
+        Nothing for what is no text, or where something else stands between records.
+    """
+    form = source.format
+    if file.text is None or (isinstance(form, JsonDocuments) and form.records is not None):
+        return []
+    # The elements of an array have been put one a line.
+    return list(_places(replace(file, text=file.path), source, one_by_one))
 
 
 def _places(file: LandedFile, source: Source, one_by_one: bool) -> Iterator[tuple[int, int]]:

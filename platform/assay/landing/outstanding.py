@@ -16,6 +16,7 @@ from assay.contracts import Source
 from assay.contracts.version import fingerprint
 from assay.lake.ledger import Ledger
 from assay.lake.store import ObjectInfo
+from assay.landing.edits import is_edit
 from assay.landing.kafka_keys import KeysBeside
 
 BATCH_BYTES = 24 * 1024 * 1024
@@ -33,6 +34,7 @@ class Outstanding:
         replaced: Objects whose content changed after they were ingested; the new content is not used.
         deleted: Keys of ingested objects that are gone; what was read of them stays.
         beside: Which objects hold the keys of which.
+        edits: Edited records to ingest, apart from what producers wrote.
     """
 
     new: tuple[ObjectInfo, ...]
@@ -40,6 +42,7 @@ class Outstanding:
     replaced: tuple[ObjectInfo, ...]
     deleted: tuple[str, ...]
     beside: KeysBeside = field(default_factory=KeysBeside)
+    edits: tuple[ObjectInfo, ...] = ()
 
 
 def outstanding(listing: Iterable[ObjectInfo], ledger: Ledger, settled_before: dt.datetime | None = None) -> Outstanding:
@@ -48,10 +51,11 @@ def outstanding(listing: Iterable[ObjectInfo], ledger: Ledger, settled_before: d
     Args:
         listing: The objects under a source's landing prefix.
         ledger: The batches of that source.
-        settled_before: Objects modified later than this are left for next time; None where objects appear whole.
+        settled_before: Objects modified later than this are left for next time; None where objects appear whole, as edits do.
     """
     ingested = ledger.landed
     new: list[ObjectInfo] = []
+    edits: list[ObjectInfo] = []
     unsettled: list[ObjectInfo] = []
     replaced: list[ObjectInfo] = []
     seen = set()
@@ -62,13 +66,15 @@ def outstanding(listing: Iterable[ObjectInfo], ledger: Ledger, settled_before: d
             continue
         if known is not None:
             replaced.append(info)
+        elif is_edit(info.key):
+            edits.append(info)
         elif settled_before is not None and info.modified > settled_before:
             unsettled.append(info)
         else:
             new.append(info)
     deleted = sorted(ingested.keys() - seen)
     by_key = sorted(new, key=lambda info: info.key)
-    return Outstanding(tuple(by_key), tuple(unsettled), tuple(replaced), tuple(deleted))
+    return Outstanding(tuple(by_key), tuple(unsettled), tuple(replaced), tuple(deleted), edits=tuple(edits))
 
 
 def batches(objects: Iterable[ObjectInfo], beside: KeysBeside | None = None) -> Iterator[tuple[ObjectInfo, ...]]:

@@ -31,8 +31,20 @@ def write_refused(
     files: Iterable[LandedFile],
     staged: str,
     folder: Path,
+    carried: str | None = None,
 ) -> str | None:
-    """Write the refused records of a batch to quarantine; returns the object's key, or None when there are none."""
+    """Write the refused records of a batch to quarantine; returns the object's key, or None when there are none.
+
+    Args:
+        store: The lake.
+        cursor: Where the batch is staged.
+        source: The source.
+        batch: The batch's id.
+        files: What it was read from.
+        staged: The staged table.
+        folder: For temporary files.
+        carried: Query of records that stay in quarantine as they are.
+    """
     _find_bytes(cursor, source, files, staged)
     columns = (
         f"{_ORIGIN}, place.byte AS _landing_byte, ['readable'] AS _rules, [record._reason] AS _reasons, "
@@ -40,7 +52,7 @@ def write_refused(
     )
     found = f"LEFT JOIN {staged}_bytes AS place ON place.path = record._path AND place.row = {LINE}"
     key, local = raw_quarantine_key(source.name, batch), folder / "quarantine.parquet"
-    return _write(store, cursor, staged, columns, _REFUSED, key, local, found)
+    return _write(store, cursor, staged, columns, _REFUSED, key, local, found, carried)
 
 
 def _find_bytes(cursor: duckdb.DuckDBPyConnection, source: Source, files: Iterable[LandedFile], staged: str) -> None:
@@ -80,12 +92,19 @@ def _write(
     key: str,
     local: Path,
     joined: str = "",
+    carried: str | None = None,
 ) -> str | None:
-    if not cursor.execute(f"SELECT 1 FROM {staged} AS record WHERE {condition} LIMIT 1").fetchone():
+    records = (
+        f"SELECT {columns} FROM {staged} AS record JOIN {staged}_files AS file ON file.path = record._path {joined} "
+        f"WHERE {condition}"
+    )
+    if carried:
+        records = f"{records} UNION ALL BY NAME ({carried})"
+    if not cursor.execute(f"SELECT 1 FROM ({records}) LIMIT 1").fetchone():
         return None
     cursor.execute(
-        f"COPY (SELECT {columns} FROM {staged} AS record JOIN {staged}_files AS file ON file.path = record._path {joined} "
-        f"WHERE {condition} ORDER BY _landing_object, _landing_row) TO {literal(str(local))} (FORMAT parquet, COMPRESSION zstd)"
+        f"COPY (FROM ({records}) ORDER BY _landing_object, _landing_row) TO {literal(str(local))} "
+        "(FORMAT parquet, COMPRESSION zstd)"
     )
     store.put(key, local)
     return key

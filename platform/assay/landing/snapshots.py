@@ -23,6 +23,7 @@ from assay.contracts.rules import literal, quote
 from assay.lake.layout import landing_prefix
 from assay.lake.ledger import LandedObject
 from assay.lake.store import ObjectInfo
+from assay.landing.edits import is_edit
 from assay.landing.formats import Csv, JsonDocuments, Snapshot
 from assay.landing.records import text_list
 
@@ -152,7 +153,7 @@ def counted(landed: Iterable[LandedObject], source: Source) -> dict[int, Counted
         return {}
     found: dict[int, dict[str, LandedObject]] = {}
     for each in landed:
-        if date := date_of(each.key, source, rule):
+        if not is_edit(each.key) and (date := date_of(each.key, source, rule)):
             found.setdefault(int(date), {})[each.etag] = each
     return {
         date: Counted(

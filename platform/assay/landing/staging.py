@@ -1,7 +1,10 @@
-"""Staging a batch: the records of its files, typed, in a table of DuckDB's.
+"""Staging: the records of landing objects, read and typed, in one table.
 
-Belongs here: who reads which file, and what is read again: whole files by queries, what those found unusual exactly, what DuckDB
-cannot read record by record. Does not belong here: formats (the readers), typing (`typed`), what becomes of a batch (`ingest`).
+Belongs here: reading files into a table of typed records, the damaged ones record by record, and the table of those files beside
+it. Does not belong here: fetching files, and what becomes of the records (`ingest`, `replay`, `editing`).
+
+A staged batch is a table of records (`typed.typed_records`, and whether a record's number runs over all files) and, beside it,
+the table of its files: `<name>_files`.
 """
 
 from __future__ import annotations
@@ -13,10 +16,12 @@ import duckdb
 from assay.contracts import Source
 from assay.contracts.rules import literal, quote
 from assay.lake.layout import UNPLACED
+from assay.lake.ledger import Part
+from assay.lake.store import ObjectStore
 from assay.landing.lines import Rejected
-from assay.landing.readers import reader_for
-from assay.landing.records import LandedFile, Parsed
-from assay.landing.typed import typed_records
+from assay.landing.parts import upload_parts, write_parts
+from assay.landing.records import BLANK, LandedFile, Parsed, Reader
+from assay.landing.typed import event_select, typed_records
 
 _ABOUT_DATA = (
     duckdb.InvalidInputException,
@@ -27,20 +32,25 @@ _ABOUT_DATA = (
 """What DuckDB raises about a file that it cannot read whole. Any other error is ours, and is not to be hidden by salvaging."""
 
 
-def stage(cursor: duckdb.DuckDBPyConnection, source: Source, files: list[LandedFile], staged: str, folder: Path) -> list[str]:
-    """Read files into a table, the damaged ones record by record, and list them in another beside it.
+def stage(
+    cursor: duckdb.DuckDBPyConnection, source: Source, reader: Reader, files: list[LandedFile], staged: str, folder: Path
+) -> list[str]:
+    """Read files into a staged table, the damaged ones record by record, and list them beside it.
 
     Args:
-        cursor: Where the tables are made.
-        source: The files' source.
+        cursor: Where.
+        source: Their source.
+        reader: What reads them.
         files: The files.
-        staged: Name of the table of typed records (`typed`); that of the files ends in `_files`.
-        folder: Folder for temporary files.
+        staged: The table's name.
+        folder: For temporary files.
 
     Returns:
         What an operator should know of how they were read.
+
+    Raises:
+        duckdb.Error: There is no room, or a file cannot be reached.
     """
-    reader = reader_for(source)
     cursor.execute(
         f"CREATE OR REPLACE TABLE {staged} AS SELECT *, true AS _running FROM ({typed_records(_no_records(source), source)})"
     )
@@ -60,14 +70,15 @@ def stage(cursor: duckdb.DuckDBPyConnection, source: Source, files: list[LandedF
         salvaged = reader.salvage(file, source, folder)
         _insert(cursor, source, staged, salvaged, running=False)
         warnings += salvaged.warnings
-    _list_files(cursor, source, files, staged)
-    _recheck(cursor, source, usual, staged, folder)
+    _list_files(cursor, reader, files, staged)
+    _recheck(cursor, source, reader, usual, staged, folder)
     return warnings
 
 
-def _recheck(cursor: duckdb.DuckDBPyConnection, source: Source, files: list[LandedFile], staged: str, folder: Path) -> None:
+def _recheck(
+    cursor: duckdb.DuckDBPyConnection, source: Source, reader: Reader, files: list[LandedFile], staged: str, folder: Path
+) -> None:
     """Read again, exactly, the records that the fast way of reading found unusual."""
-    reader = reader_for(source)
     unusual = "_running AND _reason IS NOT NULL AND _record IS NULL"
     rows = dict(
         cursor.execute(
@@ -136,7 +147,7 @@ def _no_records(source: Source) -> str:
     )
 
 
-def _list_files(cursor: duckdb.DuckDBPyConnection, source: Source, files: list[LandedFile], staged: str) -> None:
+def _list_files(cursor: duckdb.DuckDBPyConnection, reader: Reader, files: list[LandedFile], staged: str) -> None:
     """Create the table of a batch's files; `base` turns a record's running number into its line."""
     cursor.execute(
         f"CREATE OR REPLACE TABLE {staged}_files (path VARCHAR, key VARCHAR, modified TIMESTAMPTZ, base BIGINT DEFAULT 0)"
@@ -148,6 +159,36 @@ def _list_files(cursor: duckdb.DuckDBPyConnection, source: Source, files: list[L
             [[str(file.path) for file in files], [file.info.key for file in files], [file.info.modified for file in files]],
         )
     cursor.execute(
-        f"UPDATE {staged}_files SET base = first_n - {reader_for(source).first_row} FROM "
+        f"UPDATE {staged}_files SET base = first_n - {reader.first_row} FROM "
         f"(SELECT _path, min(_n) AS first_n FROM {staged} WHERE _running GROUP BY 1) WHERE path = _path"
     )
+
+
+def write_staged(
+    store: ObjectStore, cursor: duckdb.DuckDBPyConnection, source: Source, batch: str, staged: str, folder: Path
+) -> tuple[Part, ...]:
+    """Write the events of a staged batch to raw objects that the batch's id names, one a partition."""
+    events = (
+        f"SELECT {event_select(source)}, record._partition AS _p FROM {staged} AS record "
+        f"JOIN {staged}_files AS file ON file.path = record._path WHERE record._reason IS NULL AND record._op <> 'm'"
+    )
+    day = cursor.execute(f"SELECT max(modified)::DATE::VARCHAR FROM {staged}_files").fetchone()
+    return upload_parts(store, source, batch, str(day and day[0]), write_parts(cursor, events, folder))
+
+
+def count_staged(cursor: duckdb.DuckDBPyConnection, staged: str) -> dict[str, tuple[int, int, int]]:
+    """Count the records of a staged batch, those refused, and the messages, by path."""
+    return {
+        path: (int(records), int(refused), int(messages))
+        for path, records, refused, messages in cursor.execute(
+            "SELECT _path, count(*), count(*) FILTER (_reason IS NOT NULL), "
+            f"count(*) FILTER (_reason IS NULL AND _op = 'm') FROM {staged} "
+            f"WHERE _reason IS DISTINCT FROM {literal(BLANK)} GROUP BY 1"
+        ).fetchall()
+    }
+
+
+def drop_staged(cursor: duckdb.DuckDBPyConnection, staged: str) -> None:
+    """Drop a staged batch with what is beside it."""
+    for suffix in ("", "_files", "_bytes"):
+        cursor.execute(f"DROP TABLE IF EXISTS {staged}{suffix}")

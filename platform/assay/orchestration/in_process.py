@@ -4,8 +4,10 @@ Belongs here: what `assay run` and `assay demo` need of Dagster. Does not belong
 """
 
 import os
+from collections.abc import Mapping
 
 from assay.errors import AssayError
+from assay.landing.replay import Replay
 from assay.orchestration.definitions import quiet_beta
 from assay.orchestration.instance import open_instance
 from assay.orchestration.refresh import build_refresh_job
@@ -19,8 +21,16 @@ from assay.settings import Settings
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
-def run_refresh(settings: Settings, workspace: Workspace, observer: Observer) -> Report:
+def run_refresh(
+    settings: Settings, workspace: Workspace, observer: Observer, replaying: Mapping[str, Replay] | None = None
+) -> Report:
     """Ingest what has landed and rebuild what is dirty, as one recorded run.
+
+    Args:
+        settings: The settings.
+        workspace: The domain and the lake.
+        observer: Whoever watches.
+        replaying: By source, what a replay of its quarantine leaves alone; others' quarantine is not read again.
 
     Returns:
         What was done; partitions that failed their proof are in it, and are no exception.
@@ -33,7 +43,7 @@ def run_refresh(settings: Settings, workspace: Workspace, observer: Observer) ->
     with quiet_beta():
         job = build_refresh_job(workspace.project, retries=None)
     with workspace.connection() as connection, open_instance(settings) as instance:
-        opened = Opened(workspace, connection, State(workspace), observer=observer)
+        opened = Opened(workspace, connection, State(workspace), observer=observer, replaying=replaying or {})
         result = job.execute_in_process(
             run_config=_QUIET, instance=instance, resources={"lake": Lake(opened)}, raise_on_error=False
         )

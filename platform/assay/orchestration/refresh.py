@@ -63,7 +63,8 @@ def _ingest_op(domain: Domain) -> dg.OpDefinition:
             _step(opened, "ingest"),
             opened.workspace.connection(INGEST_THREADS) as connection,
         ):
-            for done in ingest_sources(connection, opened.state, domain.sources.values(), opened.observer):
+            sources = domain.sources.values()
+            for done in ingest_sources(connection, opened.state, sources, opened.observer, opened.replaying):
                 opened.report.records += done.records
                 opened.report.warnings += done.warnings
                 for warning in done.warnings:

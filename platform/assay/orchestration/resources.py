@@ -5,13 +5,14 @@ Belongs here: handing a workspace to assets and ops. Does not belong here: what 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import duckdb
 
 from assay.errors import AssayError
+from assay.landing.replay import Replay
 from assay.pipeline.outcome import Observer, Report, Unobserved
 from assay.pipeline.session import session
 from assay.pipeline.state import State
@@ -30,6 +31,7 @@ class Opened:
         report: What the run did so far.
         observer: Whoever watches it.
         error: What stopped it.
+        replaying: By source, what a replay of its quarantine leaves alone; others' quarantine is not read again.
     """
 
     workspace: Workspace
@@ -38,6 +40,7 @@ class Opened:
     report: Report = field(default_factory=Report)
     observer: Observer = field(default_factory=Unobserved)
     error: AssayError | None = None
+    replaying: Mapping[str, Replay] = field(default_factory=dict)
 
 
 class Lake:

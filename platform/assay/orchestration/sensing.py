@@ -59,8 +59,8 @@ def outstanding_objects(workspace: Workspace, domain: Domain, now: dt.datetime) 
     found: dict[str, list[tuple[str, str]]] = {}
     for source in domain.sources.values():
         ledger = LedgerLog(workspace.store, source.name).read()
-        new = find_outstanding(workspace.store, source, ledger, now).new
-        if new:
+        waiting = find_outstanding(workspace.store, source, ledger, now)
+        if new := (*waiting.new, *waiting.edits):
             found[source.name] = [(info.key, info.etag) for info in new]
     return found
 

@@ -6,7 +6,7 @@ Belongs here: the steps a run is made of, each taking the state and leaving it t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from decimal import Decimal
 
@@ -17,6 +17,7 @@ from assay.engine.project import Node
 from assay.lake.ledger import Ledger
 from assay.landing.drift import read_held
 from assay.landing.ingest import Ingested, ingest
+from assay.landing.replay import Replay
 from assay.pipeline.build import build
 from assay.pipeline.outcome import Observer, Outcome, Report, Status, Unobserved
 from assay.pipeline.plan import Failure, Plan, inputs_hash, plan, read_failures
@@ -29,7 +30,11 @@ INGEST_THREADS = 1
 
 
 def ingest_sources(
-    connection: duckdb.DuckDBPyConnection, state: State, sources: Iterable[Source], observer: Observer = _UNOBSERVED
+    connection: duckdb.DuckDBPyConnection,
+    state: State,
+    sources: Iterable[Source],
+    observer: Observer = _UNOBSERVED,
+    replaying: Mapping[str, Replay] | None = None,
 ) -> Iterator[Ingested]:
     """Ingest whatever has landed for some sources, with as many batches at a time as the settings have threads.
 
@@ -40,6 +45,7 @@ def ingest_sources(
         state: The lake's state.
         sources: The sources.
         observer: Told of records as they are recorded.
+        replaying: By source, what a replay of its quarantine leaves alone; others' quarantine is not read again.
 
     Yields:
         What was done for each source, in their order.
@@ -60,6 +66,7 @@ def ingest_sources(
                 workspace.scratch,
                 pool=pool,
                 progress=lambda records: observer.ingested(source.name, records),
+                replaying=(replaying or {}).get(source.name),
             )
 
     # Those that wait for batches are not those that read them.
@@ -106,15 +113,17 @@ def rebuild_partitions(
 def source_books(ledger: Ledger) -> Books:
     """The books of a source: records in, raw events and quarantined records out; messages are neither.
 
-    Events that were copied to a second partition (`placement`) count as received once more, but not their money.
+    Events that were copied to a second partition (`placement`) count as received once more, but not their money; events that a
+    replay has told again, at another position, count as received once more.
     """
-    landed = [each for batch in ledger.batches for each in batch.landed]
+    landed = ledger.landed_objects
     copies = sum(batch.copies for batch in ledger.batches)
+    again = sum(batch.again for batch in ledger.batches)
     told = [part for batch in ledger.batches if not batch.covers for part in batch.parts]
     money = sum((Decimal(part.money) for part in told), Decimal(0))
     return Books(
         rows=Side(
-            received=Decimal(sum(each.records - each.messages for each in landed) + copies),
+            received=Decimal(sum(each.records - each.messages for each in landed) + copies + again),
             published=Decimal(sum(part.rows for part in told) + copies),
             quarantined=Decimal(sum(each.quarantined for each in landed)),
         ),

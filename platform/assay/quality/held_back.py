@@ -75,7 +75,8 @@ def _rows(relation: str, source: Source, node: Node) -> str:
 SELECT {partition} AS {PARTITION}, true AS _broken, [{literal(HEALED_RULE)}] AS _rules,
   list_transform(row._unhealed, {said}) AS _reasons, {literal(node.table.version)} AS _contract,
   row._origin._landing_object AS _landing_object, row._origin._landing_row AS _landing_row,
-  row._origin._sequence AS _sequence, any_value(to_json({{{packed}}})) AS _record{keys}
+  row._origin._sequence AS _sequence, any_value(to_json({{{packed}}})) AS _record,
+  any_value(event._ingested_at) AS _ingested_at{keys}
 FROM folds.{quote(relation)} AS row
 JOIN events.{quote(source.name)} AS event
   ON {same} AND event._landing_object = row._origin._landing_object AND event._landing_row = row._origin._landing_row

@@ -29,7 +29,7 @@ EXAMPLES = 3
 TRACED_AT_ONCE = 250_000
 """Rows whose landing records are looked for together; they are held in memory."""
 _BROKEN = "broken_rows"
-_ORIGIN = "_landing_object, _landing_row, _sequence, _record"
+_ORIGIN = "_landing_object, _landing_row, _sequence, _record, _ingested_at"
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def _with_origin(project: Project, node: Node, rows: str) -> str:
     if not records:
         return (
             "CROSS JOIN (SELECT NULL::VARCHAR AS _landing_object, NULL::BIGINT AS _landing_row, "
-            "NULL::BIGINT[] AS _sequence, NULL::JSON AS _record)"
+            "NULL::BIGINT[] AS _sequence, NULL::JSON AS _record, NULL::TIMESTAMPTZ AS _ingested_at)"
         )
     return f"LEFT JOIN (SELECT * FROM ({' UNION ALL '.join(records)}) {_newest(own)}) USING ({own})"
 

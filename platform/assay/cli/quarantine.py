@@ -1,0 +1,320 @@
+"""Commands that empty quarantine: `quarantine list`, `show`, `replay`, `drop`, `trail`.
+
+Belongs here: their options and output. Does not belong here: the work (`quarantined`, `replaying`, `editing` and `dropping` in
+`pipeline`).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table as Grid
+
+from assay.cli.show import Progress, output, print_report, silent
+from assay.contracts import Source, Table
+from assay.errors import EditError
+from assay.lake.layout import edits_audit_prefix, edits_prefix
+from assay.landing.edits import edit_of
+from assay.landing.replay import Replay
+from assay.pipeline.dropping import Dropped, read_drops, write_drop
+from assay.pipeline.editing import edit_records
+from assay.pipeline.outcome import Report
+from assay.pipeline.quarantined import Record, Selection, columns_of, records, standing
+from assay.pipeline.replaying import Result, Watched, replays_of
+from assay.pipeline.session import session
+from assay.pipeline.state import State
+from assay.pipeline.workspace import Workspace
+from assay.quality.ages import Standing, too_old
+from assay.settings import Settings, read_settings
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
+OneTable = Annotated[str, typer.Argument(help="As in enriched.transactions; raw.transactions for what could not be read.")]
+AnyTable = Annotated[str | None, typer.Argument(help="As in enriched.transactions or raw.transactions; all when left out.")]
+Rule = Annotated[str | None, typer.Option(help="Only records that broke this rule.")]
+Partition = Annotated[str | None, typer.Option(help="Only records of this partition.")]
+By = Annotated[str | None, typer.Option(help="Who decides; it is recorded.")]
+Why = Annotated[str | None, typer.Option(help="Why; it is recorded.")]
+
+commands = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
+_REASONS_SHOWN = 10
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for name, command in (("list", list_standing), ("show", show), ("replay", replay), ("drop", drop), ("trail", trail)):
+        commands.command(name)(command)
+    app.add_typer(commands, name="quarantine", help="List, show, replay and drop what was refused.")
+
+
+def list_standing(
+    table: AnyTable = None,
+    rule: Rule = None,
+    older_than: Annotated[float | None, typer.Option(min=0, help="Only what landed more than this many days ago.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what stands in quarantine, by table and rule, with its age.
+
+    What is older than its table allows is marked. What was dropped is counted apart.
+
+    Example: `assay quarantine list --older-than 7`
+    """
+    now = dt.datetime.now(dt.UTC)
+    with session(read_settings()) as workspace, workspace.connection() as connection:
+        asked = _asked(workspace, table)
+        found = standing(connection, State(workspace), asked)
+    limits = {each.full_name: each.quarantine_age for each in asked}
+    found = [each for each in found if rule in (None, each.rule)]
+    if older_than is not None:
+        found = [each for each in found if now - each.oldest > dt.timedelta(days=older_than)]
+    late = {(each.table, each.rule): each.rows for each in too_old(found, limits, now)}
+    listed = [_summed(place, group, late.get(place, 0)) for place, group in _by_rule(found).items()]
+    if as_json:
+        typer.echo(json.dumps(listed))
+        return
+    grid = Grid()
+    for name in ("table", "rule", "partitions", "records", "dropped", "oldest", "newest", "too old"):
+        right = name in ("partitions", "records", "dropped", "too old")
+        grid.add_column(name, justify="right" if right else "left", overflow="fold", no_wrap=name == "table")
+    for each in listed:
+        ages = [_age(dt.datetime.fromisoformat(each[name]), now) for name in ("oldest", "newest")]
+        too = f"[bold red]{each['too_old']:,}[/]" if each["too_old"] else ""
+        counts = [f"{each[name]:,}" for name in ("partitions", "records", "dropped")]
+        grid.add_row(each["table"], each["rule"], *counts, *ages, too)
+    output().print(grid if listed else "Quarantine is empty.")
+
+
+def show(
+    table: OneTable,
+    rule: Rule = None,
+    partition: Partition = None,
+    id: Annotated[list[str] | None, typer.Option(help="Only the record with this id; may be given several times.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many, the oldest first.")] = 20,
+    dropped: Annotated[bool, typer.Option("--dropped", help="Show what was dropped, too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show records in quarantine: the original record, every rule that it broke, and where it came from.
+
+    What `--json` prints can be edited and given to `assay quarantine replay --edit`.
+
+    Example: `assay quarantine show enriched.transactions --rule amount_at_least --limit 5`
+    """
+    with session(read_settings()) as workspace, workspace.connection() as connection:
+        declared = workspace.domain.find(table)
+        selection = Selection(rule, partition, tuple(id or ()), dropped)
+        found = records(connection, State(workspace), declared, selection, limit)
+    if as_json:
+        typer.echo(json.dumps([_shown(each) for each in found], ensure_ascii=False, indent=1))
+        return
+    console = output()
+    for record in found:
+        console.print(_heading(record), highlight=False, soft_wrap=True)
+        for name, reason in zip(record.rules, record.reasons, strict=False):
+            console.print(f"  [red]{name}[/]: {_plain(reason)}", highlight=False, soft_wrap=True)
+        columns = columns_of(record)
+        text = json.dumps(columns, ensure_ascii=False) if columns else record.record or ""
+        console.print(f"  {_plain(text)}\n", highlight=False, soft_wrap=True)
+    if not found:
+        console.print("Nothing of that is in quarantine.")
+    elif len(found) == limit:
+        console.print(f"… the first {limit:,}; `--limit` gives more")
+
+
+def replay(
+    table: AnyTable = None,
+    edit: Annotated[
+        Path | None, typer.Option(help="Edited records, as `show --json` prints them.", exists=True, dir_okay=False)
+    ] = None,
+    by: By = None,
+    why: Why = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run what is in quarantine through the contracts as they are now, and tell what left it.
+
+    Records that could not be read are read again; rows that a contract refused are rebuilt with their partitions. With
+    `--edit FILE`, records are replaced by what the file has in their place, and who did that and why is kept in the lake.
+    Exits with 1 when a partition failed its proof.
+
+    Example: `assay quarantine replay enriched.transactions`, or `assay quarantine replay --edit fixed.json --by ann --why "typo"`
+    """
+    settings = read_settings()
+    if edit is not None and not (by and why):
+        raise EditError("An edit needs --by and --why.", hint="They are kept with the edited records.")
+    if edit is not None and table is not None:
+        raise EditError("The file says which tables are meant.", hint=f"Leave out {table}.")
+    with session(settings) as workspace, workspace.connection() as connection:
+        state = State(workspace)
+        asked = _asked(workspace, table)
+        watched = Watched(connection, state, asked)
+        replaying: dict[str, Replay] = {}
+        if edit is None:
+            replaying = replays_of(state, asked)
+        else:
+            edit_records(connection, state, edit.read_text(encoding="utf-8"), str(by), str(why))
+        with silent() if as_json else Progress() as progress:
+            report = _refresh(settings, workspace, progress, replaying)
+        results = [result for result in watched.results(State(workspace)) if result.before or result.added]
+    if as_json:
+        typer.echo(json.dumps({"replayed": [result.to_dict() for result in results], "run": report.to_dict()}))
+    else:
+        _print_results(results, report)
+    raise typer.Exit(1 if report.partitions.failed else 0)
+
+
+def drop(
+    table: OneTable,
+    by: By = None,
+    why: Why = None,
+    rule: Rule = None,
+    partition: Partition = None,
+    id: Annotated[list[str] | None, typer.Option(help="The record with this id; may be given several times.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Everything that stands in the table's quarantine.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say that records in quarantine need nobody's attention any more; who says so and why is kept in the lake.
+
+    They stay in quarantine and in the books. Lists and age limits leave them out, and a replay does not read them again. A row
+    that a later contract accepts is published all the same.
+
+    Example: `assay quarantine drop raw.transactions --rule readable --by ann --why "test records of the vendor"`
+    """
+    if not (by and why):
+        raise EditError("A drop needs --by and --why.", hint="They are kept with the dropped records.")
+    if not (rule or partition or id or everything):
+        raise EditError("Nothing says which records are dropped.", hint="Give --rule, --partition, --id or --all.")
+    with session(read_settings()) as workspace, workspace.connection() as connection:
+        declared = workspace.domain.find(table)
+        found = records(connection, State(workspace), declared, Selection(rule, partition, tuple(id or ())))
+        if found:
+            chosen = [Dropped(each.id, each.object, each.line) for each in found]
+            write_drop(workspace.store, declared.full_name, chosen, by, why)
+    if as_json:
+        typer.echo(json.dumps({"dropped": [each.id for each in found]}))
+    else:
+        typer.echo(f"{len(found):,} records of {declared.full_name} dropped; they stay in quarantine and in the books")
+
+
+def trail(table: AnyTable = None, as_json: AsJson = False) -> None:
+    """Show who edited and dropped what, when and why.
+
+    Example: `assay quarantine trail raw.transactions --json`
+    """
+    with session(read_settings()) as workspace:
+        found = sorted(_decisions(workspace, _asked(workspace, table)), key=lambda each: str(each["at"]))
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False))
+        return
+    grid = Grid()
+    for name in ("when", "who", "what", "of", "records", "why"):
+        grid.add_column(name, justify="right" if name == "records" else "left", overflow="fold")
+    for each in found:
+        told = [_plain(str(each[name])) for name in ("by", "what", "of")]
+        grid.add_row(str(each["at"])[:19], *told, f"{each['records']:,}", _plain(str(each["why"])))
+    output().print(grid if found else "Nobody has edited or dropped anything.")
+
+
+def _refresh(settings: Settings, workspace: Workspace, observer: Any, replaying: dict[str, Replay]) -> Report:
+    # Dagster takes most of a second to import, which the commands that do not run anything need not pay.
+    from assay.orchestration.in_process import run_refresh
+
+    return run_refresh(settings, workspace, observer, replaying)
+
+
+def _asked(workspace: Workspace, table: str | None) -> list[Source | Table]:
+    if table is not None:
+        return [workspace.domain.find(table)]
+    return [*workspace.domain.sources.values(), *(node.table for node in workspace.project.nodes.values())]
+
+
+def _by_rule(found: Iterable[Standing]) -> dict[tuple[str, str], list[Standing]]:
+    groups: dict[tuple[str, str], list[Standing]] = {}
+    for each in found:
+        groups.setdefault((each.table, each.rule), []).append(each)
+    return groups
+
+
+def _summed(place: tuple[str, str], group: Sequence[Standing], late: int) -> dict[str, Any]:
+    return {
+        "table": place[0],
+        "rule": place[1],
+        "partitions": len({each.partition for each in group} - {""}),
+        "records": sum(each.rows for each in group),
+        "dropped": sum(each.dropped for each in group),
+        "oldest": min(each.oldest for each in group).isoformat(),
+        "newest": max(each.newest for each in group).isoformat(),
+        "too_old": late,
+    }
+
+
+def _age(since: dt.datetime, now: dt.datetime) -> str:
+    hours = (now - since).total_seconds() / 3600
+    return f"{hours / 24:,.0f} days" if hours >= 48 else f"{hours:,.0f} hours"
+
+
+def _shown(record: Record) -> dict[str, Any]:
+    return asdict(record) | {
+        "record": columns_of(record) or record.record,
+        "since": record.since.isoformat() if record.since else None,
+    }
+
+
+def _heading(record: Record) -> str:
+    place = "of several records" if record.object is None else f"{record.object}, line {record.line:,}"
+    place += "" if record.byte is None else f", byte {record.byte:,}"
+    place += "" if record.sequence is None else f", position {list(record.sequence)}"
+    since = f"{record.since:%Y-%m-%d %H:%M}" if record.since else ""
+    dropped = " [dim](dropped)[/]" if record.dropped else ""
+    return f"[bold]{record.id}[/] {record.partition} {_plain(place)}, landed {since}, contract {record.contract}{dropped}"
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+def _print_results(results: Sequence[Result], report: Report) -> None:
+    console = output()
+    grid = Grid()
+    for name in ("table", "in quarantine", "left it", "published", "replaced or gone", "still fail", "new"):
+        grid.add_column(name, justify="left" if name == "table" else "right", no_wrap=name == "table")
+    for result in results:
+        counts = (result.before, result.left, result.published, result.gone, result.stay, result.added)
+        grid.add_row(result.table, *(f"{count:,}" for count in counts))
+    console.print(grid if results else "Quarantine is empty.")
+    for result in results:
+        for reason, rows in list(result.still.items())[:_REASONS_SHOWN]:
+            console.print(f"{result.table}: {rows:,} still fail: {_plain(reason)}", highlight=False, soft_wrap=True)
+        if len(result.still) > _REASONS_SHOWN:
+            console.print(
+                f"{result.table}: … and {len(result.still) - _REASONS_SHOWN:,} other reasons; `assay quarantine show` has them"
+            )
+    print_report(console, report)
+
+
+def _decisions(workspace: Workspace, asked: Iterable[Source | Table]) -> list[dict[str, Any]]:
+    """Every decision about some tables and sources; an edit counts under the source that it landed for."""
+    found: list[dict[str, Any]] = []
+    for declared in asked:
+        for decision in read_drops(workspace.store, declared.full_name):
+            told = {"what": "dropped", "of": declared.full_name, "records": len(decision.records)}
+            found.append({**told, **asdict(decision), "records": len(decision.records)})
+        if isinstance(declared, Source):
+            found += _edits(workspace, declared)
+    return found
+
+
+def _edits(workspace: Workspace, source: Source) -> list[dict[str, Any]]:
+    # Of an edit that was not ingested yet, there is no copy.
+    keys: dict[str, str] = {}
+    for prefix in (edits_prefix(source.name), edits_audit_prefix(source.name)):
+        keys |= {info.key.rsplit("/", 1)[-1]: info.key for info in workspace.store.list(prefix)}
+    edits = [edit_of(workspace.store.get(key)) for key in keys.values()]
+    return [
+        {"what": "edited", "of": f"{edit.object}, line {edit.line}", "records": 1}
+        | {name: getattr(edit, name) for name in ("by", "why", "at", "before", "after")}
+        for edit in edits
+    ]

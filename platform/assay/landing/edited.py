@@ -1,0 +1,117 @@
+"""Which records in quarantine some edits replace, as the ledger has it.
+
+Belongs here: finding them, and refusing edits that come too late. Does not belong here: reading edits (`edits`), recording
+(`ingest`).
+
+An edit takes the place of a record that stands in quarantine, which leaves it by that. If a replay was first and the record has
+left, the edit would tell it a second time: then the edit is refused, and says so in quarantine itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+import duckdb
+
+from assay.contracts import Source
+from assay.contracts.rules import literal
+from assay.lake.layout import edits_audit_prefix
+from assay.lake.ledger import Edited, Ledger, Recount
+from assay.lake.store import ObjectStore
+from assay.landing.edits import Edit, edit_of
+from assay.landing.records import LandedFile, text_list
+
+_LATE = "the record that it replaces has left quarantine before it"
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """What some edits replace.
+
+    Attributes:
+        edited: The records.
+        recounts: What becomes of the landing objects that they are of.
+        late: Keys of the edits that came too late.
+    """
+
+    edited: tuple[Edited, ...] = ()
+    recounts: tuple[Recount, ...] = ()
+    late: tuple[str, ...] = ()
+
+    def conflicts(self, known: Ledger) -> bool:
+        """Whether a replay has read one of the records again since."""
+        return any(edited.quarantine in known.replayed for edited in self.edited)
+
+
+def find_replaced(
+    store: ObjectStore, cursor: duckdb.DuckDBPyConnection, ledger: Ledger, files: Iterable[LandedFile], staged: str
+) -> Replaced:
+    """Find the unreadable records that staged edits replace; the events of edits that come too late are refused.
+
+    Args:
+        store: The lake.
+        cursor: Where they are staged.
+        ledger: Their source's ledger.
+        files: The edits.
+        staged: The staged table.
+    """
+    edits = {file: edit for file in files if (edit := _read(file)) is None or edit.kind == "record"}
+    standing = {file: ledger.quarantine_of(edit.object) if edit else None for file, edit in edits.items()}
+    counts = _refused_at(store, cursor, {key for key in standing.values() if key is not None})
+    edited: list[Edited] = []
+    recounts: list[Recount] = []
+    late: list[LandedFile] = []
+    for file, edit in edits.items():
+        key = standing[file]
+        refused = counts.get((edit.object, edit.line), 0) if edit else 0
+        if edit is None or key is None or not refused:
+            late.append(file)
+        else:
+            edited.append(Edited(key, edit.object, edit.line))
+            recounts.append(Recount(edit.object, records=-refused, quarantined=-refused))
+    _refuse(cursor, staged, late)
+    return Replaced(tuple(edited), tuple(recounts), tuple(sorted(file.info.key for file in late)))
+
+
+def refuse_unrecorded(cursor: duckdb.DuckDBPyConnection, ledger: Ledger, files: Iterable[LandedFile], staged: str) -> None:
+    """Refuse again the edits that came too late when they were ingested."""
+    replaced = {(edited.key, edited.row) for edited in ledger.edited}
+    read = {file: _read(file) for file in files}
+    late = [
+        file
+        for file, edit in read.items()
+        if edit is None or (edit.kind == "record" and (edit.object, edit.line) not in replaced)
+    ]
+    _refuse(cursor, staged, late)
+
+
+def keep_copies(store: ObjectStore, source: Source, files: Iterable[LandedFile]) -> None:
+    """Keep a copy of each edit where nothing is removed when the landing zone is cleared."""
+    for file in files:
+        store.put(edits_audit_prefix(source.name) + file.info.key.rsplit("/", 1)[-1], file.path)
+
+
+def _read(file: LandedFile) -> Edit | None:
+    """Read an edit; None of what somebody else has put there."""
+    try:
+        return edit_of(file.path.read_bytes())
+    except (ValueError, KeyError, TypeError, IndexError):
+        return None
+
+
+def _refused_at(store: ObjectStore, cursor: duckdb.DuckDBPyConnection, keys: Collection[str]) -> dict[tuple[str, int], int]:
+    """How many records are refused at each line, in some quarantine objects."""
+    if not keys:
+        return {}
+    paths = text_list([store.path(key) for key in sorted(keys)])
+    found = cursor.execute(
+        f"SELECT _landing_object, _landing_row, count(*) FROM read_parquet({paths}, hive_partitioning=false) GROUP BY ALL"
+    ).fetchall()
+    return {(str(key), int(row)): int(count) for key, row, count in found}
+
+
+def _refuse(cursor: duckdb.DuckDBPyConnection, staged: str, files: Collection[LandedFile]) -> None:
+    if files:
+        paths = ", ".join(literal(str(file.path)) for file in files)
+        cursor.execute(f"UPDATE {staged} SET _reason = coalesce(_reason, {literal(_LATE)}) WHERE _path IN ({paths})")

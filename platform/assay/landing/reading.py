@@ -1,0 +1,80 @@
+"""Reading landing objects: fetched, put together and staged, as far as one object alone can tell what its records are.
+
+Belongs here: the steps from objects in the lake to a staged batch, which are the same for whoever reads them. Does not belong
+here: the steps themselves, and what becomes of the records (`ingest`, `replay`, `editing`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+
+from assay.contracts import Source
+from assay.errors import AssayError, IngestError, StoreError
+from assay.lake.store import DISK_IS_FULL, ObjectInfo, ObjectStore
+from assay.landing.edits import EditsReader, is_edit
+from assay.landing.exploded import keep_elements
+from assay.landing.fetch import fetch
+from assay.landing.kafka_keys import KeysBeside
+from assay.landing.readers import is_of_sink, kept_containers, reader_for
+from assay.landing.records import LandedFile
+from assay.landing.sink_files import put_together
+from assay.landing.staging import stage
+from assay.landing.ties import resolve_ties
+
+
+@dataclass(frozen=True)
+class Objects:
+    """Landing objects of one source that are read together: of its producer, or edits.
+
+    Attributes:
+        store: The lake.
+        source: The source.
+        infos: The objects.
+        beside: Which objects hold the keys of which.
+    """
+
+    store: ObjectStore
+    source: Source
+    infos: Sequence[ObjectInfo]
+    beside: KeysBeside = field(default_factory=KeysBeside)
+
+    @property
+    def are_edits(self) -> bool:
+        """Whether they are edited records."""
+        return bool(self.infos) and is_edit(self.infos[0].key)
+
+    def fetch(self, folder: Path) -> list[LandedFile]:
+        """Bring them to local disk; those that are no longer what they were when they were listed are left out."""
+        if self.are_edits:
+            return fetch(self.store, self.infos, folder)
+        files = fetch(self.store, self.infos, folder, kept_containers(self.source)) if self.infos else []
+        return put_together(files, self.beside, self.store, self.source, folder) if is_of_sink(self.source) else files
+
+    def stage(self, cursor: duckdb.DuckDBPyConnection, files: list[LandedFile], staged: str, folder: Path) -> list[str]:
+        """Read files of theirs into a staged table, with the positions that lines of one object give; returns the warnings."""
+        if self.are_edits:
+            return stage(cursor, self.source, EditsReader(), files, staged, folder)
+        warnings = stage(cursor, self.source, reader_for(self.source), files, staged, folder)
+        resolve_ties(cursor, self.source, staged)
+        keep_elements(cursor, self.source, staged)
+        return warnings
+
+
+def explained(source: Source, what: str, error: duckdb.Error | OSError) -> AssayError:
+    """Say what stopped a batch: room, the lake, or what is in it."""
+    said = str(error).split("\n", 1)[0]
+    if isinstance(error, duckdb.OutOfMemoryException) or "No space left" in said or getattr(error, "errno", None) in DISK_IS_FULL:
+        return IngestError(
+            f"{source.full_name}: there is no room to read what has landed: {said}",
+            hint="Raise ASSAY_MEMORY, or free space below ASSAY_HOME.",
+        )
+    if isinstance(error, duckdb.IOException | OSError):
+        return StoreError(f"{source.full_name}: the lake cannot be read: {said}", hint="Run again.")
+    return IngestError(
+        f"{source.full_name}: {what} cannot be read: {said}",
+        hint="Nothing of them was recorded. Correct the source's declaration, or take the object out of the landing zone.",
+    )

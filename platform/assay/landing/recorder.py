@@ -1,0 +1,50 @@
+"""Recording batches from several threads, each as long as nothing that others have recorded speaks against it.
+
+Belongs here: the one place where a source's batches go to its ledger. Does not belong here: the ledger (`lake.ledger`), making
+batches (`ingest`, `replay`), compactions, which bring nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from assay.lake.ledger import Batch, Ledger, LedgerLog
+
+Conflicts = Callable[[Ledger], bool]
+
+
+@dataclass
+class Recorder:
+    """Records the batches of one source.
+
+    Attributes:
+        log: Its ledger.
+    """
+
+    log: LedgerLog
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def known(self) -> Ledger:
+        """The ledger as of the last reading."""
+        with self._lock:
+            return self.log.known
+
+    def record(self, batch: Batch, conflicts: Conflicts = lambda known: False) -> Batch | None:
+        """Record a batch, unless others have taken some of its objects, or what they have recorded conflicts with it.
+
+        Args:
+            batch: The batch.
+            conflicts: Says so of the newest ledger.
+
+        Returns:
+            The batch, or None when it was not recorded.
+        """
+        with self._lock:
+            known = self.log.read()
+            while not any(each.key in known.landed for each in batch.landed) and not conflicts(known):
+                if self.log.append(batch):
+                    return batch
+                known = self.log.read()
+        return None

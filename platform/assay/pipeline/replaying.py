@@ -1,0 +1,150 @@
+"""What a replay did: which records left quarantine and where they are now, and which still fail and why.
+
+Belongs here: comparing what stood in quarantine before a run with what stands there after it. Does not belong here: the run,
+which is one like any other: records that could not be read are read again as a batch (`landing.replay`), rows that contracts
+refused are rebuilt with their partitions, which are dirty because contract, SQL or what they read has changed (`plan`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import duckdb
+
+from assay.contracts import WHOLE, Source, Table
+from assay.contracts.rules import literal, quote
+from assay.lake.ledger import Batch, Ledger
+from assay.lake.rows import files_by_version, typed_rows
+from assay.landing.replay import Replay
+from assay.pipeline.dropping import read_drops
+from assay.pipeline.quarantined import collect
+from assay.pipeline.state import State
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a table's or source's quarantine.
+
+    Attributes:
+        table: The table, or the source, by its full name.
+        before: Records that stood there before.
+        left: Those that do not stand there now.
+        published: Of these, rows that are published now; of a source, records that are events now, or edited.
+        gone: The others that left: rows that newer events replaced or deleted; of a source, what turned out to be no record.
+        still: Those that stand there still, by what is wrong with them; one that is wrong in several ways counts under each.
+        added: Records that stand there now and did not before.
+    """
+
+    table: str
+    before: int
+    left: int
+    published: int
+    still: Mapping[str, int] = field(default_factory=dict)
+    added: int = 0
+
+    @property
+    def gone(self) -> int:
+        """Those that left and are not published."""
+        return self.left - self.published
+
+    @property
+    def stay(self) -> int:
+        """Those that stand there still."""
+        return self.before - self.left
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as the command line's `--json` prints it."""
+        return {
+            "table": self.table,
+            "before": self.before,
+            "left": self.left,
+            "published": self.published,
+            "gone": self.gone,
+            "still": self.stay,
+            "reasons": dict(self.still),
+            "added": self.added,
+        }
+
+
+class Watched:
+    """Remembers what stands in the quarantine of some tables and sources, to be compared with what stands there later.
+
+    Args:
+        connection: DuckDB, with access to the lake; what is remembered is in it.
+        state: The lake's state.
+        declared: The tables and sources.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, state: State, declared: Sequence[Source | Table]) -> None:
+        self._connection = connection
+        self._before: list[tuple[Source | Table, str, int]] = []
+        self._known: dict[str, set[str]] = {}
+        for place, each in enumerate(declared):
+            name = f"before_{place}"
+            self._before.append((each, name, collect(connection, state, each, name)))
+            if isinstance(each, Source):
+                self._known[each.name] = {batch.id for batch in state.ledger(each.name).batches}
+
+    def results(self, state: State) -> list[Result]:
+        """Compare with what stands there now.
+
+        Args:
+            state: The lake's state after the run.
+        """
+        return [self._result(state, declared, name, before) for declared, name, before in self._before]
+
+    def _result(self, state: State, declared: Source | Table, name: str, before: int) -> Result:
+        collect(self._connection, state, declared, "after")
+        self._connection.execute(f"CREATE OR REPLACE TEMP TABLE left_it AS FROM {name} WHERE id NOT IN (SELECT id FROM after)")
+        left = self._count("FROM left_it")
+        published = 0
+        if left:
+            published = (
+                self._events(state.ledger(declared.name), declared, state)
+                if isinstance(declared, Source)
+                else self._published(state, declared)
+            )
+        still = self._connection.execute(
+            "SELECT reason, count(*) FROM (SELECT unnest(_reasons) AS reason FROM after "
+            f"WHERE id IN (SELECT id FROM {name})) GROUP BY 1 ORDER BY 2 DESC, 1"
+        ).fetchall()
+        added = self._count(f"FROM after WHERE id NOT IN (SELECT id FROM {name})")
+        return Result(declared.full_name, before, left, published, {str(why): int(rows) for why, rows in still}, added)
+
+    def _published(self, state: State, table: Table) -> int:
+        """Count the rows that left and whose keys are published now, in the partitions that they were refused from."""
+        found = self._connection.execute("SELECT DISTINCT partition FROM left_it").fetchall()
+        partitions = {str(partition) for (partition,) in found} if table.partition_column else {WHOLE}
+        available = state.available(table.full_name)
+        objects = [entry for partition in partitions for entry in available.get(partition, ())]
+        rows = typed_rows(table, files_by_version((entry.version, state.workspace.store.path(entry.key)) for entry in objects))
+        same = " AND ".join(f"{quote(name)}::VARCHAR = k{place}" for place, name in enumerate(table.key))
+        return self._count(f"FROM left_it SEMI JOIN ({rows}) AS published ON {same}")
+
+    def _events(self, ledger: Ledger, source: Source, state: State) -> int:
+        """Count the records that left and are events of batches recorded since, or whose place an edit has taken."""
+        since: list[Batch] = [batch for batch in ledger.batches if batch.id not in self._known[source.name] and not batch.covers]
+        parts = [part for batch in since for part in batch.parts]
+        store = state.workspace.store
+        rows = typed_rows(source, files_by_version((part.version, store.path(ledger.object_of(part))) for part in parts))
+        edited = ", ".join(f"({literal(each.key)}, {each.row})" for batch in since for each in batch.edited)
+        places = f"SELECT _landing_object, _landing_row FROM ({rows})"
+        places += f" UNION ALL SELECT * FROM (VALUES {edited})" if edited else ""
+        return self._count(f"FROM left_it SEMI JOIN ({places}) AS told USING (_landing_object, _landing_row)")
+
+    def _count(self, rows: str) -> int:
+        counted = self._connection.execute(f"SELECT count(*) {rows}").fetchone()
+        return int(counted[0]) if counted else 0
+
+
+def replays_of(state: State, declared: Sequence[Source | Table]) -> dict[str, Replay]:
+    """Say of each source among some tables and sources what a replay leaves alone: what was dropped."""
+    found: dict[str, Replay] = {}
+    for each in declared:
+        if isinstance(each, Source):
+            drops = read_drops(state.workspace.store, each.full_name)
+            records = (record for drop in drops for record in drop.records)
+            found[each.name] = Replay(frozenset((str(one.object), one.line) for one in records if one.line is not None))
+    return found

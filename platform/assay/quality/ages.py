@@ -1,0 +1,78 @@
+"""How old what stands in quarantine is, and what is too old.
+
+Belongs here: pure functions over counts of quarantined records. Does not belong here: counting them (`pipeline.quarantined`),
+telling anybody.
+
+A record's age counts from when its landing object was written: neither rebuilding a partition nor a replay makes it younger.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Records of one day that stand in quarantine for one rule.
+
+    Attributes:
+        table: The table, or the source, by its full name.
+        partition: The partition; empty for records that could not be read.
+        rule: The rule; a record that broke several is counted under each.
+        rows: How many records.
+        dropped: How many of them somebody has dropped.
+        oldest: When the first of them landed, UTC.
+        newest: When the last of them landed, UTC.
+    """
+
+    table: str
+    partition: str
+    rule: str
+    rows: int
+    dropped: int
+    oldest: dt.datetime
+    newest: dt.datetime
+
+
+@dataclass(frozen=True)
+class TooOld:
+    """Records of one table that nobody has dealt with in time.
+
+    Attributes:
+        table: The table, or the source, by its full name.
+        rule: The rule that they broke.
+        rows: How many records.
+        oldest: When the first of them landed, UTC.
+        limit: How long they might have stood there.
+    """
+
+    table: str
+    rule: str
+    rows: int
+    oldest: dt.datetime
+    limit: dt.timedelta
+
+
+def too_old(standing: Iterable[Standing], limits: Mapping[str, dt.timedelta], now: dt.datetime) -> list[TooOld]:
+    """Find what stands in quarantine for longer than its table allows; what was dropped is left out.
+
+    Args:
+        standing: What stands there, a day's records together: a day counts as old as its first record.
+        limits: How long records may stand there, by table; a table without a limit is left out.
+        now: The time, UTC.
+
+    Returns:
+        One entry a table and rule, ordered by them.
+    """
+    found: dict[tuple[str, str], TooOld] = {}
+    for each in standing:
+        limit = limits.get(each.table)
+        rows = each.rows - each.dropped
+        if limit is None or rows <= 0 or now - each.oldest <= limit:
+            continue
+        place = (each.table, each.rule)
+        before = found.get(place, TooOld(each.table, each.rule, 0, each.oldest, limit))
+        found[place] = TooOld(each.table, each.rule, before.rows + rows, min(before.oldest, each.oldest), limit)
+    return [found[place] for place in sorted(found)]
