@@ -20,6 +20,7 @@ from assay.lake import ObjectStore, open_store
 from assay.lake.layout import landing_prefix, partition_key
 from assay.lake.ledger import Ledger, LedgerLog
 from assay.landing.ingest import Ingested, ingest
+from assay.landing.replay import Replay
 from assay.pipeline.outcome import Outcome
 from assay.pipeline.plan import Plan
 from assay.pipeline.query import query
@@ -88,10 +89,10 @@ class ShopLake:
         with self.workspace.connection() as connection:
             yield connection
 
-    def ingest(self, source: str) -> Ingested:
-        """Ingest what has landed for a source."""
+    def ingest(self, source: str, replaying: Replay | None = None) -> Ingested:
+        """Ingest what has landed for a source, and replay its quarantine if that is asked for."""
         with self.connection() as connection:
-            return ingest(self.store, connection, self.source(source), self.workspace.scratch)
+            return ingest(self.store, connection, self.source(source), self.workspace.scratch, replaying=replaying)
 
     def run(self, run_id: str = "run") -> Ran:
         """Ingest every source and build every table."""
@@ -114,8 +115,8 @@ class ShopLake:
             return query(connection, State(self.workspace), sql).fetchall()
 
     def refused(self, source: str) -> list[tuple[str, int, str]]:
-        """Object, line and reason of every record of a source that could not be read."""
-        keys = [batch.quarantine for batch in self.ledger(source).batches if batch.quarantine]
+        """Object, line and reason of every record in a source's quarantine."""
+        keys = self.ledger(source).quarantines
         if not keys:
             return []
         paths = ", ".join(f"'{self.store.path(key)}'" for key in keys)

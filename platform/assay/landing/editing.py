@@ -156,13 +156,14 @@ class _Editor:
     ledger: Ledger
     folder: Path
 
-    def read(self, wishes: Sequence[Wish]) -> Iterator[tuple[Wish, list[_Read]]]:
+    def read(self, wishes: Sequence[Wish]) -> list[tuple[Wish, list[_Read]]]:
         """Read what is wished, in its place: each record with its new text, or as it is."""
+        found: list[tuple[Wish, list[_Read]]] = []
         for edits in (False, True):
             alike = [wish for wish in wishes if is_edit(wish.object) == edits]
             objects = Objects(self.store, self.source, [self._info(key) for key in sorted({wish.object for wish in alike})])
-            if alike:
-                yield from self._read(objects, alike)
+            found += self._read(objects, alike) if alike else []
+        return found
 
     def _info(self, key: str) -> ObjectInfo:
         hint = f"What it held is in quarantine still. {_LAND}"
@@ -174,11 +175,10 @@ class _Editor:
             raise EditError(f"{key} is another object than was ingested.", hint=hint)
         return info
 
-    def _read(self, objects: Objects, wishes: Sequence[Wish]) -> Iterator[tuple[Wish, list[_Read]]]:
+    def _read(self, objects: Objects, wishes: Sequence[Wish]) -> list[tuple[Wish, list[_Read]]]:
         files = {file.info.key: file for file in objects.fetch(self.folder)}
         with self._staged(objects, list(files.values())) as (staged, salvaged):
-            as_they_are = [(wish, wish.line) for wish in wishes if wish.text is None]
-            yield from self._records(staged, as_they_are)
+            found = self._records(staged, [(wish, wish.line) for wish in wishes if wish.text is None])
         texts: dict[str, dict[int, str]] = {}
         for wish in wishes:
             if wish.text is not None:
@@ -192,7 +192,8 @@ class _Editor:
             with self._staged(objects, [copy.file for copy in copies.values()]) as (staged, salvaged):
                 lines = {key: copy.lines(self.source, one_by_one=key in salvaged) for key, copy in copies.items()}
                 changed = [(wish, lines[wish.object].get(wish.line, 0)) for wish in wishes if wish.text is not None]
-                yield from self._records(staged, changed)
+                found += self._records(staged, changed)
+        return found
 
     @contextmanager
     def _staged(self, objects: Objects, files: list[LandedFile]) -> Iterator[tuple[str, set[str]]]:
@@ -207,10 +208,11 @@ class _Editor:
         finally:
             drop_staged(self.cursor, staged)
 
-    def _records(self, staged: str, places: Sequence[tuple[Wish, int]]) -> Iterator[tuple[Wish, list[_Read]]]:
+    def _records(self, staged: str, places: Sequence[tuple[Wish, int]]) -> list[tuple[Wish, list[_Read]]]:
         names = [spec.name for spec in self.source.columns]
         packed = ", ".join(f"{literal(name)}: {quote(name)}" for name in names)
         columns = "".join(f", {quote(name)}::VARCHAR" for name in names)
+        records: list[tuple[Wish, list[_Read]]] = []
         for wish, line in places:
             found = self.cursor.execute(
                 "SELECT _reason, _op, _sequence, coalesce(_source_timestamp, file.modified)::VARCHAR, _missing, _unchanged, "
@@ -219,7 +221,8 @@ class _Editor:
                 f"WHERE file.key = ? AND {LINE} = ? AND _op IS DISTINCT FROM 't' AND _reason IS DISTINCT FROM {literal(BLANK)}",
                 [wish.object, line],
             ).fetchall()
-            yield wish, [_read(row, names) for row in found]
+            records.append((wish, [_read(row, names) for row in found]))
+        return records
 
     def edit(self, wish: Wish, found: Sequence[_Read], by: str, why: str) -> Edit:
         """Make the edit that does what is wished.

@@ -128,9 +128,8 @@ def _wish(declared: Source | Table, record: Record, change: _Change) -> Wish | N
         told = {}
     else:
         raise EditError(f"{record.table} {record.id}: its `record` must be an object of its columns.", hint=_FORM)
-    values = {name: value for name, value in told.items() if columns is None or columns.get(name, "") != value} | dict(
-        change.values
-    )
+    values = {name: value for name, value in told.items() if columns is None or columns.get(name, "") != value}
+    values |= change.values
     if not values:
         return None
     if record.object is None or record.line is None or columns is None:

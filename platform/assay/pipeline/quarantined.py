@@ -120,14 +120,14 @@ def _refused(state: State, table: Table) -> str:
     head = _nothing({**known, "filename": "VARCHAR"}, without=("partition",))
     given = {
         "partition": "of.name",
-        "_ingested_at": "coalesce(file._ingested_at, file.ingestion_timestamp, of.at)",
+        "_ingested_at": "coalesce(file._ingested_at, file.ingestion_timestamp, of.published)",
     }
     columns = ", ".join(f"{given.get(name, f'file.{name}')}::{kind} AS {name}" for name, kind in _COLUMNS.items())
     own = "".join(f", file.{quote(name)}::VARCHAR AS {key}" for name, key in keys.items())
     return (
         f"SELECT {columns}{own} FROM ({head} UNION ALL BY NAME SELECT * REPLACE (_record::VARCHAR AS _record) FROM {read}) "
         "AS file "
-        f"JOIN (VALUES {of}) AS of(path, name, at) ON file.filename = of.path"
+        f"JOIN (VALUES {of}) AS of(path, name, published) ON file.filename = of.path"
     )
 
 

@@ -120,7 +120,7 @@ class Watched:
         available = state.available(table.full_name)
         objects = [entry for partition in partitions for entry in available.get(partition, ())]
         rows = typed_rows(table, files_by_version((entry.version, state.workspace.store.path(entry.key)) for entry in objects))
-        same = " AND ".join(f"{quote(name)}::VARCHAR = k{place}" for place, name in enumerate(table.key))
+        same = " AND ".join(f"published.{quote(name)}::VARCHAR = left_it.k{place}" for place, name in enumerate(table.key))
         return self._count(f"FROM left_it SEMI JOIN ({rows}) AS published ON {same}")
 
     def _events(self, ledger: Ledger, source: Source, state: State) -> int:
