@@ -275,16 +275,17 @@ class _Editor:
         return [each.event for each in found]
 
     def _of_values(self, wish: Wish, found: Sequence[_Read]) -> list[Event]:
-        refused = [each for each in found if each.reason]
-        if len(refused) != 1:
+        # What can be read now, as its source is declared now, may be changed all the same.
+        meant = [each for each in found if each.reason] or list(found)
+        if len(meant) != 1:
             raise EditError(
-                f"{wish.place}: {len(refused):,} records are refused there now, so that `set` does not say which.",
-                hint="`assay quarantine replay` reads it again; or change its `record`.",
+                f"{wish.place}: there are {len(meant):,} records, so that `set` does not say which.",
+                hint=f"Change its `record`. {_LAND}",
             )
-        reason = str(refused[0].reason)
-        if not any(re.search(rf"\b{re.escape(name)}\b", reason) for name in wish.values):
+        reason = meant[0].reason
+        if reason and not any(re.search(rf"\b{re.escape(name)}\b", reason) for name in wish.values):
             raise EditError(f"{wish.place}: `set` does not change what is wrong with it: {reason}.", hint=_AGAIN)
-        event = refused[0].event
+        event = meant[0].event
         if not event.sequence or event.op not in ("c", "u", "d", "r"):
             raise EditError(f"{wish.place}: its position or operation could not be read.", hint=f"Change its `record`. {_LAND}")
         return [_with(event, wish.values)]
