@@ -46,7 +46,7 @@ from assay.landing.typed import LINE
 ATTEMPTS = 5
 """How often records are read again when others keep replaying or editing them first."""
 GONE = "the landing object is gone, or is another one than was ingested"
-MOVED = "the landing object's records are counted otherwise now, so that which of them was refused cannot be told"
+MOVED = "its records are told apart otherwise now than when it was ingested, so that which of them was refused cannot be said"
 
 
 @dataclass(frozen=True)
@@ -278,8 +278,14 @@ class _Group:
             f"_sequence, {keys} FROM {self.staged} AS record JOIN {self.staged}_files AS file ON file.path = record._path"
         )
         same_line = "told._object = found._object AND told._line IS NOT DISTINCT FROM found._line"
+        # Each record that was told is where it was, and where one was refused there is something still. A message has no key.
         moved = self.cursor.execute(
-            f"SELECT DISTINCT _object FROM told WHERE _line IS NOT NULL AND NOT EXISTS (FROM found WHERE {same_line})"
+            f"SELECT DISTINCT _object FROM told WHERE _line IS NOT NULL AND NOT EXISTS (FROM found WHERE {same_line} "
+            f"AND (told._op = 'm' OR (true{same_key}))) UNION "
+            "SELECT _landing_object FROM refused WHERE NOT _kept "
+            "AND _landing_object IN (SELECT _object FROM told WHERE _line IS NOT NULL) "
+            "AND (_landing_object, _landing_row) NOT IN (SELECT (_object, _line) FROM found WHERE _line IS NOT NULL) "
+            "AND _landing_object IN (SELECT _object FROM found)"
         ).fetchall()
         self.cursor.execute(f"""
 CREATE TEMP TABLE wanted AS

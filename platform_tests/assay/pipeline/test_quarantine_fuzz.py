@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from change_lines import text
@@ -176,7 +177,7 @@ class Played:
                 self.model.dropped.add((record.object, record.line))
 
     def compact(self) -> None:
-        with self.lake.connection() as connection:
+        with self.lake.connection() as connection, mock.patch("assay.landing.compaction.AT_LEAST", 1):
             compact(self.lake.store, connection, self.lake.source(SOURCE), self.lake.workspace.scratch)
 
     def require_same(self) -> None:
@@ -251,7 +252,12 @@ def edited(lake: ShopLake) -> set[Place]:
     return {(each.key, each.row) for each in lake.ledger(SOURCE).edited}
 
 
-@settings(max_examples=3, deadline=None, derandomize=True, phases=[__import__("hypothesis").Phase.generate], suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=3,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
 @given(LINES, STEPS)
 def test_no_record_is_lost_or_told_twice(first: list[Any], steps: list[tuple[Any, ...]]) -> None:
     play(first, steps)
