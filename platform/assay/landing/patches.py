@@ -62,7 +62,8 @@ def patched(file: LandedFile, texts: Mapping[int, str], source: Source, to: Path
     """
     places = [] if file.is_damaged else starts(file, source, one_by_one=one_by_one)
     content = file.path.read_bytes()
-    ends = {row: end for (row, _), (_, end) in zip(places, [*places[1:], (0, len(content))], strict=True)}
+    following = [*(begin for _, begin in places[1:]), len(content)]
+    ends = {row: end for (row, _), end in zip(places, following, strict=False)}
     begins: dict[int, int] = {}
     begin_of = dict(places)
     written, copied = io.BytesIO(), 0
