@@ -19,7 +19,7 @@ from assay.contracts.rules import literal
 from assay.lake.layout import edits_audit_prefix
 from assay.lake.ledger import Edited, Ledger, Recount
 from assay.lake.store import ObjectStore
-from assay.landing.edits import Edit, edit_of
+from assay.landing.edits import edit_of
 from assay.landing.records import LandedFile, text_list
 
 _LATE = "the record that it replaces has left quarantine before it"
@@ -56,7 +56,7 @@ def find_replaced(
         files: The edits.
         staged: The staged table.
     """
-    edits = {file: edit for file in files if (edit := _read(file)) is None or edit.kind == "record"}
+    edits = {file: edit for file in files if (edit := edit_of(file.path.read_bytes())) is None or edit.kind == "record"}
     standing = {file: ledger.quarantine_of(edit.object) if edit else None for file, edit in edits.items()}
     counts = _refused_at(store, cursor, {key for key in standing.values() if key is not None})
     edited: list[Edited] = []
@@ -77,7 +77,7 @@ def find_replaced(
 def refuse_unrecorded(cursor: duckdb.DuckDBPyConnection, ledger: Ledger, files: Iterable[LandedFile], staged: str) -> None:
     """Refuse again the edits that came too late when they were ingested."""
     replaced = {(edited.key, edited.row) for edited in ledger.edited}
-    read = {file: _read(file) for file in files}
+    read = {file: edit_of(file.path.read_bytes()) for file in files}
     late = [
         file
         for file, edit in read.items()
@@ -90,14 +90,6 @@ def keep_copies(store: ObjectStore, source: Source, files: Iterable[LandedFile])
     """Keep a copy of each edit where nothing is removed when the landing zone is cleared."""
     for file in files:
         store.put(edits_audit_prefix(source.name) + file.info.key.rsplit("/", 1)[-1], file.path)
-
-
-def _read(file: LandedFile) -> Edit | None:
-    """Read an edit; None of what somebody else has put there."""
-    try:
-        return edit_of(file.path.read_bytes())
-    except (ValueError, KeyError, TypeError, IndexError):
-        return None
 
 
 def _refused_at(store: ObjectStore, cursor: duckdb.DuckDBPyConnection, keys: Collection[str]) -> dict[tuple[str, int], int]:

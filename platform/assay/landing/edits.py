@@ -92,11 +92,14 @@ class Edit:
         return "".join(f"{line}\n" for line in lines).encode()
 
 
-def edit_of(content: bytes) -> Edit:
-    """Read what `Edit.to_lines` wrote."""
-    lines: list[dict[str, Any]] = [json.loads(line) for line in content.splitlines()]
-    told = {name: value for name, value in lines[0].items() if name != "event"}
-    return Edit(**told, events=tuple(_event(line["event"]) for line in lines))
+def edit_of(content: bytes) -> Edit | None:
+    """Read what `Edit.to_lines` wrote; None of what somebody else has put there."""
+    try:
+        lines: list[dict[str, Any]] = [json.loads(line) for line in content.splitlines()]
+        told = {name: value for name, value in lines[0].items() if name != "event"}
+        return Edit(**told, events=tuple(_event(line["event"]) for line in lines))
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+        return None
 
 
 def is_edit(key: str) -> bool:

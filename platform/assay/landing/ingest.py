@@ -36,7 +36,8 @@ from assay.landing.reading import Objects, explained
 from assay.landing.recorder import Recorder
 from assay.landing.records import LandedFile
 from assay.landing.refused import write_messages, write_refused
-from assay.landing.replay import Replay, Replayed, replay
+from assay.landing.replay import Replay, replay
+from assay.landing.reread import Replayed
 from assay.landing.snapshots import judged, sort_out
 from assay.landing.staging import count_staged, drop_staged, write_staged
 

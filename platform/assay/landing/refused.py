@@ -1,7 +1,7 @@
 """What of a staged batch becomes no event: refused records, and messages.
 
-Belongs here: writing both beside the raw objects, with the object, the line and the byte that they came from. Does not belong
-here: why a record is refused (`typed`, the readers).
+Belongs here: writing both beside the raw objects, with the object, the line, the byte and the position that they came from. Does
+not belong here: why a record is refused (`typed`, the readers).
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def write_refused(
     """
     _find_bytes(cursor, source, files, staged)
     columns = (
-        f"{_ORIGIN}, place.byte AS _landing_byte, ['readable'] AS _rules, [record._reason] AS _reasons, "
-        f"{literal(source.version)} AS _contract"
+        f"{_ORIGIN}, place.byte AS _landing_byte, record._sequence AS _sequence, "
+        f"['readable'] AS _rules, [record._reason] AS _reasons, {literal(source.version)} AS _contract"
     )
     found = f"LEFT JOIN {staged}_bytes AS place ON place.path = record._path AND place.row = {LINE}"
     key, local = raw_quarantine_key(source.name, batch), folder / "quarantine.parquet"

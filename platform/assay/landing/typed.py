@@ -94,26 +94,41 @@ def _partition(source: Source) -> str:
 
 
 def _reason(source: Source) -> str:
-    tests = ["WHEN _reason IS NOT NULL OR _op = 'm' THEN _reason"]
-    tests += ["WHEN _op = 't' THEN CASE WHEN _sequence IS NULL THEN 'a truncate without position' END"]
-    tests += [f"WHEN {quote(name)} IS NULL THEN 'the key column {name} is null'" for name in source.key]
-    tests += [
-        f"WHEN {quote(_text(spec.name))} IS NOT NULL AND {quote(spec.name)} IS NULL THEN "
-        f"'{spec.name} is ''' || left({quote(_text(spec.name))}, 60) || ''', which is no {spec.sql_type}'"
+    """Expression for everything that is wrong with a record; null of a good one."""
+    wrong = {
+        f"{quote(name)} IS NULL": f"CASE WHEN {quote(_text(name))} IS NULL THEN 'the key column {name} is null' "
+        f"ELSE 'the key column ' || {_misfit(name, source)} END"
+        for name in source.key
+    }
+    wrong |= {
+        f"{quote(_text(spec.name))} IS NOT NULL AND {quote(spec.name)} IS NULL": _misfit(spec.name, source)
         for spec in source.columns
-        if spec.sql_type != "VARCHAR"
-    ]
-    tests += [
-        f"WHEN _op <> 'd' AND {quote(spec.name)} IS NULL AND NOT {_is_left_out([spec.name])} THEN '{spec.name} is null'"
+        if spec.sql_type != "VARCHAR" and spec.name not in source.key
+    }
+    wrong |= {
+        f"_op <> 'd' AND {quote(spec.name)} IS NULL AND {quote(_text(spec.name))} IS NULL AND NOT {_is_left_out([spec.name])}": (
+            f"'{spec.name} is null'"
+        )
         for spec in source.columns
         if not spec.nullable and spec.name not in source.key
-    ]
+    }
     if source.partition_column:
-        tests.append(
-            f"WHEN _op <> 'd' AND {quote(source.partition_column)} IS NULL AND NOT {_is_left_out(source.day_columns)} THEN "
+        is_left_out = _is_left_out(source.day_columns)
+        wrong[f"_op <> 'd' AND {quote(source.partition_column)} IS NULL AND NOT {is_left_out}"] = (
             f"'{source.partition_column} cannot be told: the date is missing or of no known form'"
         )
-    return "CASE " + " ".join(tests) + " END"
+    said = ", ".join(f"CASE WHEN {test} THEN {words} END" for test, words in wrong.items())
+    return (
+        "CASE WHEN _reason IS NOT NULL OR _op = 'm' THEN _reason "
+        "WHEN _op = 't' THEN CASE WHEN _sequence IS NULL THEN 'a truncate without position' END "
+        f"WHEN {' OR '.join(f'({test})' for test in wrong)} THEN concat_ws('; ', {said}) END"
+    )
+
+
+def _misfit(column: str, source: Source) -> str:
+    """Expression that says of a column's text that it does not fit the column's type."""
+    kind = next(spec.sql_type for spec in source.columns if spec.name == column)
+    return f"'{column} is ''' || left({quote(_text(column))}, 60) || ''', which is no {kind}'"
 
 
 def _is_left_out(columns: Collection[str]) -> str:

@@ -15,8 +15,9 @@ import duckdb
 
 from assay.contracts import Source, Table
 from assay.errors import EditError
-from assay.landing.editing import Wish, land_edits
+from assay.landing.editing import land_edits
 from assay.landing.edits import Edit
+from assay.landing.in_place import Wish
 from assay.pipeline.quarantined import Record, Selection, as_text, columns_of, records
 from assay.pipeline.state import State
 
@@ -62,7 +63,8 @@ def edit_records(connection: duckdb.DuckDBPyConnection, state: State, text: str,
         for id, change in changes.items():
             if id not in found:
                 raise EditError(
-                    f"{name}: no record {id} stands in quarantine.", hint=f"`assay quarantine show {name}` lists them."
+                    f"{name}: no record {id} stands in quarantine.",
+                    hint=f"`assay quarantine show {name}` has those that do, `assay quarantine trail` what was edited.",
                 )
             wish = _wish(declared, found[id], change)
             if wish is not None:
@@ -128,7 +130,7 @@ def _wish(declared: Source | Table, record: Record, change: _Change) -> Wish | N
         told = {}
     else:
         raise EditError(f"{record.table} {record.id}: its `record` must be an object of its columns.", hint=_FORM)
-    values = {name: value for name, value in told.items() if columns is None or columns.get(name, "") != value}
+    values = {name: value for name, value in told.items() if columns is None or name not in columns or columns[name] != value}
     values |= change.values
     if not values:
         return None

@@ -15,9 +15,10 @@ from shop_lake import ShopLake
 
 from assay.contracts import Daily
 from assay.errors import EditError
-from assay.landing.editing import Wish, land_edits
+from assay.landing.editing import land_edits
 from assay.landing.edits import Edit, Event, edit_of, is_edit
 from assay.landing.formats import Csv, Debezium, Dms, JsonDocuments, Snapshot
+from assay.landing.in_place import Wish
 from assay.pipeline.quarantined import Record, Selection, records
 from assay.pipeline.runs import source_books
 from assay.pipeline.state import State

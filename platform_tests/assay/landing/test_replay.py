@@ -23,7 +23,8 @@ from assay.contracts import Count, Daily, Date, Event, column
 from assay.lake.store import ObjectInfo, ObjectStore
 from assay.landing.compaction import compact
 from assay.landing.formats import Csv, Debezium, Dms, Explode, JsonDocuments, Snapshot
-from assay.landing.replay import GONE, MOVED, Replay
+from assay.landing.replay import Replay
+from assay.landing.reread import GONE, MOVED
 from assay.pipeline.runs import source_books
 
 SOURCE = "rows"
