@@ -1,7 +1,7 @@
 """Commands that empty quarantine: `quarantine list`, `show`, `replay`, `drop`, `trail`.
 
-Belongs here: their options and output. Does not belong here: the work (`quarantined`, `replaying`, `editing` and `dropping` in
-`pipeline`).
+Belongs here: their options and output. Does not belong here: the work (`quarantined`, `replaying`, `editing`, `dropping` and
+`trail` in `pipeline`).
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table as Grid
 
 from assay.cli.show import Progress, output, print_report, silent
 from assay.contracts import Source, Table
 from assay.errors import EditError
-from assay.lake.layout import edits_audit_prefix, edits_prefix
-from assay.landing.edits import edit_of
 from assay.landing.replay import Replay
-from assay.pipeline.dropping import Dropped, read_drops, write_drop
+from assay.pipeline.dropping import Dropped, write_drop
 from assay.pipeline.editing import edit_records
-from assay.pipeline.outcome import Report
+from assay.pipeline.outcome import Observer, Report
 from assay.pipeline.quarantined import Record, Selection, columns_of, records, standing
 from assay.pipeline.replaying import Result, Watched, replays_of
 from assay.pipeline.session import session
 from assay.pipeline.state import State
+from assay.pipeline.trail import read_trail
 from assay.pipeline.workspace import Workspace
 from assay.quality.ages import Standing, too_old
 from assay.settings import Settings, read_settings
@@ -115,10 +115,10 @@ def show(
     for record in found:
         console.print(_heading(record), highlight=False, soft_wrap=True)
         for name, reason in zip(record.rules, record.reasons, strict=False):
-            console.print(f"  [red]{name}[/]: {_plain(reason)}", highlight=False, soft_wrap=True)
+            console.print(f"  [red]{name}[/]: {escape(reason)}", highlight=False, soft_wrap=True)
         columns = columns_of(record)
         text = json.dumps(columns, ensure_ascii=False) if columns else record.record or ""
-        console.print(f"  {_plain(text)}\n", highlight=False, soft_wrap=True)
+        console.print(f"  {escape(text)}\n", highlight=False, soft_wrap=True)
     if not found:
         console.print("Nothing of that is in quarantine.")
     elif len(found) == limit:
@@ -145,6 +145,8 @@ def replay(
     settings = read_settings()
     if edit is not None and not (by and why):
         raise EditError("An edit needs --by and --why.", hint="They are kept with the edited records.")
+    if edit is None and (by or why):
+        raise EditError("--by and --why belong to --edit: a replay without it decides nothing.", hint="Leave them out.")
     if edit is not None and table is not None:
         raise EditError("The file says which tables are meant.", hint=f"Leave out {table}.")
     with session(settings) as workspace, workspace.connection() as connection:
@@ -190,6 +192,11 @@ def drop(
     with session(read_settings()) as workspace, workspace.connection() as connection:
         declared = workspace.domain.find(table)
         found = records(connection, State(workspace), declared, Selection(rule, partition, tuple(id or ())))
+        if unknown := sorted(set(id or ()) - {each.id for each in found}):
+            raise EditError(
+                f"{declared.full_name}: no record {unknown[0]} of that kind stands in quarantine, or it was dropped before.",
+                hint=f"Nothing was dropped. `assay quarantine show {declared.full_name} --dropped` has them all.",
+            )
         if found:
             chosen = [Dropped(each.id, each.object, each.line) for each in found]
             write_drop(workspace.store, declared.full_name, chosen, by, why)
@@ -205,20 +212,20 @@ def trail(table: AnyTable = None, as_json: AsJson = False) -> None:
     Example: `assay quarantine trail raw.transactions --json`
     """
     with session(read_settings()) as workspace:
-        found = sorted(_decisions(workspace, _asked(workspace, table)), key=lambda each: str(each["at"]))
+        found = read_trail(workspace.store, _asked(workspace, table))
     if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False))
+        typer.echo(json.dumps([asdict(each) | {"at": each.at.isoformat()} for each in found], ensure_ascii=False))
         return
     grid = Grid()
     for name in ("when", "who", "what", "of", "records", "why"):
         grid.add_column(name, justify="right" if name == "records" else "left", overflow="fold")
     for each in found:
-        told = [_plain(str(each[name])) for name in ("by", "what", "of")]
-        grid.add_row(str(each["at"])[:19], *told, f"{each['records']:,}", _plain(str(each["why"])))
+        told = (escape(each.by), each.what, escape(each.of), f"{each.records:,}", escape(each.why))
+        grid.add_row(f"{each.at:%Y-%m-%d %H:%M:%S}", *told)
     output().print(grid if found else "Nobody has edited or dropped anything.")
 
 
-def _refresh(settings: Settings, workspace: Workspace, observer: Any, replaying: dict[str, Replay]) -> Report:
+def _refresh(settings: Settings, workspace: Workspace, observer: Observer, replaying: dict[str, Replay]) -> Report:
     # Dagster takes most of a second to import, which the commands that do not run anything need not pay.
     from assay.orchestration.in_process import run_refresh
 
@@ -269,11 +276,7 @@ def _heading(record: Record) -> str:
     place += "" if record.sequence is None else f", position {list(record.sequence)}"
     since = f"{record.since:%Y-%m-%d %H:%M}" if record.since else ""
     dropped = " [dim](dropped)[/]" if record.dropped else ""
-    return f"[bold]{record.id}[/] {record.partition} {_plain(place)}, landed {since}, contract {record.contract}{dropped}"
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", r"\[")
+    return f"[bold]{record.id}[/] {record.partition} {escape(place)}, landed {since}, contract {record.contract}{dropped}"
 
 
 def _print_results(results: Sequence[Result], report: Report) -> None:
@@ -286,35 +289,12 @@ def _print_results(results: Sequence[Result], report: Report) -> None:
         grid.add_row(result.table, *(f"{count:,}" for count in counts))
     console.print(grid if results else "Quarantine is empty.")
     for result in results:
-        for reason, rows in list(result.still.items())[:_REASONS_SHOWN]:
-            console.print(f"{result.table}: {rows:,} still fail: {_plain(reason)}", highlight=False, soft_wrap=True)
+        for each in result.still[:_REASONS_SHOWN]:
+            ids = ", ".join(each.ids) + (", …" if each.records > len(each.ids) else "")
+            said = f"{result.table}: {each.records:,} still fail: {escape(each.reason)} [dim]({ids})[/]"
+            console.print(said, highlight=False, soft_wrap=True)
         if len(result.still) > _REASONS_SHOWN:
             console.print(
                 f"{result.table}: … and {len(result.still) - _REASONS_SHOWN:,} other reasons; `assay quarantine show` has them"
             )
     print_report(console, report)
-
-
-def _decisions(workspace: Workspace, asked: Iterable[Source | Table]) -> list[dict[str, Any]]:
-    """Every decision about some tables and sources; an edit counts under the source that it landed for."""
-    found: list[dict[str, Any]] = []
-    for declared in asked:
-        for decision in read_drops(workspace.store, declared.full_name):
-            told = {"what": "dropped", "of": declared.full_name, "records": len(decision.records)}
-            found.append({**told, **asdict(decision), "records": len(decision.records)})
-        if isinstance(declared, Source):
-            found += _edits(workspace, declared)
-    return found
-
-
-def _edits(workspace: Workspace, source: Source) -> list[dict[str, Any]]:
-    # Of an edit that was not ingested yet, there is no copy.
-    keys: dict[str, str] = {}
-    for prefix in (edits_prefix(source.name), edits_audit_prefix(source.name)):
-        keys |= {info.key.rsplit("/", 1)[-1]: info.key for info in workspace.store.list(prefix)}
-    edits = [edit_of(workspace.store.get(key)) for key in keys.values()]
-    return [
-        {"what": "edited", "of": f"{edit.object}, line {edit.line}", "records": 1}
-        | {name: getattr(edit, name) for name in ("by", "why", "at", "before", "after")}
-        for edit in edits
-    ]

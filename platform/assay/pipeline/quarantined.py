@@ -19,12 +19,15 @@ import duckdb
 from assay.contracts import Source, Table
 from assay.contracts.rules import literal, quote
 from assay.lake.ledger import Edited
+from assay.pipeline.build import raise_if_not_about_data
 from assay.pipeline.dropping import read_drops
 from assay.pipeline.state import State
 from assay.quality.ages import Standing
 
 QUARANTINED = "quarantined"
 """The table of what stands in a table's or source's quarantine; its keys are `k0`, `k1`, …"""
+ATTEMPTS = 3
+"""How often it is read anew while runs replace partitions."""
 _COLUMNS = {
     "partition": "VARCHAR",
     "_rules": "VARCHAR[]",
@@ -74,8 +77,41 @@ class Record:
     dropped: bool
 
 
-def collect(connection: duckdb.DuckDBPyConnection, state: State, declared: Source | Table, into: str = QUARANTINED) -> int:
-    """Make a temporary table of what stands in a table's or source's quarantine; returns how many records."""
+def collect(
+    connection: duckdb.DuckDBPyConnection,
+    state: State,
+    declared: Source | Table,
+    into: str = QUARANTINED,
+    columns: Collection[str] = tuple(_COLUMNS),
+) -> int:
+    """Make a temporary table of what stands in a table's or source's quarantine; returns how many records.
+
+    Args:
+        connection: DuckDB, with access to the lake.
+        state: The lake's state.
+        declared: The table or source.
+        into: The temporary table's name.
+        columns: Columns to read, beside `id`, `dropped` and the keys.
+
+    Raises:
+        StoreError: The lake cannot be read.
+    """
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return _collect(connection, state, declared, into, columns)
+        except duckdb.IOException:
+            # A run has replaced a partition's quarantine since the index was read.
+            state = State(state.workspace)
+    try:
+        return _collect(connection, state, declared, into, columns)
+    except duckdb.IOException as error:
+        raise_if_not_about_data(error)
+        raise
+
+
+def _collect(
+    connection: duckdb.DuckDBPyConnection, state: State, declared: Source | Table, into: str, columns: Collection[str]
+) -> int:
     query = _unreadable(state, declared) if isinstance(declared, Source) else _refused(state, declared)
     connection.execute(f"CREATE OR REPLACE TEMP TABLE {into}_dropped (id VARCHAR)")
     dropped = sorted({each.id for drop in read_drops(state.workspace.store, declared.full_name) for each in drop.records})
@@ -84,7 +120,7 @@ def collect(connection: duckdb.DuckDBPyConnection, state: State, declared: Sourc
     own = f"to_json([{', '.join(['_landing_object', '_landing_row::VARCHAR', *keys])}]::VARCHAR[])::VARCHAR"
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE {into} AS SELECT *, id IN (FROM {into}_dropped) AS dropped "
-        f"FROM (SELECT *, left(sha256({own}), 16) AS id FROM ({query}))"
+        f"FROM (SELECT {', '.join([*columns, *keys])}, left(sha256({own}), 16) AS id FROM ({query}))"
     )
     counted = connection.execute(f"SELECT count(*) FROM {into}").fetchone()
     return int(counted[0]) if counted else 0
@@ -144,7 +180,7 @@ def standing(connection: duckdb.DuckDBPyConnection, state: State, declared: Iter
     """Count what stands in the quarantine of tables and sources, by table, partition, rule and day of landing."""
     found: list[Standing] = []
     for each in declared:
-        collect(connection, state, each)
+        collect(connection, state, each, columns=("partition", "_rules", "_ingested_at"))
         rows = connection.execute(
             "SELECT partition, rule, count(*), count(*) FILTER (dropped), min(_ingested_at), max(_ingested_at) "
             f"FROM (SELECT *, unnest(_rules) AS rule FROM {QUARANTINED}) GROUP BY 1, 2, _ingested_at::DATE ORDER BY ALL"

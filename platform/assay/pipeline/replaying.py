@@ -7,8 +7,8 @@ refused are rebuilt with their partitions, which are dirty because contract, SQL
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import duckdb
@@ -22,6 +22,25 @@ from assay.pipeline.dropping import read_drops
 from assay.pipeline.quarantined import collect
 from assay.pipeline.state import State
 
+EXAMPLES = 3
+"""Ids told of the records that still fail for one reason."""
+_REMEMBERED = ("partition", "_landing_object", "_landing_row")
+
+
+@dataclass(frozen=True)
+class Still:
+    """Records that still fail for one reason.
+
+    Attributes:
+        reason: What is wrong with them.
+        records: How many; one that is wrong in several ways counts under each.
+        ids: Ids of the first of them.
+    """
+
+    reason: str
+    records: int
+    ids: tuple[str, ...]
+
 
 @dataclass(frozen=True)
 class Result:
@@ -32,8 +51,7 @@ class Result:
         before: Records that stood there before.
         left: Those that do not stand there now.
         published: Of these, rows that are published now; of a source, records that are events now, or edited.
-        gone: The others that left: rows that newer events replaced or deleted; of a source, what turned out to be no record.
-        still: Those that stand there still, by what is wrong with them; one that is wrong in several ways counts under each.
+        still: Those that stand there still, by what is wrong with them, the most frequent first.
         added: Records that stand there now and did not before.
     """
 
@@ -41,12 +59,12 @@ class Result:
     before: int
     left: int
     published: int
-    still: Mapping[str, int] = field(default_factory=dict)
+    still: tuple[Still, ...] = ()
     added: int = 0
 
     @property
     def gone(self) -> int:
-        """Those that left and are not published."""
+        """The others that left: rows that newer events replaced or deleted; of a source, what turned out to be no record."""
         return self.left - self.published
 
     @property
@@ -63,7 +81,7 @@ class Result:
             "published": self.published,
             "gone": self.gone,
             "still": self.stay,
-            "reasons": dict(self.still),
+            "reasons": [asdict(each) for each in self.still],
             "added": self.added,
         }
 
@@ -83,7 +101,7 @@ class Watched:
         self._known: dict[str, set[str]] = {}
         for place, each in enumerate(declared):
             name = f"before_{place}"
-            self._before.append((each, name, collect(connection, state, each, name)))
+            self._before.append((each, name, collect(connection, state, each, name, _REMEMBERED)))
             if isinstance(each, Source):
                 self._known[each.name] = {batch.id for batch in state.ledger(each.name).batches}
 
@@ -96,7 +114,7 @@ class Watched:
         return [self._result(state, declared, name, before) for declared, name, before in self._before]
 
     def _result(self, state: State, declared: Source | Table, name: str, before: int) -> Result:
-        collect(self._connection, state, declared, "after")
+        collect(self._connection, state, declared, "after", (*_REMEMBERED, "_reasons"))
         self._connection.execute(f"CREATE OR REPLACE TEMP TABLE left_it AS FROM {name} WHERE id NOT IN (SELECT id FROM after)")
         left = self._count("FROM left_it")
         published = 0
@@ -107,11 +125,14 @@ class Watched:
                 else self._published(state, declared)
             )
         still = self._connection.execute(
-            "SELECT reason, count(*) FROM (SELECT unnest(_reasons) AS reason FROM after "
-            f"WHERE id IN (SELECT id FROM {name})) GROUP BY 1 ORDER BY 2 DESC, 1"
+            f"SELECT reason, count(*), list(id ORDER BY _landing_object, _landing_row, id)[:{EXAMPLES}] "
+            f"FROM (SELECT * EXCLUDE (_reasons), unnest(_reasons) AS reason FROM after WHERE id IN (SELECT id FROM {name})) "
+            "GROUP BY 1 ORDER BY 2 DESC, 1"
         ).fetchall()
         added = self._count(f"FROM after WHERE id NOT IN (SELECT id FROM {name})")
-        return Result(declared.full_name, before, left, published, {str(why): int(rows) for why, rows in still}, added)
+        return Result(
+            declared.full_name, before, left, published, tuple(Still(why, rows, tuple(ids)) for why, rows, ids in still), added
+        )
 
     def _published(self, state: State, table: Table) -> int:
         """Count the rows that left and whose keys are published now, in the partitions that they were refused from."""
