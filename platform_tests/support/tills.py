@@ -5,10 +5,11 @@ Nothing here reads. A source of Debezium events, a table of one row a sale, and 
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 from typing import Any
 
-from change_lines import change
+from change_lines import change, text
 from declared import domain_of
 from shop_lake import ShopLake
 
@@ -85,6 +86,28 @@ def sale(
     """Write one event of a till."""
     at = id if position is None else position
     return change(SOURCE, op, at, {"id": id, "day": day, "amount": amount, "till": till})
+
+
+def land_days(lake: ShopLake, last: dt.date, *, days: int = 50, each: int = 40, on_last: int = 8) -> None:
+    """Land a file of sales for each of some days, an hour after its end.
+
+    Args:
+        lake: The lake.
+        last: The last day.
+        days: How many; enough to know what is usual.
+        each: Sales on each.
+        on_last: Sales on the last one.
+    """
+    for number in range(days):
+        day = last - dt.timedelta(days=days - 1 - number)
+        lines = [sale(number * 1000 + n, day=day.isoformat()) for n in range(1, 1 + (on_last if day == last else each))]
+        at = dt.datetime.combine(day + dt.timedelta(days=1), dt.time(1), dt.UTC)
+        lake.land(SOURCE, f"{day}.json", text(*lines), at)
+
+
+def last_complete_day(now: dt.datetime) -> dt.date:
+    """The last day that is complete when each day's sales land an hour after its end, and have six hours more."""
+    return (now - dt.timedelta(hours=7)).date() - dt.timedelta(days=1)
 
 
 def replayed(lake: ShopLake, *names: str, replaying: bool = True) -> list[Result]:

@@ -10,52 +10,48 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
+from collections.abc import Iterable, Iterator
+
+import duckdb
 
 from assay.alerts.incidents import Incident, Kind
-from assay.contracts import Table
+from assay.contracts import Source, Table
 from assay.landing.drift import read_held
 from assay.pipeline.freshness import late
+from assay.pipeline.quarantined import standing
 from assay.pipeline.runs import failed_partitions
 from assay.pipeline.state import State
+from assay.pipeline.watching import Watched, watch_tables
+from assay.quality.ages import TooOld, too_old
+from assay.quality.anomalies import Anomaly
 
-OF_THE_LAKE = frozenset({Kind.PROOF_FAILED, Kind.THRESHOLD_CROSSED, Kind.LATE, Kind.HELD, Kind.DRIFT, Kind.QUARANTINE_OLD})
+OF_THE_LAKE = frozenset(Kind) - {Kind.RUN_FAILED, Kind.LAKE_GONE}
 """The kinds that `lake_incidents` finds all incidents of."""
-QUARANTINE_LIMIT = dt.timedelta(days=7)
+ANOMALY_DAYS = 3
+"""An anomaly is told as long as it is on one of so many last complete days: a weekend on which nobody looked hides none."""
+_FIGURES_SAID = 3
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 
-class Anomaly(Protocol):
-    """A figure of the newest complete period that is unlike what it should be."""
-
-    @property
-    def table(self) -> str:
-        """The table's full name."""
-        ...
-
-    @property
-    def subject(self) -> str:
-        """Which figure, without its day, as in `volume of EMEA`."""
-        ...
-
-    @property
-    def text(self) -> str:
-        """What it is, and what it should be."""
-        ...
-
-
-def lake_incidents(state: State, now: dt.datetime) -> list[Incident]:
+def lake_incidents(connection: duckdb.DuckDBPyConnection, state: State, now: dt.datetime) -> list[Incident]:
     """Everything that is wrong with the lake.
 
     Args:
+        connection: DuckDB, with access to the lake.
         state: The lake's state.
         now: The time, UTC.
 
     Raises:
         StoreError: The lake cannot be read.
     """
-    return [*failed_proofs(state), *late_ones(state, now), *held_back(state), *drifted(state), *old_quarantine(state, now)]
+    return [
+        *failed_proofs(state),
+        *late_ones(state, now),
+        *held_back(state),
+        *drifted(state),
+        *old_quarantine(connection, state, now),
+        *anomalies(watch_tables(connection, state, now, keep=False)),
+    ]
 
 
 def failed_proofs(state: State) -> Iterator[Incident]:
@@ -106,42 +102,50 @@ def drifted(state: State) -> Iterator[Incident]:
             yield Incident(Kind.DRIFT, source.full_name, column, text, source.owner)
 
 
-def old_quarantine(
-    state: State, now: dt.datetime, limit: Callable[[Table], dt.timedelta] = lambda table: QUARANTINE_LIMIT
-) -> Iterator[Incident]:
-    """An incident for each table with rows in quarantine that have been there for too long.
+def old_quarantine(connection: duckdb.DuckDBPyConnection, state: State, now: dt.datetime) -> Iterator[Incident]:
+    """An incident for each table or source with records that have been in quarantine for longer than they may be.
 
     Args:
+        connection: DuckDB, with access to the lake.
         state: The lake's state.
         now: The time, UTC.
-        limit: How long rows of a table may be in quarantine.
     """
-    for name, node in state.workspace.project.nodes.items():
-        longest = limit(node.table)
-        since = {
-            partition: dt.datetime.fromisoformat(entry.published_at)
-            for partition, entry in state.index(name).items()
-            if entry.quarantine is not None
-        }
-        old = {partition: at for partition, at in since.items() if now - at > longest}
-        if old:
-            oldest = min(old, key=lambda partition: old[partition])
+    domain = state.workspace.domain
+    declared: list[Source | Table] = [*domain.sources.values(), *domain.tables.values()]
+    limits = {each.full_name: each.quarantine_age for each in declared}
+    old: dict[str, list[TooOld]] = {}
+    for found in too_old(standing(connection, state, declared), limits, now):
+        old.setdefault(found.table, []).append(found)
+    for each in declared:
+        if by_rule := old.get(each.full_name):
+            counts = ", ".join(f"{found.rows:,} that broke {found.rule}" for found in by_rule)
+            since = min(found.oldest for found in by_rule)
             text = (
-                f"{len(old):,} partitions have had rows in quarantine for more than {_long(longest)}, "
-                f"{oldest} since {old[oldest]:%Y-%m-%d}"
+                f"in quarantine for more than {_long(each.quarantine_age)}: {counts}; the first since {since:%Y-%m-%d}. "
+                f"See `assay quarantine list {each.full_name}`"
             )
-            yield Incident(Kind.QUARANTINE_OLD, name, "", text, node.table.owner)
+            yield Incident(Kind.QUARANTINE_OLD, each.full_name, "", text, each.owner)
 
 
-def anomalies(state: State, found: Iterable[Anomaly]) -> Iterator[Incident]:
-    """An incident for each anomaly. One that goes on for days is one incident: its scope names no day.
+def anomalies(found: Iterable[Watched]) -> Iterator[Incident]:
+    """An incident for each table and region with figures that are unlike what they should be.
+
+    One that goes on for days is one incident, and so are all figures of a region: what is missing is missing everywhere.
 
     Args:
-        state: The lake's state.
-        found: The anomalies of the newest complete period of each table.
+        found: The watched tables.
     """
-    for each in found:
-        yield Incident(Kind.ANOMALY, each.table, each.subject, each.text, state.declared(each.table).owner)
+    for watched in found:
+        by_region: dict[str, list[Anomaly]] = {}
+        for each in watched.recent(ANOMALY_DAYS):
+            by_region.setdefault(each.region or "", []).append(each)
+        for region, every in sorted(by_region.items()):
+            day = max(each.day for each in every)
+            newest = sorted((each for each in every if each.day == day), key=lambda each: abs(each.score), reverse=True)
+            more = f"; and {len(newest) - _FIGURES_SAID} more figures" if len(newest) > _FIGURES_SAID else ""
+            said = "; ".join(each.text for each in newest[:_FIGURES_SAID])
+            text = f"{day}: {said}{more}. See `assay anomalies {watched.table.full_name}`"
+            yield Incident(Kind.ANOMALY, watched.table.full_name, region, text, watched.table.owner)
 
 
 def _masked(text: str) -> str:

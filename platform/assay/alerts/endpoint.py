@@ -67,8 +67,8 @@ class Figures(Collector):
         else:
             yield GaugeMetricFamily("assay_dagster_up", "Whether Dagster's storage can be read", value=1.0)
         try:
-            with self._open_lake() as workspace:
-                found = list(lake_figures(State(workspace), dt.datetime.now(dt.UTC)))
+            with self._open_lake() as workspace, workspace.connection() as connection:
+                found = list(lake_figures(connection, State(workspace), dt.datetime.now(dt.UTC)))
         except AssayError:
             found = []
         yield from found

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import duckdb
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from assay.alerts.conditions import lake_incidents
@@ -53,10 +54,11 @@ def run_figures(jobs: Sequence[JobRuns]) -> Iterator[Metric]:
     yield _gauge("run_duration_seconds", "How long the last successful run of a job took", ("job",), lasted)
 
 
-def lake_figures(state: State, now: dt.datetime) -> Iterator[Metric]:
+def lake_figures(connection: duckdb.DuckDBPyConnection, state: State, now: dt.datetime) -> Iterator[Metric]:
     """Figures of the lake.
 
     Args:
+        connection: DuckDB, with access to the lake.
         state: The lake's state.
         now: The time, UTC.
 
@@ -68,7 +70,7 @@ def lake_figures(state: State, now: dt.datetime) -> Iterator[Metric]:
     yield from _lag(state, now)
     yield from _scores(state, report)
     yield from _books(report.books)
-    kinds = Counter((incident.kind.value, incident.table) for incident in lake_incidents(state, now))
+    kinds = Counter((incident.kind.value, incident.table) for incident in lake_incidents(connection, state, now))
     open_now = ((kind, table, count) for (kind, table), count in sorted(kinds.items()))
     yield _gauge("incidents", "What is wrong now, by kind and table", ("kind", "table"), open_now)
 

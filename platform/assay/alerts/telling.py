@@ -148,7 +148,9 @@ def look(workspace: Workspace) -> Told:
         StoreError: The lake cannot be read.
     """
     now = utc_now()
-    return Told(judge(read_book(workspace.store), lake_incidents(State(workspace), now), OF_THE_LAKE, {}, now))
+    with workspace.connection() as connection:
+        current = lake_incidents(connection, State(workspace), now)
+    return Told(judge(read_book(workspace.store), current, OF_THE_LAKE, {}, now))
 
 
 def send_test(settings: Settings, channels: Sequence[Channel]) -> Told:
@@ -189,7 +191,8 @@ def tell_everything(
     here = open_store((settings.home / "alerts").as_uri())
     try:
         with open_lake() as workspace:
-            current = (*lake_incidents(State(workspace), teller.clock()), *others)
+            with workspace.connection() as connection:
+                current = (*lake_incidents(connection, State(workspace), teller.clock()), *others)
             told = teller.tell(workspace.store, current, {*OF_THE_LAKE, *judged})
     except (StoreError, ServerError) as error:
         return teller.tell(here, [Incident(Kind.LAKE_GONE, "lake", "", _first_sentence(error))], {Kind.LAKE_GONE})

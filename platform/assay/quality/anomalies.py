@@ -96,14 +96,19 @@ class Anomaly:
     holiday: str | None
 
     @property
+    def subject(self) -> str:
+        """The figure in words, without its day and what it is."""
+        where = f" in {self.region}" if self.region is not None else ""
+        return f"{_named(self.metric, self.column, self.category)}{where}"
+
+    @property
     def text(self) -> str:
         """The anomaly in words."""
         observed, expected = (_shown(self.metric, figure) for figure in (self.observed, self.expected))
-        where = f" in {self.region}" if self.region is not None else ""
         change = "there was none before" if self.change is None else f"{self.change:+.0%}"
         festive = f", {self.holiday}" if self.holiday else ""
         return (
-            f"{_named(self.metric, self.column, self.category)}{where}: {observed}, expected {expected} "
+            f"{self.subject}: {observed}, expected {expected} "
             f"({change}, score {self.score:.1f}, {self.like_days} like days{festive})"
         )
 

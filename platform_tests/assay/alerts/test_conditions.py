@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +12,26 @@ from change_lines import change, order, text
 from one_source import lake_of
 from shop_lake import ShopLake
 
-from assay.alerts.conditions import OF_THE_LAKE, anomalies, failed_proofs, lake_incidents, old_quarantine
+from assay.alerts.conditions import OF_THE_LAKE, anomalies, failed_proofs, lake_incidents
 from assay.alerts.incidents import Incident, Kind
 from assay.contracts import Event, Money, column
 from assay.lake.layout import failures_key
 from assay.landing.formats import Debezium
+from assay.pipeline.dropping import Dropped, write_drop
 from assay.pipeline.plan import Failure, write_failures
+from assay.pipeline.quarantined import Selection, records
 from assay.pipeline.state import State
+from assay.pipeline.watching import Watched
+from assay.quality.anomalies import Anomaly
+from assay.quality.profile import Metric
 
 D3, D4 = "2025-01-03", "2025-01-04"
 
 
 def wrong(lake: ShopLake, days: float = 0) -> list[Incident]:
     now = dt.datetime.now(dt.UTC) + dt.timedelta(days=days)
-    return lake_incidents(State(lake.workspace), now)
+    with lake.connection() as connection:
+        return lake_incidents(connection, State(lake.workspace), now)
 
 
 def test_nothing_is_wrong_with_an_empty_lake(lake: ShopLake) -> None:
@@ -141,41 +146,86 @@ class TestLate:
 
 
 class TestQuarantine:
-    def test_rows_that_are_there_for_too_long_are_one_incident_a_table(self, lake: ShopLake) -> None:
-        days = [D3, D4]
-        lines = [order(f"bad{day}", 1, day=day, amount="-1") for day in days] + [order(f"ok{day}", 1, day=day) for day in days]
-        lake.land("orders", "1.json", text(*lines))
+    """One rejected row, and one record that cannot be read, both a day old."""
+
+    @pytest.fixture
+    def lake(self, tmp_path: Path) -> ShopLake:
+        lake = ShopLake(tmp_path)
+        lines = [order("bad", 1, amount="-1"), "{broken", *(order(f"ok{n}", 1) for n in range(3))]
+        lake.land("orders", "1.json", text(*lines), dt.datetime.now(dt.UTC) - dt.timedelta(days=1))
         lake.run()
-        assert wrong(lake, days=6.9) == []
-        (incident,) = wrong(lake, days=7.1)
-        assert incident.key == ("quarantine_old", "enriched.orders", "")
-        assert incident.text.startswith("2 partitions have had rows in quarantine for more than 7 days")
+        return lake
 
-    def test_each_table_has_a_limit_of_its_own(self, lake: ShopLake) -> None:
-        lake.land("orders", "1.json", text(order("bad", 1, amount="-1"), order("ok", 1)))
+    def old(self, lake: ShopLake, days: float) -> list[str]:
+        found = [incident for incident in wrong(lake, days) if incident.kind is Kind.QUARANTINE_OLD]
+        assert all(incident.scope == "" for incident in found)
+        return [incident.table for incident in found]
+
+    def test_what_is_there_for_too_long_is_an_incident_a_table_or_source(self, lake: ShopLake) -> None:
+        assert self.old(lake, 5.9) == []
+        assert self.old(lake, 6.1) == ["raw.orders", "enriched.orders"]
+        record, row = (incident for incident in wrong(lake, 6.1) if incident.kind is Kind.QUARANTINE_OLD)
+        day = (dt.datetime.now(dt.UTC) - dt.timedelta(days=1)).date()
+        assert row.text == (
+            "in quarantine for more than 7 days: 1 that broke amount_at_least, 1 that broke customer_known; "
+            f"the first since {day}. See `assay quarantine list enriched.orders`"
+        )
+        assert record.text.startswith("in quarantine for more than 7 days: 1 that broke readable;")
+        assert (row.owner, record.owner) == ("team:shop", "team:shop")
+
+    def test_it_counts_from_landing_and_not_from_the_last_rebuild(self, lake: ShopLake) -> None:
+        lake.land("orders", "2.json", text(order("ok9", 1)), dt.datetime.now(dt.UTC) - dt.timedelta(minutes=1))
         lake.run()
-        now = dt.datetime.now(dt.UTC) + dt.timedelta(days=2)
-        state = State(lake.workspace)
-        assert [found.table for found in old_quarantine(state, now, lambda table: dt.timedelta(days=1))] == ["enriched.orders"]
-        assert not list(old_quarantine(state, now, lambda table: dt.timedelta(days=1 if table.name == "customers" else 3)))
+        assert "enriched.orders" in self.old(lake, 6.1)
+
+    def test_each_table_and_source_has_a_limit_of_its_own(self, lake: ShopLake, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(vars(lake.source("orders")), "quarantine_age", dt.timedelta(hours=12))
+        assert self.old(lake, 0) == ["raw.orders"]
+        monkeypatch.setitem(vars(lake.workspace.domain.tables["enriched.orders"]), "quarantine_age", dt.timedelta(days=30))
+        assert self.old(lake, 20) == ["raw.orders"]
+
+    def test_what_was_dropped_or_has_left_is_over(self, lake: ShopLake) -> None:
+        with lake.connection() as connection:
+            source = lake.source("orders")
+            (record,) = records(connection, State(lake.workspace), source, Selection())
+        write_drop(lake.store, "raw.orders", [Dropped(record.id, record.object, record.line)], "ann", "a test")
+        lake.land("orders", "2.json", text(order("bad", 2, op="u")))
+        lake.run()
+        assert self.old(lake, 100) == []
 
 
-@dataclass(frozen=True)
-class Odd:
-    """An anomaly."""
-
-    table: str
-    subject: str
-    text: str
+DAY = dt.date(2025, 3, 4)
 
 
-def test_an_anomaly_is_one_incident_however_many_days_it_lasts(lake: ShopLake) -> None:
-    first = Odd("marts.daily_totals", "volume", "12 on 2025-01-03, 100 is usual")
-    second = Odd("marts.daily_totals", "volume", "11 on 2025-01-04, 100 is usual")
-    found = [*anomalies(State(lake.workspace), [first]), *anomalies(State(lake.workspace), [second])]
-    assert found[0].key == found[1].key == ("anomaly", "marts.daily_totals", "volume")
-    assert found[0].owner == "team:shop"
+def odd(day: dt.date, region: str | None = None, metric: Metric = Metric.VOLUME, score: float = -9.0) -> Anomaly:
+    return Anomaly(day, metric, None, None, region, 12.0, 100.0, -0.88, score, 9, None)
 
 
-def test_the_lake_knows_every_kind_but_three() -> None:
-    assert set(Kind) - OF_THE_LAKE == {Kind.ANOMALY, Kind.RUN_FAILED, Kind.LAKE_GONE}
+class TestAnomalies:
+    def incidents(self, lake: ShopLake, *found: Anomaly) -> list[Incident]:
+        return list(anomalies([Watched(lake.workspace.domain.tables["enriched.orders"], DAY, found)]))
+
+    def test_all_figures_of_a_region_are_one_incident_that_says_the_worst_of_the_newest_day(self, lake: ShopLake) -> None:
+        scores = [-5.0, -9.0, -7.0, -3.5]
+        newest = [odd(DAY, "EMEA", score=score) for score in scores]
+        (incident,) = self.incidents(lake, odd(DAY - dt.timedelta(days=1), "EMEA", score=-99), *newest)
+        assert incident.key == ("anomaly", "enriched.orders", "EMEA")
+        assert incident.owner == "team:shop"
+        said = "; ".join(
+            f"rows in EMEA: 12, expected 100 (-88%, score {score}, 9 like days)" for score in ("-9.0", "-7.0", "-5.0")
+        )
+        assert incident.text == f"2025-03-04: {said}; and 1 more figures. See `assay anomalies enriched.orders`"
+
+    def test_it_is_the_same_incident_the_day_after_and_another_in_another_region(self, lake: ShopLake) -> None:
+        first = self.incidents(lake, odd(DAY - dt.timedelta(days=1)))
+        second = self.incidents(lake, odd(DAY), odd(DAY, "APAC"))
+        assert first[0].key == second[0].key == ("anomaly", "enriched.orders", "")
+        assert [incident.scope for incident in second] == ["", "APAC"]
+
+    def test_it_is_over_after_three_days(self, lake: ShopLake) -> None:
+        assert self.incidents(lake, odd(DAY - dt.timedelta(days=2)))
+        assert self.incidents(lake, odd(DAY - dt.timedelta(days=3))) == []
+
+
+def test_the_lake_knows_every_kind_but_two() -> None:
+    assert set(Kind) - OF_THE_LAKE == {Kind.RUN_FAILED, Kind.LAKE_GONE}

@@ -81,7 +81,9 @@ def test_it_tells_of_runs_lag_scores_and_books(filled: ShopLake, monkeypatch: py
 
 def test_the_number_of_series_does_not_grow_with_days(lake: ShopLake) -> None:
     def series() -> int:
-        return sum(len(family.samples) for family in lake_figures(State(lake.workspace), dt.datetime.now(dt.UTC)))
+        with lake.connection() as connection:
+            figures = lake_figures(connection, State(lake.workspace), dt.datetime.now(dt.UTC))
+            return sum(len(family.samples) for family in figures)
 
     lake.land("orders", "1.json", text(order("o1", 1)))
     lake.run()

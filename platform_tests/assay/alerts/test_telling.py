@@ -6,17 +6,22 @@ import datetime as dt
 import threading
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from change_lines import text
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
+from receivers import HttpReceiver
 from shop_lake import ShopLake
+from tills import SOURCE, TABLE, land_days, last_complete_day, run_all, sale, till_lake
 
 from assay.alerts import telling
+from assay.alerts.channels import channels_of
 from assay.alerts.delivery import Attempts, NotNow, Undelivered
 from assay.alerts.incidents import Book, Incident, Kind, Urgency
 from assay.alerts.memory import read_book
@@ -252,6 +257,47 @@ class TestTheLakeIsGone:
     def test_a_lake_that_was_never_gone_leaves_nothing_at_home(self, lake: ShopLake, tmp_path: Path) -> None:
         tell_everything(Settings(home=tmp_path / "home"), [Room()], lambda: self.open(lake))
         assert not (tmp_path / "home").exists()
+
+
+class TestOverHttp:
+    """What a real server is sent, from trouble in the lake to its end."""
+
+    def told(self, lake: ShopLake, http: HttpReceiver, home: Path) -> list[tuple[str, str, str, bool]]:
+        """Kind, table and scope of what the server was told: whether it began."""
+        before = len(http.bodies)
+        settings = Settings(home=home, alerts_webhook=SecretStr(http.url))
+        told = tell_everything(settings, channels_of(settings), lambda: nullcontext(lake.workspace))
+        assert not told.undelivered
+        return [
+            (each["kind"], each["table"], each["scope"], part == "opened")
+            for body in http.bodies[before:]
+            for part in ("opened", "over")
+            for each in body[part]
+        ]
+
+    def test_quarantine_that_is_too_old_until_it_is_emptied(self, http: HttpReceiver, tmp_path: Path) -> None:
+        lake = till_lake(tmp_path)
+        lake.land(SOURCE, "a.json", text(sale(1), sale(2, amount="-5.00"), "{broken"))
+        run_all(lake)
+        begun = {("quarantine_old", TABLE, "", True), ("quarantine_old", f"raw.{SOURCE}", "", True)}
+        assert set(self.told(lake, http, tmp_path)) == begun
+        assert self.told(lake, http, tmp_path) == []
+        lake = till_lake(tmp_path, takes_negative=True)
+        run_all(lake)
+        assert self.told(lake, http, tmp_path) == [("quarantine_old", TABLE, "", False)]
+
+    def test_an_anomaly_until_what_was_missing_has_landed(self, http: HttpReceiver, tmp_path: Path) -> None:
+        lake = till_lake(tmp_path)
+        last = last_complete_day(dt.datetime.now(dt.UTC))
+        land_days(lake, last)
+        run_all(lake)
+        assert self.told(lake, http, tmp_path) == [("anomaly", TABLE, "", True)]
+        assert f"{last}: " in http.bodies[-1]["opened"][0]["text"]
+        assert self.told(lake, http, tmp_path) == []
+        lines = [sale(90_000 + n, day=last.isoformat()) for n in range(32)]
+        lake.land(SOURCE, "late.json", text(*lines), dt.datetime.combine(last + dt.timedelta(days=1), dt.time(2), dt.UTC))
+        run_all(lake)
+        assert self.told(lake, http, tmp_path) == [("anomaly", TABLE, "", False)]
 
 
 def test_a_test_message_begins_and_is_over(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 
 import dagster as dg
@@ -9,6 +10,7 @@ import pytest
 import shop
 from change_lines import text
 from shop_lake import ShopLake
+from tills import land_days, last_complete_day, run_all, till_lake
 
 from assay.lake import ObjectStore
 from assay.orchestration.definitions import build_definitions
@@ -145,6 +147,39 @@ class TestGraph:
             "daily_audit",
             "alerts_every_ten_minutes",
         }
+
+
+class TestAnomalies:
+    """Seven weeks of sales, the last day of which is odd."""
+
+    @pytest.fixture
+    def lake(self, tmp_path: Path) -> ShopLake:
+        lake = till_lake(tmp_path)
+        land_days(lake, last_complete_day(dt.datetime.now(dt.UTC)))
+        run_all(lake)
+        return lake
+
+    def evaluations(self, result: dg.ExecuteInProcessResult) -> list[dg.AssetCheckEvaluation]:
+        events = (event for event in result.all_events if event.event_type_value == "ASSET_CHECK_EVALUATION")
+        found = (event.asset_check_evaluation_data for event in events)
+        return [each for each in found if each.check_name == "no_anomalies"]
+
+    def test_every_run_and_every_materialization_checks_watched_tables_and_blocks_nothing(
+        self, lake: ShopLake, instance: dg.DagsterInstance
+    ) -> None:
+        asset, day = dg.AssetKey(["enriched", "sales"]), last_complete_day(dt.datetime.now(dt.UTC)).isoformat()
+        repository = definitions(lake).get_repository_def()
+        watched = {key.asset_key for key in repository.asset_graph.asset_check_keys if key.name == "no_anomalies"}
+        assert watched == {asset}
+        by_hand = dg.materialize([repository.assets_defs_by_key[asset]], partition_key=day, instance=instance)
+        for result in (repository.get_job("refresh").execute_in_process(instance=instance), by_hand):
+            assert result.success
+            (check,) = self.evaluations(result)
+            assert (check.asset_key, check.passed, check.severity) == (asset, False, dg.AssetCheckSeverity.WARN)
+            assert check.description == f"2 anomalies on 1 of the 7 days up to {day}"
+            (texts,) = check.metadata["anomalies"].value.values()
+            assert any(text.startswith("rows: 8, expected 40") for text in texts)
+        assert lake.rows("SELECT count(*) FROM quality.anomalies") == [(2,)]
 
 
 class TestCompaction:
