@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Grid
 
@@ -25,7 +26,7 @@ from assay.pipeline.dropping import Dropped, write_drop
 from assay.pipeline.editing import edit_records
 from assay.pipeline.outcome import Observer, Report
 from assay.pipeline.quarantined import Record, Selection, columns_of, records, standing
-from assay.pipeline.replaying import Result, Watched, replays_of
+from assay.pipeline.replaying import Failing, Result, Watched, replays_of
 from assay.pipeline.session import session
 from assay.pipeline.state import State
 from assay.pipeline.trail import read_trail
@@ -157,14 +158,16 @@ def replay(
         if edit is None:
             replaying = replays_of(state, asked)
         else:
-            edit_records(connection, state, edit.read_text(encoding="utf-8"), str(by), str(why))
+            edits = edit_records(connection, state, edit.read_text(encoding="utf-8"), str(by), str(why))
+            if not edits:
+                raise EditError(f"{edit} has every record as it is.", hint="Change a `record`, or add `set`: {column: value}.")
         with silent() if as_json else Progress() as progress:
             report = _refresh(settings, workspace, progress, replaying)
-        results = [result for result in watched.results(State(workspace)) if result.before or result.added]
+        results = [each for each in watched.results(State(workspace)) if each.added or (each.left if edit else each.before)]
     if as_json:
         typer.echo(json.dumps({"replayed": [result.to_dict() for result in results], "run": report.to_dict()}))
     else:
-        _print_results(results, report)
+        _print_results(results, report, is_edit=edit is not None)
     raise typer.Exit(1 if report.partitions.failed else 0)
 
 
@@ -260,6 +263,8 @@ def _summed(place: tuple[str, str], group: Sequence[Standing], late: int) -> dic
 
 def _age(since: dt.datetime, now: dt.datetime) -> str:
     hours = (now - since).total_seconds() / 3600
+    if hours < 2:
+        return f"{hours * 60:.0f} minutes"
     return f"{hours / 24:,.0f} days" if hours >= 48 else f"{hours:,.0f} hours"
 
 
@@ -279,7 +284,7 @@ def _heading(record: Record) -> str:
     return f"[bold]{record.id}[/] {record.partition} {escape(place)}, landed {since}, contract {record.contract}{dropped}"
 
 
-def _print_results(results: Sequence[Result], report: Report) -> None:
+def _print_results(results: Sequence[Result], report: Report, *, is_edit: bool) -> None:
     console = output()
     grid = Grid()
     for name in ("table", "in quarantine", "left it", "published", "replaced or gone", "still fail", "new"):
@@ -289,12 +294,16 @@ def _print_results(results: Sequence[Result], report: Report) -> None:
         grid.add_row(result.table, *(f"{count:,}" for count in counts))
     console.print(grid if results else "Quarantine is empty.")
     for result in results:
-        for each in result.still[:_REASONS_SHOWN]:
-            ids = ", ".join(each.ids) + (", …" if each.records > len(each.ids) else "")
-            said = f"{result.table}: {each.records:,} still fail: {escape(each.reason)} [dim]({ids})[/]"
-            console.print(said, highlight=False, soft_wrap=True)
-        if len(result.still) > _REASONS_SHOWN:
-            console.print(
-                f"{result.table}: … and {len(result.still) - _REASONS_SHOWN:,} other reasons; `assay quarantine show` has them"
-            )
+        if not is_edit:
+            # Nobody has asked for the others.
+            _print_failing(console, result.table, "still fail", result.still)
+        _print_failing(console, result.table, "are new", result.new)
     print_report(console, report)
+
+
+def _print_failing(console: Console, table: str, what: str, failing: Sequence[Failing]) -> None:
+    for each in failing[:_REASONS_SHOWN]:
+        ids = ", ".join(each.ids) + (", …" if each.records > len(each.ids) else "")
+        console.print(f"{table}: {each.records:,} {what}: {escape(each.reason)} [dim]({ids})[/]", highlight=False, soft_wrap=True)
+    if len(failing) > _REASONS_SHOWN:
+        console.print(f"{table}: … for {len(failing) - _REASONS_SHOWN:,} other reasons; `assay quarantine show {table}` has them")

@@ -23,13 +23,13 @@ from assay.pipeline.quarantined import collect
 from assay.pipeline.state import State
 
 EXAMPLES = 3
-"""Ids told of the records that still fail for one reason."""
+"""Ids told of the records that fail for one reason."""
 _REMEMBERED = ("partition", "_landing_object", "_landing_row")
 
 
 @dataclass(frozen=True)
-class Still:
-    """Records that still fail for one reason.
+class Failing:
+    """Records in quarantine for one reason.
 
     Attributes:
         reason: What is wrong with them.
@@ -51,16 +51,18 @@ class Result:
         before: Records that stood there before.
         left: Those that do not stand there now.
         published: Of these, rows that are published now; of a source, records that are events now, or edited.
-        still: Those that stand there still, by what is wrong with them, the most frequent first.
         added: Records that stand there now and did not before.
+        still: Those that stand there still, by what is wrong with them, the most frequent first.
+        new: The same of those that did not before.
     """
 
     table: str
     before: int
     left: int
     published: int
-    still: tuple[Still, ...] = ()
     added: int = 0
+    still: tuple[Failing, ...] = ()
+    new: tuple[Failing, ...] = ()
 
     @property
     def gone(self) -> int:
@@ -81,8 +83,9 @@ class Result:
             "published": self.published,
             "gone": self.gone,
             "still": self.stay,
-            "reasons": [asdict(each) for each in self.still],
             "added": self.added,
+            "reasons": [asdict(each) for each in self.still],
+            "new_reasons": [asdict(each) for each in self.new],
         }
 
 
@@ -124,15 +127,18 @@ class Watched:
                 if isinstance(declared, Source)
                 else self._published(state, declared)
             )
-        still = self._connection.execute(
+        added = self._count(f"FROM after WHERE id NOT IN (SELECT id FROM {name})")
+        still, new = (self._failing(f"id {test} (SELECT id FROM {name})") for test in ("IN", "NOT IN"))
+        return Result(declared.full_name, before, left, published, added, still, new)
+
+    def _failing(self, which: str) -> tuple[Failing, ...]:
+        """What is wrong with some of the records that stand there now, the most frequent first."""
+        found = self._connection.execute(
             f"SELECT reason, count(*), list(id ORDER BY _landing_object, _landing_row, id)[:{EXAMPLES}] "
-            f"FROM (SELECT * EXCLUDE (_reasons), unnest(_reasons) AS reason FROM after WHERE id IN (SELECT id FROM {name})) "
+            f"FROM (SELECT * EXCLUDE (_reasons), unnest(_reasons) AS reason FROM after WHERE {which}) "
             "GROUP BY 1 ORDER BY 2 DESC, 1"
         ).fetchall()
-        added = self._count(f"FROM after WHERE id NOT IN (SELECT id FROM {name})")
-        return Result(
-            declared.full_name, before, left, published, tuple(Still(why, rows, tuple(ids)) for why, rows, ids in still), added
-        )
+        return tuple(Failing(reason, rows, tuple(ids)) for reason, rows, ids in found)
 
     def _published(self, state: State, table: Table) -> int:
         """Count the rows that left and whose keys are published now, in the partitions that they were refused from."""

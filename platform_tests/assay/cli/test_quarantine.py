@@ -170,6 +170,17 @@ class TestReplay:
         error = refused(command("replay", "--edit", str(fixed), "--by", "ann", "--why", "again"))
         assert "stands in quarantine" in error.message and "assay quarantine trail" in error.hint
 
+    def test_an_edit_that_fails_again_says_why_and_nothing_else(self, command: Command, tmp_path: Path) -> None:
+        (row,) = printed(command("show", TABLE, "--json"))
+        fixed = tmp_path / "fixed.json"
+        fixed.write_text(json.dumps([row]))
+        assert "as it is" in refused(command("replay", "--edit", str(fixed), "--by", "ann", "--why", "x")).message
+        broken = printed(command("show", RAW, "--json"))[1]
+        fixed.write_text(json.dumps([row | {"set": {"amount": "5.00"}}, broken | {"record": sale(4)}]))
+        told = command("replay", "--edit", str(fixed), "--by", "ann", "--why", "x").stdout
+        assert f"{TABLE}: 1 are new: till" in told
+        assert "still fail:" not in told and "readable" not in told
+
     @pytest.mark.parametrize(
         ("arguments", "said"),
         [

@@ -13,15 +13,17 @@ from change_lines import change, text
 from one_source import Row, lake_of
 from shop_lake import ShopLake
 
-from assay.contracts import Daily
+from assay.contracts import Count, Daily, column
+from assay.contracts import Event as Sent
 from assay.errors import EditError
 from assay.landing.editing import land_edits
 from assay.landing.edits import Edit, Event, edit_of, is_edit
-from assay.landing.formats import Csv, Debezium, Dms, JsonDocuments, Snapshot
+from assay.landing.formats import Csv, Debezium, Dms, Explode, JsonDocuments, Snapshot
 from assay.landing.in_place import Wish
 from assay.pipeline.quarantined import Record, Selection, records
 from assay.pipeline.runs import source_books
 from assay.pipeline.state import State
+from assay.pipeline.trail import read_trail
 
 SOURCE = "rows"
 DAILY = {"partition": Daily("d", of="day", moves="told")}
@@ -91,8 +93,7 @@ class TestText:
             assert (2, None, "2.00") in [each[:3] for each in told(lake)]
             require_balance(lake)
 
-    def test_a_line_that_stands_for_an_update_and_a_delete(self, tmp_path: Path) -> None:
-        """What DMS writes before a key's change is in the record: it is two events."""
+    def test_a_row_of_a_database_migration(self, tmp_path: Path) -> None:
         content = b"I,1,2025-01-03,1.00,n\nU,2,2025-01-03,x,n\n"
         form = Dms(table="rows", layout=("id", "day", "amount", "note"))
         lake = lake_with(tmp_path, "20250110-000000001.csv", content, format=form, **DAILY)
@@ -124,6 +125,24 @@ class TestText:
         lake = lake_with(tmp_path, "a.json", text(row(1), "{b"), format=Debezium("t"), **DAILY)
         with pytest.raises(EditError, match=said):
             edit(lake, text=changed)
+        assert lake.etags(f"landing/{SOURCE}/_edits/") == {}
+
+    def test_a_message_does_not_land(self, tmp_path: Path) -> None:
+        lake = lake_with(tmp_path, "a.json", text(row(1), "{b"), format=Debezium("t"), **DAILY)
+        with pytest.raises(EditError, match="is a message, and no change of a row"):
+            edit(
+                lake,
+                text='{"op": "m", "source": {"table": "t", "lsn": 3, "ts_ms": 1}, "message": {"prefix": "p", "content": ""}}',
+            )
+
+    def test_an_object_that_is_gone_or_replaced_is_not_edited(self, tmp_path: Path) -> None:
+        lake = lake_with(tmp_path, "a.json", text(row(1), "{b"), format=Debezium("t"), **DAILY)
+        lake.land(SOURCE, "a.json", text(row(2), row(3)))
+        with pytest.raises(EditError, match="is another object than was ingested"):
+            edit(lake, text=row(2))
+        lake.store.delete(f"landing/{SOURCE}/a.json")
+        with pytest.raises(EditError, match="is gone from the landing zone"):
+            edit(lake, text=row(2))
         assert lake.etags(f"landing/{SOURCE}/_edits/") == {}
 
     def test_other_fields_than_the_file_has_do_not_land(self, tmp_path: Path) -> None:
@@ -158,6 +177,28 @@ class TestValues:
         with pytest.raises(EditError, match="`set` does not change what is wrong with it"):
             edit(lake, values={"amount": "1"})
 
+    def test_a_line_of_several_records_needs_its_text(self, tmp_path: Path) -> None:
+        items = Explode("items", ordinal="place", parent={"id": "id", "v": "v"})
+        form = JsonDocuments(version="v::BIGINT", explode=items)
+        lake = lake_of(tmp_path, SOURCE, Item, format=form, key=("id", "place"))
+        lake.land(SOURCE, "a.json", b'{"id": "a", "v": 1, "items": [{"amount": "x"}, {"amount": "y"}, {"amount": 1}]}\n')
+        lake.ingest(SOURCE)
+        with pytest.raises(EditError, match="there are 2 records, so that `set` does not say which"):
+            edit(lake, values={"amount": "1"})
+        edit(lake, text='{"id": "a", "v": 1, "items": [{"amount": 7}, {"amount": 8}, {"amount": 1}]}')
+        lake.ingest(SOURCE)
+        assert lake.rows("SELECT place, amount FROM latest.rows ORDER BY 1") == [(1, 7), (2, 8), (3, 1)]
+        require_balance(lake)
+
+
+class Item(Sent):
+    """An item of an order."""
+
+    id: str = column("The order")
+    place: Count = column("Its place")
+    v: str = column("Version", nullable=True)
+    amount: Count = column("Amount", nullable=True)
+
 
 class TestEdits:
     def test_an_edit_is_read_back_as_it_was(self) -> None:
@@ -176,4 +217,12 @@ class TestEdits:
         lake.land(SOURCE, "_edits/mine.json", b'{"no": "edit"}\nnonsense\n')
         lake.ingest(SOURCE)
         assert [each.reasons for each in stands(lake)] == [("no edited record",)] * 2
+        assert read_trail(lake.store, [lake.source(SOURCE)]) == []
         require_balance(lake)
+
+    def test_what_stands_in_its_place_and_is_none_stops_it(self, tmp_path: Path) -> None:
+        lake = lake_with(tmp_path, "a.json", text(row(1), "{b"), format=Debezium("t"), **DAILY)
+        (made,) = edit(lake, text=row(2))
+        lake.land(SOURCE, made.key(SOURCE).removeprefix(f"landing/{SOURCE}/"), b"mine")
+        with pytest.raises(EditError, match="is no edit and stands where one is to land"):
+            edit(lake, text=row(2))

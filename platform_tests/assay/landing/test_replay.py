@@ -20,11 +20,14 @@ from one_source import Row, lake_of
 from shop_lake import ShopLake
 
 from assay.contracts import Count, Daily, Date, Event, column
+from assay.lake.ledger import LedgerLog
 from assay.lake.store import ObjectInfo, ObjectStore
 from assay.landing.compaction import compact
 from assay.landing.formats import Csv, Debezium, Dms, Explode, JsonDocuments, Snapshot
+from assay.landing.kafka_keys import KeysBeside
+from assay.landing.recorder import Recorder
 from assay.landing.replay import Replay
-from assay.landing.reread import GONE, MOVED
+from assay.landing.reread import GONE, MOVED, Work, reread
 from assay.pipeline.runs import source_books
 
 SOURCE = "rows"
@@ -300,6 +303,23 @@ class TestOnce:
         assert told_places(lake) == sorted(set(told_places(lake)))
         keys = {info.key for info in lake.store.list("raw/rows/")}
         assert keys == {part.key for parts in lake.ledger(SOURCE).parts.values() for part in parts}
+        require_balance(lake)
+
+    def test_one_that_has_seen_less_and_comes_too_late_writes_into_no_others_objects(self, tmp_path: Path) -> None:
+        lake = TestWhatIsNotRead().ingested(tmp_path)
+        listing = {info.key: info for info in lake.store.list(f"landing/{SOURCE}/")}
+        recorder = Recorder(LedgerLog(lake.store, SOURCE))
+        known = recorder.log.read()
+        blind = {key: info for key, info in listing.items() if not key.endswith("a.json")}
+        with lake.connection() as connection:
+            scratch = lake.workspace.scratch
+            work = Work(lake.store, connection, lake.source(SOURCE), scratch, recorder, frozenset(), blind, KeysBeside())
+            lake.ingest(SOURCE, Replay())
+            before = lake.etags("")
+            assert reread(work, known, known.quarantines) is None
+        after = lake.etags("")
+        assert {key: after[key] for key in before} == before
+        assert lake.refused(SOURCE) == []
         require_balance(lake)
 
     @pytest.mark.parametrize("when", ["before", "after"])

@@ -14,12 +14,12 @@ from change_lines import text
 from shop_lake import LANDED_AT, ShopLake
 from tills import SOURCE, TABLE, replayed, run_all, sale, till_lake
 
-from assay.errors import EditError, SettingsError
+from assay.errors import EditError, SettingsError, StoreError
 from assay.landing.edits import Edit
 from assay.pipeline.dropping import Dropped, read_drops, write_drop
 from assay.pipeline.editing import edit_records, read_changes
 from assay.pipeline.quarantined import Record, Selection, columns_of, records, standing
-from assay.pipeline.replaying import Still
+from assay.pipeline.replaying import Failing
 from assay.pipeline.runs import source_books
 from assay.pipeline.state import State
 from assay.quality.books import from_dict
@@ -119,6 +119,21 @@ class TestList:
         (chosen,) = stands(lake, RAW, ids=(stands(lake, RAW)[1].id,))
         assert chosen.line == 4
 
+    def test_a_run_that_replaces_what_is_read_does_not_disturb(self, lake: ShopLake) -> None:
+        state = State(lake.workspace)
+        assert state.index(TABLE)[DAY].quarantine
+        lake.land(SOURCE, "b.json", text(sale(6, amount="-1.00")))
+        run_all(lake)
+        with lake.connection() as connection:
+            found = records(connection, state, lake.workspace.domain.tables[TABLE], Selection())
+        assert [each.line for each in found] == [2, 1]
+
+    def test_what_is_gone_for_good_is_an_error_of_the_lake(self, lake: ShopLake) -> None:
+        state = State(lake.workspace)
+        lake.store.delete(str(state.index(TABLE)[DAY].quarantine))
+        with pytest.raises(StoreError, match="cannot be read"):
+            stands(lake)
+
     def test_an_empty_quarantine_is_empty(self, tmp_path: Path) -> None:
         empty = till_lake(tmp_path / "empty")
         assert stands(empty) == stands(empty, RAW) == []
@@ -131,8 +146,8 @@ class TestReplay:
         comma, broken = stands(lake, RAW)
         assert (raw.before, raw.left) == (2, 0)
         assert raw.still == (
-            Still("amount is '7,50', which is no DECIMAL(18,2)", 1, (comma.id,)),
-            Still("not valid JSON", 1, (broken.id,)),
+            Failing("amount is '7,50', which is no DECIMAL(18,2)", 1, (comma.id,)),
+            Failing("not valid JSON", 1, (broken.id,)),
         )
         assert (table.before, table.left, table.stay) == (1, 0, 1)
         assert lake.etags("") == before
@@ -234,8 +249,10 @@ class TestEdit:
     def test_an_edit_that_is_refused_again_can_be_edited(self, lake: ShopLake) -> None:
         (row,) = stands(lake)
         edit(lake, {"table": TABLE, "id": row.id, "set": {"amount": "5.00"}})
-        run_all(lake)
+        _, table, _ = replayed(lake, replaying=False)
+        assert (table.left, table.published, table.added) == (1, 0, 1)
         (again,) = stands(lake)
+        assert [each.ids for each in table.new] == [(again.id,)]
         assert again.rules == ("till_length",)
         edit(lake, {"table": TABLE, "id": again.id, "set": {"till": "A1"}})
         run_all(lake)
@@ -306,6 +323,11 @@ class TestEdit:
     def test_a_file_that_is_none_says_so(self, file: str, said: str) -> None:
         with pytest.raises(EditError, match=said):
             read_changes(file)
+
+    def test_a_column_that_the_record_does_not_have_says_so(self, lake: ShopLake) -> None:
+        (row,) = stands(lake)
+        with pytest.raises(EditError, match="has no column tills"):
+            edit(lake, change_of(row) | {"record": {**(columns_of(row) or {}), "tills": ""}})
 
     def test_an_unknown_table_says_so(self, lake: ShopLake) -> None:
         with pytest.raises(SettingsError, match="has no table x"):
