@@ -16,7 +16,7 @@ from shop_lake import ShopLake
 from assay.contracts import Balance, Contract, Count, Daily, Date, Event, Money, Published, column, source, table
 from assay.landing.formats import Debezium
 from assay.landing.replay import Replay
-from assay.pipeline.replaying import Result, Watched, replays_of
+from assay.pipeline.replaying import Remembered, Result, replays_of
 from assay.pipeline.runs import ingest_sources, refresh_table
 from assay.pipeline.state import State
 
@@ -122,9 +122,9 @@ def replayed(lake: ShopLake, *names: str, replaying: bool = True) -> list[Result
     asked = [domain.find(name) for name in names] or [*domain.sources.values(), *domain.tables.values()]
     with lake.connection() as connection:
         state = State(lake.workspace)
-        watched = Watched(connection, state, asked)
+        remembered = Remembered(connection, state, asked)
         run_all(lake, replaying=replays_of(state, asked) if replaying else {})
-        return watched.results(State(lake.workspace))
+        return remembered.results(State(lake.workspace))
 
 
 def run_all(lake: ShopLake, replaying: dict[str, Replay] | None = None) -> None:

@@ -38,7 +38,7 @@ def alerts(
     test: Annotated[bool, typer.Option("--test", help="Send each channel a made-up incident, and that it is over.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
 ) -> None:
-    """Show what is wrong now: proofs that failed, scores below the threshold, what is late, held back, or too long in quarantine.
+    """Show what is wrong now: proofs that failed, low scores, anomalies, what is late, held back, or too long in quarantine.
 
     Channels are set by ASSAY_ALERTS_SLACK, ASSAY_ALERTS_PAGERDUTY_KEY, ASSAY_ALERTS_EMAIL and ASSAY_ALERTS_WEBHOOK. With
     `--send`, each is told once of what is new and of what is over, as the schedule does every ten minutes. Exits with 1 when a

@@ -26,7 +26,7 @@ from assay.pipeline.dropping import Dropped, write_drop
 from assay.pipeline.editing import edit_records
 from assay.pipeline.outcome import Observer, Report
 from assay.pipeline.quarantined import Record, Selection, columns_of, records, standing
-from assay.pipeline.replaying import Failing, Result, Watched, replays_of
+from assay.pipeline.replaying import Failing, Remembered, Result, replays_of
 from assay.pipeline.session import session
 from assay.pipeline.state import State
 from assay.pipeline.trail import read_trail
@@ -153,7 +153,7 @@ def replay(
     with session(settings) as workspace, workspace.connection() as connection:
         state = State(workspace)
         asked = _asked(workspace, table)
-        watched = Watched(connection, state, asked)
+        remembered = Remembered(connection, state, asked)
         replaying: dict[str, Replay] = {}
         if edit is None:
             replaying = replays_of(state, asked)
@@ -163,7 +163,7 @@ def replay(
                 raise EditError(f"{edit} has every record as it is.", hint="Change a `record`, or add `set`: {column: value}.")
         with silent() if as_json else Progress() as progress:
             report = _refresh(settings, workspace, progress, replaying)
-        results = [each for each in watched.results(State(workspace)) if each.added or (each.left if edit else each.before)]
+        results = [each for each in remembered.results(State(workspace)) if each.added or (each.left if edit else each.before)]
     if as_json:
         typer.echo(json.dumps({"replayed": [result.to_dict() for result in results], "run": report.to_dict()}))
     else:

@@ -94,34 +94,39 @@ def _partition(source: Source) -> str:
 
 
 def _reason(source: Source) -> str:
-    """Expression for everything that is wrong with a record; null of a good one."""
-    wrong = {
+    """Expression for everything that is wrong with a record; null of a good one. Without its key, nothing else is looked at."""
+    no_key = {
         f"{quote(name)} IS NULL": f"CASE WHEN {quote(_text(name))} IS NULL THEN 'the key column {name} is null' "
         f"ELSE 'the key column ' || {_misfit(name, source)} END"
         for name in source.key
     }
-    wrong |= {
-        f"{quote(_text(spec.name))} IS NOT NULL AND {quote(spec.name)} IS NULL": _misfit(spec.name, source)
-        for spec in source.columns
-        if spec.sql_type != "VARCHAR" and spec.name not in source.key
+    others = [spec for spec in source.columns if spec.name not in source.key]
+    misfits = {
+        spec.name: f"{quote(_text(spec.name))} IS NOT NULL AND {quote(spec.name)} IS NULL"
+        for spec in others
+        if spec.sql_type != "VARCHAR"
     }
+    wrong = {test: _misfit(name, source) for name, test in misfits.items()}
     wrong |= {
-        f"_op <> 'd' AND {quote(spec.name)} IS NULL AND {quote(_text(spec.name))} IS NULL AND NOT {_is_left_out([spec.name])}": (
-            f"'{spec.name} is null'"
-        )
-        for spec in source.columns
-        if not spec.nullable and spec.name not in source.key
+        f"_op <> 'd' AND {quote(_text(spec.name))} IS NULL AND NOT {_is_left_out([spec.name])}": f"'{spec.name} is null'"
+        for spec in others
+        if not spec.nullable
     }
     if source.partition_column:
-        is_left_out = _is_left_out(source.day_columns)
-        wrong[f"_op <> 'd' AND {quote(source.partition_column)} IS NULL AND NOT {is_left_out}"] = (
-            f"'{source.partition_column} cannot be told: the date is missing or of no known form'"
-        )
-    said = ", ".join(f"CASE WHEN {test} THEN {words} END" for test, words in wrong.items())
+        told = [f"_op <> 'd' AND {quote(source.partition_column)} IS NULL", f"NOT {_is_left_out(source.day_columns)}"]
+        # That follows from what is said of its columns.
+        told += [f"NOT ({misfits[name]})" for name in source.day_columns if name in misfits]
+        words = f"'{source.partition_column} cannot be told: the date is missing or of no known form'"
+        wrong[" AND ".join(told)] = words
+    cases = " ".join(
+        f"WHEN {' OR '.join(f'({test})' for test in tests)} "
+        f"THEN concat_ws('; ', {', '.join(f'CASE WHEN {test} THEN {words} END' for test, words in tests.items())})"
+        for tests in (no_key, wrong)
+        if tests
+    )
     return (
         "CASE WHEN _reason IS NOT NULL OR _op = 'm' THEN _reason "
-        "WHEN _op = 't' THEN CASE WHEN _sequence IS NULL THEN 'a truncate without position' END "
-        f"WHEN {' OR '.join(f'({test})' for test in wrong)} THEN concat_ws('; ', {said}) END"
+        f"WHEN _op = 't' THEN CASE WHEN _sequence IS NULL THEN 'a truncate without position' END {cases} END"
     )
 
 

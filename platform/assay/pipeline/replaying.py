@@ -89,7 +89,7 @@ class Result:
         }
 
 
-class Watched:
+class Remembered:
     """Remembers what stands in the quarantine of some tables and sources, to be compared with what stands there later.
 
     Args:

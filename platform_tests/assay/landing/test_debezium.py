@@ -194,7 +194,7 @@ def test_a_value_of_the_wrong_type_is_refused_by_name(tmp_path: Path) -> None:
     assert [(line, reason) for _, line, reason in lake.refused("counts")] == [
         (2, "number is 'seven', which is no BIGINT"),
         (3, """number is '{"a":1}', which is no BIGINT"""),
-        (4, "the key column order_id is null"),
+        (4, "the key column order_id is 'x', which is no BIGINT"),
         (5, "number is '99999999999999999999', which is no BIGINT"),
         (6, "needed is null"),
     ]

@@ -95,7 +95,7 @@ class TestWholeFiles:
         lake.ingest("archive")
         assert [row[0] for row in kept(lake)] == [1]
         assert lake.refused("archive") == [
-            (key, 3, "the key column id is null"),
+            (key, 3, "the key column id is 'x', which is no BIGINT"),
             (key, 4, "day is 'soon', which is no DATE"),
             (key, 5, "amount is 'abc', which is no DECIMAL(18,2)"),
         ]

@@ -113,6 +113,14 @@ class TestList:
             len(line) + 1 for line in (sale(1), sale(2, amount="-5.00", till="A1234"), sale(3, amount="7,50"))
         )
 
+    def test_a_record_says_everything_that_is_wrong_with_it(self, lake: ShopLake) -> None:
+        lake.land(SOURCE, "b.json", text(sale(6), sale(7, amount="x", day="soon"), sale(8, day="infinity")))
+        run_all(lake)
+        both, never = stands(lake, RAW)[2:]
+        assert both.reasons == ("day is 'soon', which is no DATE; amount is 'x', which is no DECIMAL(18,2)",)
+        assert never.reasons == ("day_of cannot be told: the date is missing or of no known form",)
+        assert (both.rules, both.sequence, both.line) == (("readable",), (7, 7), 2)
+
     def test_what_is_shown_can_be_chosen(self, lake: ShopLake) -> None:
         assert [each.line for each in stands(lake, rule="till_length", partition=DAY)] == [2]
         assert stands(lake, partition=OTHER) == stands(lake, rule="nonsense") == []
