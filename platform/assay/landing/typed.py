@@ -96,7 +96,7 @@ def _partition(source: Source) -> str:
 def _reason(source: Source) -> str:
     """Expression for everything that is wrong with a record; null of a good one. Without its key, nothing else is looked at."""
     no_key = {
-        f"{quote(name)} IS NULL": f"CASE WHEN {quote(_text(name))} IS NULL THEN 'the key column {name} is null' "
+        f"{quote(name)} IS NULL": f"CASE WHEN coalesce({quote(_text(name))}, '') = '' THEN 'the key column {name} is null' "
         f"ELSE 'the key column ' || {_misfit(name, source)} END"
         for name in source.key
     }
