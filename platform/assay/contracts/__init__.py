@@ -8,9 +8,10 @@ running SQL, anything of one business domain.
 from assay.contracts.calendar import Holidays
 from assay.contracts.domain import Domain, load_domain
 from assay.contracts.model import Contract, Event, Published, column
+from assay.contracts.periods import WHOLE, Grain, Window
 from assay.contracts.severity import Severity
 from assay.contracts.source import Elements, Format, Source, source
-from assay.contracts.table import WHOLE, Balance, Daily, Partitioning, Table, Whole, Window, table
+from assay.contracts.table import Balance, Daily, Monthly, Partitioning, Table, Weekly, Whole, Yearly, table
 from assay.contracts.types import Count, Date, Decimal, Money, Number, Rate, Timestamp
 from assay.contracts.watch import Watch
 
@@ -26,8 +27,10 @@ __all__ = [
     "Elements",
     "Event",
     "Format",
+    "Grain",
     "Holidays",
     "Money",
+    "Monthly",
     "Number",
     "Partitioning",
     "Published",
@@ -37,8 +40,10 @@ __all__ = [
     "Table",
     "Timestamp",
     "Watch",
+    "Weekly",
     "Whole",
     "Window",
+    "Yearly",
     "column",
     "load_domain",
     "source",

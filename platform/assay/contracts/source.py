@@ -14,7 +14,8 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 from assay.contracts.columns import ColumnSpec, column_specs
 from assay.contracts.model import EVENT_COLUMNS, Contract
-from assay.contracts.table import DECLARATION, QUARANTINE_AGE, Daily, Drift, Partitioning, Whole
+from assay.contracts.periods import Grain
+from assay.contracts.table import DECLARATION, QUARANTINE_AGE, Daily, Drift, Whole
 from assay.contracts.version import fingerprint
 from assay.errors import ContractError
 
@@ -76,7 +77,7 @@ class Source:
     model: type[Contract]
     format: Format
     key: tuple[str, ...]
-    partition: Partitioning
+    partition: Daily | Whole
     owner: str
     subject: str
     money: str | None = None
@@ -103,6 +104,11 @@ class Source:
     def partition_column(self) -> str | None:
         """The event-partition column, or None for a source that is not cut."""
         return self.partition.column if isinstance(self.partition, Daily) else None
+
+    @property
+    def grain(self) -> Grain:
+        """How the source is cut: by day, or not at all."""
+        return self.partition.grain
 
     @cached_property
     def columns(self) -> tuple[ColumnSpec, ...]:
@@ -168,7 +174,7 @@ def source(
     key: tuple[str, ...],
     owner: str,
     subject: str,
-    partition: Partitioning | None = None,
+    partition: Daily | Whole | None = None,
     money: str | None = None,
     freshness: timedelta | None = None,
     drift: Drift = "evolve",
@@ -179,8 +185,8 @@ def source(
     The arguments are those of `Source`.
 
     Raises:
-        ContractError: The key names a column that the model does not have, or a daily source does not say which day an
-            event is about.
+        ContractError: The key names a column that the model does not have; a daily source does not say which day an event is
+            about; or the source is cut by something else than days.
     """
 
     def declare(model: _Model) -> _Model:
@@ -209,6 +215,11 @@ def source(
             raise ContractError(
                 f"source {name}: {', '.join(reserved)} begins with an underscore, which is kept for Assay's own columns",
                 hint="declare it under another name and map it in the format",
+            )
+        if not isinstance(declared.partition, Daily | Whole):
+            raise ContractError(
+                f"source {name}: it is cut by {declared.partition.grain}, but what lands is cut by day or not at all",
+                hint="give partition=Daily(...), and cut the tables that read it as they need it",
             )
         if isinstance(declared.partition, Daily) and declared.partition.of is None:
             raise ContractError(

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from enum import StrEnum
 from functools import cached_property
 from typing import Literal, TypeVar
 
 from assay.contracts.columns import ColumnSpec, column_specs
 from assay.contracts.model import RUN_COLUMNS, Contract, Published
-from assay.contracts.rules import Rule, rules_of
+from assay.contracts.periods import Grain, Window, first_day_sql, is_longer
+from assay.contracts.rules import Rule, quote, rules_of
 from assay.contracts.severity import Severity
 from assay.contracts.version import fingerprint
 from assay.contracts.watch import Watch
@@ -24,13 +24,6 @@ from assay.errors import ContractError
 Layer = Literal["raw", "enriched", "marts"]
 Drift = Literal["evolve", "freeze", "discard"]
 Moves = Literal["any", "told", "never"]
-
-
-class Grain(StrEnum):
-    """How a table is cut into partitions."""
-
-    DAY = "day"
-    WHOLE = "whole"
 
 
 @dataclass(frozen=True)
@@ -59,22 +52,45 @@ class Whole:
     grain: Grain = field(default=Grain.WHOLE, init=False)
 
 
-Partitioning = Daily | Whole
-QUARANTINE_AGE = timedelta(days=7)
-"""How long a record may stand in quarantine, where a table or source does not say, before somebody is told."""
-WHOLE = "all"
-"""The partition key of a table that is not cut."""
+@dataclass(frozen=True)
+class Weekly:
+    """One partition an ISO week, from Monday to Sunday.
+
+    Attributes:
+        column: The partition column, a DATE that holds the week's Monday.
+    """
+
+    column: str
+    grain: Grain = field(default=Grain.WEEK, init=False)
 
 
 @dataclass(frozen=True)
-class Window:
-    """How far a partition of this table looks into another daily table.
+class Monthly:
+    """One partition a month.
 
     Attributes:
-        days_before: Days before the partition's own that are read too.
+        column: The partition column, a DATE that holds the month's first day.
     """
 
-    days_before: int
+    column: str
+    grain: Grain = field(default=Grain.MONTH, init=False)
+
+
+@dataclass(frozen=True)
+class Yearly:
+    """One partition a year.
+
+    Attributes:
+        column: The partition column, a DATE that holds the year's first day.
+    """
+
+    column: str
+    grain: Grain = field(default=Grain.YEAR, init=False)
+
+
+Partitioning = Daily | Weekly | Monthly | Yearly | Whole
+QUARANTINE_AGE = timedelta(days=7)
+"""How long a record may stand in quarantine, where a table or source does not say, before somebody is told."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +126,7 @@ class Table:
         subject: The group it is shown under.
         freshness: How old its newest partition may be.
         drift: What happens when the source's columns change.
-        windows: How far it looks back into daily tables, by relation.
+        windows: Which other partitions of a relation it reads beside those of its own time, by relation.
         lookups: Relations it reads only by key: `{relation: {own column: that relation's column}}`. A change there
             dirties only the partitions that hold a changed key.
         severities: Severity by rule name, where it is not `quarantine`.
@@ -155,7 +171,12 @@ class Table:
     @property
     def partition_column(self) -> str | None:
         """The partition column, or None for a table that is not cut."""
-        return self.partition.column if isinstance(self.partition, Daily) else None
+        return None if isinstance(self.partition, Whole) else self.partition.column
+
+    @property
+    def grain(self) -> Grain:
+        """How the table is cut."""
+        return self.partition.grain
 
     @cached_property
     def columns(self) -> tuple[ColumnSpec, ...]:
@@ -171,7 +192,17 @@ class Table:
     @cached_property
     def rules(self) -> tuple[Rule, ...]:
         """The contract's rules as DuckDB predicates over a staged row."""
-        return rules_of(self.model, self.severities)
+        return rules_of(self.model, self.severities) + self._partition_rules
+
+    @property
+    def _partition_rules(self) -> tuple[Rule, ...]:
+        """That the partition column holds a first day; what does not is the SQL's mistake, and no row's."""
+        column = self.partition_column
+        if column is None or self.grain is Grain.DAY:
+            return ()
+        first = first_day_sql(self.grain, quote(column))
+        reason = f"{column} must be the first day of a {self.grain}, as date_trunc('{self.grain}', …)::DATE gives it"
+        return (Rule(f"{column}_first_day", f"{quote(column)} = {first}", Severity.STOP, (column,), reason),)
 
     @cached_property
     def version(self) -> str:
@@ -182,7 +213,7 @@ class Table:
                 "rules": [(rule.name, rule.predicate, rule.severity) for rule in self.rules],
                 "key": self.key,
                 "partition": repr(self.partition),
-                "windows": sorted((name, window.days_before) for name, window in self.windows.items()),
+                "windows": sorted((name, repr(window)) for name, window in self.windows.items()),
                 "balance": repr(self.balance),
                 "money": self.money,
                 "threshold": (self.threshold, self.tolerated),
@@ -194,7 +225,7 @@ class Table:
         """What is watched for anomalies, or None for nothing."""
         if self.watch is not None:
             return self.watch or None
-        return Watch(value=self.money) if self.money is not None and self.partition_column is not None else None
+        return Watch(value=self.money) if self.money is not None and self.grain is Grain.DAY else None
 
     def is_good_enough(self, rows: int, score: float) -> bool:
         """Whether a partition of so many rows with such a score may be published."""
@@ -231,7 +262,8 @@ def table(
 
     Raises:
         ContractError: The key, the partition column, a severity, a lookup or the watch names what the model does not have; the
-            partition column is no day; what is not cut by day is watched; or a column has a name that is the engine's own.
+            partition column is no day; what is not cut by day is watched; a window cannot be; or a column has a name that is the
+            engine's own.
     """
 
     def declare(model: _Model) -> _Model:
@@ -256,6 +288,7 @@ def table(
             quarantine_age=quarantine_age,
         )
         _require_columns(declared)
+        _require_windows(declared)
         setattr(model, DECLARATION, declared)
         return model
 
@@ -276,13 +309,13 @@ def _require_columns(declared: Table) -> None:
                 hint=f"declare the column in {declared.model.__module__} or correct the {what}",
             )
     kinds = {spec.name: spec.sql_type for spec in declared.columns}
-    day = declared.partition_column
+    day, cut = declared.partition_column, type(declared.partition).__name__
     if day is not None and kinds[day] != "DATE":
         raise ContractError(
-            f"{declared.full_name}: its partition column {day} is {kinds[day]}, but Daily needs a day",
+            f"{declared.full_name}: its partition column {day} is {kinds[day]}, but {cut} needs a day",
             hint=f"declare {day} as Date",
         )
-    if watch is not None and day is None:
+    if watch is not None and declared.grain is not Grain.DAY:
         raise ContractError(
             f"{declared.full_name}: it is watched for anomalies, but has no days to compare",
             hint="give it partition=Daily(...), or leave out watch",
@@ -300,3 +333,19 @@ def _require_columns(declared: Table) -> None:
             f"{declared.full_name}: a severity is given for {', '.join(unknown_rules)}, which is no rule of it",
             hint=f"the rules are: {', '.join(sorted(rules))}",
         )
+
+
+def _require_windows(declared: Table) -> None:
+    for relation, window in declared.windows.items():
+        name = f"{declared.full_name}: its window over {relation}"
+        if declared.grain is Grain.WHOLE:
+            raise ContractError(f"{name} means nothing, because the table is not cut", hint="it reads all of it: leave it out")
+        if window.before < 0 or (window.before and window.since):
+            raise ContractError(f"{name} says before={window.before}, since={window.since}", hint="give one of them")
+        if window.since in (Grain.MONTH, Grain.YEAR) and not is_longer(Grain(window.since), than=declared.grain):
+            raise ContractError(
+                f"{name} begins with the {window.since}, but the table is cut by {declared.grain}",
+                hint="leave out since, or begin with something longer",
+            )
+        if not (window.own or window.before or window.since or window.year_before):
+            raise ContractError(f"{name} reads nothing", hint="leave out own=False, or say what is read instead")

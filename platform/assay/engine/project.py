@@ -15,8 +15,9 @@ from pathlib import Path
 
 import duckdb
 
-from assay.contracts import Domain, Source, Table
+from assay.contracts import Domain, Grain, Source, Table
 from assay.contracts.model import RUN_COLUMNS
+from assay.contracts.periods import OWN, is_longer, nests
 from assay.contracts.rules import quote
 from assay.contracts.version import fingerprint
 from assay.engine.fold import HISTORY_COLUMNS
@@ -34,6 +35,7 @@ class Node:
         code: Version of everything that decides its rows: SQL, contract, keys of the sources it folds.
         inputs: The relations whose rows must be accounted for in the books.
         casts: Contract type of the columns that the SQL computes as another type.
+        cut_by: The relations whose partitions say which ones the table has; none for a table that is not cut.
     """
 
     table: Table
@@ -41,6 +43,7 @@ class Node:
     code: str
     inputs: tuple[str, ...]
     casts: Mapping[str, str]
+    cut_by: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ def load_project(domain: Domain) -> Project:
 
     Raises:
         SqlError: A name, a cycle, a column or a type is wrong; the message names file and line.
+        ContractError: A window, the books or the partitions of a table do not fit what its SQL reads.
     """
     schema = _schema(domain)
     queries = {name: read_query(_path(domain, table), schema) for name, table in domain.tables.items()}
@@ -81,8 +85,9 @@ def load_project(domain: Domain) -> Project:
             table=table,
             query=query,
             code=_code(domain, table, query),
-            inputs=_book_inputs(table, query),
+            inputs=_book_inputs(domain, table, query),
             casts={spec.name: spec.sql_type for spec in table.columns if produced[spec.name] != spec.sql_type},
+            cut_by=_cut_by(domain, table, query),
         )
     return Project(domain, nodes)
 
@@ -207,7 +212,60 @@ def _code(domain: Domain, table: Table, query: Query) -> str:
     return fingerprint({"sql": query.canonical, "contract": table.version, "folds": folds})
 
 
-def _book_inputs(table: Table, query: Query) -> tuple[str, ...]:
+def _grain_of(domain: Domain, relation: str) -> Grain:
+    source = source_of(relation)
+    return domain.tables[relation].grain if source is None else domain.sources[source].grain
+
+
+def _is_inside(domain: Domain, table: Table, relation: str) -> bool:
+    """Whether each partition of a relation lies in one partition of the table, which reads it for that one."""
+    return nests(_grain_of(domain, relation), within=table.grain) and table.windows.get(relation, OWN).own
+
+
+def _cut_by(domain: Domain, table: Table, query: Query) -> tuple[str, ...]:
+    for relation, window in table.windows.items():
+        if relation not in query.reads or relation in table.lookups:
+            raise ContractError(
+                f"{table.full_name}: it has a window over {relation}, which {query.path} does not read by its partitions",
+                hint=f"it reads {', '.join(query.reads)}",
+            )
+        grain = _grain_of(domain, relation)
+        if grain is Grain.WHOLE:
+            raise ContractError(
+                f"{table.full_name}: it has a window over {relation}, which is not cut", hint="all of it is read: leave it out"
+            )
+        if window.since in (Grain.MONTH, Grain.YEAR) and not is_longer(Grain(window.since), than=grain):
+            raise ContractError(
+                f"{table.full_name}: its window over {relation} begins with the {window.since}, but {relation} is cut by {grain}",
+                hint="give before=…, or begin with something longer",
+            )
+    if table.grain is Grain.WHOLE:
+        return ()
+    read = [relation for relation in query.reads if relation not in table.lookups]
+    inside = tuple(relation for relation in read if _is_inside(domain, table, relation))
+    if not inside:
+        cuts = ", ".join(f"{relation} (by {_grain_of(domain, relation)})" for relation in read)
+        raise ContractError(
+            f"{table.full_name}: it is cut by {table.grain}, but nothing that {query.path} reads says which {table.grain}s there "
+            f"are: it reads {cuts or 'lookups only'}",
+            hint=f"read what is cut by {table.grain}, or lies inside one, as days do; or cut the table otherwise",
+        )
+    return inside
+
+
+def _book_inputs(domain: Domain, table: Table, query: Query) -> tuple[str, ...]:
+    inputs = _named_inputs(table, query)
+    for relation in inputs:
+        if not _is_inside(domain, table, relation):
+            raise ContractError(
+                f"{table.full_name}: its books count the rows of {relation}, but partitions of {relation}, cut by "
+                f"{_grain_of(domain, relation)}, are not each read for one {table.grain} of it",
+                hint="let the balance name relations of which each row is about one partition of the table",
+            )
+    return inputs
+
+
+def _named_inputs(table: Table, query: Query) -> tuple[str, ...]:
     if table.balance is not None:
         unknown = [name for name in table.balance.inputs if name not in query.reads]
         if unknown:

@@ -12,7 +12,8 @@ from decimal import Decimal
 
 import duckdb
 
-from assay.contracts import WHOLE, Source, Table
+from assay.contracts import WHOLE, Grain, Source, Table
+from assay.contracts.periods import first_day_sql
 from assay.contracts.rules import literal, quote
 from assay.engine import fold
 from assay.engine.fold import HISTORY_COLUMNS
@@ -82,7 +83,8 @@ def bind(
         files: Exactly the files to read.
         columns: The columns that are wanted of a fold.
         truncates: The files of events that empty the source.
-        by_day: Whether the reader is cut by day as the source is, so that each day is folded for itself.
+        by_day: Whether the reader is cut, so that each day is folded for itself: then the days of a period give together what
+            tables by day have of them.
         materialize: Keep the fold as a table, so that `account` can count what it left out.
     """
     layer, _, bare = relation.partition(".")
@@ -123,10 +125,12 @@ def bind_all_columns(
     bind(connection, relation, declared, files, tuple(relation_types(declared, "")), truncates=truncates)
 
 
-def account(connection: duckdb.DuckDBPyConnection, relation: str, source: Source) -> dict[str, Accounted]:
-    """Count, by partition of its source, what a materialized fold (or all changes) took in and left out."""
+def account(
+    connection: duckdb.DuckDBPyConnection, relation: str, source: Source, grain: Grain = Grain.DAY
+) -> dict[str, Accounted]:
+    """Count, by partition of a table that is cut by `grain`, what a materialized fold (or all changes) took in and left out."""
     layer, _, bare = relation.partition(".")
-    partition = partition_text(source.partition_column)
+    partition = partition_text(quote(source.partition_column) if source.partition_column else None, grain)
     if layer == "changes":
         return {key: Accounted(received) for key, received in _totals(connection, partition, f"changes.{quote(bare)}").items()}
     received = _totals(connection, partition, f"events.{quote(bare)}")
@@ -171,9 +175,16 @@ def has_states(connection: duckdb.DuckDBPyConnection, relation: str) -> bool:
     return found is not None
 
 
-def partition_text(column: str | None) -> str:
-    """Expression for the partition key of a row: its date as ISO text, or the one key of what is not cut."""
-    return literal(WHOLE) if column is None else f"{quote(column)}::VARCHAR"
+def partition_text(day: str | None, grain: Grain) -> str:
+    """Expression for the key of the partition that a row belongs to, in a table that is cut by `grain`.
+
+    Args:
+        day: Expression for the row's day, or None where it has none.
+        grain: How the table is cut.
+    """
+    if day is None or grain is Grain.WHOLE:
+        return literal(WHOLE)
+    return f"({first_day_sql(grain, day)})::VARCHAR"
 
 
 def _partition_columns(source: Source) -> tuple[str, ...]:

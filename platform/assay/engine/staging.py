@@ -10,7 +10,8 @@ from collections.abc import Collection
 
 import duckdb
 
-from assay.contracts import WHOLE
+from assay.contracts import WHOLE, Table
+from assay.contracts.periods import first_day_sql
 from assay.contracts.rules import Rule, literal, quote
 from assay.contracts.severity import Severity
 from assay.engine.project import Node
@@ -24,7 +25,8 @@ def stage(connection: duckdb.DuckDBPyConnection, node: Node, partitions: Collect
     """Compute partitions of a table into `staged`, with every input already bound.
 
     Each column is cast to its contract's type. A value that cannot be is null in `staged`, and the column's flag
-    (`cast_flag`) is false, which breaks the rule that `cast_rules` gives.
+    (`cast_flag`) is false, which breaks the rule that `cast_rules` gives. A row belongs to the partition of the period that its
+    partition column lies in; that it lies on the period's first day is a rule of the contract.
 
     Args:
         connection: Where the inputs are bound.
@@ -40,11 +42,11 @@ def stage(connection: duckdb.DuckDBPyConnection, node: Node, partitions: Collect
         f"(TRY_CAST({quote(name)} AS {kind}) IS NOT NULL OR {quote(name)} IS NULL) AS {quote(cast_flag(name))}"
         for name, kind in node.casts.items()
     ]
-    partition = f"{_partition(table.partition_column)} AS {PARTITION}"
+    partition = f"{_partition(table)} AS {PARTITION}"
     body = node.query.sql.rstrip().rstrip(";")
     connection.execute(
         f"CREATE OR REPLACE TABLE {STAGED} AS SELECT {', '.join([*columns, *flags, partition])}\n"
-        f"FROM (\n{body}\n) AS computed{_only(table.partition_column, partitions)}\n"
+        f"FROM (\n{body}\n) AS computed{_only(table, partitions)}\n"
         # So that each partition is written from one stretch of rows, in the order of its key.
         f"ORDER BY {PARTITION}, {', '.join(quote(name) for name in table.key)}"
     )
@@ -69,17 +71,18 @@ def cast_rules(node: Node) -> tuple[Rule, ...]:
     )
 
 
-def _only(column: str | None, partitions: Collection[str]) -> str:
-    if column is None or list(partitions) == [WHOLE]:
+def _only(table: Table, partitions: Collection[str]) -> str:
+    if table.partition_column is None or list(partitions) == [WHOLE]:
         return ""
     days = ", ".join(f"DATE {literal(key)}" for key in sorted(partitions))
-    return f"\nWHERE {_day(column)} IN ({days})"
+    return f"\nWHERE {_first_day(table, table.partition_column)} IN ({days})"
 
 
-def _partition(column: str | None) -> str:
-    return literal(WHOLE) if column is None else f"{_day(column)}::VARCHAR"
+def _partition(table: Table) -> str:
+    column = table.partition_column
+    return literal(WHOLE) if column is None else f"{_first_day(table, column)}::VARCHAR"
 
 
-def _day(column: str) -> str:
+def _first_day(table: Table, column: str) -> str:
     # The SQL may give the day as a text, and one row's nonsense must not fail the partition.
-    return f"TRY_CAST({quote(column)} AS DATE)"
+    return first_day_sql(table.grain, f"TRY_CAST({quote(column)} AS DATE)")

@@ -6,6 +6,7 @@ Belongs here: zones and the keys below them. Does not belong here: reading or wr
 from __future__ import annotations
 
 from assay.contracts import WHOLE, Source, Table
+from assay.contracts.periods import is_partition
 
 LANDING = "landing"
 RAW = "raw"
@@ -93,13 +94,14 @@ def partition_key(table: Table, partition: str) -> str:
 
 
 def partition_of(table: Table, key: str) -> str | None:
-    """The partition that a key is the object of, or None for a key that is no partition."""
+    """The partition that a key is the object of, or None for a key that is no partition as the table is cut now."""
     rest = key.removeprefix(table_prefix(table))
     if table.partition_column is None:
         return WHOLE if rest == DATA else None
     folder, _, name = rest.partition("/")
     column, equals, partition = folder.partition("=")
-    return partition if equals and column == table.partition_column and name == DATA else None
+    is_own = equals and column == table.partition_column and name == DATA
+    return partition if is_own and is_partition(table.grain, partition) else None
 
 
 def quarantine_key(table: Table, partition: str, inputs: str) -> str:

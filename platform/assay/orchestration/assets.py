@@ -166,7 +166,7 @@ def _common(domain: Domain, declared: Source | Table, version: str, kinds: set[s
 
 def _dependencies(project: Project, node: Node) -> list[dg.AssetDep]:
     mappings: Mapping[str, dg.PartitionMapping] = {
-        relation: dg.TimeWindowPartitionMapping(start_offset=-window.days_before, allow_nonexistent_upstream_partitions=True)
+        relation: dg.TimeWindowPartitionMapping(start_offset=-window.before, allow_nonexistent_upstream_partitions=True)
         for relation, window in node.table.windows.items()
     }
     by_key: dict[dg.AssetKey, dg.PartitionMapping | None] = {}

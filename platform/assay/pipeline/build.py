@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import duckdb
 
+from assay.contracts.periods import holding
 from assay.contracts.version import fingerprint
 from assay.engine.project import Node, source_of
 from assay.engine.relations import bind
 from assay.engine.staging import stage
 from assay.errors import Conflict, StoreError
 from assay.lake.index import Entry
+from assay.lake.layout import TRUNCATES
 from assay.pipeline.lookups import bind_lookup, hashes
 from assay.pipeline.outcome import Outcome, Status
 from assay.pipeline.plan import Failure, inputs_hash, plan, write_failures
@@ -188,7 +190,7 @@ def chunks(state: State, node: Node, partitions: Sequence[str]) -> Iterator[list
             found.rows
             for relation in node.inputs
             for of, found in state.inputs(node, relation, [partition])
-            if node.table.partition_column is None or of == partition
+            if of != TRUNCATES and holding(node.table.grain, of) == partition
         )
         if chunk and rows + own > ROWS_AT_ONCE:
             yield chunk

@@ -6,11 +6,12 @@ partition was made from (`plan`).
 
 from __future__ import annotations
 
-import datetime as dt
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from assay.contracts import WHOLE, Source, Table
+from assay.contracts import WHOLE, Grain, Source, Table
+from assay.contracts.periods import OWN, holding, reads
 from assay.contracts.version import fingerprint
 from assay.engine.project import Node, source_of
 from assay.lake.index import Entry, read_index, write_index
@@ -50,6 +51,7 @@ class State:
     _ledgers: dict[str, Ledger] = field(default_factory=dict)
     _indexes: dict[str, dict[str, Entry]] = field(default_factory=dict)
     _available: dict[str, dict[str, tuple[Input, ...]]] = field(default_factory=dict)
+    _in_order: dict[str, list[str]] = field(default_factory=dict)
     _raws: dict[str, dict[str, tuple[Input, ...]]] = field(default_factory=dict)
     _believed: dict[str, str | None] = field(default_factory=dict)
 
@@ -71,6 +73,7 @@ class State:
             return
         self.index(table.full_name).update(changed)
         self._available.pop(table.full_name, None)
+        self._in_order.pop(table.full_name, None)
         write_index(self.workspace.store, table, changed)
 
     def forget(self, name: str) -> None:
@@ -80,6 +83,7 @@ class State:
         self._raws.pop(name, None)
         self._believed.pop(name, None)
         self._available.clear()
+        self._in_order.clear()
 
     def declared(self, relation: str) -> Source | Table:
         """The source or table behind a relation's name."""
@@ -134,12 +138,20 @@ class State:
     def inputs(self, node: Node, relation: str, partitions: Collection[str]) -> list[tuple[str, Input]]:
         """The objects of a relation that partitions of a table read, each with its own partition."""
         available = self.available(relation)
-        if node.table.partition_column is None or self.declared(relation).partition_column is None:
-            wanted: Iterable[str] = available
-        else:
-            wanted = _with_window(node, relation, partitions) & available.keys()
-        own = [(partition, found) for partition in sorted(wanted) for found in available[partition]]
+        own = [(partition, found) for partition in self._wanted(node, relation, partitions) for found in available[partition]]
         return own + [(TRUNCATES, found) for found in self.truncates(relation)]
+
+    def _wanted(self, node: Node, relation: str, partitions: Collection[str]) -> list[str]:
+        """The partitions of a relation that partitions of a table read, of those that there are, in order."""
+        if relation not in self._in_order:
+            self._in_order[relation] = sorted(self.available(relation))
+        there, of, grain = self._in_order[relation], self.declared(relation).grain, node.table.grain
+        if Grain.WHOLE in (grain, of):
+            return there
+        window = node.table.windows.get(relation, OWN)
+        spans = {span for partition in partitions for span in reads(grain, partition, of, window)}
+        found = {key for span in spans for key in there[bisect_left(there, span.first) : bisect_right(there, span.last)]}
+        return sorted(found)
 
     def files(self, node: Node, relation: str, partitions: Collection[str]) -> list[Files]:
         """The same without truncates, as DuckDB reads them, by schema."""
@@ -165,17 +177,9 @@ class State:
         return fingerprint([objects, emptied] if emptied else objects)
 
     def partitions(self, node: Node) -> list[str]:
-        """The partitions that a table has, by what there is to compute them from."""
-        reads = [relation for relation in node.query.reads if relation not in node.table.lookups]
-        if node.table.partition_column is None:
-            return [WHOLE] if any(self.available(relation) for relation in reads) else []
-        daily = [relation for relation in reads if self.declared(relation).partition_column is not None]
-        return sorted({partition for relation in daily for partition in self.available(relation)})
-
-
-def _with_window(node: Node, relation: str, partitions: Collection[str]) -> set[str]:
-    window = node.table.windows.get(relation)
-    if window is None:
-        return set(partitions)
-    days = range(window.days_before + 1)
-    return {(dt.date.fromisoformat(partition) - dt.timedelta(days=back)).isoformat() for partition in partitions for back in days}
+        """The partitions that a table has, by what there is to compute them from: periods in which something is to be read."""
+        grain = node.table.grain
+        if grain is Grain.WHOLE:
+            asked = [relation for relation in node.query.reads if relation not in node.table.lookups]
+            return [WHOLE] if any(self.available(relation) for relation in asked) else []
+        return sorted({holding(grain, partition) for relation in node.cut_by for partition in self.available(relation)})

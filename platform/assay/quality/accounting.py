@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import duckdb
 
-from assay.contracts import WHOLE, Table
+from assay.contracts import Table
 from assay.contracts.rules import quote
 from assay.engine.project import Node, Project, source_of
 from assay.engine.relations import Accounted, Amount, account, partition_text
@@ -38,11 +38,11 @@ def received(
         if source is None:
             counted = _of_table(connection, project.nodes[relation].table, node.table)
         else:
-            counted = account(connection, relation, project.domain.sources[source])
+            counted = account(connection, relation, project.domain.sources[source], node.table.grain)
         for partition, accounted in counted.items():
-            own = partition if node.table.partition_column else WHOLE
-            if own in partitions:
-                books[own] = books.get(own, Books()) + _books(accounted, counts_money(node.table))
+            # Windows bring in rows of other partitions.
+            if partition in partitions:
+                books[partition] = books.get(partition, Books()) + _books(accounted, counts_money(node.table))
     return books
 
 
@@ -50,8 +50,9 @@ def _of_table(connection: duckdb.DuckDBPyConnection, read: Table, reader: Table)
     balance = reader.balance
     rows = balance.input_rows if balance else "count(*)"
     money = balance.money_in if balance and balance.money_in else quote(read.money) if read.money else "0"
+    partition = partition_text(quote(read.partition_column) if read.partition_column else None, reader.grain)
     found = connection.execute(
-        f"SELECT {partition_text(read.partition_column)}, {rows}, sum(({money})::DECIMAL(38,4)) FROM {read.full_name} GROUP BY 1"
+        f"SELECT {partition}, {rows}, sum(({money})::DECIMAL(38,4)) FROM {read.full_name} GROUP BY 1"
     ).fetchall()
     return {str(partition): Accounted(Amount(int(count), total or Decimal(0))) for partition, count, total in found}
 

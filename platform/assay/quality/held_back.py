@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import duckdb
 
-from assay.contracts import WHOLE, Source
+from assay.contracts import Source
 from assay.contracts.rules import literal, quote
 from assay.engine.project import Node, Project, source_of
-from assay.engine.relations import PARTITION, has_states
+from assay.engine.relations import PARTITION, has_states, partition_text
 
 HEALED_RULE = "healed"
 """The rule that every value of a row is known."""
@@ -64,8 +64,7 @@ def _rows(relation: str, source: Source, node: Node) -> str:
     packed = ", ".join(f"{literal(name)}: event.{quote(name)}" for name in columns)
     own = {name: kind for name, kind in node.table.types.items() if name in source.key and name in node.table.key}
     keys = "".join(f", TRY_CAST(row.{quote(name)} AS {kind}) AS {quote(name)}" for name, kind in own.items())
-    is_cut = node.table.partition_column is not None and source.partition_column is not None
-    partition = f"row.{quote(str(source.partition_column))}::VARCHAR" if is_cut else literal(WHOLE)
+    partition = partition_text("row." + quote(source.partition_column) if source.partition_column else None, node.table.grain)
     said = (
         "lambda name: name || ' did not change according to the producer, and no event with its value has landed; "
         "it will heal when that lands'"

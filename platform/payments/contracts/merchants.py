@@ -103,7 +103,7 @@ class Merchant(Published):
     owner=OWNER,
     subject="merchants",
     freshness=timedelta(hours=26),
-    windows={"marts.transactions_enriched": Window(days_before=90)},
+    windows={"marts.transactions_enriched": Window(before=90)},
     balance=Balance(
         inputs=("marts.transactions_enriched",),
         rows="transaction_count",

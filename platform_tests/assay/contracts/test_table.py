@@ -14,11 +14,15 @@ from assay.contracts import (
     Date,
     Event,
     Money,
+    Monthly,
     Published,
     Severity,
     Source,
     Table,
+    Watch,
+    Weekly,
     Window,
+    Yearly,
     column,
     source,
     table,
@@ -50,6 +54,10 @@ def declare(
     )
     settings = {"layer": "enriched", "owner": "team:x", "subject": "x"} | options
     return vars(table("made", key=key, **settings)(model))[DECLARATION]
+
+
+def _window(cut: type[Daily | Monthly] = Daily, **options: Any) -> dict[str, Any]:
+    return {"partition": cut("day"), "windows": {"enriched.x": Window(**options)}}
 
 
 def declare_source(key: tuple[str, ...] = ("id",), name: str = "amount", **options: Any) -> Source:
@@ -84,6 +92,14 @@ class TestTable:
             ({"key": ("id", "nr")}, "enriched.made: its key names nr, which Made does not declare"),
             ({"partition": Daily("date")}, "enriched.made: its partition names date, which Made does not declare"),
             ({"partition": Daily("id")}, "enriched.made: its partition column id is VARCHAR, but Daily needs a day"),
+            ({"partition": Weekly("id")}, "enriched.made: its partition column id is VARCHAR, but Weekly needs a day"),
+            ({"partition": Monthly("month")}, "enriched.made: its partition names month, which Made does not declare"),
+            ({"partition": Yearly("day"), "watch": Watch()}, "enriched.made: it is watched for anomalies, but has no days"),
+            ({"windows": {"enriched.x": Window(1)}}, "enriched.made: its window over enriched.x means nothing"),
+            (_window(before=-1), "enriched.made: its window over enriched.x says before=-1, since=None"),
+            (_window(before=1, since="year"), "enriched.made: its window over enriched.x says before=1, since=year"),
+            (_window(Monthly, since="month"), "enriched.made: its window over enriched.x begins with the month, but"),
+            (_window(own=False), "enriched.made: its window over enriched.x reads nothing"),
             ({"money": "total"}, "enriched.made: its money names total, which Made does not declare"),
             (
                 {"lookups": {"enriched.x": {"who": "id"}}},
@@ -118,7 +134,6 @@ class TestTable:
             {"extra": {"more": column("More")}},
             {"partition": Daily("day")},
             {"severities": {"amount_at_least": Severity.STOP}},
-            {"windows": {"enriched.x": Window(3)}},
             {"balance": Balance(inputs=("latest.x",))},
             {"money": "amount"},
             {"threshold": 5.0},
@@ -128,6 +143,12 @@ class TestTable:
     )
     def test_what_decides_data_changes_the_version(self, options: dict[str, Any]) -> None:
         assert declare(**options).version != declare().version
+
+    def test_windows_and_grains_decide_data(self) -> None:
+        cuts = [Daily("day"), Weekly("day"), Monthly("day"), Yearly("day")]
+        windows = [{}, {"enriched.x": Window(before=3)}, {"enriched.x": Window(since="start")}, {"enriched.y": Window(before=3)}]
+        versions = {declare(partition=cut, windows=window).version for cut in cuts for window in windows}
+        assert len(versions) == len(cuts) * len(windows)
 
     @pytest.mark.parametrize(
         ("rows", "score", "good"),
@@ -157,6 +178,7 @@ class TestSource:
         [
             ({"key": ("nr",)}, "source made: its key names nr, which Made does not declare"),
             ({"partition": Daily("day")}, "source made: Daily('day') does not say which day an event is about"),
+            ({"partition": Weekly("week")}, "source made: it is cut by week, but what lands is cut by day or not at all"),
         ],
     )
     def test_what_is_declared_wrongly_is_said(self, options: dict[str, Any], said: str) -> None:

@@ -130,7 +130,7 @@ class DailyTotals(Published):
     partition=Daily("order_day"),
     owner=OWNER,
     subject="orders",
-    windows={"enriched.orders": Window(days_before=6)},
+    windows={"enriched.orders": Window(before=6)},
     balance=Balance(inputs=("enriched.orders",), rows="order_count"),
 )
 class CustomerWeeks(Published):

@@ -1,0 +1,249 @@
+"""Periods: days, ISO weeks, months and years, how they lie in each other, and which of them a partition reads.
+
+Belongs here: all calendar arithmetic of partitions, in Python and as SQL, and the windows that declarations look back with. Does
+not belong here: holidays (`calendar`), which partitions there are (`pipeline.state`).
+
+A period is named by its first day in ISO form, whatever its grain: `2025-01-01` is a day, a month and a year; `2024-12-30` is a
+day and a week, which begins on Monday. Days are UTC days. Keys of one grain sort as their periods follow each other. Months and
+years hold whole days, years whole months, but weeks lie across both: a week counts to the month and to the year that holds its
+Thursday, as ISO 8601 has it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+WHOLE = "all"
+"""The partition key of a table that is not cut."""
+
+
+class Grain(StrEnum):
+    """How a table is cut into partitions."""
+
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+    YEAR = "year"
+    WHOLE = "whole"
+
+
+LONGEST_DAYS = {Grain.DAY: 1, Grain.WEEK: 7, Grain.MONTH: 31, Grain.YEAR: 366}
+"""Days of the longest period of a grain."""
+_LENGTH = list(Grain)
+_ONE_DAY = dt.timedelta(days=1)
+_TO_THURSDAY = dt.timedelta(days=3)
+_A_YEAR_OF_WEEKS = dt.timedelta(weeks=52)
+
+
+@dataclass(frozen=True)
+class Window:
+    """Which other partitions of a relation are read beside those that share a day with the table's own partition.
+
+    Without a window a table reads of a finer relation the partitions inside its own period, of a coarser one the period that
+    holds its own, and of one of its grain the same period. All that is said here is in partitions of the relation.
+
+    A running total by days is read in parts: `Window(since="month")` of the days, `Window(since="year", own=False)` of the
+    months, `Window(since="start", own=False)` of the years.
+
+    Attributes:
+        before: How many partitions before them are read, too.
+        since: All before them are read since the start of the month or year of the table's partition, or all there are.
+        own: Whether those that share a day with the table's partition are read at all.
+        year_before: Whether those are read, too, that share a day with the period a year before the table's own: the same day (28
+            February for the 29th), month or year, or the week 52 weeks before.
+    """
+
+    before: int = 0
+    since: Literal["month", "year", "start"] | None = None
+    own: bool = True
+    year_before: bool = False
+
+    @property
+    def text(self) -> str:
+        """What is read, in words."""
+        own = "its own period" if self.own else ""
+        earlier = {"start": "all before it", None: f"the {self.before} before it" if self.before else ""}
+        looked_back = earlier.get(self.since, f"those before it since the start of its {self.since}")
+        year_before = "the one a year before" if self.year_before else ""
+        return ", ".join(part for part in (own, looked_back, year_before) if part)
+
+
+OWN = Window()
+"""The window of a relation for which none is declared."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """Partitions of one grain that follow each other.
+
+    Attributes:
+        first: Key of the first.
+        last: Key of the last, which belongs to it.
+    """
+
+    first: str
+    last: str
+
+
+def first_day(grain: Grain, day: dt.date) -> dt.date:
+    """First day of the period that holds a day; of the week that begins before the calendar does, the calendar's first."""
+    match grain:
+        case Grain.WEEK:
+            return _days_after(day, -day.weekday())
+        case Grain.MONTH:
+            return day.replace(day=1)
+        case Grain.YEAR:
+            return day.replace(month=1, day=1)
+        case _:
+            return day
+
+
+def following(grain: Grain, first: dt.date, periods: int = 1) -> dt.date:
+    """First day of the period that is some periods after, or before, the one that begins on a day.
+
+    Beyond the calendar, which has the years 1 to 9999, it is the calendar's first or last day.
+    """
+    match grain:
+        case Grain.MONTH:
+            years, month = divmod(first.month - 1 + periods, 12)
+            return _date(first.year + years, month + 1)
+        case Grain.YEAR:
+            return _date(first.year + periods, 1)
+        case _:
+            return _days_after(first, periods * LONGEST_DAYS[grain])
+
+
+def last_day(grain: Grain, first: dt.date) -> dt.date:
+    """Last day of the period that begins on a day."""
+    after = following(grain, first)
+    # The calendar's last day ends its month and year, and begins none.
+    return dt.date.max if after == dt.date.max else after - _ONE_DAY
+
+
+def year_before(grain: Grain, first: dt.date) -> dt.date:
+    """First day of the period that is compared with the one that begins on a day, a year later."""
+    if grain is Grain.WEEK:
+        return _days_after(first, -_A_YEAR_OF_WEEKS.days)
+    year = max(first.year - 1, dt.MINYEAR)
+    is_leap_day = (first.month, first.day) == (2, 29)
+    return first.replace(year=year, day=28 if is_leap_day else first.day)
+
+
+def is_partition(grain: Grain, key: str) -> bool:
+    """Whether a text is the key of a period of a grain, or of what is not cut."""
+    if grain is Grain.WHOLE:
+        return key == WHOLE
+    try:
+        day = dt.date.fromisoformat(key)
+    except ValueError:
+        return False
+    return day.isoformat() == key and first_day(grain, day) == day
+
+
+def holding(grain: Grain, key: str) -> str:
+    """Key of the period of a grain that holds a partition of one that nests in it, the whole excepted."""
+    if grain is Grain.WHOLE:
+        return WHOLE
+    return key if grain is Grain.DAY else first_day(grain, dt.date.fromisoformat(key)).isoformat()
+
+
+def first_day_sql(grain: Grain, expression: str) -> str:
+    """DuckDB expression for the first day of the period that holds a day.
+
+    Args:
+        grain: Of the period; not the whole.
+        expression: A DuckDB expression of type DATE.
+    """
+    return expression if grain is Grain.DAY else f"date_trunc('{grain}', {expression})::DATE"
+
+
+def is_longer(grain: Grain, than: Grain) -> bool:
+    """Whether periods of a grain are longer than those of another."""
+    return _LENGTH.index(grain) > _LENGTH.index(than)
+
+
+def nests(grain: Grain, within: Grain) -> bool:
+    """Whether every period of a grain lies inside one period of another; weeks do not in months and years."""
+    if grain is within or within is Grain.WHOLE:
+        return True
+    return is_longer(within, than=grain) and grain is not Grain.WEEK
+
+
+def reads(grain: Grain, partition: str, of: Grain, window: Window = OWN) -> tuple[Span, ...]:
+    """Which partitions of a relation a table's partition is computed from, of those that there are.
+
+    Args:
+        grain: How the table is cut; not the whole.
+        partition: The table's partition.
+        of: How the relation is cut; not the whole.
+        window: What the table declares of the relation.
+
+    Returns:
+        Spans of the relation's partitions, in order; none is in two.
+    """
+    if grain is of and window == OWN:
+        return (Span(partition, partition),)
+    day = dt.date.fromisoformat(partition)
+    own, last = _sharing(grain, day, of)
+    first = min(own, _looked_back(grain, day, of, own, window))
+    spans = []
+    if window.year_before:
+        spans.append(_sharing(grain, year_before(grain, day), of))
+    if window.own:
+        spans.append((first, last))
+    elif first < own:
+        spans.append((first, following(of, own, -1)))
+    if len(spans) == 2 and spans[0][1] >= spans[1][0]:
+        spans = [(min(spans[0][0], spans[1][0]), max(spans[0][1], spans[1][1]))]
+    return tuple(Span(first.isoformat(), last.isoformat()) for first, last in spans)
+
+
+def partitions_in(span: Span, of: Grain) -> list[str]:
+    """Every partition of a grain, not the whole, in a span, whether or not there is data for it."""
+    found = []
+    day, last = dt.date.fromisoformat(span.first), dt.date.fromisoformat(span.last)
+    while day <= last:
+        found.append(day.isoformat())
+        if (after := following(of, day)) <= day:
+            break
+        day = after
+    return found
+
+
+def _sharing(grain: Grain, first: dt.date, of: Grain) -> tuple[dt.date, dt.date]:
+    """The first and last period of a grain that share a day with the period that begins on a day."""
+    return first_day(of, first), first_day(of, last_day(grain, first))
+
+
+def _looked_back(grain: Grain, day: dt.date, of: Grain, own: dt.date, window: Window) -> dt.date:
+    """The first of the relation's periods that a window reaches."""
+    if window.since is None:
+        return following(of, own, -window.before)
+    if window.since == "start":
+        return first_day(of, dt.date.min)
+    return first_day(of, _start(Grain(window.since), grain, day))
+
+
+def _start(since: Grain, grain: Grain, day: dt.date) -> dt.date:
+    """First day of the first period of a grain that counts to the month or year of the one that begins on a day."""
+    if grain is not Grain.WEEK:
+        return first_day(since, day)
+    start = first_day(since, _days_after(day, _TO_THURSDAY.days))
+    monday = first_day(Grain.WEEK, start)
+    return monday if _days_after(monday, _TO_THURSDAY.days) >= start else following(Grain.WEEK, monday)
+
+
+def _date(year: int, month: int) -> dt.date:
+    """First day of a month, within the calendar."""
+    if year < dt.MINYEAR:
+        return dt.date.min
+    return dt.date.max if year > dt.MAXYEAR else dt.date(year, month, 1)
+
+
+def _days_after(day: dt.date, days: int) -> dt.date:
+    """A day some days after another, within the calendar."""
+    number = min(max(day.toordinal() + days, dt.date.min.toordinal()), dt.date.max.toordinal())
+    return dt.date.fromordinal(number)
