@@ -1,23 +1,24 @@
 """The asset factory: every source and table of a domain as a software-defined asset.
 
-Belongs here: specs, partitions, dependencies and policies, the same for all. Does not belong here: what materializing does to
+Belongs here: specs, dependencies and policies, the same for all. Does not belong here: what materializing does to
 data (`pipeline`), and what it records (`recording`).
 """
 
 import datetime as dt
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
 
 from assay.contracts import WHOLE, Domain, Source, Table
-from assay.engine.project import Node, Project
+from assay.engine.project import Node, Project, source_of
 from assay.errors import AssayError
 from assay.lake.store import ObjectStore
-from assay.orchestration.conditions import WHEN_INPUTS_CHANGE
+from assay.orchestration.conditions import when_inputs_change
 from assay.orchestration.metadata import asset_key, source_metadata, table_metadata
+from assay.orchestration.partitions import mapping_of, partitions_of
 from assay.orchestration.recording import (
     anomaly_result,
     check_results,
@@ -44,13 +45,6 @@ def build_assets(project: Project) -> list[dg.AssetsDefinition]:
     domain = project.domain
     sources = [_source_asset(domain, source) for source in domain.sources.values()]
     return sources + [_table_asset(project, node) for node in project.nodes.values()]
-
-
-def partitions_of(domain: Domain, declared: Source | Table) -> dg.DailyPartitionsDefinition | None:
-    """The partitions of a source or table; None when it is whole. Today counts as a day."""
-    if declared.partition_column is None:
-        return None
-    return dg.DailyPartitionsDefinition(start_date=domain.start.isoformat(), timezone="UTC", end_offset=1)
 
 
 def _source_asset(domain: Domain, source: Source) -> dg.AssetsDefinition:
@@ -88,10 +82,10 @@ def _table_asset(project: Project, node: Node) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=key,
-        deps=_dependencies(project, node),
+        deps=list(_dependencies(project, node).values()),
         description=table.description,
         metadata=table_metadata(project.domain, node),
-        automation_condition=WHEN_INPUTS_CHANGE,
+        automation_condition=when_inputs_change(_may_be_missing(project, node)),
         **_common(project.domain, table, node.code, {"duckdb", "parquet", "sql"}),
         check_specs=check_specs(node),
         partitions_def=partitions_of(project.domain, table),
@@ -164,13 +158,23 @@ def _common(domain: Domain, declared: Source | Table, version: str, kinds: set[s
     return found
 
 
-def _dependencies(project: Project, node: Node) -> list[dg.AssetDep]:
-    mappings: Mapping[str, dg.PartitionMapping] = {
-        relation: dg.TimeWindowPartitionMapping(start_offset=-window.before, allow_nonexistent_upstream_partitions=True)
-        for relation, window in node.table.windows.items()
-    }
-    by_key: dict[dg.AssetKey, dg.PartitionMapping | None] = {}
+def _dependencies(project: Project, node: Node) -> dict[dg.AssetKey, dg.AssetDep]:
+    found: dict[dg.AssetKey, dg.AssetDep] = {}
     for relation in node.query.reads:
-        key = asset_key(relation)
-        by_key[key] = by_key.get(key) or mappings.get(relation)
-    return [dg.AssetDep(key, partition_mapping=mapping) for key, mapping in by_key.items()]
+        key, window = asset_key(relation), node.table.windows.get(relation)
+        # Of two folds of one source, the one that looks back farther says what is read.
+        if key not in found or window is not None:
+            mapping = mapping_of(node.table, _declared(project.domain, relation), window)
+            found[key] = dg.AssetDep(key, partition_mapping=mapping)
+    return found
+
+
+def _may_be_missing(project: Project, node: Node) -> list[dg.AssetKey]:
+    """What a table reads that need not have every partition: a day on which nothing happened has none."""
+    read = {asset_key(relation): _declared(project.domain, relation) for relation in node.query.reads}
+    return [key for key, declared in read.items() if declared.partition_column is not None]
+
+
+def _declared(domain: Domain, relation: str) -> Source | Table:
+    source = source_of(relation)
+    return domain.tables[relation] if source is None else domain.sources[source]

@@ -8,17 +8,28 @@ sensor on.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import dagster as dg
 
-WHEN_INPUTS_CHANGE = (
-    # An upstream partition whose content did not change was materialized with the same data version and wakes nothing.
-    dg.AutomationCondition.any_deps_match(dg.AutomationCondition.data_version_changed()).since(
-        dg.AutomationCondition.newly_requested() | dg.AutomationCondition.newly_updated()
-    )
-    & ~dg.AutomationCondition.any_deps_missing()
-    & ~dg.AutomationCondition.any_deps_in_progress()
-    & ~dg.AutomationCondition.in_progress()
-    # eager() would take only the latest day, and late data is the rule here; and it has no gate on failed checks.
-    & dg.AutomationCondition.all_deps_blocking_checks_passed()
-).with_label("when_inputs_change")
-"""A table's partition is computed when the content of something that it reads changed, however old the day."""
+
+def when_inputs_change(may_be_missing: Collection[dg.AssetKey]) -> dg.AutomationCondition[dg.AssetKey]:
+    """A table's partition is computed when the content of something that it reads changed, however old the period.
+
+    Args:
+        may_be_missing: What the table reads that need not have every partition: a month is there whatever days it lacks.
+    """
+    missing = dg.AutomationCondition.any_deps_missing()
+    if may_be_missing:
+        missing = missing.ignore(dg.AssetSelection.assets(*may_be_missing))
+    return (
+        # An upstream partition whose content did not change was materialized with the same data version and wakes nothing.
+        dg.AutomationCondition.any_deps_match(dg.AutomationCondition.data_version_changed()).since(
+            dg.AutomationCondition.newly_requested() | dg.AutomationCondition.newly_updated()
+        )
+        & ~missing
+        & ~dg.AutomationCondition.any_deps_in_progress()
+        & ~dg.AutomationCondition.in_progress()
+        # eager() would take only the latest day, and late data is the rule here; and it has no gate on failed checks.
+        & dg.AutomationCondition.all_deps_blocking_checks_passed()
+    ).with_label("when_inputs_change")

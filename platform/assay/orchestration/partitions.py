@@ -1,0 +1,73 @@
+"""Partitions as Dagster knows them, and which of them depend on which.
+
+Belongs here: partition definitions by grain, and the mappings of what reads other periods than its own. Does not belong here: which
+partitions are dirty (`pipeline.plan`), calendar arithmetic (`contracts.periods`).
+
+Dagster's own mappings alone are used: others are not seen by its daemon or its UI. What they cannot say exactly is rounded up, never
+down: a table then depends on more of the earlier partitions than it reads, automation may compute a few that prove unchanged, and
+what is dirty for the refresh job is not asked of Dagster at all.
+"""
+
+from __future__ import annotations
+
+import math
+
+import dagster as dg
+
+from assay.contracts import Domain, Grain, Source, Table, Window
+from assay.contracts.periods import LONGEST_DAYS, OWN, first_day
+
+_FORMAT = "%Y-%m-%d"
+_SHORTEST_DAYS = {Grain.DAY: 1, Grain.WEEK: 7, Grain.MONTH: 28, Grain.YEAR: 365}
+_YEARS_SINCE_START = 30
+"""How far back a window that begins with the first partition is told to Dagster, which counts the periods one by one."""
+
+
+def partitions_of(domain: Domain, declared: Source | Table) -> dg.TimeWindowPartitionsDefinition | None:
+    """The partitions of a source or table; None when it is whole. The current period counts as one while it lasts."""
+    grain = declared.grain
+    if grain is Grain.WHOLE:
+        return None
+    # The period that holds the domain's first day begins before it.
+    start = first_day(grain, domain.start).isoformat()
+    match grain:
+        case Grain.DAY:
+            return dg.DailyPartitionsDefinition(start_date=start, timezone="UTC", end_offset=1)
+        case Grain.WEEK:
+            return dg.WeeklyPartitionsDefinition(start_date=start, day_offset=1, timezone="UTC", end_offset=1)
+        case Grain.MONTH:
+            return dg.MonthlyPartitionsDefinition(start_date=start, timezone="UTC", end_offset=1)
+        case _:
+            return dg.TimeWindowPartitionsDefinition(
+                start=start, fmt=_FORMAT, cron_schedule="0 0 1 1 *", timezone="UTC", end_offset=1
+            )
+
+
+def mapping_of(table: Table, read: Source | Table, window: Window | None) -> dg.PartitionMapping | None:
+    """How a table's partitions depend on those of what it reads; None where Dagster's default says it.
+
+    Args:
+        table: The table.
+        read: The source or table that it reads.
+        window: What the table declares of it, if anything.
+    """
+    if Grain.WHOLE in (table.grain, read.grain) or (table.grain is read.grain and window is None):
+        return None
+    back = _periods_back(table.grain, read.grain, window or OWN)
+    # A period may begin before the domain's first day, and end after the current one of what it reads.
+    return dg.TimeWindowPartitionMapping(start_offset=-back, allow_nonexistent_upstream_partitions=True)
+
+
+def _periods_back(grain: Grain, of: Grain, window: Window) -> int:
+    """How many of the table's periods cover what it reads before its own; exact where both are cut alike."""
+    days = [0]
+    if window.since == "start":
+        days.append(_YEARS_SINCE_START * LONGEST_DAYS[Grain.YEAR])
+    elif window.since is not None:
+        days.append(LONGEST_DAYS[Grain(window.since)])
+    if window.year_before:
+        days.append(LONGEST_DAYS[Grain.YEAR])
+    counted = math.ceil(max(days) / _SHORTEST_DAYS[grain])
+    if grain is of:
+        return max(counted, window.before)
+    return max(counted, math.ceil(window.before * LONGEST_DAYS[of] / _SHORTEST_DAYS[grain]))
