@@ -82,7 +82,7 @@ def _table_asset(project: Project, node: Node) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=key,
-        deps=list(_dependencies(project, node).values()),
+        deps=_dependencies(project, node),
         description=table.description,
         metadata=table_metadata(project.domain, node),
         automation_condition=when_inputs_change(_may_be_missing(project, node)),
@@ -158,15 +158,15 @@ def _common(domain: Domain, declared: Source | Table, version: str, kinds: set[s
     return found
 
 
-def _dependencies(project: Project, node: Node) -> dict[dg.AssetKey, dg.AssetDep]:
+def _dependencies(project: Project, node: Node) -> list[dg.AssetDep]:
     found: dict[dg.AssetKey, dg.AssetDep] = {}
     for relation in node.query.reads:
         key, window = asset_key(relation), node.table.windows.get(relation)
-        # Of two folds of one source, the one that looks back farther says what is read.
+        # The folds of a source are one asset; where one of them is read through a window, that says what is read.
         if key not in found or window is not None:
             mapping = mapping_of(node.table, _declared(project.domain, relation), window)
             found[key] = dg.AssetDep(key, partition_mapping=mapping)
-    return found
+    return list(found.values())
 
 
 def _may_be_missing(project: Project, node: Node) -> list[dg.AssetKey]:

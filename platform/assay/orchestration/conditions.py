@@ -13,7 +13,7 @@ from collections.abc import Collection
 import dagster as dg
 
 
-def when_inputs_change(may_be_missing: Collection[dg.AssetKey]) -> dg.AutomationCondition[dg.AssetKey]:
+def when_inputs_change(may_be_missing: Collection[dg.AssetKey]) -> dg.AutomationCondition[dg.AssetKey | dg.AssetCheckKey]:
     """A table's partition is computed when the content of something that it reads changed, however old the period.
 
     Args:

@@ -1,11 +1,11 @@
 """Partitions as Dagster knows them, and which of them depend on which.
 
-Belongs here: partition definitions by grain, and the mappings of what reads other periods than its own. Does not belong here: which
-partitions are dirty (`pipeline.plan`), calendar arithmetic (`contracts.periods`).
+Belongs here: partition definitions by grain, and the mappings of what reads other periods than its own. Does not belong here:
+which partitions are dirty (`pipeline.plan`), calendar arithmetic (`contracts.periods`).
 
-Dagster's own mappings alone are used: others are not seen by its daemon or its UI. What they cannot say exactly is rounded up, never
-down: a table then depends on more of the earlier partitions than it reads, automation may compute a few that prove unchanged, and
-what is dirty for the refresh job is not asked of Dagster at all.
+Dagster's own mappings alone are used, because its daemon and its UI see no others. What they cannot say exactly is rounded up,
+never down: a table then depends on more of the earlier partitions than it reads, and automation computes a few that prove
+unchanged. What is dirty for the refresh job is not asked of Dagster at all.
 """
 
 from __future__ import annotations

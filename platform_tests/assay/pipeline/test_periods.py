@@ -141,9 +141,8 @@ def test_a_sale_that_moves_to_another_month_leaves_its_own(lake: ShopLake) -> No
     fill(lake)
     lake.land("sales", "moved.json", text(sale("s4", 99, "2024-03-05", op="u")))
     lake.run()
-    assert lake.rows(
-        "SELECT month::VARCHAR, sale_count FROM marts.by_month WHERE month BETWEEN '2024-02-01' AND '2024-03-01'"
-    ) == [("2024-03-01", 1)]
+    spring = "month BETWEEN '2024-02-01' AND '2024-03-01'"
+    assert lake.rows(f"SELECT month::VARCHAR, sale_count FROM marts.by_month WHERE {spring}") == [("2024-03-01", 1)]
     assert lake.rows("SELECT sum(sale_count) FROM marts.weekly_range") == [(len(DAYS),)]
     assert lake.rows("SELECT sum(sale_count) FROM marts.by_year") == [(len(DAYS),)]
 
@@ -184,18 +183,11 @@ def require_counted(lake: ShopLake, sales: Iterable[Sale]) -> None:
     there = list(sales)
     for grain, name in ((Grain.DAY, "day"), (Grain.WEEK, "week"), (Grain.MONTH, "month"), (Grain.YEAR, "year")):
         counted = Counter((first_day(grain, dt.date.fromisoformat(day)), product) for _, product, day in there)
-        assert (
-            dict(
-                ((first, product), n)
-                for first, product, n in lake.rows(f"SELECT {name}, product, sale_count FROM marts.by_{name}")
-            )
-            == counted
-        )
-    for day, product, *found in lake.rows(
-        "SELECT day::VARCHAR, product, month_to_date, year_to_date, to_date FROM marts.running"
-    ):
+        found = lake.rows(f"SELECT {name}, product, sale_count FROM marts.by_{name}")
+        assert {(first, product): number for first, product, number in found} == counted
+    for day, product, *sums in lake.rows("SELECT day::VARCHAR, product, month_to_date, year_to_date, to_date FROM marts.running"):
         before = [each for _, of, each in there if of == product and each <= day]
-        assert found == [sum(each[:7] == day[:7] for each in before), sum(each[:4] == day[:4] for each in before), len(before)]
+        assert sums == [sum(each[:7] == day[:7] for each in before), sum(each[:4] == day[:4] for each in before), len(before)]
     per_month = Counter(day[:7] for *_, day in there)
     for month, over_month, over_year in lake.rows("SELECT strftime(month, '%Y-%m'), over_month, over_year FROM marts.growth"):
         year, number = int(month[:4]), int(month[5:])
@@ -204,21 +196,21 @@ def require_counted(lake: ShopLake, sales: Iterable[Sale]) -> None:
         assert [over_month, over_year] == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 6))])
 def test_whatever_comes_when_gives_the_tables_of_a_full_rebuild(tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)
-    days = [(dt.date(2023, 11, 20) + dt.timedelta(days=rng.randrange(480))).isoformat() for _ in range(60)]
+    days = [(dt.date(2023, 11, 20) + dt.timedelta(days=rng.randrange(480))).isoformat() for _ in range(30)]
     sales = {f"s{n}": (f"s{n}", rng.choice(["tea", "milk"]), day) for n, day in enumerate(days)}
     lines = [sale(key, n, day, product) for n, (key, product, day) in enumerate(sales.values(), start=1)]
-    for n, key in enumerate(rng.sample(sorted(sales), 12), start=1000):
+    for n, key in enumerate(rng.sample(sorted(sales), 8), start=1000):
         day = rng.choice(days)
         sales[key] = (key, sales[key][1], day)
         lines.append(sale(key, n, day, sales[key][1], op="u"))
-    for n, key in enumerate(rng.sample(sorted(sales), 4), start=2000):
+    for n, key in enumerate(rng.sample(sorted(sales), 3), start=2000):
         _, product, day = sales.pop(key)
         lines.append(sale(key, n, day, product, op="d"))
     rng.shuffle(lines)
-    files = [text(*lines[start : start + 13]) for start in range(0, len(lines), 13)]
+    files = [text(*lines[start : start + 14]) for start in range(0, len(lines), 14)]
     bit_by_bit, at_once = ShopLake(tmp_path / "one", kiosk.DOMAIN), ShopLake(tmp_path / "other", kiosk.DOMAIN)
     for number, content in enumerate(files):
         bit_by_bit.land("sales", f"{number}.json", content)
@@ -232,7 +224,7 @@ def test_whatever_comes_when_gives_the_tables_of_a_full_rebuild(tmp_path: Path, 
     require_verified(bit_by_bit)
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(day=st.dates(dt.date(2023, 11, 1), dt.date(2025, 3, 31)).map(dt.date.isoformat))
 def test_nothing_that_was_not_planned_would_have_changed(tmp_path_factory: pytest.TempPathFactory, day: str) -> None:
     folder = tmp_path_factory.mktemp("late")

@@ -1,7 +1,7 @@
 """A kiosk that counts its sales by day, week, month and year: the domain that the tests of periods run on.
 
-Belongs here: a table of every grain, read across grains, with every kind of window. Does not belong here: what the shop shows (folds,
-lookups, severities).
+Belongs here: a table of every grain, read across grains, with every kind of window. Does not belong here: what the shop shows
+(lookups, severities).
 """
 
 from datetime import date
