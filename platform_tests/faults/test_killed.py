@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,28 @@ def test_a_run_killed_at_random_moments_ends_with_the_same_tables(
     assert report["partitions"]["failed"] == 0
     assert all(books["balanced"] for books in report["books"].values())
     assert contents(folder / "lake") == undisturbed
+    assert shop.report("verify")["partitions"]["failed"] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [2, 10])
+def test_a_run_over_every_grain_killed_at_random_moments_ends_with_the_same_tables(kills: int, tmp_path: Path) -> None:
+    rng = random.Random(kills)
+    days = [f"{2024 + n % 2}-{1 + n % 5:02}-{1 + n % 27:02}" for n in range(12)]
+    events = [change("sales", n, sale_id=f"s{n}", product="tea", amount="1.50", day=rng.choice(days)) for n in range(1, 40)]
+    landed = tmp_path / "landing" / "sales" / "1.json"
+    landed.parent.mkdir(parents=True)
+    landed.write_text("\n".join(events))
+    os.utime(landed, (1735700000, 1735700000))
+    every_grain = {"ASSAY_DOMAIN": "kiosk"}
+    replace(new_shop(tmp_path / "whole", landed.parents[1]), settings=every_grain).run("run")
+    shop = replace(new_shop(tmp_path / "killed", landed.parents[1]), settings=every_grain)
+    before, whole = objects(tmp_path / "killed"), objects(tmp_path / "whole")
+    for kill in range(kills):
+        wanted = before + (whole - before) * (kill + 1) // (kills + 1)
+        assert killed_after(shop.start("run"), tmp_path / "killed", wanted, rng.uniform(0, 0.2))
+    assert shop.report()["partitions"]["failed"] == 0
+    assert contents(tmp_path / "killed" / "lake") == contents(tmp_path / "whole" / "lake")
     assert shop.report("verify")["partitions"]["failed"] == 0
 
 

@@ -176,6 +176,7 @@ def _summary(state: State, declared: Source | Table) -> dict[str, Any]:
 def _described(state: State, declared: Source | Table) -> dict[str, Any]:
     found = _summary(state, declared) | {
         "partition column": declared.partition_column,
+        "partitioned by": None if declared.partition_column is None else str(declared.grain),
         "subject": declared.subject,
         "freshness": str(declared.freshness) if declared.freshness else None,
     }
@@ -193,6 +194,7 @@ def _described(state: State, declared: Source | Table) -> dict[str, Any]:
         }
         found |= {
             "upstream": list(project.upstream(declared.full_name)),
+            "windows": {relation: window.text for relation, window in declared.windows.items()},
             "sql": str(node.query.path),
             "threshold": declared.threshold,
             "rules": [{"name": rule.name, "severity": str(rule.severity), "reason": rule.reason} for rule in declared.rules],
@@ -216,11 +218,18 @@ def _described(state: State, declared: Source | Table) -> dict[str, Any]:
     return found | {"books": books.to_dict()}
 
 
+def _in_words(value: Any) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{name}: {said}" for name, said in value.items())
+    return ", ".join(value) if isinstance(value, list) else str(value)
+
+
 def _print_description(console: Console, described: dict[str, Any]) -> None:
     console.print(f"[bold]{described['table']}[/]  {described['description']}\n", highlight=False)
     for name in (
         "key",
         "partition column",
+        "partitioned by",
         "partitions",
         "rows",
         "newest",
@@ -229,12 +238,13 @@ def _print_description(console: Console, described: dict[str, Any]) -> None:
         "freshness",
         "format",
         "upstream",
+        "windows",
         "sql",
         "threshold",
     ):
         value = described.get(name)
-        if value not in (None, [], ""):
-            console.print(f"{name}: {', '.join(value) if isinstance(value, list) else value}", highlight=False)
+        if value not in (None, [], "", {}):
+            console.print(f"{name}: {_in_words(value)}", highlight=False)
     grid = Grid()
     for name in ("column", "type", "PII", "description", "from"):
         grid.add_column(name, overflow="fold")

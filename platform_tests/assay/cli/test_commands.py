@@ -90,6 +90,7 @@ def test_tables_and_describe(ran: Shop) -> None:
     assert "marts.shop_totals" in ran.run("tables").stdout
     described = json.loads(ran.run("describe", "daily_totals", "--json").stdout)
     assert described["upstream"] == ["enriched.orders"]
+    assert described["partitioned by"] == "day"
     amount = next(column for column in described["columns"] if column["name"] == "amount")
     assert amount == {
         "name": "amount",
@@ -101,6 +102,8 @@ def test_tables_and_describe(ran: Shop) -> None:
         "from": ["enriched.orders.amount"],
     }
     assert described["books"]["balanced"]
+    shown = ran.run("describe", "customer_weeks").stdout
+    assert "windows: enriched.orders: its own period, the 6 before it" in shown
     shown = ran.run("describe", "enriched.customers").stdout
     assert "name" in shown
     source = json.loads(ran.run("describe", "raw.orders", "--json").stdout)
