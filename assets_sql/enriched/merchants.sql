@@ -1,7 +1,7 @@
 -- One row for every time span in which nothing about a merchant changed (SCD2).
 WITH documents AS (
   SELECT
-    merchant_id, name, mcc, country, region, city, active, valid_from, valid_to, _ingested_at, _source,
+    merchant_id, name, mcc, country, region, city, active, time_zone, valid_from, valid_to, _ingested_at, _source,
     TRY_CAST(terms AS JSON) AS terms
   FROM history.merchants
 ),
@@ -20,6 +20,11 @@ standard AS (
     nullif(trim(city), '') AS city,
     TRY_CAST(terms ->> '$.settlement_days' AS BIGINT) AS settlement_days,
     TRY_CAST(terms ->> '$.fee_percent' AS DECIMAL(9,4)) AS fee_percent,
+    TRY_CAST(terms ->> '$.fixed_fee_usd' AS DECIMAL(18,2)) AS fixed_fee_usd,
+    TRY_CAST(terms ->> '$.cost_percent' AS DECIMAL(9,4)) AS cost_percent,
+    nullif(trim(terms ->> '$.partner'), '') AS partner,
+    -- Only names that DuckDB knows: any other would be an error wherever the zone is used.
+    (SELECT min(zone.name) FROM pg_timezone_names() AS zone WHERE zone.name = trim(documents.time_zone)) AS time_zone,
     CASE
       WHEN lower(trim(active)) IN ('y', 'yes', 't', 'true', '1') THEN true
       WHEN lower(trim(active)) IN ('n', 'no', 'f', 'false', '0') THEN false
@@ -32,11 +37,13 @@ standard AS (
 neighbours AS (
   SELECT
     merchant_id, valid_from, valid_to, was_in_force, merchant_name, mcc, country, region, city, settlement_days,
-    fee_percent, is_active, _ingested_at, _source,
+    fee_percent, fixed_fee_usd, cost_percent, partner, time_zone, is_active, _ingested_at, _source,
     {'name': merchant_name, 'mcc': mcc, 'country': country, 'region': region, 'city': city,
-     'days': settlement_days, 'fee': fee_percent, 'active': is_active} AS state,
+     'days': settlement_days, 'fee': fee_percent, 'fixed': fixed_fee_usd, 'cost': cost_percent, 'partner': partner,
+     'zone': time_zone, 'active': is_active} AS state,
     lag({'name': merchant_name, 'mcc': mcc, 'country': country, 'region': region, 'city': city,
-         'days': settlement_days, 'fee': fee_percent, 'active': is_active}) OVER by_time AS state_before,
+         'days': settlement_days, 'fee': fee_percent, 'fixed': fixed_fee_usd, 'cost': cost_percent, 'partner': partner,
+         'zone': time_zone, 'active': is_active}) OVER by_time AS state_before,
     lag(valid_to) OVER by_time AS valid_to_before
   FROM standard
   WINDOW by_time AS (PARTITION BY merchant_id, was_in_force ORDER BY valid_from)
@@ -46,7 +53,7 @@ neighbours AS (
 numbered AS (
   SELECT
     merchant_id, valid_from, valid_to, was_in_force, merchant_name, mcc, country, region, city, settlement_days,
-    fee_percent, is_active, _ingested_at, _source,
+    fee_percent, fixed_fee_usd, cost_percent, partner, time_zone, is_active, _ingested_at, _source,
     count(*) FILTER (
       WHERE NOT was_in_force OR state_before IS DISTINCT FROM state OR valid_to_before IS DISTINCT FROM valid_from
     ) OVER (
@@ -67,6 +74,10 @@ SELECT
   min(city) AS city,
   min(settlement_days) AS settlement_days,
   min(fee_percent) AS fee_percent,
+  min(fixed_fee_usd) AS fixed_fee_usd,
+  min(cost_percent) AS cost_percent,
+  min(partner) AS partner,
+  min(time_zone) AS time_zone,
   bool_and(is_active) AS is_active,
   count(*) AS state_count,
   max(_ingested_at) AS ingestion_timestamp,

@@ -208,7 +208,8 @@ def _origins_of(scope: Scope, expression: exp.Expr) -> set[ColumnOrigin]:
             origins |= {origin for column in _selects(subquery) for origin in _origins_of(subquery, column)}
     for column in expression.find_all(exp.Column):
         source = scope.sources.get(column.table)
-        if isinstance(source, exp.Table):
+        # A function that gives rows, such as `pg_timezone_names()`, is no relation, and has no name.
+        if isinstance(source, exp.Table) and source.name:
             origins.add(ColumnOrigin(f"{source.db}.{source.name}", column.name))
         elif isinstance(source, Scope):
             origins |= _origins(source, column.name)

@@ -21,6 +21,7 @@ from assay.contracts import (
     Date,
     Decimal,
     Event,
+    Money,
     Number,
     Published,
     Timestamp,
@@ -55,8 +56,11 @@ class MerchantEvent(Event):
     country: str = col("Country, ISO 3166", nullable=True)
     region: str = col("Sales region", nullable=True)
     city: str = col("City", nullable=True)
-    terms: str = col('JSON document: {"settlement_days", "fee_percent"}', nullable=True)
+    terms: str = col(
+        'JSON document: {"settlement_days", "fee_percent", "fixed_fee_usd", "cost_percent", "partner"}', nullable=True
+    )
     active: str = col("Whether it takes payments: Y, N, 1, 0, true or false", nullable=True)
+    time_zone: str = col("Time zone of its books, as the IANA database names it: `Europe/Berlin`", nullable=True)
     created_at: Count = col("When the row was made", unit="microseconds since 1970, UTC", nullable=True)
     updated_at: Count = col("When the row was last changed", unit="microseconds since 1970, UTC", nullable=True)
 
@@ -86,6 +90,16 @@ class Merchant(Published):
     city: str = col("City", nullable=True)
     settlement_days: Count = col("Days until a captured payment is paid out", unit="days", nullable=True, ge=0)
     fee_percent: Percent = col("Fee on a captured payment", unit="percent", nullable=True, ge=0, le=100)
+    fixed_fee_usd: Money = col("Fee on each captured payment besides", unit="USD", nullable=True, ge=0, le=1_000)
+    cost_percent: Percent = col(
+        "What the scheme and the issuer take of a captured payment: scheme fee and interchange",
+        unit="percent",
+        nullable=True,
+        ge=0,
+        le=100,
+    )
+    partner: str = col("The partner who brought the merchant and shares in its fees; null for none", nullable=True)
+    time_zone: str = col("Time zone of its books (IANA); null where it is not known", nullable=True)
     is_active: bool = col("Whether it takes payments", nullable=True)
     state_count: Count = col("Changes at the source that this span joins, because no column here differs", ge=1)
 

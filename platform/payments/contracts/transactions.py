@@ -32,7 +32,7 @@ from assay.contracts import (
 )
 from assay.contracts import column as col
 from assay.landing.formats import Csv, Debezium
-from payments.contracts.vocabulary import CURRENCIES, OWNER, REGIONS, STATUSES, instant, money
+from payments.contracts.vocabulary import CURRENCIES, DECLINE_GROUPS, OWNER, REGIONS, STATUSES, instant, money
 
 MICROSECONDS_A_DAY = 86_400_000_000
 
@@ -192,8 +192,18 @@ class EnrichedTransaction(Published):
     transaction_id: str = col("The payment")
     transaction_date: Date = col("Day it was made, UTC")
     transaction_timestamp: Timestamp = col("When it was made, UTC")
+    merchant_date: Date = col(
+        "Day it was made by the merchant's own clock; the day in UTC where the producer gave no time; null where the merchant's "
+        "time zone is not known",
+        nullable=True,
+    )
     status: str = col("State: authorized, captured, refunded, chargeback or failed", isin=STATUSES)
     failure_reason: str = col("Why it failed; null unless it did", nullable=True)
+    decline_group: str = col(
+        "What failed payments have in common: card, fraud, funds, issuer, technical, other or unknown; null unless it failed",
+        nullable=True,
+        isin=DECLINE_GROUPS,
+    )
     region: str = col("Sales region of the payment", isin=REGIONS)
     payment_method: str = col("What was paid with", nullable=True)
     is_recurring: bool = col("Whether the customer did not start it", nullable=True)
@@ -206,6 +216,22 @@ class EnrichedTransaction(Published):
         "Amount in US dollars at the day's ECB rates, rounded once, half away from zero; null where no rate is known",
         unit="USD",
     )
+    fee_amount: Money = col(
+        "What the merchant owes for the payment, in its currency to a hundredth: percentage and fixed fee of the terms at the "
+        "time of the payment; 0 unless it was captured, kept when it is given back; null where no terms or no rate are known",
+        nullable=True,
+        ge=0,
+    )
+    fee_usd: Money = col("That fee in US dollars at the day's rates", unit="USD", nullable=True, ge=0)
+    cost_amount: Money = col(
+        "What the scheme and the issuer take for the payment, in its currency to a hundredth; 0 unless it was captured; null "
+        "where it is not known",
+        nullable=True,
+        ge=0,
+    )
+    cost_usd: Money = col("That cost in US dollars at the day's rates", unit="USD", nullable=True, ge=0)
+    net_revenue: Money = col("What the company keeps, in the payment's currency: fee - cost", nullable=True)
+    net_revenue_usd: Money = col("What the company keeps: fee_usd - cost_usd", unit="USD", nullable=True)
     customer_id: str = col("Who pays", pii="identifier")
     customer_country: str = col("Country of the customer's billing address", nullable=True)
     customer_region: str = col("Region of the customer's billing address", nullable=True)
@@ -218,3 +244,16 @@ class EnrichedTransaction(Published):
     merchant_region: str = col("The merchant's region at the time of the payment", nullable=True)
     mcc: str = col("The merchant's category code (ISO 18245) at the time of the payment", nullable=True)
     category: str = col("What that category code means", nullable=True)
+    partner: str = col("The partner who had brought the merchant, at the time of the payment; null for none", nullable=True)
+
+    @pa.dataframe_check(description="what the company keeps is the fee without the cost")
+    def net_adds_up(cls, data: IbisData) -> ir.BooleanColumn:  # noqa: N805
+        """In both currencies, each of which is rounded on its own."""
+        row = data.table
+        return (row.net_revenue == row.fee_amount - row.cost_amount) & (row.net_revenue_usd == row.fee_usd - row.cost_usd)
+
+    @pa.dataframe_check(description="only a captured payment earns and costs")
+    def only_settled_earn(cls, data: IbisData) -> ir.BooleanColumn:  # noqa: N805
+        """Fees are owed on capture."""
+        row = data.table
+        return ~row.status.isin(("authorized", "failed")) | ((row.fee_amount == 0) & (row.cost_amount == 0))

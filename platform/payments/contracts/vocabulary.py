@@ -15,6 +15,79 @@ REGIONS = ("APAC", "EU", "LATAM", "NA")
 STATUSES = ("authorized", "captured", "chargeback", "failed", "refunded")
 """States of a payment: authorized → captured → refunded or chargeback; or failed."""
 
+DECLINE_REASONS = {
+    "insufficient_funds": "funds",
+    "expired_card": "card",
+    "do_not_honor": "issuer",
+    "fraud_suspected": "fraud",
+    "processing_error": "technical",
+}
+"""Why payments fail, and the group of each reason: what would have to change for the payment to go through."""
+
+DECLINE_GROUPS = ("card", "fraud", "funds", "issuer", "other", "technical", "unknown")
+"""Groups of decline reasons; `other` for a reason that is not listed, `unknown` where none was given."""
+
+REFUND_STATES = ("failed", "pending", "succeeded")
+"""States of a refund: pending → succeeded or failed."""
+
+REFUND_REASONS = ("cancelled", "damaged", "duplicate", "fraudulent", "goodwill", "not_received", "other", "returned")
+"""Why money was given back, as the merchant says."""
+
+DISPUTE_STATES = ("lost", "open", "won")
+"""States of a dispute, as the merchant sees it: open → won or lost."""
+
+DISPUTE_REASONS = {
+    ("visa", "10.1"): "fraud",
+    ("visa", "10.3"): "fraud",
+    ("visa", "10.4"): "fraud",
+    ("visa", "10.5"): "fraud",
+    ("visa", "11.1"): "authorization",
+    ("visa", "11.2"): "authorization",
+    ("visa", "11.3"): "authorization",
+    ("visa", "12.5"): "processing",
+    ("visa", "12.6.1"): "processing",
+    ("visa", "12.6.2"): "processing",
+    ("visa", "13.1"): "consumer",
+    ("visa", "13.2"): "consumer",
+    ("visa", "13.3"): "consumer",
+    ("visa", "13.5"): "consumer",
+    ("visa", "13.6"): "consumer",
+    ("visa", "13.7"): "consumer",
+    ("mastercard", "4837"): "fraud",
+    ("mastercard", "4849"): "fraud",
+    ("mastercard", "4870"): "fraud",
+    ("mastercard", "4871"): "fraud",
+    ("mastercard", "4808"): "authorization",
+    ("mastercard", "4834"): "processing",
+    ("mastercard", "4853"): "consumer",
+    ("amex", "F24"): "fraud",
+    ("amex", "F29"): "fraud",
+    ("amex", "F30"): "fraud",
+    ("amex", "A01"): "authorization",
+    ("amex", "A02"): "authorization",
+    ("amex", "P05"): "processing",
+    ("amex", "P08"): "processing",
+    ("amex", "C02"): "consumer",
+    ("amex", "C08"): "consumer",
+    ("amex", "C28"): "consumer",
+    ("amex", "C31"): "consumer",
+    ("bank", "MD01"): "authorization",
+    ("bank", "MD06"): "consumer",
+}
+"""Category by network and reason code of a dispute.
+
+Sources: Visa Core Rules and Visa Product and Service Rules, section 11 (dispute conditions 10 fraud, 11 authorization,
+12 processing errors, 13 consumer disputes); Mastercard Chargeback Guide (message reason codes); American Express Merchant
+Operating Guide, chargeback codes; for debits of bank accounts ISO 20022, ExternalReturnReason1Code (MD01 no mandate, MD06
+refund asked for by the customer).
+"""
+
+DISPUTE_NETWORKS = tuple(sorted({network for network, _ in DISPUTE_REASONS}))
+"""Whose rules a dispute follows."""
+
+DISPUTE_CATEGORIES = tuple(sorted(set(DISPUTE_REASONS.values())))
+"""What a dispute is about."""
+
 OWNER = "team:payments"
 """Who answers for every table of the domain."""
 

@@ -1,0 +1,98 @@
+-- One row a refund, joined with its customer, merchant, category, risk and the day's exchange rate.
+-- Every join finds at most one row, so that no refund is lost or counted twice.
+WITH dollar AS (
+  SELECT rate_date, rate AS dollars_for_a_euro
+  FROM enriched.fx_rates
+  WHERE currency = 'USD'
+),
+
+-- DuckDB divides decimals as floats; rates are kept as whole numbers of 10^-8 instead.
+conversion AS (
+  SELECT
+    quoted.rate_date,
+    quoted.currency,
+    quoted.source_date,
+    CAST(CAST(dollar.dollars_for_a_euro AS DECIMAL(38,8)) * 100000000 AS BIGINT) AS dollars,
+    CAST(CAST(quoted.rate AS DECIMAL(38,8)) * 100000000 AS BIGINT) AS units
+  FROM enriched.fx_rates AS quoted
+  INNER JOIN dollar ON dollar.rate_date = quoted.rate_date
+  WHERE quoted.currency <> 'USD'
+),
+
+rates AS (
+  SELECT
+    rate_date,
+    currency,
+    source_date,
+    dollars,
+    units,
+    CAST((2 * CAST(dollars AS HUGEINT) * 100000000 + units) // (2 * units) AS DECIMAL(18,0)) * 0.00000001 AS rate_to_usd
+  FROM conversion
+),
+
+-- A merchant's first span reaches back without end, and each holds until the next begins.
+merchant AS (
+  SELECT
+    merchant_id, merchant_name, country, region, mcc, partner,
+    CASE WHEN row_number() OVER by_time = 1 THEN CAST('-infinity' AS TIMESTAMPTZ) ELSE valid_from END AS held_from,
+    coalesce(lead(valid_from) OVER by_time, CAST('infinity' AS TIMESTAMPTZ)) AS held_to
+  FROM enriched.merchants
+  WINDOW by_time AS (PARTITION BY merchant_id ORDER BY valid_from)
+)
+
+SELECT
+  refund.refund_id,
+  refund.refund_date,
+  refund.requested_at,
+  refund.refunded_at,
+  refund.state,
+  refund.reason,
+  refund.amount = refund.payment_amount AS is_full,
+  refund.amount,
+  refund.payment_amount,
+  refund.currency,
+  CASE WHEN refund.currency = 'USD' THEN 1 ELSE rates.rate_to_usd END AS fx_rate_to_usd,
+  rates.source_date AS fx_source_date,
+  -- In cents, and half the divisor is added before the division: rounded once, half away from zero.
+  CASE
+    WHEN refund.currency = 'USD' THEN refund.amount
+    ELSE CAST(
+      (2 * CAST(refund.amount * 100 AS BIGINT) * rates.dollars + rates.units) // (2 * rates.units) AS DECIMAL(18,0)
+    ) * 0.01
+  END AS amount_usd,
+  CASE
+    WHEN refund.currency = 'USD' THEN refund.payment_amount
+    ELSE CAST(
+      (2 * CAST(refund.payment_amount * 100 AS BIGINT) * rates.dollars + rates.units) // (2 * rates.units) AS DECIMAL(18,0)
+    ) * 0.01
+  END AS payment_amount_usd,
+  refund.transaction_id,
+  refund.paid_at AS transaction_timestamp,
+  CAST(make_timestamp(epoch_us(refund.paid_at)) AS DATE) AS transaction_date,
+  refund.refund_date - CAST(make_timestamp(epoch_us(refund.paid_at)) AS DATE) AS days_to_refund,
+  refund.region,
+  refund.payment_method,
+  refund.customer_id,
+  customer.billing_country AS customer_country,
+  customer.billing_region AS customer_region,
+  customer.status AS customer_status,
+  risk.score AS risk_score,
+  risk.band AS risk_band,
+  refund.merchant_id,
+  merchant.merchant_name,
+  merchant.country AS merchant_country,
+  merchant.region AS merchant_region,
+  merchant.mcc,
+  category.description AS category,
+  merchant.partner,
+  refund.ingestion_timestamp,
+  refund.data_source
+FROM enriched.refunds AS refund
+LEFT JOIN rates ON rates.rate_date = refund.refund_date AND rates.currency = refund.currency
+LEFT JOIN enriched.customers AS customer ON customer.customer_id = refund.customer_id
+LEFT JOIN enriched.customer_risk AS risk ON risk.customer_id = refund.customer_id
+LEFT JOIN merchant
+  ON merchant.merchant_id = refund.merchant_id
+  AND refund.paid_at >= merchant.held_from
+  AND refund.paid_at < merchant.held_to
+LEFT JOIN enriched.merchant_categories AS category ON category.mcc = merchant.mcc
