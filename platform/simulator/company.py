@@ -15,7 +15,10 @@ _WEEKDAY_SHAPE = (0.96, 0.95, 0.97, 1.00, 1.14, 1.12, 0.86)
 _MALFORMED_SHARE = 0.01
 
 MALFORMED_SHAPES = 8
-"""Ways in which a line is malformed; each day has every one."""
+"""Ways in which a line is malformed; each day of payments has every one."""
+
+# About 0.5 % of the lines of refunds, of which there is one for every nine payments.
+_MALFORMED_REFUNDS_SHARE = 0.0006
 
 _EPOCH = dt.date(1970, 1, 1)
 
@@ -80,6 +83,16 @@ class Company:
     def malformed_lines(self) -> int:
         """Malformed lines each day."""
         return max(MALFORMED_SHAPES, round(self.transactions_per_day * _MALFORMED_SHARE))
+
+    @property
+    def malformed_refunds(self) -> int:
+        """Malformed lines of refunds each day."""
+        return max(MALFORMED_SHAPES // 2, round(self.transactions_per_day * _MALFORMED_REFUNDS_SHARE))
+
+    @property
+    def malformed_chargebacks(self) -> int:
+        """Malformed lines of disputes each day: one, as disputes are few."""
+        return 1
 
     @property
     def sca_day(self) -> int:

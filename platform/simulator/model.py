@@ -43,6 +43,11 @@ def open_model(company: Company, *, spill: Path | None = None) -> duckdb.DuckDBP
     set_company(connection, company)
     connection.execute(query("macros"))
     connection.execute("CREATE TABLE landings (day BIGINT, first BIGINT, payments BIGINT, day_us BIGINT)")
+    # Filled as days are made: few payments are given back, and the days on which they are may be weeks away.
+    connection.execute(
+        "CREATE TABLE returned (day BIGINT, no BIGINT, created_us BIGINT, fate INTEGER, captured_us BIGINT, final_us BIGINT)"
+    )
+    connection.execute("CREATE TABLE returned_days (day BIGINT)")
     first = 1
     landings = []
     for day in range(company.days):

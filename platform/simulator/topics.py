@@ -6,7 +6,6 @@ belong here: the lines' text (SQL files), the model.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +19,8 @@ from simulator.model import PAYMENTS_A_QUERY, query, set_company, set_wrapping
 PARTITIONS = 3
 RECORDS_A_FILE = 100_000
 
-# A payment's last change comes at most 20 hours + 20 days after it landed.
-_DAYS_OF_CHANGES = 22
+# A dispute is closed at most 20 hours + 20 days + 45 days after its payment landed; all other changes come before.
+_DAYS_OF_CHANGES = 66
 
 # Positions leave room for 2^28 changes of a topic and day, 256 bytes apart.
 _LOG_OF_A_DAY = 1 << 36
@@ -36,11 +35,13 @@ class Topic:
         table: Name of the table, and of the source.
         columns: The table's columns that the lines' query reads besides `no`, `kind` and `commit_us`.
         code: Added to log positions, so that no two tables share one.
+        payment: Expression over a record's `no` for the number of the payment that it is about, if it is about one.
     """
 
     table: str
     columns: tuple[str, ...]
     code: int
+    payment: str | None = None
 
     @property
     def name(self) -> str:
@@ -50,8 +51,11 @@ class Topic:
 
 CUSTOMERS = Topic("customers", (), 8)
 MERCHANTS = Topic("merchants", (), 16)
-TRANSACTIONS = Topic("transactions", ("created_us",), 24)
-TOPICS = (CUSTOMERS, MERCHANTS, TRANSACTIONS)
+TRANSACTIONS = Topic("transactions", ("created_us",), 24, "no")
+_TIMES = ("created_us", "captured_us", "opened_us", "closed_us")
+REFUNDS = Topic("refunds", _TIMES, 32, "no // 4")
+CHARGEBACKS = Topic("chargebacks", _TIMES, 40, "no")
+TOPICS = (CUSTOMERS, MERCHANTS, TRANSACTIONS, REFUNDS, CHARGEBACKS)
 
 
 @dataclass(frozen=True)
@@ -152,46 +156,57 @@ def write_slice(connection: duckdb.DuckDBPyConnection, company: Company, part: S
     return LandingFile(topic.table, part.name, path, part.records)
 
 
-def _changes(company: Company, day: int) -> Iterator[tuple[str, dict[str, int]]]:
-    """Queries of the changes that payments commit on a day, malformed lines not among them.
-
-    Yields:
-        A query and its parameters, one for each group of days on which payments landed that may change on `day`.
-    """
-    days = range(max(0, day - _DAYS_OF_CHANGES), day + 1)
-    for group in company.groups(days, PAYMENTS_A_QUERY):
-        yield (
-            f"WITH landed AS NOT MATERIALIZED ({query('landed_payments')}) {query('transactions_changes')}",
-            {"from_day": group[0], "to_day": group[-1], "day": day, "day_us": company.start_us(day)},
-        )
-
-
 def _rank_changes(connection: duckdb.DuckDBPyConnection, company: Company, topic: Topic, day: int) -> None:
     # Row numbers of a table are its order: the rank of a change among the day's, which makes its log position.
-    if topic is TRANSACTIONS:
-        queries = list(_changes(company, day))
-        queries.append((query("transactions_malformed"), _malformed(company, day)))
-    else:
-        parameters = {"day": day, "day_us": company.start_us(day)}
-        queries = [(query(f"{topic.table}_changes"), parameters)]
     columns = "".join(f"{column} BIGINT, " for column in topic.columns)
     connection.execute(f"CREATE OR REPLACE TABLE changes (no BIGINT, {columns}kind TINYINT, commit_us BIGINT)")
-    for text, parameters in queries:
+    if topic.payment is not None:
+        _remember_returned(connection, company, day)
+    for text, parameters in _changes(company, topic, day):
         connection.execute(f"INSERT INTO changes {text}", parameters)
     connection.execute("CREATE OR REPLACE TABLE ranked AS FROM changes ORDER BY commit_us, no, kind")
     connection.execute("DROP TABLE changes")
 
 
-def _malformed(company: Company, day: int) -> dict[str, int]:
-    return {
-        "first": 1 + day * company.malformed_lines,
-        "lines": company.malformed_lines,
-        "day_us": company.start_us(day),
-    }
+def _remember_returned(connection: duckdb.DuckDBPyConnection, company: Company, day: int) -> None:
+    """Keep what is given back of the payments that landed on a day and on those before it, as far back as it matters."""
+    wanted = range(max(0, day - _DAYS_OF_CHANGES), day + 1)
+    known = {found for (found,) in connection.execute("SELECT day FROM returned_days").fetchall()}
+    missing = [number for number in wanted if number not in known]
+    if not missing:
+        return
+    for group in company.groups(range(missing[0], missing[-1] + 1), PAYMENTS_A_QUERY):
+        connection.execute(
+            f"INSERT INTO returned WITH landed AS NOT MATERIALIZED ({query('landed_payments')}) {query('returned')}",
+            {"from_day": group[0], "to_day": group[-1]},
+        )
+    connection.executemany("INSERT INTO returned_days VALUES (?)", [[number] for number in missing])
+    for table in ("returned", "returned_days"):
+        connection.execute(f"DELETE FROM {table} WHERE day < ?", [wanted.start])
+
+
+def _changes(company: Company, topic: Topic, day: int) -> list[tuple[str, dict[str, int]]]:
+    """Queries of the changes that are committed on a day, malformed lines among them, each with its parameters."""
+    on_day = {"day": day, "day_us": company.start_us(day)}
+    if topic.payment is None:
+        return [(query(f"{topic.table}_changes"), on_day)]
+    if topic is TRANSACTIONS:
+        text = f"WITH landed AS NOT MATERIALIZED ({query('landed_payments')}) {query('transactions_changes')}"
+        # A capture comes within 20 hours.
+        changes = (text, {"from_day": max(0, day - 1), "to_day": day, **on_day})
+        lines, malformed = company.malformed_lines, query("transactions_malformed")
+    else:
+        text = f"WITH given_back AS NOT MATERIALIZED ({query(topic.table)}) {query('returns_changes')}"
+        changes = (text, {"day_us": company.start_us(day)})
+        lines = company.malformed_refunds if topic is REFUNDS else company.malformed_chargebacks
+        malformed = query("returns_malformed")
+    return [changes, (malformed, {"first": 1 + day * lines, "lines": lines, "day_us": company.start_us(day)})]
 
 
 def _deliveries(topic: Topic) -> str:
-    return query("transactions_deliveries" if topic is TRANSACTIONS else "plain_deliveries")
+    if topic.payment is None:
+        return query("plain_deliveries")
+    return query("transactions_deliveries" if topic is TRANSACTIONS else "returns_deliveries")
 
 
 def _table(topic: Topic, day: int) -> str:
@@ -205,6 +220,7 @@ def _records(topic: Topic, day: int) -> str:
         f"$log + (rank + 1) * {_LOG_OF_A_CHANGE} AS lsn "
         f"FROM {_table(topic, day)} WHERE rowid BETWEEN $first AND $last)"
     )
-    if topic is TRANSACTIONS:
-        return f"{record}, payment AS (FROM record), valued AS ({query('payment_values')})"
-    return f"{record}"
+    if topic.payment is None:
+        return record
+    payment = f"payment AS (SELECT * EXCLUDE (no), no AS record_no, {topic.payment} AS no FROM record)"
+    return f"{record}, {payment}, valued AS ({query('payment_values')})"

@@ -38,6 +38,47 @@ CREATE MACRO final_us(no, created_us) AS captured_us(no, created_us) + CASE fate
   ELSE 172800000000 + CAST(floor(share(draw(no, 'fate'), 3) * 1555200000000) AS BIGINT)
 END;
 
+-- What is given back. A refunded payment has one refund or two that add up to its amount, and some had one before that failed;
+-- the last comes with the payment's last change. Some payments are refunded in part and stay captured.
+-- A refund has the number 4 * payment + part: 0 the first, 1 the second, 2 the one that failed.
+CREATE MACRO is_partly_refunded(no) AS fate(no) = 2 AND share(draw(no, 'returned'), 0) < 0.02;
+CREATE MACRO has_two_refunds(no) AS share(draw(no, 'returned'), 1) < 0.25;
+CREATE MACRO has_failed_refund(no) AS share(draw(no, 'returned'), 2) < 0.06;
+CREATE MACRO refund_state(refund) AS CASE WHEN refund % 4 = 2 THEN 'failed' ELSE 'succeeded' END;
+-- The smallest amount of a currency, in cents.
+CREATE MACRO smallest_cents(currency) AS CASE currency WHEN 'JPY' THEN 100 ELSE 1 END;
+CREATE MACRO first_refund_cents(no, cents, smallest) AS smallest * greatest(1, least(
+  cents // smallest - 1, CAST(floor((cents // smallest) * (0.2 + 0.6 * share(draw(no, 'returned'), 3))) AS BIGINT)
+));
+CREATE MACRO refund_cents(refund, cents, currency) AS CASE
+  WHEN refund % 4 = 0 AND (fate(refund // 4) = 2 OR has_two_refunds(refund // 4))
+    THEN first_refund_cents(refund // 4, cents, smallest_cents(currency))
+  WHEN refund % 4 = 1 THEN cents - first_refund_cents(refund // 4, cents, smallest_cents(currency))
+  ELSE cents
+END;
+CREATE MACRO refund_reason(part) AS pick(
+  ['returned', 'returned', 'returned', 'cancelled', 'cancelled', 'not_received', 'damaged', 'duplicate', 'goodwill', 'fraudulent'],
+  part
+);
+-- One dispute in ten is about a part of the payment.
+CREATE MACRO disputed_cents(no, cents, currency) AS CASE
+  WHEN share(draw(no, 'dispute'), 0) < 0.10 THEN first_refund_cents(no, cents, smallest_cents(currency)) ELSE cents
+END;
+CREATE MACRO network_of(method, part) AS CASE
+  WHEN method = 'bank_transfer' THEN 'bank' WHEN part < 0.55 THEN 'visa' WHEN part < 0.90 THEN 'mastercard' ELSE 'amex'
+END;
+-- Reason codes, the frequent ones several times.
+CREATE MACRO reason_codes(network) AS CASE network
+  WHEN 'visa' THEN ['10.4', '10.4', '10.4', '10.4', '10.4', '10.5', '11.3', '12.6.1', '13.1', '13.1', '13.2', '13.3', '13.6', '13.7']
+  WHEN 'mastercard' THEN ['4837', '4837', '4837', '4837', '4849', '4870', '4808', '4834', '4834', '4853', '4853', '4853']
+  WHEN 'amex' THEN ['F29', 'F29', 'F24', 'A02', 'P08', 'C02', 'C08', 'C08', 'C28', 'C31']
+  ELSE ['MD01', 'MD06', 'MD06']
+END;
+-- Three disputes in ten are won by the merchant, six are lost, one stays open for good.
+CREATE MACRO dispute_state(no) AS CASE
+  WHEN share(draw(no, 'dispute'), 1) < 0.30 THEN 'won' WHEN share(draw(no, 'dispute'), 1) < 0.90 THEN 'lost' ELSE 'open'
+END;
+
 -- Whole days between a payment and the landing of its events.
 CREATE MACRO days_late(no) AS CASE
   WHEN share(draw(no, 'late'), 0) < 0.015 THEN 1 + CAST(floor(share(draw(no, 'late'), 1) * 30) AS BIGINT) ELSE 0
@@ -84,6 +125,16 @@ CREATE MACRO places(region) AS CASE region
 END;
 CREATE MACRO country_of(place) AS left(place, 2);
 CREATE MACRO city_of(place) AS substr(place, 4);
+CREATE MACRO zone_of(place) AS CASE city_of(place)
+  WHEN 'New York' THEN 'America/New_York' WHEN 'Chicago' THEN 'America/Chicago' WHEN 'Austin' THEN 'America/Chicago'
+  WHEN 'Seattle' THEN 'America/Los_Angeles' WHEN 'Toronto' THEN 'America/Toronto' WHEN 'Montreal' THEN 'America/Toronto'
+  WHEN 'Berlin' THEN 'Europe/Berlin' WHEN 'Lyon' THEN 'Europe/Paris' WHEN 'London' THEN 'Europe/London'
+  WHEN 'Madrid' THEN 'Europe/Madrid' WHEN 'Milan' THEN 'Europe/Rome' WHEN 'Utrecht' THEN 'Europe/Amsterdam'
+  WHEN 'Gdansk' THEN 'Europe/Warsaw' WHEN 'Tokyo' THEN 'Asia/Tokyo' WHEN 'Osaka' THEN 'Asia/Tokyo'
+  WHEN 'Sydney' THEN 'Australia/Sydney' WHEN 'Singapore' THEN 'Asia/Singapore' WHEN 'Auckland' THEN 'Pacific/Auckland'
+  WHEN 'Sao Paulo' THEN 'America/Sao_Paulo' WHEN 'Recife' THEN 'America/Recife' WHEN 'Puebla' THEN 'America/Mexico_City'
+  WHEN 'Santiago' THEN 'America/Santiago' WHEN 'Bogota' THEN 'America/Bogota'
+END;
 CREATE MACRO currency_of(region, part) AS CASE region
   WHEN 'NA' THEN 'USD'
   WHEN 'EU' THEN CASE WHEN part < 0.7 THEN 'EUR' ELSE 'GBP' END
@@ -101,6 +152,11 @@ CREATE MACRO category_levels() AS [
 ];
 CREATE MACRO merchant_region(merchant) AS region_of(share(draw(merchant, 'merchant'), 0));
 CREATE MACRO merchant_category(merchant) AS share(draw(merchant, 'merchant'), 1);
+
+-- Who brought a merchant: nobody for one in four. As text in a JSON document that is itself a text.
+CREATE MACRO partner_json(part) AS CASE WHEN part < 0.25 THEN 'null' ELSE concat('\"', pick(
+  ['Northgate', 'Northgate', 'Harbour Pay', 'Harbour Pay', 'Meridian', 'Cobalt Commerce', 'Lumen', 'Tandem'], (part - 0.25) / 0.75
+), '\"') END;
 
 -- A customer's risk on a day: 0 to 100.
 CREATE MACRO risk_score(customer, day) AS CAST(floor(least(100, greatest(0,
@@ -128,6 +184,19 @@ CREATE MACRO flag_json(is_true, part) AS CASE
 END;
 CREATE MACRO plain_amount(cents) AS CAST(CAST(cents AS DECIMAL(15, 0)) * CAST(0.01 AS DECIMAL(3, 2)) AS VARCHAR);
 CREATE MACRO dollar_amount(cents) AS format('${:,}.{:02d}', cents // 100, cents % 100);
+CREATE MACRO amount_json(cents, part) AS CASE
+  -- Without its cents only where there are none: about a quarter of all amounts.
+  WHEN part < 0.60 AND cents % 100 = 0 THEN CAST(cents // 100 AS VARCHAR)
+  WHEN part >= 0.85 THEN concat('"', dollar_amount(cents), '"')
+  ELSE concat('"', plain_amount(cents), '"')
+END;
+CREATE MACRO currency_text(currency, part) AS CASE
+  WHEN part < 0.05 THEN lower(currency) WHEN part < 0.07 THEN concat(' ', currency, ' ') ELSE currency
+END;
+CREATE MACRO method_text(part) AS CASE
+  WHEN part < 0.70 THEN 'card' WHEN part < 0.90 THEN 'wallet' ELSE 'bank_transfer'
+END;
+CREATE MACRO long_identifier(prefix, no) AS concat(prefix, substr(CAST(100000000000000 + no AS VARCHAR), 2));
 CREATE MACRO identifier(prefix, no) AS concat(prefix, right(CAST(100000000 + no AS VARCHAR), 8));
 
 -- Debezium's envelope, PostgreSQL connector. A snapshot read has no last commit.

@@ -6,25 +6,17 @@ WITH drawn AS (
 written AS (
   SELECT line_no, no, kind, created_us, commit_us, lsn, malformed, region,
     CASE
-      WHEN malformed IS NULL THEN concat('"pay_', substr(CAST(100000000000000 + no AS VARCHAR), 2), '"')
-      ELSE concat('"pay_bad_', substr(CAST(100000000000000 + no AS VARCHAR), 2), '"')
+      WHEN malformed IS NULL THEN concat('"', long_identifier('pay_', no), '"')
+      ELSE concat('"', long_identifier('pay_bad_', no), '"')
     END AS transaction_id,
     CASE WHEN malformed = 6 THEN 'null' ELSE concat('"', identifier('cust_', customer), '"') END AS customer_id,
     identifier('mer_', merchant) AS merchant_id,
     CASE
       WHEN malformed = 2 THEN '"abc"'
       WHEN malformed = 4 THEN concat('"-', plain_amount(cents), '"')
-      -- Without its cents only where there are none: about a quarter of all amounts.
-      WHEN share(forms, 0) < 0.60 AND cents % 100 = 0 THEN CAST(cents // 100 AS VARCHAR)
-      WHEN share(forms, 0) >= 0.85 THEN concat('"', dollar_amount(cents), '"')
-      ELSE concat('"', plain_amount(cents), '"')
+      ELSE amount_json(cents, share(forms, 0))
     END AS amount,
-    CASE
-      WHEN malformed = 3 THEN 'XXX'
-      WHEN share(forms, 1) < 0.05 THEN lower(currency)
-      WHEN share(forms, 1) < 0.07 THEN concat(' ', currency, ' ')
-      ELSE currency
-    END AS currency,
+    CASE WHEN malformed = 3 THEN 'XXX' ELSE currency_text(currency, share(forms, 1)) END AS currency,
     CASE
       WHEN kind = 1 THEN 'captured'
       WHEN kind = 2 AND fate(no) = 3 THEN 'refunded'
@@ -39,9 +31,7 @@ written AS (
       )
       ELSE 'null'
     END AS failure_reason,
-    CASE
-      WHEN share(kinds, 1) < 0.70 THEN 'card' WHEN share(kinds, 1) < 0.90 THEN 'wallet' ELSE 'bank_transfer'
-    END AS payment_method,
+    method_text(share(kinds, 1)) AS payment_method,
     flag_json(share(kinds, 2) < 0.25, share(forms, 3)) AS is_recurring,
     CASE WHEN malformed = 5 THEN '"not-a-date"' ELSE instant_json(paid_s, share(forms, 2)) END AS transaction_date,
     CASE
