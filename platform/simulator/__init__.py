@@ -13,6 +13,6 @@ alone, in any order, on any number of threads.
 from simulator.company import Company
 from simulator.files import LandingFile
 from simulator.produce import produce
-from simulator.truth import Truth, truth
+from simulator.truth import Total, Truth, truth
 
-__all__ = ["Company", "LandingFile", "Truth", "produce", "truth"]
+__all__ = ["Company", "LandingFile", "Total", "Truth", "produce", "truth"]

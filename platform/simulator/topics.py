@@ -156,6 +156,17 @@ def write_slice(connection: duckdb.DuckDBPyConnection, company: Company, part: S
     return LandingFile(topic.table, part.name, path, part.records)
 
 
+def values_of(topic: Topic, records: str) -> str:
+    """Write the CTE `valued`: records of a topic with the values of the payments that they are about.
+
+    Args:
+        topic: A topic whose records are about payments.
+        records: A relation of records with `no` and the payment's `created_us`; their `no` becomes `record_no`.
+    """
+    payment = f"SELECT * EXCLUDE (no), no AS record_no, {topic.payment} AS no FROM {records}"
+    return f"payment AS ({payment}), valued AS ({query('payment_values')})"
+
+
 def _rank_changes(connection: duckdb.DuckDBPyConnection, company: Company, topic: Topic, day: int) -> None:
     # Row numbers of a table are its order: the rank of a change among the day's, which makes its log position.
     columns = "".join(f"{column} BIGINT, " for column in topic.columns)
@@ -222,5 +233,4 @@ def _records(topic: Topic, day: int) -> str:
     )
     if topic.payment is None:
         return record
-    payment = f"payment AS (SELECT * EXCLUDE (no), no AS record_no, {topic.payment} AS no FROM record)"
-    return f"{record}, {payment}, valued AS ({query('payment_values')})"
+    return f"{record}, {values_of(topic, 'record')}"

@@ -16,9 +16,22 @@ import duckdb
 from simulator.company import Company
 from simulator.model import PAYMENTS_A_QUERY, open_model, query
 from simulator.produce import legacy_parameters
+from simulator.topics import CHARGEBACKS, REFUNDS, Topic, values_of
 
 Revenue = Mapping[tuple[dt.date, str, str], Decimal]
 """Amount by date (UTC), sales region and currency."""
+
+
+@dataclass(frozen=True)
+class Total:
+    """How many, and how much money, in the currency of the payments."""
+
+    count: int
+    amount: Decimal
+
+
+Totals = Mapping[tuple[dt.date, str, str, str], Total]
+"""Total by the date of the request or the opening (UTC), state, sales region of the payment and currency."""
 
 _EPOCH = dt.date(1970, 1, 1)
 
@@ -41,6 +54,10 @@ class Truth:
         customers: Customers that exist.
         deleted_customers: Customers that were deleted.
         merchants: Merchants.
+        refunds: Good refunds in their latest state, those of `early` payments among them.
+        refund_records: Lines of the refunds' topic.
+        chargebacks: Good disputes in their latest state, those of `early` payments among them.
+        chargeback_records: Lines of the chargebacks' topic.
     """
 
     payments: int
@@ -55,6 +72,10 @@ class Truth:
     customers: int
     deleted_customers: int
     merchants: int
+    refunds: Totals
+    refund_records: int
+    chargebacks: Totals
+    chargeback_records: int
 
 
 def truth(company: Company) -> Truth:
@@ -75,6 +96,8 @@ def truth(company: Company) -> Truth:
             {"first": company.first_customers, "days": company.days},
         )
         legacy = _legacy_revenue(connection, company)
+        refunds, refund_records = _given_back(connection, company, REFUNDS)
+        chargebacks, chargeback_records = _given_back(connection, company, CHARGEBACKS)
     return Truth(
         payments=numbers["payments"],
         changes=numbers["changes"],
@@ -88,6 +111,10 @@ def truth(company: Company) -> Truth:
         customers=company.first_customers + company.days * company.new_customers - deleted,
         deleted_customers=deleted,
         merchants=company.first_merchants + company.days * company.new_merchants,
+        refunds=refunds,
+        refund_records=refund_records + company.days * company.malformed_refunds,
+        chargebacks=chargebacks,
+        chargeback_records=chargeback_records + company.days * company.malformed_chargebacks,
     )
 
 
@@ -113,6 +140,26 @@ def _add_days(
         statuses[status] += payments
         if status == "captured":
             revenue[_EPOCH + dt.timedelta(days=paid_on), region, currency] += Decimal(cents).scaleb(-2)
+
+
+def _given_back(connection: duckdb.DuckDBPyConnection, company: Company, topic: Topic) -> tuple[Totals, int]:
+    """Totals of refunds or of disputes, and how many good records tell of them."""
+    records = 0
+    totals: dict[tuple[dt.date, str, str, str], Total] = {}
+    for days in company.groups(range(company.days), PAYMENTS_A_QUERY):
+        rows = connection.execute(
+            f"WITH landed AS ({query('landed_payments')}), returned AS ({query('returned')}), "
+            f"given_back AS ({query(topic.table)}), {values_of(topic, 'given_back')} "
+            "SELECT opened_on, state, region, currency, count(*), sum(cents), sum(changes + duplicates) "
+            f"FROM ({query(f'truth_{topic.table}')}) GROUP BY ALL",
+            {"from_day": days[0], "to_day": days[-1], "horizon_us": company.start_us(company.days)},
+        ).fetchall()
+        for opened_on, state, region, currency, count, cents, told in rows:
+            records += told
+            key = (_EPOCH + dt.timedelta(days=opened_on), state, region, currency)
+            known = totals.get(key, Total(0, Decimal(0)))
+            totals[key] = Total(known.count + count, known.amount + Decimal(cents).scaleb(-2))
+    return totals, records
 
 
 def _legacy_revenue(connection: duckdb.DuckDBPyConnection, company: Company) -> Revenue:
