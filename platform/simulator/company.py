@@ -90,11 +90,6 @@ class Company:
         return max(MALFORMED_SHAPES // 2, round(self.transactions_per_day * _MALFORMED_REFUNDS_SHARE))
 
     @property
-    def malformed_chargebacks(self) -> int:
-        """Malformed lines of disputes each day: one, as disputes are few."""
-        return 1
-
-    @property
     def sca_day(self) -> int:
         """Index of the first day whose payments have the column `sca_method`; `days` if none has."""
         return max(1, self.days // 2)
@@ -108,6 +103,11 @@ class Company:
     def start_day(self) -> int:
         """`start` in days since 1970."""
         return (self.start - _EPOCH).days
+
+    def malformed_chargebacks(self, day: int) -> range:
+        """Numbers of the malformed lines of disputes on a day: one every third day, as disputes are few."""
+        number = 1 + day // 3
+        return range(number, number + (day % 3 == 1))
 
     def date(self, day: int) -> dt.date:
         """The date of a day, given its index."""

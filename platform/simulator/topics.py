@@ -205,13 +205,21 @@ def _changes(company: Company, topic: Topic, day: int) -> list[tuple[str, dict[s
         text = f"WITH landed AS NOT MATERIALIZED ({query('landed_payments')}) {query('transactions_changes')}"
         # A capture comes within 20 hours.
         changes = (text, {"from_day": max(0, day - 1), "to_day": day, **on_day})
-        lines, malformed = company.malformed_lines, query("transactions_malformed")
+        malformed = query("transactions_malformed")
     else:
         text = f"WITH given_back AS NOT MATERIALIZED ({query(topic.table)}) {query('returns_changes')}"
         changes = (text, {"day_us": company.start_us(day)})
-        lines = company.malformed_refunds if topic is REFUNDS else company.malformed_chargebacks
         malformed = query("returns_malformed")
-    return [changes, (malformed, {"first": 1 + day * lines, "lines": lines, "day_us": company.start_us(day)})]
+    numbers = malformed_numbers(company, topic, day)
+    return [changes, (malformed, {"first": numbers.start, "lines": len(numbers), "day_us": company.start_us(day)})]
+
+
+def malformed_numbers(company: Company, topic: Topic, day: int) -> range:
+    """Numbers of a topic's malformed lines on a day; they are their own, and no payment's."""
+    if topic is CHARGEBACKS:
+        return company.malformed_chargebacks(day)
+    lines = {TRANSACTIONS: company.malformed_lines, REFUNDS: company.malformed_refunds}.get(topic, 0)
+    return range(1 + day * lines, 1 + (day + 1) * lines)
 
 
 def _deliveries(topic: Topic) -> str:

@@ -16,7 +16,7 @@ import duckdb
 from simulator.company import Company
 from simulator.model import PAYMENTS_A_QUERY, open_model, query
 from simulator.produce import legacy_parameters
-from simulator.topics import CHARGEBACKS, REFUNDS, Topic, values_of
+from simulator.topics import CHARGEBACKS, REFUNDS, Topic, malformed_numbers, values_of
 
 Revenue = Mapping[tuple[dt.date, str, str], Decimal]
 """Amount by date (UTC), sales region and currency."""
@@ -112,9 +112,9 @@ def truth(company: Company) -> Truth:
         deleted_customers=deleted,
         merchants=company.first_merchants + company.days * company.new_merchants,
         refunds=refunds,
-        refund_records=refund_records + company.days * company.malformed_refunds,
+        refund_records=refund_records,
         chargebacks=chargebacks,
-        chargeback_records=chargeback_records + company.days * company.malformed_chargebacks,
+        chargeback_records=chargeback_records,
     )
 
 
@@ -143,8 +143,8 @@ def _add_days(
 
 
 def _given_back(connection: duckdb.DuckDBPyConnection, company: Company, topic: Topic) -> tuple[Totals, int]:
-    """Totals of refunds or of disputes, and how many good records tell of them."""
-    records = 0
+    """Totals of refunds or of disputes, and how many records their topic has."""
+    records = sum(len(malformed_numbers(company, topic, day)) for day in range(company.days))
     totals: dict[tuple[dt.date, str, str, str], Total] = {}
     for days in company.groups(range(company.days), PAYMENTS_A_QUERY):
         rows = connection.execute(

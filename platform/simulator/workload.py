@@ -1,4 +1,4 @@
-"""The company's database while business goes on: customers, merchants and payments in PostgreSQL.
+"""The company's database while business goes on: customers, merchants, payments, refunds and disputes in PostgreSQL.
 
 Belongs here: its tables, their first rows, and what changes in them. Does not belong here: capturing the changes, the files of
 the company's other systems (`produce`).
@@ -55,6 +55,7 @@ CREATE TABLE IF NOT EXISTS merchants (
   city text NOT NULL,
   terms jsonb NOT NULL,
   active boolean NOT NULL,
+  time_zone text,
   created_at timestamp NOT NULL DEFAULT localtimestamp,
   updated_at timestamp NOT NULL DEFAULT localtimestamp
 );
@@ -73,6 +74,44 @@ CREATE TABLE IF NOT EXISTS transactions (
   created_at timestamp NOT NULL DEFAULT localtimestamp,
   updated_at timestamp NOT NULL DEFAULT localtimestamp
 );
+CREATE TABLE IF NOT EXISTS refunds (
+  refund_id text PRIMARY KEY,
+  transaction_id text NOT NULL,
+  customer_id text NOT NULL,
+  merchant_id text NOT NULL,
+  amount numeric(18,2) NOT NULL,
+  payment_amount numeric(18,2) NOT NULL,
+  currency text NOT NULL,
+  region text NOT NULL,
+  payment_method text NOT NULL,
+  reason text,
+  state text NOT NULL,
+  paid_at timestamptz NOT NULL,
+  requested_at timestamptz NOT NULL,
+  refunded_at timestamptz,
+  created_at timestamp NOT NULL DEFAULT localtimestamp,
+  updated_at timestamp NOT NULL DEFAULT localtimestamp
+);
+CREATE TABLE IF NOT EXISTS chargebacks (
+  dispute_id text PRIMARY KEY,
+  transaction_id text NOT NULL,
+  customer_id text NOT NULL,
+  merchant_id text NOT NULL,
+  amount numeric(18,2) NOT NULL,
+  payment_amount numeric(18,2) NOT NULL,
+  currency text NOT NULL,
+  region text NOT NULL,
+  payment_method text NOT NULL,
+  network text NOT NULL,
+  reason_code text NOT NULL,
+  state text NOT NULL,
+  paid_at timestamptz NOT NULL,
+  captured_at timestamptz NOT NULL,
+  opened_at timestamptz NOT NULL,
+  closed_at timestamptz,
+  created_at timestamp NOT NULL DEFAULT localtimestamp,
+  updated_at timestamp NOT NULL DEFAULT localtimestamp
+);
 """
 _MIGRATION = (
     "ALTER TABLE transactions ADD COLUMN IF NOT EXISTS sca_method text",
@@ -86,6 +125,30 @@ _PLACES = {
     "APAC": (("JP", "Tokyo"), ("AU", "Sydney"), ("SG", "Singapore")),
     "LATAM": (("BR", "Sao Paulo"), ("MX", "Puebla"), ("CL", "Santiago")),
 }
+_ZONES = {
+    "New York": "America/New_York",
+    "Chicago": "America/Chicago",
+    "Toronto": "America/Toronto",
+    "Berlin": "Europe/Berlin",
+    "Lyon": "Europe/Paris",
+    "London": "Europe/London",
+    "Tokyo": "Asia/Tokyo",
+    "Sydney": "Australia/Sydney",
+    "Singapore": "Asia/Singapore",
+    "Sao Paulo": "America/Sao_Paulo",
+    "Puebla": "America/Mexico_City",
+    "Santiago": "America/Santiago",
+}
+_PARTNERS = ("Northgate", "Harbour Pay", "Meridian", None)
+_REFUND_REASONS = ("returned", "returned", "cancelled", "not_received", "damaged", "duplicate", None)
+_DISPUTE_REASONS = (
+    ("visa", "10.4"),
+    ("visa", "10.4"),
+    ("visa", "13.1"),
+    ("mastercard", "4837"),
+    ("mastercard", "4853"),
+    ("amex", "C08"),
+)
 _CURRENCIES = {"NA": ("USD",), "EU": ("EUR", "EUR", "GBP"), "APAC": ("JPY", "USD"), "LATAM": ("BRL", "USD")}
 _REASONS = ("insufficient_funds", "expired_card", "fraud_suspected", "do_not_honor")
 _FIRST_NAMES = ("Ada", "Bruno", "Chloe", "Diego", "Emma", "Felix", "Grace", "Hiro", "Inès", "Jonas")
@@ -98,8 +161,34 @@ _NEW_PAYMENT = (
 )
 _NEW_CUSTOMER = "INSERT INTO customers (customer_id, email, profile, status, registered_at) VALUES (%s, %s, %s, 'active', %s)"
 _NEW_MERCHANT = (
-    "INSERT INTO merchants (merchant_id, name, mcc, country, region, city, terms, active) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"
+    "INSERT INTO merchants (merchant_id, name, mcc, country, region, city, terms, active, time_zone) "
+    "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
 )
+# Not now(), which is when the database transaction began: the payment may be younger.
+_NEW_REFUND = """
+INSERT INTO refunds (refund_id, transaction_id, customer_id, merchant_id, amount, payment_amount, currency, region, payment_method,
+  reason, state, paid_at, requested_at)
+SELECT %s, transaction_id, customer_id, merchant_id, greatest(0.01, round(amount * %s, 2)), amount, currency, region,
+  payment_method, %s, 'pending', transaction_date, clock_timestamp()
+FROM transactions WHERE transaction_id = %s AND status = 'captured'
+"""
+_SETTLE = """
+UPDATE refunds SET state = %s, refunded_at = CASE WHEN %s THEN clock_timestamp() END, updated_at = localtimestamp
+WHERE refund_id = %s
+"""
+_REFUNDED = """
+UPDATE transactions SET status = 'refunded', updated_at = localtimestamp
+FROM refunds
+WHERE refund_id = %s AND refunds.transaction_id = transactions.transaction_id AND refunds.amount = refunds.payment_amount
+"""
+_NEW_DISPUTE = """
+INSERT INTO chargebacks (dispute_id, transaction_id, customer_id, merchant_id, amount, payment_amount, currency, region,
+  payment_method, network, reason_code, state, paid_at, captured_at, opened_at)
+SELECT %s, transaction_id, customer_id, merchant_id, amount, amount, currency, region, payment_method, %s, %s, 'open',
+  transaction_date, updated_at AT TIME ZONE current_setting('TimeZone'), clock_timestamp()
+FROM transactions WHERE transaction_id = %s AND status = 'captured'
+"""
+_CLOSE = "UPDATE chargebacks SET state = %s, closed_at = clock_timestamp(), updated_at = localtimestamp WHERE dispute_id = %s"
 _MOVE_ON = "UPDATE transactions SET status = %s, updated_at = localtimestamp WHERE transaction_id = %s"
 
 
@@ -115,6 +204,8 @@ class PaymentsDatabase:
         "public.customers": "customers",
         "public.merchants": "merchants",
         "public.transactions": "transactions",
+        "public.refunds": "refunds",
+        "public.chargebacks": "chargebacks",
     }
     watched = ("enriched.transactions", "marts.transactions_enriched", "marts.merchant_daily", "marts.daily_revenue")
     totals: Mapping[str, tuple[str, str]] = {
@@ -126,6 +217,14 @@ class PaymentsDatabase:
         "marts.transactions_enriched": (
             "SELECT count(*), sum(amount) FROM transactions",
             "SELECT count(*), sum(amount)::DECIMAL(18,2) FROM marts.transactions_enriched",
+        ),
+        "marts.refunds_enriched": (
+            "SELECT count(*), sum(amount), count(*) FILTER (WHERE state = 'succeeded') FROM refunds",
+            "SELECT count(*), sum(amount)::DECIMAL(18,2), count(*) FILTER (WHERE state = 'succeeded') FROM marts.refunds_enriched",
+        ),
+        "marts.chargebacks_enriched": (
+            "SELECT count(*), sum(amount), count(*) FILTER (WHERE state = 'won') FROM chargebacks",
+            "SELECT count(*), sum(amount)::DECIMAL(18,2), count(*) FILTER (WHERE state = 'won') FROM marts.chargebacks_enriched",
         ),
     }
 
@@ -188,6 +287,8 @@ class _Business:
     merchants: dict[str, str] = field(default_factory=dict)
     authorized: list[str] = field(default_factory=list)
     captured: list[str] = field(default_factory=list)
+    pending: list[str] = field(default_factory=list)
+    disputed: list[str] = field(default_factory=list)
     # Payments made by these may be of days past: they were customers then.
     old_customers: int = 0
     has_sca: bool = False
@@ -201,6 +302,8 @@ class _Business:
         for status in ("authorized", "captured"):
             query = "SELECT transaction_id FROM transactions WHERE status = %s ORDER BY updated_at DESC LIMIT %s"
             setattr(self, status, [row[0] for row in self.connection.execute(query, (status, _REMEMBERED))])
+        self.pending = self._keys("SELECT refund_id FROM refunds WHERE state = 'pending' ORDER BY created_at")
+        self.disputed = self._keys("SELECT dispute_id FROM chargebacks WHERE state = 'open' ORDER BY created_at")
         query = "SELECT 1 FROM information_schema.columns WHERE table_name = 'transactions' AND column_name = 'sca_method'"
         self.has_sca = self.connection.execute(query).fetchone() is not None
 
@@ -248,12 +351,40 @@ class _Business:
         self.captured = [*self.captured[-_REMEMBERED:], payment]
         return self._execute(_MOVE_ON, ("captured", payment))
 
-    def give_back(self) -> int:
-        """A captured payment is refunded or charged back."""
+    def ask_refund(self) -> int:
+        """A captured payment is to be given back, one in four only in part; it stays captured until it is."""
         payment = self._take(self.captured)
         if payment is None:
             return 0
-        return self._execute(_MOVE_ON, (self.rng.choice(("refunded", "refunded", "chargeback")), payment))
+        refund = f"ref_{self._number('refunds', 'refund_id'):014d}"
+        share = self.rng.choice((1, 1, 1, 0.4))
+        done = self._execute(_NEW_REFUND, (refund, share, self.rng.choice(_REFUND_REASONS), payment))
+        self.pending += [refund] * done
+        return done
+
+    def settle_refund(self) -> int:
+        """The money is given back, or cannot be; a payment that is given back whole is refunded."""
+        refund = self._take(self.pending)
+        if refund is None:
+            return 0
+        is_success = self.rng.random() < 0.95
+        done = self._execute(_SETTLE, ("succeeded" if is_success else "failed", is_success, refund))
+        return done + (self._execute(_REFUNDED, (refund,)) if is_success else 0)
+
+    def open_dispute(self) -> int:
+        """A customer disputes a captured payment: it is charged back."""
+        payment = self._take(self.captured)
+        if payment is None:
+            return 0
+        dispute = f"dis_{self._number('chargebacks', 'dispute_id'):014d}"
+        done = self._execute(_NEW_DISPUTE, (dispute, *self.rng.choice(_DISPUTE_REASONS), payment))
+        self.disputed += [dispute] * done
+        return done + (self._execute(_MOVE_ON, ("chargeback", payment)) if done else 0)
+
+    def close_dispute(self) -> int:
+        """A dispute is won or lost."""
+        dispute = self._take(self.disputed)
+        return self._execute(_CLOSE, (self.rng.choice(("won", "lost", "lost")), dispute))
 
     def correct_day(self) -> int:
         """A payment of an old customer is found to be of the day before."""
@@ -309,7 +440,7 @@ class _Business:
         region = self.rng.choice(tuple(_PLACES))
         country, city = self.rng.choice(_PLACES[region])
         self.merchants[merchant] = region
-        row = (merchant, f"Merchant {number}", self.rng.choice(_CODES), country, region, city, self._terms(), True)
+        row = (merchant, f"Merchant {number}", self.rng.choice(_CODES), country, region, city, self._terms(), True, _ZONES[city])
         return self._execute(_NEW_MERCHANT, row)
 
     def change_terms(self) -> int:
@@ -319,6 +450,9 @@ class _Business:
 
     def _execute(self, query: str, row: tuple[object, ...]) -> int:
         return self.connection.execute(query, row).rowcount
+
+    def _keys(self, query: str) -> list[str]:
+        return [row[0] for row in self.connection.execute(query)]
 
     def _number(self, table: str, key: str) -> int:
         if table not in self.numbers:
@@ -360,13 +494,25 @@ class _Business:
         return json.dumps(profile)
 
     def _terms(self) -> str:
-        return json.dumps({"settlement_days": self.rng.randint(1, 7), "fee_percent": round(self.rng.uniform(0.9, 3.5), 2)})
+        fee = round(self.rng.uniform(0.9, 3.5), 2)
+        return json.dumps(
+            {
+                "settlement_days": self.rng.randint(1, 7),
+                "fee_percent": fee,
+                "fixed_fee_usd": round(self.rng.uniform(0.05, 0.35), 2),
+                "cost_percent": round(fee * self.rng.uniform(0.35, 0.75), 2),
+                "partner": self.rng.choice(_PARTNERS),
+            }
+        )
 
 
 _CHANGES: Mapping[Callable[[_Business], int], float] = {
     _Business.new_payment: 44,
     _Business.capture: 34,
-    _Business.give_back: 4,
+    _Business.ask_refund: 3,
+    _Business.settle_refund: 2.5,
+    _Business.open_dispute: 1,
+    _Business.close_dispute: 0.7,
     _Business.correct_day: 0.5,
     _Business.change_key: 0.3,
     _Business.delete_payment: 1,

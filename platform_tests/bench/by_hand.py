@@ -38,7 +38,7 @@ TRANSACTION = (
 )  # fmt: skip
 CUSTOMER = ("customer_id", "email", "profile", "status", "registered_at", "updated_at")
 MERCHANT = (
-    "merchant_id", "name", "mcc", "country", "region", "city", "terms", "active", "created_at", "updated_at",
+    "merchant_id", "name", "mcc", "country", "region", "city", "terms", "active", "time_zone", "created_at", "updated_at",
 )  # fmt: skip
 RISK = ("customer_id", "scored_at", "model", "score", "band", "factors", "history")
 NUMBERS = ("created_at", "updated_at")
@@ -79,8 +79,9 @@ lasting AS (
 ),
 changed AS (
   SELECT * FROM lasting
-  QUALIFY (_op = 'd', name, mcc, country, region, city, terms, active) IS DISTINCT FROM
-    lag((_op = 'd', name, mcc, country, region, city, terms, active)) OVER (PARTITION BY merchant_id ORDER BY _sequence)
+  QUALIFY (_op = 'd', name, mcc, country, region, city, terms, active, time_zone) IS DISTINCT FROM
+    lag((_op = 'd', name, mcc, country, region, city, terms, active, time_zone))
+      OVER (PARTITION BY merchant_id ORDER BY _sequence)
 ),
 spans AS (
   SELECT *, since AS valid_from, lead(since) OVER (PARTITION BY merchant_id ORDER BY _sequence) AS valid_to FROM changed

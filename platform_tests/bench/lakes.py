@@ -43,7 +43,9 @@ THREADS = 2
 MEMORY = "2GB"
 
 MARTS = ("transactions_enriched", "daily_revenue", "merchant_daily", "customer_lifetime")
-DEBEZIUM = ("customers", "merchants", "transactions")
+DEBEZIUM = ("customers", "merchants", "transactions", "refunds", "chargebacks")
+RETURNS = ("refunds", "chargebacks")
+"""Sources that neither the script nor the dbt project knows."""
 # What depends on when a run was, and on when a file was landed.
 _OF_THE_RUN = ("ingestion_timestamp", "processing_timestamp", "job_run_id", "data_quality_score")
 _SETTLED = dt.datetime(2025, 6, 1, tzinfo=dt.UTC).timestamp()
@@ -72,7 +74,7 @@ class Landed:
         return sum(self.records.get(source, 0) for source in DEBEZIUM)
 
 
-def landed(company: simulator.Company, days: range, *, clean: bool = False) -> Landed:
+def landed(company: simulator.Company, days: range, *, clean: bool = False, returns: bool = False) -> Landed:
     """Files of some days of a company, written once and kept.
 
     Args:
@@ -80,15 +82,20 @@ def landed(company: simulator.Company, days: range, *, clean: bool = False) -> L
         days: The days.
         clean: Leave out the payments that no contract lets through. On the days before the first, of which only stragglers tell,
             a single one of them is so large a share that the day fails its proof.
+        returns: Land refunds and chargebacks too. What is compared with the script and with dbt has none: they do not make those
+            tables, so the platform must not be measured at making them, nor gain from their events being counted.
     """
     size = f"{company.transactions_per_day}-a-day-{company.start}-of-{company.days}"
-    name = f"{size}-{days.start}-to-{days.stop}{'-clean' if clean else ''}-{_simulator_version()}"
+    name = f"{size}-{days.start}-to-{days.stop}{'-clean' if clean else ''}{'-returns' if returns else ''}-{_simulator_version()}"
     folder = DATA / "landed" / name
     books = folder / "records.json"
     if not books.exists():
         shutil.rmtree(folder, ignore_errors=True)
         records: dict[str, int] = {}
         for file in simulator.produce(company, folder / "landing", days=days):
+            if file.source in RETURNS and not returns:
+                file.path.unlink()
+                continue
             taken = _take_out_bad(file.path) if clean and file.source == "transactions" else 0
             records[file.source] = records.get(file.source, 0) + file.records - taken
             os.utime(file.path, (_SETTLED, _SETTLED))
