@@ -166,8 +166,8 @@ _NEW_MERCHANT = (
 )
 # Not now(), which is when the database transaction began: the payment may be younger.
 _NEW_REFUND = """
-INSERT INTO refunds (refund_id, transaction_id, customer_id, merchant_id, amount, payment_amount, currency, region, payment_method,
-  reason, state, paid_at, requested_at)
+INSERT INTO refunds (refund_id, transaction_id, customer_id, merchant_id, amount, payment_amount, currency, region,
+  payment_method, reason, state, paid_at, requested_at)
 SELECT %s, transaction_id, customer_id, merchant_id, greatest(0.01, round(amount * %s, 2)), amount, currency, region,
   payment_method, %s, 'pending', transaction_date, clock_timestamp()
 FROM transactions WHERE transaction_id = %s AND status = 'captured'
@@ -219,8 +219,8 @@ class PaymentsDatabase:
             "SELECT count(*), sum(amount)::DECIMAL(18,2) FROM marts.transactions_enriched",
         ),
         "marts.refunds_enriched": (
-            "SELECT count(*), sum(amount), count(*) FILTER (WHERE state = 'succeeded') FROM refunds",
-            "SELECT count(*), sum(amount)::DECIMAL(18,2), count(*) FILTER (WHERE state = 'succeeded') FROM marts.refunds_enriched",
+            "SELECT count(*), sum(amount), count(refunded_at) FROM refunds",
+            "SELECT count(*), sum(amount)::DECIMAL(18,2), count(refunded_at) FROM marts.refunds_enriched",
         ),
         "marts.chargebacks_enriched": (
             "SELECT count(*), sum(amount), count(*) FILTER (WHERE state = 'won') FROM chargebacks",

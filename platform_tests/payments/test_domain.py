@@ -10,30 +10,37 @@ import pytest
 import sqlglot
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlglot import exp
 
 from assay.contracts import Domain
 from assay.engine.project import Project, load_project
-from payments.contracts.vocabulary import instant, money
+from payments.contracts.vocabulary import DECLINE_GROUPS, DECLINE_REASONS, instant, money
 
 TABLES = {
+    "enriched.chargebacks",
     "enriched.customer_risk",
     "enriched.customers",
     "enriched.fx_rates",
     "enriched.merchant_categories",
     "enriched.merchants",
+    "enriched.refunds",
     "enriched.transactions",
+    "marts.chargebacks_enriched",
     "marts.customer_lifetime",
     "marts.daily_revenue",
     "marts.merchant_daily",
+    "marts.refunds_enriched",
     "marts.transactions_enriched",
 }
 SOURCES = {
+    "chargebacks",
     "customer_risk",
     "customers",
     "fx_rates",
     "legacy_transactions",
     "merchant_categories",
     "merchants",
+    "refunds",
     "transactions",
 }
 
@@ -106,6 +113,17 @@ def test_personal_columns_are_marked(domain: Domain) -> None:
     [
         ("enriched/transactions.sql", "amount", money),
         ("enriched/transactions.sql", "written_date", instant),
+        ("enriched/refunds.sql", "amount", money),
+        ("enriched/refunds.sql", "payment_amount", money),
+        ("enriched/refunds.sql", "requested_at", instant),
+        ("enriched/refunds.sql", "refunded_at", instant),
+        ("enriched/refunds.sql", "paid_at", instant),
+        ("enriched/chargebacks.sql", "amount", money),
+        ("enriched/chargebacks.sql", "payment_amount", money),
+        ("enriched/chargebacks.sql", "opened_at", instant),
+        ("enriched/chargebacks.sql", "closed_at", instant),
+        ("enriched/chargebacks.sql", "captured_at", instant),
+        ("enriched/chargebacks.sql", "paid_at", instant),
         ("enriched/customers.sql", "registered_at", instant),
         ("enriched/customer_risk.sql", "scored_at", instant),
     ],
@@ -115,6 +133,25 @@ def test_sql_reads_texts_exactly_as_the_sources_do(domain: Domain, file: str, co
     wanted = sqlglot.parse_one(expression(column), dialect="duckdb")
 
     assert any(node == wanted for node in sql.find_all(type(wanted)))
+
+
+def test_marts_convert_money_and_find_merchants_in_the_same_way(domain: Domain) -> None:
+    marts = ["transactions_enriched", "refunds_enriched", "chargebacks_enriched"]
+    parsed = [
+        sqlglot.parse_one((domain.sql / f"marts/{mart}.sql").read_text(encoding="utf-8"), dialect="duckdb") for mart in marts
+    ]
+    for name in ("dollar", "conversion", "rates"):
+        assert len({next(cte.sql() for cte in each.find_all(exp.CTE) if cte.alias == name) for each in parsed}) == 1, name
+    held = [next(cte for cte in each.find_all(exp.CTE) if cte.alias == "merchant") for each in parsed]
+    for name in ("held_from", "held_to"):
+        assert len({next(column.sql() for column in cte.this.selects if column.alias == name) for cte in held}) == 1, name
+
+
+def test_sql_knows_every_decline_reason(domain: Domain) -> None:
+    sql = (domain.sql / "marts/transactions_enriched.sql").read_text(encoding="utf-8")
+
+    assert dict(re.findall(r"WHEN converted\.failure_reason = '(\w+)' THEN '(\w+)'", sql)) == DECLINE_REASONS
+    assert {*DECLINE_REASONS.values(), "other", "unknown"} == set(DECLINE_GROUPS)
 
 
 def test_showcase_runs_on_an_empty_lake(domain: Domain) -> None:

@@ -177,6 +177,162 @@ def test_joins_neither_lose_nor_double_payments_in_any_order(compute, accounted,
     assert accounted(ENRICHED, rows) == (6, Decimal("15.60"))
 
 
+TERMS = {"fee_percent": "2.5", "fixed_fee_usd": "0.30", "cost_percent": "1.2", "partner": "Northgate"}
+
+
+def test_a_fee_and_what_is_kept_of_it(compute, broken) -> None:
+    [row] = compute(ENRICHED, {"enriched.transactions": [payment()], "enriched.merchants": [span("Shop", 1, **TERMS)]})
+
+    assert row["partner"] == "Northgate"
+    assert (row["fee_amount"], row["cost_amount"], row["net_revenue"]) == (Decimal("2.80"), Decimal("1.20"), Decimal("1.60"))
+    assert (row["fee_usd"], row["cost_usd"], row["net_revenue_usd"]) == (Decimal("2.80"), Decimal("1.20"), Decimal("1.60"))
+    assert broken(ENRICHED, row) == set()
+
+
+def test_a_fee_in_another_currency(compute) -> None:
+    relations = {
+        "enriched.transactions": [payment(currency="EUR")],
+        "enriched.merchants": [span("Shop", 1, **TERMS)],
+        "enriched.fx_rates": [rate("USD", "1.25"), rate("EUR", "1")],
+    }
+
+    [row] = compute(ENRICHED, relations)
+
+    # 0.30 dollars are 0.24 euros.
+    assert (row["fee_amount"], row["fee_usd"]) == (Decimal("2.74"), Decimal("3.43"))
+    assert (row["cost_amount"], row["cost_usd"]) == (Decimal("1.20"), Decimal("1.50"))
+    assert (row["net_revenue"], row["net_revenue_usd"]) == (Decimal("1.54"), Decimal("1.93"))
+
+
+@pytest.mark.parametrize(("status", "fee"), [("captured", "2.80"), ("refunded", "2.80"), ("chargeback", "2.80")])
+def test_a_fee_is_owed_on_capture_and_kept(compute, status: str, fee: str) -> None:
+    relations = {"enriched.transactions": [payment(status=status)], "enriched.merchants": [span("Shop", 1, **TERMS)]}
+
+    assert compute(ENRICHED, relations)[0]["fee_amount"] == Decimal(fee)
+
+
+@pytest.mark.parametrize("status", ["authorized", "failed"])
+def test_nothing_is_owed_without_a_capture(compute, broken, status: str) -> None:
+    unknown = payment(status=status, currency="GBP", merchant_id="nobody")
+
+    [row] = compute(ENRICHED, {"enriched.transactions": [unknown]})
+
+    money = ("fee_amount", "fee_usd", "cost_amount", "cost_usd", "net_revenue", "net_revenue_usd")
+    assert {row[column] for column in money} == {Decimal(0)}
+    assert broken(ENRICHED, row) == {"amount_usd_required"}
+
+
+def test_a_fee_that_cannot_be_known_is_null(compute) -> None:
+    relations = {"enriched.transactions": [payment(), payment(transaction_id="t2", currency="GBP")]}
+    relations["enriched.merchants"] = [span("Shop", 1)]
+    [without_terms, _] = compute(ENRICHED, relations)
+    relations["enriched.merchants"] = [span("Shop", 1, **TERMS)]
+    [_, without_rate] = compute(ENRICHED, relations)
+
+    assert (without_terms["fee_amount"], without_terms["net_revenue_usd"]) == (None, None)
+    # The fixed fee is in dollars.
+    assert (without_rate["fee_amount"], without_rate["cost_amount"], without_rate["cost_usd"]) == (None, Decimal("1.20"), None)
+
+
+def test_terms_are_those_of_the_payments_time(compute) -> None:
+    merchants = [span("Shop", 1, **TERMS), span("Shop", 4, **TERMS | {"fee_percent": "1", "partner": "Meridian"})]
+    times = [datetime(2025, 1, day, 12, tzinfo=UTC) for day in (3, 4)]
+    payments = [payment(transaction_id=f"t{n}", transaction_timestamp=time) for n, time in enumerate(times)]
+
+    before, after = compute(ENRICHED, {"enriched.transactions": payments, "enriched.merchants": merchants})
+
+    assert (before["partner"], before["fee_amount"]) == ("Northgate", Decimal("2.80"))
+    assert (after["partner"], after["fee_amount"]) == ("Meridian", Decimal("1.30"))
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    cents=st.integers(1, 10**8),
+    percent=st.decimals("0", "100", places=4),
+    fixed=st.decimals("0", "1000", places=2),
+    dollars=st.decimals("0.5", "5", places=8),
+    units=st.decimals("0.00001", "30000", places=8),
+)
+def test_fees_are_exact(compute, cents: int, percent: Decimal, fixed: Decimal, dollars: Decimal, units: Decimal) -> None:
+    amount = Decimal(cents) / 100
+    [row] = compute(
+        ENRICHED,
+        {
+            "enriched.transactions": [payment(currency="JPY", amount=str(amount))],
+            "enriched.fx_rates": [rate("USD", str(dollars)), rate("JPY", str(units))],
+            "enriched.merchants": [span("Shop", 1, fee_percent=str(percent), fixed_fee_usd=str(fixed), cost_percent="0")],
+        },
+    )
+
+    cent = Decimal("0.01")
+    fee = (amount * percent / 100).quantize(cent, ROUND_HALF_UP) + (fixed * units / dollars).quantize(cent, ROUND_HALF_UP)
+    assert row["fee_amount"] == fee
+    assert row["fee_usd"] == (fee * dollars / units).quantize(cent, ROUND_HALF_UP)
+
+
+@pytest.mark.parametrize(
+    ("zone", "paid", "day"),
+    [
+        ("America/New_York", datetime(2025, 1, 3, 4, 59, tzinfo=UTC), date(2025, 1, 2)),
+        ("America/New_York", datetime(2025, 1, 3, 5, 0, tzinfo=UTC), date(2025, 1, 3)),
+        ("Asia/Tokyo", datetime(2025, 1, 3, 15, 0, tzinfo=UTC), date(2025, 1, 4)),
+        ("Asia/Kolkata", datetime(2025, 1, 3, 18, 29, 59, tzinfo=UTC), date(2025, 1, 3)),
+        ("Asia/Kolkata", datetime(2025, 1, 3, 18, 30, tzinfo=UTC), date(2025, 1, 4)),
+        # Clocks go forward at 01:00 UTC: midnight is at 23:00 UTC the day before, and at 22:00 UTC that day.
+        ("Europe/Berlin", datetime(2025, 3, 29, 22, 59, tzinfo=UTC), date(2025, 3, 29)),
+        ("Europe/Berlin", datetime(2025, 3, 30, 22, 0, tzinfo=UTC), date(2025, 3, 31)),
+        # Half an hour forward, at 15:30 UTC.
+        ("Australia/Lord_Howe", datetime(2025, 10, 4, 13, 29, tzinfo=UTC), date(2025, 10, 4)),
+        ("Australia/Lord_Howe", datetime(2025, 10, 5, 13, 0, tzinfo=UTC), date(2025, 10, 6)),
+        # The producer gave a day and no time.
+        ("America/New_York", datetime(2025, 1, 3, 0, 0, tzinfo=UTC), date(2025, 1, 3)),
+        (None, datetime(2025, 1, 3, 12, 0, tzinfo=UTC), None),
+    ],
+)
+def test_the_day_by_the_merchants_clock(compute, zone: str | None, paid: datetime, day: date | None) -> None:
+    paid_then = payment(transaction_timestamp=paid, transaction_date=paid.date())
+
+    [row] = compute(ENRICHED, {"enriched.transactions": [paid_then], "enriched.merchants": [span("Shop", 1, time_zone=zone)]})
+
+    assert row["merchant_date"] == day
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "group"),
+    [
+        ("captured", None, None),
+        ("failed", None, "unknown"),
+        ("failed", "insufficient_funds", "funds"),
+        ("failed", "expired_card", "card"),
+        ("failed", "do_not_honor", "issuer"),
+        ("failed", "fraud_suspected", "fraud"),
+        ("failed", "processing_error", "technical"),
+        ("failed", "sunspots", "other"),
+    ],
+)
+def test_decline_groups(compute, status: str, reason: str | None, group: str | None) -> None:
+    [row] = compute(ENRICHED, {"enriched.transactions": [payment(status=status, failure_reason=reason)]})
+
+    assert row["decline_group"] == group
+
+
+@pytest.mark.parametrize(
+    ("values", "rules"),
+    [
+        ({"net_revenue": "1.61"}, {"net_adds_up"}),
+        ({"net_revenue_usd": "1.61"}, {"net_adds_up"}),
+        ({"status": "authorized"}, {"only_settled_earn"}),
+        ({"fee_amount": "-1.00", "net_revenue": "-2.20"}, {"fee_amount_at_least"}),
+        ({"decline_group": "weather"}, {"decline_group_known"}),
+        ({"cost_usd": "-1.00", "net_revenue_usd": "3.80"}, {"cost_usd_at_least"}),
+    ],
+)
+def test_rules_of_what_is_earned(compute, broken, values: dict[str, Any], rules: set[str]) -> None:
+    [row] = compute(ENRICHED, {"enriched.transactions": [payment()], "enriched.merchants": [span("Shop", 1, **TERMS)]})
+
+    assert broken(ENRICHED, row | values) == rules
+
+
 def enriched(**values: Any) -> dict[str, Any]:
     """A row of `marts.transactions_enriched`."""
     return payment(amount="10.00", amount_usd="12.00", currency="EUR") | values

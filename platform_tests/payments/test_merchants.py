@@ -14,6 +14,11 @@ MERCHANTS = "enriched.merchants"
 DAILY = "marts.merchant_daily"
 
 
+TERMS_IN_ANOTHER_ORDER = (
+    '{"partner": " Northgate ", "fee_percent": 1.90, "cost_percent": "1.250", "fixed_fee_usd": 0.30, "settlement_days": "2"}'
+)
+
+
 def at(day: int, hour: int = 0) -> datetime:
     """An instant of January 2025."""
     return datetime(2025, 1, day, hour, tzinfo=UTC)
@@ -28,8 +33,9 @@ def state(valid_from: datetime, valid_to: datetime | None, **values: Any) -> dic
         "country": "gb",
         "region": "EU",
         "city": "London",
-        "terms": '{"settlement_days": 2, "fee_percent": 1.9}',
+        "terms": '{"settlement_days": 2, "fee_percent": 1.9, "fixed_fee_usd": 0.3, "cost_percent": 1.25, "partner": "Northgate"}',
         "active": "Y",
+        "time_zone": "Europe/London",
         "valid_from": valid_from,
         "valid_to": valid_to,
         "is_current": valid_to is None,
@@ -53,6 +59,10 @@ def test_a_merchant_in_standard_values(compute) -> None:
         "city": "London",
         "settlement_days": 2,
         "fee_percent": Decimal("1.9"),
+        "fixed_fee_usd": Decimal("0.3"),
+        "cost_percent": Decimal("1.25"),
+        "partner": "Northgate",
+        "time_zone": "Europe/London",
         "is_active": True,
         "state_count": 1,
         "ingestion_timestamp": datetime(2025, 2, 1, tzinfo=UTC),
@@ -76,7 +86,7 @@ def test_every_change_is_a_span(compute) -> None:
 def test_states_that_differ_only_in_how_they_are_written_are_one_span(compute, accounted) -> None:
     states = [
         state(at(1), at(5), active="Y"),
-        state(at(5), at(9), active="true", terms='{"fee_percent": 1.90, "settlement_days": "2"}'),
+        state(at(5), at(9), active="true", terms=TERMS_IN_ANOTHER_ORDER),
         state(at(9), None, active="1", country=" GB "),
     ]
 
@@ -116,6 +126,36 @@ def test_terms_of_another_shape_cost_only_the_terms(compute, terms: str | None) 
     [row] = compute(MERCHANTS, {"history.merchants": [state(at(1), None, terms=terms)]})
 
     assert (row["merchant_name"], row["settlement_days"], row["fee_percent"]) == ("Corner Shop", None, None)
+    assert (row["fixed_fee_usd"], row["cost_percent"], row["partner"]) == (None, None, None)
+
+
+@pytest.mark.parametrize("zone", [None, "", "Mars/Olympus", "CET+99"])
+def test_a_time_zone_that_nobody_knows_is_none(compute, zone: str | None) -> None:
+    [row] = compute(MERCHANTS, {"history.merchants": [state(at(1), None, time_zone=zone)]})
+
+    assert (row["merchant_name"], row["time_zone"]) == ("Corner Shop", None)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {
+            "terms": '{"settlement_days": 2, "fee_percent": 1.9, "fixed_fee_usd": 0.3, "cost_percent": 1.25, "partner": "Meridian"}'
+        },
+        {"terms": '{"settlement_days": 2, "fee_percent": 1.9, "fixed_fee_usd": 0.3, "cost_percent": 1.25, "partner": null}'},
+        {
+            "terms": '{"settlement_days": 2, "fee_percent": 1.9, "fixed_fee_usd": 0.4, "cost_percent": 1.25, "partner": "Northgate"}'
+        },
+        {
+            "terms": '{"settlement_days": 2, "fee_percent": 1.9, "fixed_fee_usd": 0.3, "cost_percent": 1.5, "partner": "Northgate"}'
+        },
+        {"time_zone": "Europe/Paris"},
+    ],
+)
+def test_partner_costs_and_time_zone_have_a_history(compute, changed: dict[str, Any]) -> None:
+    rows = compute(MERCHANTS, {"history.merchants": [state(at(1), at(5)), state(at(5), None, **changed)]})
+
+    assert [row["valid_from"] for row in rows] == [at(1), at(5)]
 
 
 @pytest.mark.parametrize(
@@ -126,6 +166,10 @@ def test_terms_of_another_shape_cost_only_the_terms(compute, terms: str | None) 
         ({"fee_percent": "101"}, {"fee_percent_at_most"}),
         ({"fee_percent": "-1"}, {"fee_percent_at_least"}),
         ({"settlement_days": -1}, {"settlement_days_at_least"}),
+        ({"fixed_fee_usd": "-0.01"}, {"fixed_fee_usd_at_least"}),
+        ({"fixed_fee_usd": "1000.01"}, {"fixed_fee_usd_at_most"}),
+        ({"cost_percent": "-1"}, {"cost_percent_at_least"}),
+        ({"cost_percent": "101"}, {"cost_percent_at_most"}),
         ({"valid_to": at(1)}, {"span_not_empty"}),
         ({"merchant_id": None}, {"merchant_id_required"}),
         ({"valid_from": None}, {"valid_from_required"}),

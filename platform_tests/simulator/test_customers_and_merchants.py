@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
+from zoneinfo import ZoneInfo
 
 import pytest
+from topic_lines import lines_of
+
+from simulator import Company
+from simulator.model import open_model
+from simulator.topics import MERCHANTS
 
 
 @pytest.fixture(scope="module")
@@ -103,21 +109,40 @@ def test_merchants_have_a_history(written, merchants) -> None:
             "city",
             "terms",
             "active",
+            "time_zone",
             "created_at",
             "updated_at",
         ]
-        assert set(json.loads(row["terms"])) == {"settlement_days", "fee_percent"}
+        terms = json.loads(row["terms"])
+        assert list(terms) == ["settlement_days", "fee_percent", "fixed_fee_usd", "cost_percent", "partner"]
+        assert 0 < terms["cost_percent"] < terms["fee_percent"] and terms["fixed_fee_usd"] >= 0
+        ZoneInfo(row["time_zone"])
         states[row["merchant_id"]].append(row)
     changed = [rows for rows in states.values() if len(rows) > 1]
     assert changed
     for rows in changed:
-        assert len({(row["name"], row["region"], row["created_at"]) for row in rows}) == 1
+        assert len({(row["name"], row["region"], row["time_zone"], row["created_at"]) for row in rows}) == 1
         assert len({(row["terms"], row["mcc"]) for row in rows}) > 1
+
+
+def test_merchants_have_partners_and_change_them() -> None:
+    company = Company(days=10, transactions_per_day=6_000, seed=2)
+    with open_model(company) as connection:
+        states = defaultdict(list)
+        for day in range(company.days):
+            for line in lines_of(connection, company, MERCHANTS, day):
+                row = json.loads(line)["after"]
+                states[row["merchant_id"]].append(json.loads(row["terms"])["partner"])
+    first = Counter(partners[0] for partners in states.values())
+    assert first[None] / first.total() == pytest.approx(0.25, abs=0.1)
+    assert len(first) == 7
+    assert any(len(set(partners)) > 1 for partners in states.values())
 
 
 def test_every_key_of_a_payment_exists(written, customers, merchants) -> None:
     known = {key(event, "customer_id") for event in customers}
     shops = {key(event, "merchant_id") for event in merchants}
-    for event in written.events("transactions"):
-        assert event["after"]["customer_id"] in known | {None}
-        assert event["after"]["merchant_id"] in shops
+    for table in ("transactions", "refunds", "chargebacks"):
+        for event in written.events(table):
+            assert event["after"]["customer_id"] in known | {None}
+            assert event["after"]["merchant_id"] in shops

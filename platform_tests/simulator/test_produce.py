@@ -14,6 +14,7 @@ import pytest
 from simulator import Company, LandingFile, produce
 
 SMALL = Company(days=3, transactions_per_day=300, seed=3)
+TOPICS = ["customers", "merchants", "transactions", "refunds", "chargebacks"]
 
 
 def digests(files: list[LandingFile]) -> list[tuple[str, str, int, str]]:
@@ -61,6 +62,8 @@ def test_sources_and_names(written) -> None:
         "customers",
         "merchants",
         "transactions",
+        "refunds",
+        "chargebacks",
         "fx_rates",
         "merchant_categories",
         "customer_risk",
@@ -82,11 +85,11 @@ def test_records_are_counted(written) -> None:
         lines = len(file.path.read_text().splitlines()) if file.path.suffix != ".gz" else None
         if lines is not None:
             assert lines - header == file.records, file.name
-    for table in ("customers", "merchants", "transactions"):
+    for table in TOPICS:
         assert sum(1 for _ in written.records(table)) == sum(file.records for file in written.of(table))
 
 
-@pytest.mark.parametrize("table", ["customers", "merchants", "transactions"])
+@pytest.mark.parametrize("table", TOPICS)
 def test_offsets_are_contiguous_over_all_days(written, table: str) -> None:
     offsets: dict[int, list[int]] = {}
     for record in written.records(table):
@@ -96,7 +99,7 @@ def test_offsets_are_contiguous_over_all_days(written, table: str) -> None:
         assert found == list(range(len(found)))
 
 
-@pytest.mark.parametrize("table", ["customers", "merchants", "transactions"])
+@pytest.mark.parametrize("table", TOPICS)
 def test_names_are_those_of_the_sink(written, table: str) -> None:
     topic = f"payments.public.{table}"
     for file in written.of(table):

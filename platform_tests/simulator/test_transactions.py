@@ -104,7 +104,7 @@ def test_log_positions_are_unique_and_follow_commits(written, once) -> None:
 
 def test_log_positions_are_of_one_table(written) -> None:
     tables = defaultdict(set)
-    for table in ("customers", "merchants", "transactions"):
+    for table in ("customers", "merchants", "transactions", "refunds", "chargebacks"):
         for event in written.events(table):
             tables[event["source"]["lsn"]].add(table)
     assert all(len(found) == 1 for found in tables.values())

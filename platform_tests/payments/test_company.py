@@ -1,0 +1,124 @@
+"""The whole graph of a simulated company, from its landing files to its marts: equal to what is true of the company."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping
+from decimal import Decimal
+
+import pytest
+from shop_lake import LANDED_AT, ShopLake
+
+from assay.lake.layout import landing_prefix
+from payments import DOMAIN
+from simulator import Company, Total, Truth, produce, truth
+
+COMPANY = Company(days=8, transactions_per_day=500, seed=13)
+# The archive is judged on its own, and is a month of days.
+LEFT_OUT = ("legacy_transactions",)
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> ShopLake:
+    folder = tmp_path_factory.mktemp("company")
+    lake = ShopLake(folder, DOMAIN)
+    for file in produce(COMPANY, folder / "files"):
+        if file.source not in LEFT_OUT:
+            place = lake.folder / f"{landing_prefix(file.source)}{file.name}"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            file.path.rename(place)
+            os.utime(place, (LANDED_AT.timestamp(), LANDED_AT.timestamp()))
+    ran = lake.run()
+    failed = {
+        f"{name} {outcome.partition}": outcome.status.value
+        for name, outcomes in ran.outcomes.items()
+        for outcome in outcomes
+        if outcome.status.value == "failed"
+    }
+    assert failed == {}
+    return lake
+
+
+@pytest.fixture(scope="module")
+def told() -> Truth:
+    return truth(COMPANY)
+
+
+def by_day(lake: ShopLake, table: str, day: str) -> dict[tuple, Total]:
+    rows = lake.rows(f"SELECT {day}, state, region, currency, count(*), sum(amount) FROM {table} GROUP BY ALL")
+    return {tuple(key): Total(count, Decimal(amount)) for *key, count, amount in rows}
+
+
+def test_payments_are_in_the_states_that_they_are_in(lake: ShopLake, told: Truth) -> None:
+    statuses = dict(lake.rows("SELECT status, count(*) FROM marts.transactions_enriched GROUP BY ALL"))
+    revenue = lake.rows(
+        "SELECT transaction_date, region, currency, sum(amount) FROM marts.transactions_enriched "
+        "WHERE status = 'captured' GROUP BY ALL"
+    )
+    assert statuses == told.statuses
+    assert {tuple(key): amount for *key, amount in revenue} == told.revenue
+
+
+@pytest.mark.parametrize("table", ["enriched.refunds", "marts.refunds_enriched"])
+def test_refunds_of_each_day_are_those_that_were_made(lake: ShopLake, told: Truth, table: str) -> None:
+    assert by_day(lake, table, "refund_date") == told.refunds
+
+
+@pytest.mark.parametrize("table", ["enriched.chargebacks", "marts.chargebacks_enriched"])
+def test_chargebacks_of_each_day_are_those_that_were_opened(lake: ShopLake, told: Truth, table: str) -> None:
+    found = by_day(lake, table, "opened_date")
+    assert found == told.chargebacks
+    assert {"open", "won"} == {state for _, state, *_ in found}
+
+
+def test_refunds_and_disputes_agree_with_the_payments_in_the_lake(lake: ShopLake) -> None:
+    refunded = lake.rows(
+        "SELECT count(*), count(*) FILTER (WHERE returned = payment.amount) FROM enriched.transactions AS payment LEFT JOIN ("
+        "  SELECT transaction_id, sum(amount) AS returned FROM enriched.refunds WHERE state = 'succeeded' GROUP BY ALL"
+        ") USING (transaction_id) WHERE status = 'refunded'"
+    )
+    disputed = lake.rows(
+        "SELECT count(*), count(dispute_id) FROM enriched.transactions LEFT JOIN enriched.chargebacks USING (transaction_id) "
+        "WHERE status = 'chargeback'"
+    )
+    assert refunded[0][0] == refunded[0][1] > 20
+    assert disputed[0][0] == disputed[0][1] > 0
+
+
+def test_facts_of_one_payment_have_the_same_merchant_and_partner(lake: ShopLake) -> None:
+    columns = ("merchant_id", "merchant_name", "mcc", "partner", "region", "currency", "customer_id", "payment_method")
+    differs = " OR ".join(f"payment.{name} IS DISTINCT FROM returned.{name}" for name in columns)
+    for mart in ("marts.refunds_enriched", "marts.chargebacks_enriched"):
+        [(rows, differing, with_partner)] = lake.rows(
+            f"SELECT count(*), count(*) FILTER (WHERE {differs}), count(returned.partner) "
+            f"FROM {mart} AS returned JOIN marts.transactions_enriched AS payment USING (transaction_id)"
+        )
+        assert (differing, with_partner > 0) == (0, True)
+        assert rows > 0
+
+
+def test_every_settled_payment_has_a_fee_and_a_day_at_the_merchant(lake: ShopLake) -> None:
+    [row] = lake.rows(
+        "SELECT count(*) FILTER (WHERE fee_usd IS NULL OR cost_usd IS NULL OR merchant_date IS NULL), "
+        "count(*) FILTER (WHERE (status IN ('captured', 'refunded', 'chargeback')) <> (fee_amount > 0)), "
+        "count(*) FILTER (WHERE merchant_date <> transaction_date), count(*), "
+        "count(*) FILTER (WHERE abs(merchant_date - transaction_date) > 1) FROM marts.transactions_enriched"
+    )
+    without, wrong, moved, rows, far = row
+    assert (without, far) == (0, 0)
+    # The smallest payments owe less than half a cent where the terms have no fixed fee.
+    assert wrong < rows / 1_000
+    assert 0.05 < moved / rows < 0.6
+
+
+def test_malformed_records_are_the_only_ones_refused(lake: ShopLake, told: Truth) -> None:
+    counted: Mapping[str, tuple[int, int]] = {
+        "refunds": (told.refund_records, sum(total.count for total in told.refunds.values())),
+        "chargebacks": (told.chargeback_records, sum(total.count for total in told.chargebacks.values())),
+    }
+    for source, (records, rows) in counted.items():
+        [(events,)] = lake.rows(f"SELECT count(*) FROM changes.{source}")
+        refused = Counter(reason for *_, reason in lake.refused(source))
+        assert events + refused.total() == records
+        assert lake.rows(f"SELECT count(*) FROM enriched.{source}") == [(rows,)]
