@@ -14,6 +14,7 @@ MERCHANTS = "enriched.merchants"
 DAILY = "marts.merchant_daily"
 
 
+TERMS = '{"settlement_days": 2, "fee_percent": 1.9, "fixed_fee_usd": 0.3, "cost_percent": 1.25, "partner": "Northgate"}'
 TERMS_IN_ANOTHER_ORDER = (
     '{"partner": " Northgate ", "fee_percent": 1.90, "cost_percent": "1.250", "fixed_fee_usd": 0.30, "settlement_days": "2"}'
 )
@@ -33,7 +34,7 @@ def state(valid_from: datetime, valid_to: datetime | None, **values: Any) -> dic
         "country": "gb",
         "region": "EU",
         "city": "London",
-        "terms": '{"settlement_days": 2, "fee_percent": 1.9, "fixed_fee_usd": 0.3, "cost_percent": 1.25, "partner": "Northgate"}',
+        "terms": TERMS,
         "active": "Y",
         "time_zone": "Europe/London",
         "valid_from": valid_from,
@@ -139,16 +140,10 @@ def test_a_time_zone_that_nobody_knows_is_none(compute, zone: str | None) -> Non
 @pytest.mark.parametrize(
     "changed",
     [
-        {
-            "terms": '{"settlement_days": 2, "fee_percent": 1.9, "fixed_fee_usd": 0.3, "cost_percent": 1.25, "partner": "Meridian"}'
-        },
-        {"terms": '{"settlement_days": 2, "fee_percent": 1.9, "fixed_fee_usd": 0.3, "cost_percent": 1.25, "partner": null}'},
-        {
-            "terms": '{"settlement_days": 2, "fee_percent": 1.9, "fixed_fee_usd": 0.4, "cost_percent": 1.25, "partner": "Northgate"}'
-        },
-        {
-            "terms": '{"settlement_days": 2, "fee_percent": 1.9, "fixed_fee_usd": 0.3, "cost_percent": 1.5, "partner": "Northgate"}'
-        },
+        {"terms": TERMS.replace("Northgate", "Meridian")},
+        {"terms": TERMS.replace('"Northgate"', "null")},
+        {"terms": TERMS.replace("0.3,", "0.4,")},
+        {"terms": TERMS.replace("1.25", "1.5")},
         {"time_zone": "Europe/Paris"},
     ],
 )
