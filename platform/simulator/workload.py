@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from simulator import model
 from simulator.company import Company
 from simulator.files import LandingFile
 from simulator.produce import write_categories, write_rates
@@ -37,82 +38,6 @@ _OLDEST_DAYS = 400
 _LATEST_DAYS = 3
 """Days before today that a late payment may be of."""
 
-_TABLES = """
-CREATE TABLE IF NOT EXISTS customers (
-  customer_id text PRIMARY KEY,
-  email text NOT NULL,
-  profile jsonb NOT NULL,
-  status text NOT NULL,
-  registered_at timestamptz NOT NULL,
-  updated_at timestamp NOT NULL DEFAULT localtimestamp
-);
-CREATE TABLE IF NOT EXISTS merchants (
-  merchant_id text PRIMARY KEY,
-  name text NOT NULL,
-  mcc text NOT NULL,
-  country text NOT NULL,
-  region text NOT NULL,
-  city text NOT NULL,
-  terms jsonb NOT NULL,
-  active boolean NOT NULL,
-  time_zone text,
-  created_at timestamp NOT NULL DEFAULT localtimestamp,
-  updated_at timestamp NOT NULL DEFAULT localtimestamp
-);
-CREATE TABLE IF NOT EXISTS transactions (
-  transaction_id text PRIMARY KEY,
-  customer_id text NOT NULL,
-  merchant_id text NOT NULL,
-  amount numeric(18,2) NOT NULL,
-  currency text NOT NULL,
-  status text NOT NULL,
-  failure_reason text,
-  region text NOT NULL,
-  payment_method text NOT NULL,
-  is_recurring boolean NOT NULL,
-  transaction_date timestamptz NOT NULL,
-  created_at timestamp NOT NULL DEFAULT localtimestamp,
-  updated_at timestamp NOT NULL DEFAULT localtimestamp
-);
-CREATE TABLE IF NOT EXISTS refunds (
-  refund_id text PRIMARY KEY,
-  transaction_id text NOT NULL,
-  customer_id text NOT NULL,
-  merchant_id text NOT NULL,
-  amount numeric(18,2) NOT NULL,
-  payment_amount numeric(18,2) NOT NULL,
-  currency text NOT NULL,
-  region text NOT NULL,
-  payment_method text NOT NULL,
-  reason text,
-  state text NOT NULL,
-  paid_at timestamptz NOT NULL,
-  requested_at timestamptz NOT NULL,
-  refunded_at timestamptz,
-  created_at timestamp NOT NULL DEFAULT localtimestamp,
-  updated_at timestamp NOT NULL DEFAULT localtimestamp
-);
-CREATE TABLE IF NOT EXISTS chargebacks (
-  dispute_id text PRIMARY KEY,
-  transaction_id text NOT NULL,
-  customer_id text NOT NULL,
-  merchant_id text NOT NULL,
-  amount numeric(18,2) NOT NULL,
-  payment_amount numeric(18,2) NOT NULL,
-  currency text NOT NULL,
-  region text NOT NULL,
-  payment_method text NOT NULL,
-  network text NOT NULL,
-  reason_code text NOT NULL,
-  state text NOT NULL,
-  paid_at timestamptz NOT NULL,
-  captured_at timestamptz NOT NULL,
-  opened_at timestamptz NOT NULL,
-  closed_at timestamptz,
-  created_at timestamp NOT NULL DEFAULT localtimestamp,
-  updated_at timestamp NOT NULL DEFAULT localtimestamp
-);
-"""
 _MIGRATION = (
     "ALTER TABLE transactions ADD COLUMN IF NOT EXISTS sca_method text",
     "ALTER TABLE customers ADD COLUMN IF NOT EXISTS loyalty_tier text DEFAULT 'none'",
@@ -168,7 +93,7 @@ _NEW_MERCHANT = (
 _NEW_REFUND = """
 INSERT INTO refunds (refund_id, transaction_id, customer_id, merchant_id, amount, payment_amount, currency, region,
   payment_method, reason, state, paid_at, requested_at)
-SELECT %s, transaction_id, customer_id, merchant_id, greatest(0.01, round(amount * %s, 2)), amount, currency, region,
+SELECT %s, transaction_id, customer_id, merchant_id, greatest(0.01, round(amount * %s::numeric, 2)), amount, currency, region,
   payment_method, %s, 'pending', transaction_date, clock_timestamp()
 FROM transactions WHERE transaction_id = %s AND status = 'captured'
 """
@@ -235,7 +160,7 @@ class PaymentsDatabase:
     def create(self, dsn: str) -> None:
         """Make the tables and their first rows; what is there already stays."""
         with _connected(dsn) as connection, connection.transaction():
-            connection.execute(_TABLES)
+            connection.execute(model.query("workload_tables").encode())
             if connection.execute("SELECT 1 FROM merchants LIMIT 1").fetchone():
                 return
             business = _Business(connection, self._rng)
