@@ -60,3 +60,7 @@ class IngestError(AssayError):
 
 class EditError(AssayError):
     """A record in quarantine cannot be edited or dropped as asked."""
+
+
+class ControlError(AssayError):
+    """A control that the lake is to be compared with cannot be asked, or its answer is not to be understood."""

@@ -20,6 +20,7 @@ Belongs here: names, defaults and checks of settings. Does not belong here: open
 | `ASSAY_ALERTS_EMAIL_FROM` | who e-mails are from | `assay@localhost` |
 | `ASSAY_ALERTS_SMTP` | mail server: `smtp://user:password@host:587` or `smtps://…` | |
 | `ASSAY_ALERTS_UI` | address of the Dagster UI, for links in alerts | |
+| `ASSAY_DSN__<NAME>` | `postgresql://…` or `mysql://…` of the database that controls call `<name>` | |
 | `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`, `AWS_REGION` | as everywhere | |
 | `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` | as everywhere | |
 | `DAGSTER_HOME` | the Dagster instance | `$ASSAY_HOME/dagster` |
@@ -34,6 +35,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError as SourceError
 
 from assay.errors import SettingsError
 
@@ -64,6 +66,8 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix="ASSAY_",
+        # Only `dsn` has names below it.
+        env_nested_delimiter="__",
         extra="ignore",
         populate_by_name=True,
         env_ignore_empty=True,
@@ -90,6 +94,8 @@ class Settings(BaseSettings):
     alerts_email_from: str = "assay@localhost"
     alerts_smtp: SecretStr | None = None
     alerts_ui: str = ""
+
+    dsn: dict[str, SecretStr] = Field(default_factory=dict)
 
     endpoint: str | None = Field(None, validation_alias=_aws("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"))
     region: str | None = Field(None, validation_alias=_aws("AWS_REGION", "AWS_DEFAULT_REGION"))
@@ -156,6 +162,11 @@ def read_settings() -> Settings:
     """
     try:
         return Settings()  # type: ignore[call-arg]
+    except SourceError:
+        # Its cause repeats the value, which may hold a password.
+        raise SettingsError(
+            "ASSAY_DSN is no setting by itself.", hint="Name the database, as in ASSAY_DSN__LEDGER=postgresql://…"
+        ) from None
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "a setting"

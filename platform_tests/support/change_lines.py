@@ -41,7 +41,7 @@ def order(
     *,
     day: str | None = "2025-01-03",
     amount: Any = "10.00",
-    customer: str = "c1",
+    customer: str | None = "c1",
     op: str = "c",
     **more: Any,
 ) -> str:

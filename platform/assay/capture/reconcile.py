@@ -1,7 +1,8 @@
 """Comparing a table in PostgreSQL with what the lake says it is: rows, sums, and a hash a key.
 
 Belongs here: reading both sides in one form, and counting differences. Does not belong here: finding the lake's files
-(`pipeline`), showing the result (`cli`).
+(`pipeline`), showing the result (`cli`), totals per day against a control (`assay reconcile`, `quality.reconciliation`): those
+are of published tables, this is of every captured row while capture stands still.
 """
 
 from __future__ import annotations

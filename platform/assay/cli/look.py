@@ -27,6 +27,8 @@ from assay.pipeline.runs import source_books
 from assay.pipeline.session import session
 from assay.pipeline.state import State
 from assay.quality.books import from_dict, total
+from assay.quality.own_tables import OWN_TABLES, OwnTable
+from assay.quality.proof import every_rule
 from assay.settings import read_settings
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
@@ -127,15 +129,24 @@ def drift(
 
 
 def describe(
-    table: Annotated[str, typer.Argument(help="As in marts.merchant_daily, or just merchant_daily.")], as_json: AsJson = False
+    table: Annotated[
+        str,
+        typer.Argument(
+            help="As in marts.merchant_daily, or just merchant_daily; or one of quality, as in quality.partition_scores."
+        ),
+    ],
+    as_json: AsJson = False,
 ) -> None:
     """Tell everything about a table: columns, key, partitions, owner, upstream, lineage, books.
 
     Example: `assay describe merchant_daily`
     """
-    with session(read_settings()) as workspace:
-        found = workspace.domain.find(table)
-        described = _described(State(workspace), found)
+    if (own := OWN_TABLES.get(table)) is not None:
+        described = _described_own(own)
+    else:
+        with session(read_settings()) as workspace:
+            found = workspace.domain.find(table)
+            described = _described(State(workspace), found)
     if as_json:
         typer.echo(json.dumps(described, default=str))
     else:
@@ -197,7 +208,17 @@ def _described(state: State, declared: Source | Table) -> dict[str, Any]:
             "windows": {relation: window.text for relation, window in declared.windows.items()},
             "sql": str(node.query.path),
             "threshold": declared.threshold,
-            "rules": [{"name": rule.name, "severity": str(rule.severity), "reason": rule.reason} for rule in declared.rules],
+            "rules": [
+                {
+                    "name": rule.name,
+                    "severity": str(rule.severity),
+                    "dimension": str(rule.dimension),
+                    "owner": rule.owner,
+                    "reason": rule.reason,
+                    "expected": rule.expected,
+                }
+                for rule in every_rule(node)
+            ],
         }
         books = total(from_dict(entry.books) for entry in state.index(declared.full_name).values())
     found["columns"] = [
@@ -222,6 +243,23 @@ def _in_words(value: Any) -> str:
     if isinstance(value, dict):
         return "; ".join(f"{name}: {said}" for name, said in value.items())
     return ", ".join(value) if isinstance(value, list) else str(value)
+
+
+def _described_own(own: OwnTable) -> dict[str, Any]:
+    """What is known of a table that the machinery fills."""
+    columns: list[dict[str, Any]] = [
+        {
+            "name": spec.name,
+            "type": spec.sql_type,
+            "nullable": spec.nullable,
+            "description": spec.description,
+            "unit": spec.unit,
+            "pii": None,
+            "from": [],
+        }
+        for spec in own.columns
+    ]
+    return {"table": own.full_name, "description": own.description, "columns": columns}
 
 
 def _print_description(console: Console, described: dict[str, Any]) -> None:
@@ -254,11 +292,14 @@ def _print_description(console: Console, described: dict[str, Any]) -> None:
         grid.add_row(column["name"], kind, column["pii"] or "", column["description"] + unit, "\n".join(column["from"]))
     console.print(grid)
     if described.get("rules"):
-        rules = Grid("rule", "severity", "reason")
+        rules = Grid("rule", "severity", "dimension", "owner", "reason")
         for rule in described["rules"]:
-            rules.add_row(rule["name"], rule["severity"], rule["reason"].replace("[", r"\["))
+            said = f"{rule['reason']} ({rule['expected']})" if rule["expected"] not in ("", rule["reason"]) else rule["reason"]
+            rules.add_row(rule["name"], rule["severity"], rule["dimension"], rule["owner"], said.replace("[", r"\["))
         console.print(rules)
-    books = described["books"]
+    books = described.get("books", {})
+    if not books:
+        return
     console.print(
         "books: "
         + ", ".join(

@@ -129,11 +129,14 @@ def compact(
     Example: `assay compact transactions`
     """
     from assay.landing import compaction
+    from assay.pipeline.score_compaction import compact_proofs
 
     grace = dt.timedelta(hours=grace_hours)
     done = []
     with session(read_settings()) as workspace, workspace.connection() as connection:
         sources = [_source(workspace, source)] if source else list(workspace.domain.sources.values())
+        if source is None:
+            compact_proofs(workspace.store, dt.datetime.now(dt.UTC), grace=grace)
         for each in sources:
             done.append(compaction.compact(workspace.store, connection, each, workspace.scratch, grace=grace))
             if not as_json:

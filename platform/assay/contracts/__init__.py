@@ -6,7 +6,22 @@ running SQL, anything of one business domain.
 """
 
 from assay.contracts.calendar import Holidays
+from assay.contracts.control import Control, ControlFile, MySqlQuery, PostgresQuery
+from assay.contracts.dimension import Dimension
 from assay.contracts.domain import Domain, load_domain
+from assay.contracts.expectations import (
+    ControlTotal,
+    Drift,
+    Mean,
+    MeanShift,
+    NullShare,
+    Quantile,
+    Refers,
+    RowCount,
+    Share,
+    UniqueAcross,
+    Volume,
+)
 from assay.contracts.model import Contract, Event, Published, column
 from assay.contracts.periods import WHOLE, Grain, Window
 from assay.contracts.severity import Severity
@@ -19,26 +34,42 @@ __all__ = [
     "WHOLE",
     "Balance",
     "Contract",
+    "Control",
+    "ControlFile",
+    "ControlTotal",
     "Count",
     "Daily",
     "Date",
     "Decimal",
+    "Dimension",
     "Domain",
+    "Drift",
     "Elements",
     "Event",
     "Format",
     "Grain",
     "Holidays",
+    "Mean",
+    "MeanShift",
     "Money",
     "Monthly",
+    "MySqlQuery",
+    "NullShare",
     "Number",
     "Partitioning",
+    "PostgresQuery",
     "Published",
+    "Quantile",
     "Rate",
+    "Refers",
+    "RowCount",
     "Severity",
+    "Share",
     "Source",
     "Table",
     "Timestamp",
+    "UniqueAcross",
+    "Volume",
     "Watch",
     "Weekly",
     "Whole",

@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Protocol
 
 from assay.contracts.calendar import Holidays
+from assay.contracts.control import Control, check_control
 from assay.contracts.model import Contract
 from assay.contracts.source import Source
 from assay.contracts.table import DECLARATION, Table
@@ -108,6 +109,7 @@ class Domain:
         showcase: A query whose result shows the domain at a glance.
         live: Makes the system whose changes `assay demo --live` captures, if the domain has one.
         holidays: By region, as tables that are watched `by` region name it.
+        controls: What others say that tables add up to.
     """
 
     name: str
@@ -118,6 +120,7 @@ class Domain:
     showcase: str | None = None
     live: Callable[[], LiveSystem] | None = None
     holidays: Mapping[str, Holidays] = field(default_factory=dict, hash=False)
+    controls: tuple[Control, ...] = ()
 
     @property
     def sources(self) -> Mapping[str, Source]:
@@ -128,6 +131,18 @@ class Domain:
     def tables(self) -> Mapping[str, Table]:
         """The enriched tables and marts by full name."""
         return _declared(self.contracts)[1]
+
+    def check_controls(self) -> None:
+        """Hold the controls against the tables.
+
+        Raises:
+            ContractError: One of them is declared wrongly, or two have one name.
+        """
+        names = [control.name for control in self.controls]
+        for control in self.controls:
+            if names.count(control.name) > 1:
+                raise ContractError(f"two controls are called {control.name}", hint="rename one of them")
+            check_control(control, self.tables)
 
     def find(self, name: str) -> Source | Table:
         """Find a table or source by `layer.name`, or by its bare name where that is unambiguous.

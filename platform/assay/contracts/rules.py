@@ -23,6 +23,7 @@ import sqlglot
 from pandera.api.checks import Check
 from sqlglot import exp
 
+from assay.contracts.dimension import Dimension
 from assay.contracts.model import Contract
 from assay.contracts.severity import Severity
 from assay.errors import ContractError
@@ -39,6 +40,9 @@ class Rule:
         severity: What breaking it leads to.
         columns: The columns it is about.
         reason: Why the rule is there, or what it says, in words.
+        dimension: What it says something about.
+        owner: Who answers for it, as in `team:payments`.
+        expected: What is expected, in words, where that is not its reason.
     """
 
     name: str
@@ -46,14 +50,27 @@ class Rule:
     severity: Severity
     columns: tuple[str, ...]
     reason: str
+    dimension: Dimension = Dimension.VALIDITY
+    owner: str = ""
+    expected: str = ""
 
 
-def rules_of(model: type[Contract], severities: Mapping[str, Severity]) -> tuple[Rule, ...]:
+def rules_of(
+    model: type[Contract],
+    severities: Mapping[str, Severity],
+    owner: str = "",
+    owners: Mapping[str, str] | None = None,
+    dimensions: Mapping[str, Dimension] | None = None,
+) -> tuple[Rule, ...]:
     """List a model's rules: not-null first, then column checks, then cross-column checks.
 
     Args:
         model: The Pandera model.
         severities: Severity by rule name; `warn` for a check with `raise_warning`, else `quarantine`, is the default.
+        owner: Who answers for the table...
+        owners: ...and for a rule, by its name, where it is somebody else.
+        dimensions: Dimension by rule name. By default, not-null is of completeness, another rule of one column of validity, one
+            of several of consistency.
 
     Raises:
         ContractError: A check cannot be fused (element-wise, or not a boolean column), or two have one name.
@@ -62,20 +79,25 @@ def rules_of(model: type[Contract], severities: Mapping[str, Severity]) -> tuple
     staged = ibis.table({name: declared.dtype.type for name, declared in schema.columns.items()}, name="staged")
     rules: list[Rule] = []
 
-    def add(name: str, predicate: str, columns: tuple[str, ...], reason: str, warning: bool = False) -> None:
+    def add(
+        name: str, predicate: str, columns: tuple[str, ...], reason: str, dimension: Dimension, warning: bool = False
+    ) -> None:
         default = Severity.WARN if warning else Severity.QUARANTINE
-        rules.append(Rule(name, predicate, severities.get(name, default), columns, reason))
+        severity = severities.get(name, default)
+        dimension = (dimensions or {}).get(name, dimension)
+        rules.append(Rule(name, predicate, severity, columns, reason, dimension, (owners or {}).get(name, owner)))
 
     for name, declared in schema.columns.items():
         if not declared.nullable:
-            add(f"{name}_required", f"{quote(name)} IS NOT NULL", (name,), f"{name} must be there")
+            said = f"{name} must be there"
+            add(f"{name}_required", f"{quote(name)} IS NOT NULL", (name,), said, Dimension.COMPLETENESS)
     for name, declared in schema.columns.items():
         for check in declared.checks:
             rule, predicate = _column_rule(model, staged, name, check)
-            add(rule, predicate, (name,), _reason(check, name), check.raise_warning)
+            add(rule, predicate, (name,), _reason(check, name), Dimension.VALIDITY, check.raise_warning)
     for check in schema.checks:
         predicate, columns = _custom_predicate(model, check, staged, None)
-        add(check.name or "rule", predicate, columns, _reason(check, None), check.raise_warning)
+        add(check.name or "rule", predicate, columns, _reason(check, None), Dimension.CONSISTENCY, check.raise_warning)
     _require_unique(model, rules)
     return tuple(rules)
 

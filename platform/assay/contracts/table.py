@@ -13,10 +13,13 @@ from functools import cached_property
 from typing import Literal, TypeVar
 
 from assay.contracts.columns import ColumnSpec, column_specs
+from assay.contracts.dimension import Dimension
+from assay.contracts.expectations import Drifting, Expectation
 from assay.contracts.model import RUN_COLUMNS, Contract, Published
 from assay.contracts.periods import Grain, Window, first_day_sql, is_longer
 from assay.contracts.rules import Rule, quote, rules_of
 from assay.contracts.severity import Severity
+from assay.contracts.soundness import RESERVED, require_sound, uniques_of
 from assay.contracts.version import fingerprint
 from assay.contracts.watch import Watch
 from assay.errors import ContractError
@@ -130,6 +133,9 @@ class Table:
         lookups: Relations it reads only by key: `{relation: {own column: that relation's column}}`. A change there
             dirties only the partitions that hold a changed key.
         severities: Severity by rule name, where it is not `quarantine`.
+        owners: Who answers for a rule, by its name, where it is not the table's owner.
+        dimensions: The dimension of quality that a rule belongs to, by its name, where it is not what `rules_of` takes it for.
+        expects: What is expected of it beyond what its model says of a row.
         balance: How the books are closed; by default every input event is one row.
         money: The published column whose total the books keep.
         threshold: Lowest quality score, 0 to 100, at which a partition is published.
@@ -151,6 +157,9 @@ class Table:
     windows: Mapping[str, Window] = field(default_factory=dict)
     lookups: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     severities: Mapping[str, Severity] = field(default_factory=dict)
+    owners: Mapping[str, str] = field(default_factory=dict)
+    dimensions: Mapping[str, Dimension] = field(default_factory=dict)
+    expects: tuple[Expectation, ...] = ()
     balance: Balance | None = None
     money: str | None = None
     threshold: float = 0.0
@@ -191,8 +200,14 @@ class Table:
 
     @cached_property
     def rules(self) -> tuple[Rule, ...]:
-        """The contract's rules as DuckDB predicates over a staged row."""
-        return rules_of(self.model, self.severities) + self._partition_rules
+        """The contract's rules as DuckDB predicates over a staged row, but for those that look beyond it."""
+        return rules_of(self.model, self.severities, self.owner, self.owners, self.dimensions) + self._partition_rules
+
+    @cached_property
+    def expectations(self) -> dict[str, Expectation]:
+        """What is expected beyond one row, by rule: the model's unique columns, then what `expects` says."""
+        own = uniques_of(self.model, self.severities, self.owners, self.dimensions)
+        return {each.name or each.title: each for each in (*own, *self.expects)}
 
     @property
     def _partition_rules(self) -> tuple[Rule, ...]:
@@ -218,6 +233,7 @@ class Table:
                 "money": self.money,
                 "threshold": (self.threshold, self.tolerated),
             }
+            | ({"expects": expects} if (expects := [each.version() for each in self.expectations.values()]) else {})
         )
 
     @property
@@ -249,6 +265,9 @@ def table(
     windows: Mapping[str, Window] | None = None,
     lookups: Mapping[str, Mapping[str, str]] | None = None,
     severities: Mapping[str, Severity] | None = None,
+    owners: Mapping[str, str] | None = None,
+    dimensions: Mapping[str, Dimension] | None = None,
+    expects: tuple[Expectation, ...] = (),
     balance: Balance | None = None,
     money: str | None = None,
     threshold: float = 0.0,
@@ -261,9 +280,9 @@ def table(
     The arguments are those of `Table`.
 
     Raises:
-        ContractError: The key, the partition column, a severity, a lookup or the watch names what the model does not have; the
-            partition column is no day; what is not cut by day is watched; a window cannot be; or a column has a name that is the
-            engine's own.
+        ContractError: The key, the partition column, a severity, an owner or dimension of a rule, a lookup or the watch names
+            what the model does not have; the partition column is no day; what is not cut by day is watched; a window cannot
+            be; or a column has a name that is the engine's own.
     """
 
     def declare(model: _Model) -> _Model:
@@ -280,6 +299,9 @@ def table(
             windows=windows or {},
             lookups=lookups or {},
             severities=severities or {},
+            owners=owners or {},
+            dimensions=dimensions or {},
+            expects=tuple(expects),
             balance=balance,
             money=money,
             threshold=threshold,
@@ -326,13 +348,33 @@ def _require_columns(declared: Table) -> None:
             f"{declared.full_name}: {', '.join(reserved)} is the engine's own, as is every name that begins with an underscore",
             hint="declare it under another name",
         )
-    rules = {rule.name for rule in declared.rules}
-    unknown_rules = [name for name in declared.severities if name not in rules]
-    if unknown_rules:
+    require_sound(declared.full_name, declared.model, declared.expects, declared.types)
+    own = uniques_of(declared.model, {}, {}, {})
+    named = [*(rule.name for rule in declared.rules), *(each.name or each.title for each in (*own, *declared.expects))]
+    twice = sorted({name for name in named if named.count(name) > 1 or name in RESERVED})
+    if twice:
         raise ContractError(
-            f"{declared.full_name}: a severity is given for {', '.join(unknown_rules)}, which is no rule of it",
-            hint=f"the rules are: {', '.join(sorted(rules))}",
+            f"{declared.full_name}: more than one rule is called {', '.join(twice)}",
+            hint="give the expectation a name of its own with name=",
         )
+    if declared.grain is not Grain.DAY and (drifting := [each for each in declared.expects if isinstance(each, Drifting)]):
+        raise ContractError(
+            f"{declared.full_name}: {drifting[0].name or drifting[0].title} compares days, but the table is not cut by day",
+            hint="give it partition=Daily(...), or leave out the expectation",
+        )
+    rules = {rule.name for rule in declared.rules} | {each.name or each.title for each in own}
+    given: dict[str, Mapping[str, object]] = {
+        "a severity": declared.severities,
+        "an owner": declared.owners,
+        "a dimension": declared.dimensions,
+    }
+    for what, by_rule in given.items():
+        unknown_rules = [name for name in by_rule if name not in rules]
+        if unknown_rules:
+            raise ContractError(
+                f"{declared.full_name}: {what} is given for {', '.join(unknown_rules)}, which is no rule of it",
+                hint=f"the rules are: {', '.join(sorted(rules))}",
+            )
 
 
 def _require_windows(declared: Table) -> None:

@@ -22,6 +22,7 @@ from assay.contracts.rules import quote
 from assay.contracts.version import fingerprint
 from assay.engine.fold import HISTORY_COLUMNS
 from assay.engine.queries import RAW_LAYERS, Query, Schema, read_query
+from assay.engine.references import relations_of, require_references
 from assay.errors import ContractError, SqlError
 
 
@@ -45,6 +46,11 @@ class Node:
     casts: Mapping[str, str]
     cut_by: tuple[str, ...]
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The relations that the SQL reads, and those that expectations do."""
+        return tuple(dict.fromkeys((*self.query.reads, *relations_of(self.table))))
+
 
 @dataclass(frozen=True)
 class Project:
@@ -59,8 +65,8 @@ class Project:
     nodes: Mapping[str, Node]
 
     def upstream(self, name: str) -> tuple[str, ...]:
-        """Full names of what a table reads: `raw.x` for the folds of a source."""
-        return tuple(dict.fromkeys(_upstream_name(relation) for relation in self.nodes[name].query.reads))
+        """Full names of what a table and its expectations read: `raw.x` for the folds of a source."""
+        return tuple(dict.fromkeys(_upstream_name(relation) for relation in self.nodes[name].reads))
 
 
 @cache
@@ -69,11 +75,15 @@ def load_project(domain: Domain) -> Project:
 
     Raises:
         SqlError: A name, a cycle, a column or a type is wrong; the message names file and line.
-        ContractError: A window, the books or the partitions of a table do not fit what its SQL reads.
+        ContractError: A window, the books or the partitions of a table do not fit what its SQL reads, or a control is declared
+            wrongly.
     """
+    domain.check_controls()
     schema = _schema(domain)
     queries = {name: read_query(_path(domain, table), schema) for name, table in domain.tables.items()}
-    order = _order(queries)
+    for table in domain.tables.values():
+        require_references(table, schema)
+    order = _order(domain, queries)
     connection = _typed_connection(schema)
     nodes = {}
     for name in order:
@@ -122,8 +132,9 @@ def relation_types(declared: Source | Table, layer: str) -> dict[str, str]:
     return dict(declared.types) | (HISTORY_COLUMNS if layer == "history" else {})
 
 
-def _order(queries: Mapping[str, Query]) -> list[str]:
-    graph = {name: [relation for relation in query.reads if source_of(relation) is None] for name, query in queries.items()}
+def _order(domain: Domain, queries: Mapping[str, Query]) -> list[str]:
+    reads = {name: (*query.reads, *relations_of(domain.tables[name])) for name, query in queries.items()}
+    graph = {name: [relation for relation in relations if source_of(relation) is None] for name, relations in reads.items()}
     try:
         return list(TopologicalSorter({name: sorted(graph[name]) for name in sorted(graph)}).static_order())
     except CycleError as error:
@@ -208,7 +219,8 @@ def _line_of(sql: str, pattern: str) -> int:
 
 
 def _code(domain: Domain, table: Table, query: Query) -> str:
-    folds = {relation: domain.sources[name].key for relation in query.reads if (name := source_of(relation)) is not None}
+    reads = (*query.reads, *relations_of(table))
+    folds = {relation: domain.sources[name].key for relation in reads if (name := source_of(relation)) is not None}
     return fingerprint({"sql": query.canonical, "contract": table.version, "folds": folds})
 
 

@@ -170,7 +170,9 @@ def account(
 def has_states(connection: duckdb.DuckDBPyConnection, relation: str) -> bool:
     """Whether a bound fold holds keys whose states had to be worked out, and so has `STATE_COLUMNS`."""
     found = connection.execute(
-        "SELECT 1 FROM duckdb_columns() WHERE schema_name = 'folds' AND table_name = ? AND column_name = '_unhealed'", [relation]
+        "SELECT 1 FROM duckdb_columns() WHERE database_name = current_database() AND schema_name = 'folds' "
+        "AND table_name = ? AND column_name = '_unhealed'",
+        [relation],
     ).fetchone()
     return found is not None
 
@@ -230,7 +232,8 @@ def _totals(connection: duckdb.DuckDBPyConnection, partition: str, rows: str) ->
 
 def _drop(connection: duckdb.DuckDBPyConnection, kind: str, schema: str, name: str) -> None:
     found = connection.execute(
-        "SELECT 1 FROM information_schema.tables WHERE table_schema = ? AND table_name = ? AND table_type = ?",
+        "SELECT 1 FROM information_schema.tables "
+        "WHERE table_catalog = current_database() AND table_schema = ? AND table_name = ? AND table_type = ?",
         [schema, name, "VIEW" if kind == "VIEW" else "BASE TABLE"],
     ).fetchone()
     if found:

@@ -11,6 +11,7 @@ from collections.abc import Collection
 import duckdb
 
 from assay.contracts import WHOLE, Table
+from assay.contracts.dimension import Dimension
 from assay.contracts.periods import first_day_sql
 from assay.contracts.rules import Rule, literal, quote
 from assay.contracts.severity import Severity
@@ -66,6 +67,8 @@ def cast_rules(node: Node) -> tuple[Rule, ...]:
             severity=Severity.QUARANTINE,
             columns=(name,),
             reason=f"{name} must fit {kind}",
+            dimension=Dimension.VALIDITY,
+            owner=node.table.owner,
         )
         for name, kind in node.casts.items()
     )

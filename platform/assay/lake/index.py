@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -51,6 +51,11 @@ class Entry:
         quarantine: Key of the object with its refused rows, if there are any.
         etag: The object's version; empty in the object's own metadata, which cannot know it.
         proven_at: When newer inputs were last proven to give the same content, ISO 8601 UTC; empty if they never were.
+        scores: Its scores by money and dimension, as `quality.scores.Scores` writes them; empty where an older Assay proved it.
+        at_risk: Absolute money of the rows that broke each rule, by rule, as decimal strings.
+        measures: What was measured of it, by the name of the rule that it was measured for.
+        unmet: What is said of rules about it as a whole that do not hold, by rule.
+        is_scored: Whether its proof is in the history of proofs; the object itself cannot know.
     """
 
     contract: str
@@ -69,6 +74,11 @@ class Entry:
     quarantine: str | None = None
     etag: str = ""
     proven_at: str = ""
+    scores: Mapping[str, Any] = field(default_factory=dict)
+    at_risk: Mapping[str, str] = field(default_factory=dict)
+    measures: Mapping[str, float] = field(default_factory=dict)
+    unmet: Mapping[str, str] = field(default_factory=dict)
+    is_scored: bool = False
 
     def to_json(self) -> str:
         """Write the entry as canonical JSON."""

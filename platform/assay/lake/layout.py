@@ -5,7 +5,9 @@ Belongs here: zones and the keys below them. Does not belong here: reading or wr
 
 from __future__ import annotations
 
-from assay.contracts import WHOLE, Source, Table
+from datetime import datetime
+
+from assay.contracts import WHOLE, Control, Source, Table
 from assay.contracts.periods import is_partition
 
 LANDING = "landing"
@@ -133,6 +135,51 @@ def quality_prefix(relation: str) -> str:
 def quality_key(relation: str, table: Table) -> str:
     """Key of what such a relation holds about one table."""
     return f"{quality_prefix(relation)}{table.layer}/{table.name}.parquet"
+
+
+def reports_prefix() -> str:
+    """Prefix of the daily quality reports."""
+    return f"{QUALITY}/reports/"
+
+
+def report_key(day: str) -> str:
+    """Key of the quality report of a day."""
+    return f"{reports_prefix()}{day}.html"
+
+
+def latest_report_key() -> str:
+    """Key of the newest quality report, whatever its day."""
+    return report_key("latest")
+
+
+def proofs_prefix() -> str:
+    """Prefix of the history of proofs."""
+    return quality_prefix("proofs")
+
+
+def proofs_runs_prefix() -> str:
+    """Prefix of the proofs of single runs."""
+    return f"{proofs_prefix()}runs/"
+
+
+def proofs_run_key(at: datetime, name: str) -> str:
+    """Key of what one run proved of a table."""
+    return f"{proofs_runs_prefix()}{at:%Y%m%dT%H%M%S%f}-{name}.parquet"
+
+
+def proofs_parts_prefix(month: str) -> str:
+    """Prefix of the merged proofs of a month."""
+    return f"{proofs_prefix()}months/{month}-"
+
+
+def proofs_part_key(month: str, number: int) -> str:
+    """Key of one of the objects with the merged proofs of a month."""
+    return f"{proofs_parts_prefix(month)}{number:04}.parquet"
+
+
+def control_key(relation: str, control: Control) -> str:
+    """Key of what such a relation holds about one control."""
+    return f"{quality_prefix(relation)}{control.table.replace('.', '/', 1)}/{control.name}.parquet"
 
 
 def _folder(column: str | None, partition: str) -> str:

@@ -7,6 +7,8 @@ A run that fails is told of at once. Everything else, such as what is late or ov
 run for a table to become late. Without a channel nothing is started.
 """
 
+from typing import Any
+
 import dagster as dg
 
 from assay.alerts.channels import channels_of
@@ -65,7 +67,7 @@ def alerts_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:
     return every_ten_minutes
 
 
-def failed_run_sensor(job: dg.JobDefinition, monitored: list[dg.JobDefinition]) -> dg.SensorDefinition:
+def failed_run_sensor(job: dg.JobDefinition, monitored: list[Any]) -> dg.SensorDefinition:
     """Make the sensor that tells of failed runs at once."""
 
     @dg.run_failure_sensor(

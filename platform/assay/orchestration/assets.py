@@ -2,6 +2,10 @@
 
 Belongs here: specs, dependencies and policies, the same for all. Does not belong here: what materializing does to
 data (`pipeline`), and what it records (`recording`).
+
+A partition that fails its proof is not published, so nothing that reads it changes; its run stops there. Dagster knows of no step
+that fails for some partitions of a range: a range run with a bad one publishes and records the good ones and stops, and what
+reads those is built by the next refresh, or asked for by the automation conditions.
 """
 
 import datetime as dt
@@ -17,7 +21,7 @@ from assay.engine.project import Node, Project, source_of
 from assay.errors import AssayError
 from assay.lake.store import ObjectStore
 from assay.orchestration.conditions import when_inputs_change
-from assay.orchestration.metadata import asset_key, source_metadata, table_metadata
+from assay.orchestration.metadata import asset_key, own_table_metadata, source_metadata, table_metadata
 from assay.orchestration.partitions import mapping_of, partitions_of
 from assay.orchestration.recording import (
     anomaly_result,
@@ -27,17 +31,37 @@ from assay.orchestration.recording import (
     failure_text,
     materialization,
     outcome_metadata,
+    proof_materializations,
     source_materializations,
     source_metadata_of,
 )
 from assay.orchestration.resources import Lake
 from assay.pipeline.outcome import Outcome, Status
 from assay.pipeline.runs import INGEST_THREADS, ingest_sources, rebuild_partitions
+from assay.pipeline.scoring import KEPT
 from assay.pipeline.watching import watch_table
 
 POOL = "lake"
 """Runs of this pool go one after the other: two at once are safe, but compute the same twice."""
 RETRIES = dg.RetryPolicy(max_retries=3, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+
+
+def proof_assets(project: Project) -> list[dg.AssetSpec]:
+    """Describe the history of proofs, which every run that computes anything adds to."""
+    return [
+        dg.AssetSpec(
+            asset_key(own.full_name),
+            deps=[asset_key(name) for name in project.nodes],
+            description=own.description,
+            metadata=own_table_metadata(own),
+            group_name="quality",
+            owners=sorted({node.table.owner for node in project.nodes.values()}),
+            kinds={"parquet"},
+            tags={"layer": "quality", "domain": project.domain.name},
+            code_version=own.version,
+        )
+        for own in KEPT
+    ]
 
 
 def build_assets(project: Project) -> list[dg.AssetsDefinition]:
@@ -98,7 +122,9 @@ def _table_asset(project: Project, node: Node) -> dg.AssetsDefinition:
         with lake.open() as opened, as_failure():
             store = opened.workspace.store
             outcomes = rebuild_partitions(opened.connection, opened.state, node, partitions, context.run.run_id)
-            checks = list(check_results(store, node, outcomes))
+            for event in proof_materializations(outcomes):
+                context.log_event(event)
+            checks = list(check_results(opened.state, node, outcomes))
             if watched := watch_table(opened.connection, opened.state, node, dt.datetime.now(dt.UTC)):
                 checks.append(anomaly_result(watched))
             if failure := failure_text(outcomes):
@@ -160,7 +186,7 @@ def _common(domain: Domain, declared: Source | Table, version: str, kinds: set[s
 
 def _dependencies(project: Project, node: Node) -> list[dg.AssetDep]:
     found: dict[dg.AssetKey, dg.AssetDep] = {}
-    for relation in node.query.reads:
+    for relation in node.reads:
         key, window = asset_key(relation), node.table.windows.get(relation)
         # The folds of a source are one asset; where one of them is read through a window, that says what is read.
         if key not in found or window is not None:
@@ -171,7 +197,7 @@ def _dependencies(project: Project, node: Node) -> list[dg.AssetDep]:
 
 def _may_be_missing(project: Project, node: Node) -> list[dg.AssetKey]:
     """What a table reads that need not have every partition: a day on which nothing happened has none."""
-    read = {asset_key(relation): _declared(project.domain, relation) for relation in node.query.reads}
+    read = {asset_key(relation): _declared(project.domain, relation) for relation in node.reads}
     return [key for key, declared in read.items() if declared.partition_column is not None]
 
 

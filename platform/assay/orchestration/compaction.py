@@ -1,10 +1,13 @@
-"""The compaction job: merge small raw objects, so that the next reader has fewer to open.
+"""The compaction job: merge small raw objects and those of the history of proofs, so that the next reader has fewer to open.
 
-Belongs here: the job's one step. Does not belong here: what is merged, and how (`landing.compaction`).
+Belongs here: the job's one step. Does not belong here: what is merged, and how (`landing.compaction`,
+`pipeline.score_compaction`).
 
 It changes no asset, and so records none. It may run beside a refresh, for the ledger decides which of two writers is first; with
 a pool and one thread of its own it neither waits for one nor makes one wait.
 """
+
+import datetime as dt
 
 import dagster as dg
 
@@ -12,6 +15,8 @@ from assay.contracts import Domain
 from assay.landing.compaction import compact
 from assay.orchestration.assets import RETRIES, as_failure
 from assay.orchestration.resources import Lake
+from assay.pipeline.score_compaction import compact_proofs, restore_lost_proofs
+from assay.pipeline.state import State
 
 POOL = "compaction"
 """Runs of this pool go one after the other: two at once are safe, but merge the same twice."""
@@ -33,6 +38,13 @@ def build_compaction_job(domain: Domain) -> dg.JobDefinition:
                         f"{source.full_name}: {done.objects:,} raw objects were merged into {len(done.merges):,}, "
                         f"{done.removed:,} replaced ones removed"
                     )
+            restored = restore_lost_proofs(connection, State(workspace))
+            merged = compact_proofs(workspace.store, dt.datetime.now(dt.UTC))
+            if restored or merged.objects:
+                context.log.info(
+                    f"history of proofs: {merged.proofs:,} were merged, {restored:,} of published partitions restored, "
+                    f"{merged.removed:,} objects removed"
+                )
 
     @dg.graph(name="compact_raw", description="Merge the small raw objects that frequent batches leave. No table changes.")
     def compact_raw() -> None:

@@ -14,9 +14,10 @@ import dagster as dg
 from assay.contracts import Domain
 from assay.engine.project import load_project
 from assay.orchestration.alerting import alerts_schedule, build_alerts_job, failed_run_sensor
-from assay.orchestration.assets import RETRIES, build_assets
+from assay.orchestration.assets import RETRIES, build_assets, proof_assets
 from assay.orchestration.audit import build_audit_job
 from assay.orchestration.compaction import build_compaction_job
+from assay.orchestration.reconciling import build_reconcile_job, build_reconciliations, daily_reconciliation
 from assay.orchestration.refresh import build_refresh_job
 from assay.orchestration.resources import Lake
 from assay.orchestration.sensing import daily_audit, hourly_compaction, hourly_refresh, landing_sensor
@@ -51,12 +52,15 @@ def _build(domain: Domain, lake: Lake) -> dg.Definitions:
     audit = build_audit_job(project)
     compaction = build_compaction_job(domain)
     alerts = build_alerts_job()
+    reconciliations = build_reconciliations(project, RETRIES)
+    reconciling = [build_reconcile_job(reconciliations)] if reconciliations else []
+    monitored = [refresh, compaction, audit]
     return dg.Definitions(
-        assets=build_assets(project),
-        jobs=[refresh, compaction, audit, alerts],
+        assets=[*build_assets(project), *proof_assets(project), *([reconciliations] if reconciliations else [])],
+        jobs=[*monitored, alerts, *reconciling],
         sensors=[
             landing_sensor(domain, refresh, read_settings().sense_seconds),
-            failed_run_sensor(alerts, [refresh, compaction, audit]),
+            failed_run_sensor(alerts, [*monitored, *reconciling]),
             dg.AutomationConditionSensorDefinition(
                 "asset_by_asset",
                 target=dg.AssetSelection.all(),
@@ -64,7 +68,13 @@ def _build(domain: Domain, lake: Lake) -> dg.Definitions:
                 description="Lets automation conditions decide, asset by asset. Turn the landing sensor off first.",
             ),
         ],
-        schedules=[hourly_refresh(refresh), hourly_compaction(compaction), daily_audit(audit), alerts_schedule(alerts)],
+        schedules=[
+            hourly_refresh(refresh),
+            hourly_compaction(compaction),
+            daily_audit(audit),
+            alerts_schedule(alerts),
+            *(daily_reconciliation(domain, job) for job in reconciling),
+        ],
         resources={"lake": lake},
         executor=dg.in_process_executor,
     )

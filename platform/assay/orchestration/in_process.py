@@ -1,18 +1,22 @@
-"""Running the refresh job in this process, recorded in the same Dagster instance that the UI shows.
+"""Running jobs in this process, recorded in the same Dagster instance that the UI shows.
 
-Belongs here: what `assay run` and `assay demo` need of Dagster. Does not belong here: printing.
+Belongs here: what `assay run`, `assay demo` and `assay reconcile` need of Dagster. Does not belong here: printing.
 """
 
 import os
 from collections.abc import Mapping
 
+import dagster as dg
+
 from assay.errors import AssayError
 from assay.landing.replay import Replay
 from assay.orchestration.definitions import quiet_beta
 from assay.orchestration.instance import open_instance
+from assay.orchestration.reconciling import build_reconciliations
 from assay.orchestration.refresh import build_refresh_job
 from assay.orchestration.resources import Lake, Opened
 from assay.pipeline.outcome import Observer, Report
+from assay.pipeline.reconciling import Reconciling
 from assay.pipeline.runs import fill_report
 from assay.pipeline.state import State
 from assay.pipeline.workspace import Workspace
@@ -53,3 +57,23 @@ def run_refresh(
     if not result.success and not opened.report.failures:
         raise AssayError(f"Run {result.run_id} failed.", hint="`assay up` shows it in the Dagster UI.")
     return opened.report
+
+
+def run_reconcile(settings: Settings, workspace: Workspace, reconciling: Reconciling) -> None:
+    """Reconcile controls, as one recorded run; what became of them is in `reconciling`.
+
+    Raises:
+        AssayError: Something other than a control or a difference stopped the run.
+    """
+    with quiet_beta():
+        asset = build_reconciliations(workspace.project, None, {control.name for control in reconciling.controls})
+    assert asset is not None, "there are controls"
+    with workspace.connection() as connection, open_instance(settings) as instance:
+        opened = Opened(workspace, connection, State(workspace), reconciling=reconciling)
+        result = dg.materialize(
+            [asset], instance=instance, resources={"lake": Lake(opened)}, run_config=_QUIET, raise_on_error=False
+        )
+    if opened.error is not None:
+        raise opened.error
+    if not result.success and not reconciling.failed:
+        raise AssayError(f"Run {result.run_id} failed.", hint="`assay up` shows it in the Dagster UI.")

@@ -21,6 +21,7 @@ from assay.contracts.model import (
     RUN_COLUMNS,
 )
 from assay.engine.project import Node, source_of
+from assay.quality.own_tables import OwnTable
 
 
 def source_metadata(source: Source) -> dict[str, Any]:
@@ -53,6 +54,14 @@ def table_metadata(domain: Domain, node: Node) -> dict[str, Any]:
         "key": ", ".join(table.key),
         "quality threshold": table.threshold,
         "domain": domain.name,
+    }
+
+
+def own_table_metadata(own: OwnTable) -> dict[str, Any]:
+    """Metadata of the asset of a table that the machinery fills."""
+    return {
+        "dagster/column_schema": dg.TableSchema(columns=[_column(spec) for spec in own.columns]),
+        "dagster/table_name": own.full_name,
     }
 
 

@@ -6,24 +6,33 @@ run to run (`metadata`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 
+from assay.contracts.rules import Rule
 from assay.contracts.severity import Severity
 from assay.engine.project import Node
 from assay.lake.layout import partition_key, raw_prefix
 from assay.lake.store import ObjectStore
 from assay.landing.ingest import Ingested
+from assay.orchestration.evidence import SHOWN, rule_evidence, score_evidence
 from assay.orchestration.metadata import asset_key
 from assay.pipeline.outcome import Outcome, Status
+from assay.pipeline.plan import read_failures
+from assay.pipeline.scoring import KEPT
+from assay.pipeline.state import State
 from assay.pipeline.watching import Watched
-from assay.quality.proof import KEY_RULE, all_rules
+from assay.quality.proof import KEY_RULE, every_rule
+from assay.quality.scores import RuleResult
 
 DATA_VERSION_TAG = "dagster/data_version"
 BOOKS_CHECK = "books_balanced"
 SCORE_CHECK = "quality_threshold"
+PROOF_CHECK = "every_partition_proven"
+"""The check that says at a glance whether a table is sound: it fails as long as any partition's last proof has failed, whichever
+partitions a run was about. So it must not block: it would stop runs of other partitions."""
 ANOMALY_CHECK = "no_anomalies"
 ANOMALY_DAYS = 7
 """Complete days that the check of anomalies is about: it holds again when a week has passed without one."""
@@ -38,9 +47,14 @@ def check_specs(node: Node) -> list[dg.AssetCheckSpec]:
             asset=key,
             description=f"{rule.reason} ({rule.severity})",
             blocking=rule.severity is Severity.STOP,
-            metadata={"predicate": rule.predicate, "severity": str(rule.severity), "owner": node.table.owner},
+            metadata={
+                "predicate": rule.expected or rule.predicate,
+                "severity": str(rule.severity),
+                "dimension": str(rule.dimension),
+                "owner": rule.owner,
+            },
         )
-        for rule in all_rules(node)
+        for rule in _checked(node)
     ]
     return [
         *rules,
@@ -49,6 +63,7 @@ def check_specs(node: Node) -> list[dg.AssetCheckSpec]:
         dg.AssetCheckSpec(
             SCORE_CHECK, asset=key, description=f"The quality score is {node.table.threshold:g} at least", blocking=True
         ),
+        dg.AssetCheckSpec(PROOF_CHECK, asset=key, description="The last proof of every partition held, whichever run it was"),
         *_anomaly_specs(node),
     ]
 
@@ -115,27 +130,36 @@ def materialization(store: ObjectStore, node: Node, outcome: Outcome) -> dg.Asse
     )
 
 
-def check_results(store: ObjectStore, node: Node, outcomes: Sequence[Outcome]) -> Iterator[dg.AssetCheckResult]:
+def check_results(state: State, node: Node, outcomes: Sequence[Outcome]) -> Iterator[dg.AssetCheckResult]:
     """The result of every check of a table over the partitions that one run computed."""
     if not outcomes:
         return
     key = asset_key(node.table.full_name)
-    computed = sum(outcome.rows for outcome in outcomes)
-    for rule in all_rules(node):
-        by_partition = {outcome.partition: outcome.broken[rule.name] for outcome in outcomes if rule.name in outcome.broken}
+    store, index = state.workspace.store, state.index(node.table.full_name)
+    for rule in _checked(node):
         stops = rule.severity is Severity.STOP
+        results = [result for outcome in outcomes for result in outcome.results if result.rule.name == rule.name]
         yield dg.AssetCheckResult(
             asset_key=key,
             check_name=rule.name,
-            passed=not by_partition,
+            passed=all(result.passed for result in results),
             severity=dg.AssetCheckSeverity.ERROR if stops else dg.AssetCheckSeverity.WARN,
-            description=f"{sum(by_partition.values()):,} of {computed:,} rows broke it",
-            metadata=_rule_metadata(store, rule.name, by_partition, computed, outcomes),
+            description=_said(results, sum(outcome.rows for outcome in outcomes)),
+            metadata=rule_evidence(store, node.table, rule, outcomes, index),
         )
     yield _verdict(key, KEY_RULE, {o.partition: str(o.broken[KEY_RULE]) for o in outcomes if KEY_RULE in o.broken})
     yield _verdict(key, BOOKS_CHECK, {o.partition: str(o.books.rows.difference) for o in outcomes if not o.books.balanced})
     too_low = {o.partition: f"{o.score:g}" for o in outcomes if not node.table.is_good_enough(o.rows, o.score)}
-    yield _verdict(key, SCORE_CHECK, too_low)
+    yield _verdict(key, SCORE_CHECK, too_low, score_evidence(node.table, outcomes, index))
+    standing = read_failures(store, node.table)
+    yield _verdict(key, PROOF_CHECK, {name: "; ".join(failure.problems) for name, failure in sorted(standing.items())})
+
+
+def proof_materializations(outcomes: Sequence[Outcome]) -> Iterator[dg.AssetMaterialization]:
+    """One event for each table of the history of proofs, when something was proven."""
+    if outcomes:
+        for own in KEPT:
+            yield dg.AssetMaterialization(asset_key(own.full_name), metadata={"proofs": len(outcomes)})
 
 
 def anomaly_result(watched: Watched) -> dg.AssetCheckResult:
@@ -187,30 +211,29 @@ def _anomaly_specs(node: Node) -> list[dg.AssetCheckSpec]:
     return [dg.AssetCheckSpec(ANOMALY_CHECK, asset=asset_key(node.table.full_name), description=said)]
 
 
-def _rule_metadata(
-    store: ObjectStore, rule: str, by_partition: dict[str, int], computed: int, outcomes: Sequence[Outcome]
-) -> dict[str, Any]:
-    found: dict[str, Any] = {"rows": computed, "broken": sum(by_partition.values())}
-    if not by_partition:
-        return found
-    examples = [
-        {"partition": example.partition, "key": str(example.key), "values": str(example.values)}
-        for outcome in outcomes
-        for example in outcome.examples
-        if example.rule == rule
-    ]
-    quarantined = [outcome.entry.quarantine for outcome in outcomes if outcome.entry and outcome.entry.quarantine]
-    found["broken by partition"] = dg.MetadataValue.json(by_partition)
-    found["examples"] = dg.MetadataValue.json(examples[:10])
-    found["quarantine"] = dg.MetadataValue.json([store.path(key) for key in quarantined[:10]])
-    return found
+def _checked(node: Node) -> tuple[Rule, ...]:
+    """The rules that have a check of their own kind: all but that keys are unique, which every table has."""
+    return tuple(rule for rule in every_rule(node) if rule.name != KEY_RULE)
 
 
-def _verdict(key: dg.AssetKey, name: str, failing: dict[str, str]) -> dg.AssetCheckResult:
+def _said(results: Sequence[RuleResult], rows: int) -> str:
+    """What became of a rule, in words: of rows, or of partitions where no single row is to blame."""
+    broken = sum(result.broken for result in results)
+    unmet = [result.said for result in results if result.said]
+    if not unmet:
+        return f"{broken:,} of {rows:,} rows broke it"
+    return unmet[0] + (f" (and {len(unmet) - 1} partitions more)" if len(unmet) > 1 else "")
+
+
+def _verdict(
+    key: dg.AssetKey, name: str, failing: dict[str, str], evidence: Mapping[str, Any] | None = None
+) -> dg.AssetCheckResult:
+    records = [dg.TableRecord({"partition": partition, "why": why}) for partition, why in list(failing.items())[:SHOWN]]
+    shown = {"failing": dg.MetadataValue.table(records)} if records else {}
     return dg.AssetCheckResult(
         asset_key=key,
         check_name=name,
         passed=not failing,
         description=f"{len(failing)} partitions fail" if failing else "holds",
-        metadata={"failing partitions": dg.MetadataValue.json(failing)} if failing else {},
+        metadata={"failing partitions": len(failing), **shown, **(evidence or {})},
     )

@@ -25,6 +25,7 @@ from assay.orchestration.recording import (
     check_results,
     evaluation,
     materialization,
+    proof_materializations,
     source_materializations,
 )
 from assay.orchestration.resources import Lake, Opened
@@ -32,6 +33,7 @@ from assay.orchestration.run_status import FAILED_BY_DATA
 from assay.pipeline.outcome import Outcome, Status
 from assay.pipeline.plan import Plan
 from assay.pipeline.runs import INGEST_THREADS, count, failed_partitions, held_objects, ingest_sources, refresh_table
+from assay.pipeline.score_compaction import AT_LEAST, compact_proofs
 from assay.pipeline.watching import watch_tables
 
 REFRESH = "refresh"
@@ -89,11 +91,16 @@ def _build_op(project: Project, layer: str) -> dg.OpDefinition:
     )
     def build(context: dg.OpExecutionContext, lake: dg.ResourceParam[Lake]) -> None:
         with lake.open() as opened, _step(opened, layer):
+            proven = []
             for node, (planned, outcomes) in _refreshed(opened, nodes, context.run_id):
                 count(opened.report, planned, outcomes)
                 _record(context, opened, node.table.full_name, outcomes)
+                proven += outcomes
+            for event in proof_materializations(proven):
+                context.log_event(event)
             if layer == "marts":
                 _watch(context, opened)
+                compact_proofs(opened.workspace.store, dt.datetime.now(dt.UTC), at_least=AT_LEAST)
                 _judge(context, opened)
 
     def _record(context: dg.OpExecutionContext, opened: Opened, name: str, outcomes: list[Outcome]) -> None:
@@ -102,7 +109,7 @@ def _build_op(project: Project, layer: str) -> dg.OpDefinition:
         for outcome in outcomes:
             if outcome.status is Status.PUBLISHED:
                 context.log_event(materialization(store, node, outcome))
-        for result in check_results(store, node, outcomes):
+        for result in check_results(opened.state, node, outcomes):
             # An op may log check evaluations, although its type does not say so.
             context.log_event(evaluation(result))  # type: ignore[arg-type]
 

@@ -14,6 +14,7 @@ import duckdb
 from assay.errors import AssayError
 from assay.landing.replay import Replay
 from assay.pipeline.outcome import Observer, Report, Unobserved
+from assay.pipeline.reconciling import Reconciling
 from assay.pipeline.session import session
 from assay.pipeline.state import State
 from assay.pipeline.workspace import Workspace
@@ -32,6 +33,7 @@ class Opened:
         observer: Whoever watches it.
         error: What stopped it.
         replaying: By source, what a replay of its quarantine leaves alone; others' quarantine is not read again.
+        reconciling: What is reconciled, where it is not every control as it is declared.
     """
 
     workspace: Workspace
@@ -41,6 +43,7 @@ class Opened:
     observer: Observer = field(default_factory=Unobserved)
     error: AssayError | None = None
     replaying: Mapping[str, Replay] = field(default_factory=dict)
+    reconciling: Reconciling | None = None
 
 
 class Lake:

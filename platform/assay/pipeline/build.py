@@ -6,7 +6,9 @@ Belongs here: one pass over the dirty partitions of one table. Does not belong h
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import duckdb
 
@@ -18,14 +20,18 @@ from assay.engine.staging import stage
 from assay.errors import Conflict, StoreError
 from assay.lake.index import Entry
 from assay.lake.layout import TRUNCATES
-from assay.pipeline.lookups import bind_lookup, hashes
+from assay.pipeline.around import aside, surroundings
+from assay.pipeline.lookups import bind_lookup, contents, hashes, lookups_of
 from assay.pipeline.outcome import Outcome, Status
-from assay.pipeline.plan import Failure, inputs_hash, plan, write_failures
+from assay.pipeline.plan import Failure, decides_failures, inputs_hash, plan, write_failures
 from assay.pipeline.publish import Candidate, publish
+from assay.pipeline.scoring import keep_missing_proofs, keep_proofs
 from assay.pipeline.state import State
 from assay.quality.accounting import received
+from assay.quality.flagging import PROVEN
 from assay.quality.held_back import HEALED_RULE, set_aside
-from assay.quality.proof import PROVEN, Verdict, prove
+from assay.quality.hits import main_of
+from assay.quality.proof import Verdict, prove
 from assay.quality.quarantine import Example, collect_refused, examples
 
 ROWS_AT_ONCE = 3_000_000
@@ -60,6 +66,7 @@ def build(
     Raises:
         StoreError: The lake cannot be read or written. Partitions published before stand; the others are as they were.
     """
+    keep_missing_proofs(state, node)
     outcomes: list[Outcome] = []
     for partitions in chunks(state, node, sorted(dirty)):
         attempt = {partition: dirty[partition] for partition in partitions}
@@ -100,7 +107,8 @@ def compute(connection: duckdb.DuckDBPyConnection, state: State, node: Node, par
     stage(connection, node, partitions)
     counted = received(connection, state.workspace.project, node, partitions)
     held_back = set_aside(connection, state.workspace.project, node)
-    return prove(connection, node, partitions, counted, held_back)
+    with surroundings(connection, state, node, partitions) as around:
+        return prove(connection, node, partitions, counted, held_back, around)
 
 
 def _build_chunk(
@@ -135,7 +143,8 @@ def _build_chunk(
             below = not node.table.is_good_enough(verdict.rows, verdict.score)
             failures[candidate.partition] = _failure(state, node, candidate.partition, verdict.problems, run_id, below)
             outcomes.append(_outcome(node, candidate, Status.FAILED, candidate.published, found))
-    state.remember(node.table, entries)
+    keep_proofs(state.workspace.store, node, outcomes, run_id, dt.datetime.now(dt.UTC))
+    state.remember(node.table, {partition: replace(entry, is_scored=True) for partition, entry in entries.items()})
     write_failures(state.workspace.store, node.table, failures, mended=entries)
     return outcomes, lost
 
@@ -178,7 +187,9 @@ def _isolate(
     failure = _failure(state, node, partition, problems, run_id)
     write_failures(state.workspace.store, node.table, {partition: failure}, mended=())
     standing = state.index(node.table.full_name).get(partition)
-    return [Outcome(node.table.full_name, partition, Status.FAILED, standing, problems)], []
+    failed = Outcome(node.table.full_name, partition, Status.FAILED, standing, problems)
+    keep_proofs(state.workspace.store, node, [failed], run_id, dt.datetime.now(dt.UTC))
+    return [failed], []
 
 
 def chunks(state: State, node: Node, partitions: Sequence[str]) -> Iterator[list[str]]:
@@ -203,7 +214,7 @@ def chunks(state: State, node: Node, partitions: Sequence[str]) -> Iterator[list
 
 def _look_again(connection: duckdb.DuckDBPyConnection, state: State, node: Node, lost: Sequence[str]) -> dict[str, str]:
     """Read anew what others have published, and say what is still to be computed."""
-    for relation in node.query.reads:
+    for relation in node.reads:
         state.forget(source_of(relation) or relation)
     state.forget(node.table.full_name)
     return plan(connection, state, node, lost).dirty
@@ -221,18 +232,20 @@ def _lookups(
     connection: duckdb.DuckDBPyConnection, state: State, node: Node, partitions: Sequence[str]
 ) -> dict[str, dict[str, dict[str, str]]]:
     found: dict[str, dict[str, dict[str, str]]] = {partition: {} for partition in partitions}
-    for relation in node.table.lookups:
-        content = state.content(relation)
-        for partition, rows in hashes(connection, node, relation, PROVEN, partitions).items():
-            found[partition][relation] = {"content": content, "rows": rows}
+    content = contents(state, node)
+    with aside(connection) as others:
+        for name, lookup in lookups_of(node).items():
+            # What the SQL looks up is bound already.
+            where, rows = (connection, PROVEN) if name in node.table.lookups else (others, f"{main_of(connection)}.{PROVEN}")
+            for partition, hashed in hashes(where, node, lookup, rows, partitions).items():
+                found[partition][name] = {"content": content[name], "rows": hashed}
     return found
 
 
 def _failure(
     state: State, node: Node, partition: str, problems: tuple[str, ...], run_id: str, below_threshold: bool = False
 ) -> Failure:
-    lookups = {relation: state.content(relation) for relation in node.table.lookups}
-    made_from = fingerprint([node.code, inputs_hash(state, node, partition), lookups])
+    made_from = fingerprint([node.code, inputs_hash(state, node, partition), decides_failures(state, node)])
     return Failure(made_from, problems, run_id, below_threshold)
 
 
@@ -248,5 +261,8 @@ def _outcome(node: Node, candidate: Candidate, status: Status, entry: Entry | No
         score=verdict.score,
         broken=verdict.broken,
         rows=verdict.rows,
+        scores=verdict.scores,
+        results=verdict.results,
+        quarantined=verdict.quarantined,
         examples=tuple(example for example in found if example.partition == candidate.partition),
     )

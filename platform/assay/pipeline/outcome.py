@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from assay.lake.index import Entry
 from assay.quality.books import Books
 from assay.quality.quarantine import Example
+from assay.quality.scores import RuleResult, Scores
 
 
 class Status(StrEnum):
@@ -42,6 +43,9 @@ class Outcome:
         broken: Rows that broke each rule.
         rows: Rows computed.
         examples: A few rows for each broken rule.
+        scores: Its scores by rows, money and dimension.
+        results: What became of every rule; nothing where the SQL failed.
+        quarantined: Rows that are not fit to be published.
     """
 
     table: str
@@ -54,6 +58,9 @@ class Outcome:
     broken: Mapping[str, int] = field(default_factory=dict)
     rows: int = 0
     examples: tuple[Example, ...] = ()
+    scores: Scores = field(default_factory=Scores)
+    results: tuple[RuleResult, ...] = ()
+    quarantined: int = 0
 
 
 class Observer(Protocol):

@@ -13,13 +13,14 @@ from dataclasses import asdict, dataclass, field, replace
 import duckdb
 
 from assay.contracts import Table
+from assay.contracts.expectations import Drifting, UniqueAcross
 from assay.contracts.version import fingerprint
 from assay.engine.project import Node
 from assay.errors import ObjectMissing
 from assay.lake.index import Entry
 from assay.lake.layout import failures_key
 from assay.lake.store import ObjectStore
-from assay.pipeline.lookups import published_hashes
+from assay.pipeline.lookups import contents, lookups_of, published_hashes
 from assay.pipeline.state import State
 
 
@@ -76,14 +77,15 @@ def plan(
     """
     index = state.index(node.table.full_name)
     failures = {} if retry else read_failures(state.workspace.store, node.table)
-    lookups = {relation: state.content(relation) for relation in node.table.lookups}
+    lookups = contents(state, node)
+    beside = decides_failures(state, node)
     found = Plan()
     suspects: list[str] = []
     for partition in state.partitions(node):
         if only is not None and partition not in only:
             continue
         inputs = inputs_hash(state, node, partition)
-        made_from = fingerprint([node.code, inputs, lookups])
+        made_from = fingerprint([node.code, inputs, beside])
         found.made_from[partition] = made_from
         entry = index.get(partition)
         failure = failures.get(partition)
@@ -91,7 +93,7 @@ def plan(
             found.failing[partition] = failure
         elif entry is None or entry.code != node.code or entry.inputs != inputs:
             found.dirty[partition] = inputs
-        elif any(entry.lookups.get(relation, {}).get("content") != content for relation, content in lookups.items()):
+        elif any(entry.lookups.get(name, {}).get("content") != content for name, content in lookups.items()):
             suspects.append(partition)
         else:
             found.unchanged.append(partition)
@@ -108,6 +110,13 @@ def inputs_hash(state: State, node: Node, partition: str) -> str:
             if relation not in node.table.lookups
         }
     )
+
+
+def decides_failures(state: State, node: Node) -> dict[str, str]:
+    """What beside its inputs decides whether a partition fails again: what it looks up, and its neighbours where they count."""
+    looks_around = any(isinstance(each, UniqueAcross | Drifting) for each in node.table.expectations.values())
+    own = {node.table.full_name: state.content(node.table.full_name)} if looks_around else {}
+    return contents(state, node) | own
 
 
 def read_failures(store: ObjectStore, table: Table) -> dict[str, Failure]:
@@ -146,13 +155,13 @@ def _judge_suspects(
         return
     index = state.index(node.table.full_name)
     now: dict[str, dict[str, dict[str, str]]] = {partition: {} for partition in suspects}
-    for relation, content in lookups.items():
-        for partition, rows in published_hashes(connection, state, node, relation, suspects).items():
-            now[partition][relation] = {"content": content, "rows": rows}
+    for name, lookup in lookups_of(node).items():
+        for partition, rows in published_hashes(connection, state, node, lookup, suspects).items():
+            now[partition][name] = {"content": lookups[name], "rows": rows}
     same: dict[str, Entry] = {}
     for partition in suspects:
         entry = index[partition]
-        if all(entry.lookups.get(relation, {}).get("rows") == looked["rows"] for relation, looked in now[partition].items()):
+        if all(entry.lookups.get(name, {}).get("rows") == looked["rows"] for name, looked in now[partition].items()):
             found.unchanged.append(partition)
             same[partition] = replace(entry, lookups=now[partition])
         else:

@@ -27,7 +27,8 @@ from assay.lake.index import METADATA_KEY, Entry
 from assay.lake.layout import partition_key, quarantine_key
 from assay.pipeline.outcome import Status
 from assay.pipeline.workspace import Workspace
-from assay.quality.proof import PROVEN, Verdict
+from assay.quality.flagging import PROVEN
+from assay.quality.proof import Verdict
 from assay.quality.quarantine import write_quarantine
 
 WRITERS = 4
@@ -104,7 +105,8 @@ def _publish(
         # The rows stand as they are; only the memory of what they were proven against moves on.
         proven_at = before.proven_at if before.inputs == entry.inputs else entry.published_at
         kept = replace(before, code=entry.code, inputs=entry.inputs, lookups=entry.lookups, books=entry.books)
-        return Status.UNCHANGED, replace(kept, proven_at=proven_at)
+        judged = replace(kept, rules=entry.rules, at_risk=entry.at_risk, scores=entry.scores)
+        return Status.UNCHANGED, replace(judged, measures=entry.measures, unmet=entry.unmet, proven_at=proven_at)
     local = workspace.scratch / f"{uuid.uuid4().hex}.parquet"
     try:
         if entry.quarantine is not None:
@@ -144,6 +146,10 @@ def _entry(node: Node, candidate: Candidate, run_id: str, at: dt.datetime) -> En
         run_id=run_id,
         published_at=at.isoformat(),
         quarantine=refused,
+        scores=verdict.scores.to_dict(),
+        at_risk={name: str(money) for name, money in verdict.at_risk.items()},
+        measures={result.rule.name: result.measured for result in verdict.results if result.measured is not None},
+        unmet={result.rule.name: result.said for result in verdict.results if result.said},
     )
 
 

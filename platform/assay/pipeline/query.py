@@ -13,9 +13,10 @@ from sqlglot.errors import ParseError
 from assay.engine.queries import RAW_LAYERS
 from assay.engine.relations import bind_all_columns
 from assay.errors import SqlError
-from assay.lake.layout import quality_key, quality_prefix
+from assay.lake.layout import control_key, quality_key, quality_prefix
 from assay.lake.rows import files_by_version, typed_rows
 from assay.pipeline.build import raise_if_not_about_data
+from assay.pipeline.scoring import KEPT, proof_rows
 from assay.pipeline.state import State
 from assay.quality.own_tables import OWN_TABLES, OwnTable
 
@@ -46,13 +47,18 @@ def query(connection: duckdb.DuckDBPyConnection, state: State, sql: str) -> duck
 
 
 def _bind_own(connection: duckdb.DuckDBPyConnection, state: State, own: OwnTable) -> None:
-    """Bind what the machinery found out about the domain's tables, of all that are declared now."""
-    store = state.workspace.store
-    kept = {info.key for info in store.list(quality_prefix(own.name))}
-    keys = [key for table in state.workspace.domain.tables.values() if (key := quality_key(own.name, table)) in kept]
+    """Bind what the machinery found out about the domain's tables and controls, of all that are declared now."""
+    store, domain = state.workspace.store, state.workspace.domain
+    if own in KEPT:
+        connection.execute(f"CREATE OR REPLACE VIEW {own.full_name} AS {proof_rows(store, domain.tables, own)}")
+        return
+    declared = {quality_key(own.stored, table) for table in domain.tables.values()}
+    declared |= {control_key(own.stored, control) for control in domain.controls}
+    keys = sorted(info.key for info in store.list(quality_prefix(own.stored)) if info.key in declared)
     # No version: older versions of Assay may have kept other columns.
     rows = typed_rows(own, files_by_version(("", store.path(key)) for key in keys))
-    connection.execute(f"CREATE OR REPLACE VIEW {own.full_name} AS {rows}")
+    only = f" WHERE {own.only}" if own.only else ""
+    connection.execute(f"CREATE OR REPLACE VIEW {own.full_name} AS SELECT * FROM ({rows}){only}")
 
 
 def _mentioned(sql: str, state: State) -> list[str]:

@@ -15,7 +15,7 @@ from assay.contracts.rules import quote
 from assay.engine.project import Node, Project, source_of
 from assay.engine.relations import Accounted, Amount, account, partition_text
 from assay.quality.books import Books, Healing, Side
-from assay.quality.proof import counts_money
+from assay.quality.tally import counts_money
 
 
 def received(

@@ -1,17 +1,18 @@
 """The tables that the machinery itself fills: what it found out about the domain's tables, read as `quality.<name>`.
 
-Belongs here: their contracts. Does not belong here: filling them (`pipeline.watching`), the domain's tables.
+Belongs here: their contracts. Does not belong here: filling them (`pipeline.watching`, `pipeline.scoring`,
+`pipeline.reconciling`), the domain's tables.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import pyarrow as pa
 
-from assay.contracts import Contract, Count, Date, Number
+from assay.contracts import Contract, Count, Date, Decimal, Number, Timestamp
 from assay.contracts import column as col
 from assay.contracts.columns import ColumnSpec, column_specs
 from assay.contracts.version import fingerprint
@@ -22,6 +23,8 @@ _ARROW = {
     "BIGINT": pa.int64(),
     "DOUBLE": pa.float64(),
     "BOOLEAN": pa.bool_(),
+    "TIMESTAMP WITH TIME ZONE": pa.timestamp("us", tz="UTC"),
+    "DECIMAL(38,4)": pa.decimal128(38, 4),
 }
 
 
@@ -32,15 +35,29 @@ class OwnTable:
     Attributes:
         name: As in `quality.<name>`.
         model: Its columns.
+        kept_as: The table whose objects it reads; its own when None.
+        only: Condition on the rows that it has; None for all.
     """
 
     name: str
     model: type[Contract]
+    kept_as: str | None = None
+    only: str | None = field(default=None, kw_only=True)
+
+    @property
+    def stored(self) -> str:
+        """The name under which its rows lie in the lake."""
+        return self.kept_as or self.name
 
     @property
     def full_name(self) -> str:
         """As SQL names it."""
         return f"quality.{self.name}"
+
+    @property
+    def description(self) -> str:
+        """What a row is."""
+        return (self.model.__doc__ or "").strip()
 
     @cached_property
     def columns(self) -> tuple[ColumnSpec, ...]:
@@ -100,7 +117,79 @@ class AnomalyRow(Contract):
     text: str = col("The anomaly in words")
 
 
+class PartitionScore(Contract):
+    """One row a proof of a partition: how good it was found to be."""
+
+    table_name: str = col("The table, as SQL names it")
+    partition: str = col("The partition; `all` of a table that is not cut")
+    run_id: str = col("The run that proved it")
+    proven_at: Timestamp = col("When")
+    status: str = col("What became of it: published, unchanged or failed")
+    row_count: Count = col("Rows that were judged")
+    published: Count = col("Rows that may be published")
+    quarantined: Count = col("Rows that went to quarantine")
+    score: Number = col("Share of rows that broke no rule but such that only warn", unit="0 to 100", nullable=True)
+    money_score: Number = col("The same weighted by money; null where the table has none", unit="0 to 100", nullable=True)
+    completeness: Number = col("Share of rows that broke no rule of this dimension", unit="0 to 100", nullable=True)
+    validity: Number = col("Share of rows that broke no rule of this dimension", unit="0 to 100", nullable=True)
+    uniqueness: Number = col("Share of rows that broke no rule of this dimension", unit="0 to 100", nullable=True)
+    consistency: Number = col("Share of rows that broke no rule of this dimension", unit="0 to 100", nullable=True)
+    timeliness: Number = col("Share of rows that broke no rule of this dimension", unit="0 to 100", nullable=True)
+    money: Decimal = col("Absolute money of the rows; null where the table has none", nullable=True)
+    money_at_risk: Decimal = col("That of the rows that broke a rule", nullable=True)
+    balanced: bool = col("Whether its books balance")
+    contract: str = col("Version of the contract that it was judged by")
+
+
+class RuleResult(Contract):
+    """One row a rule and proof of a partition, whether or not any row broke it."""
+
+    table_name: str = col("The table, as SQL names it")
+    partition: str = col("The partition; `all` of a table that is not cut")
+    run_id: str = col("The run that proved it")
+    proven_at: Timestamp = col("When")
+    rule: str = col("The rule")
+    dimension: str = col("completeness, validity, uniqueness, consistency or timeliness")
+    severity: str = col("fix, quarantine, stop or warn")
+    owner: str = col("Who answers for it")
+    row_count: Count = col("Rows that were judged")
+    broken: Count = col("Rows that broke it")
+    money_at_risk: Decimal = col("Their absolute money; null where the table has none", nullable=True)
+    measured: Number = col("What a rule about all rows measured; null of a rule about single rows", nullable=True)
+    expected: str = col("What it should have been", nullable=True)
+    passed: bool = col("Whether the rule held")
+
+
+class ReconciliationRow(Contract):
+    """One row a control, day, key and measure: what the lake adds up to, and what the control says."""
+
+    control: str = col("The control, as the domain calls it")
+    table_name: str = col("The table that it is about, as SQL names it")
+    day: Date = col("The day")
+    key: str = col("What the control distinguishes beside the day, as a JSON object; null where it is nothing", nullable=True)
+    measure: str = col("row_count, or the name of a sum")
+    in_lake: Decimal = col("What the lake adds up to; null where it has nothing of the day and key", nullable=True)
+    in_control: Decimal = col("What the control says; null where it says nothing of the day and key", nullable=True)
+    difference: Decimal = col("How much more the lake has")
+    tolerance: Decimal = col("By how much they may differ")
+    status: str = col(
+        "same, tolerated, different, only_in_lake, only_in_control, or open: the day was not complete and may differ"
+    )
+    asked: str = col("Who said what the control says: postgresql, mysql or file")
+    found_at: Timestamp = col("When the day was first found to be so")
+    reconciled_at: Timestamp = col("When the day was last found to be so")
+    run_id: str = col("The run that last found it to be so")
+    is_latest: bool = col("Whether this is the newest result of the control and day, which is the one that counts")
+
+
 PROFILES = OwnTable("profiles", Profile)
 ANOMALIES = OwnTable("anomalies", AnomalyRow)
-OWN_TABLES = {each.full_name: each for each in (PROFILES, ANOMALIES)}
+PARTITION_SCORES = OwnTable("partition_scores", PartitionScore)
+RULE_RESULTS = OwnTable("rule_results", RuleResult)
+RECONCILIATION_HISTORY = OwnTable("reconciliation_history", ReconciliationRow)
+RECONCILIATIONS = OwnTable("reconciliations", ReconciliationRow, RECONCILIATION_HISTORY.name, only="is_latest")
+OWN_TABLES = {
+    each.full_name: each
+    for each in (PROFILES, ANOMALIES, PARTITION_SCORES, RULE_RESULTS, RECONCILIATIONS, RECONCILIATION_HISTORY)
+}
 """Every one, as SQL names it."""

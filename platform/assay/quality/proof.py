@@ -1,29 +1,34 @@
-"""The proof: all rules of a contract, the split and the content hash, in one scan of the staged rows.
+"""The proof: all rules of a contract, the split and the content hash of staged rows.
 
-Belongs here: judging staged rows and saying which partitions may be published. Does not belong here: writing quarantine
-(`quarantine`), counting inputs (`accounting`).
+Belongs here: judging staged rows and saying which partitions may be published. Does not belong here: finding the rows that break
+rules (`flagging`), counting them (`tally`), writing quarantine (`quarantine`), counting inputs (`accounting`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
 import duckdb
 
 from assay.contracts import Table
+from assay.contracts.dimension import Dimension
 from assay.contracts.rules import Rule, quote
 from assay.contracts.severity import Severity
 from assay.contracts.version import fingerprint
-from assay.engine.project import Node
+from assay.engine.project import Node, source_of
 from assay.engine.relations import PARTITION
 from assay.engine.staging import STAGED, cast_rules
+from assay.quality.around import Around
 from assay.quality.books import Books, Side
+from assay.quality.expectations import Judged, aggregates, judge, partition_rules
+from assay.quality.flagging import PROVEN
 from assay.quality.held_back import HEALED_RULE, HeldBack
+from assay.quality.hits import find_hits
+from assay.quality.scores import RuleResult, Scores, counting, results, share
+from assay.quality.tally import Sums, Tally, bits, counts_money, hash_of, tally
 
-PROVEN = "proven"
-"""The relation of staged rows after fixes, with `_broken` true for what goes to quarantine."""
 KEY_RULE = "key_unique"
 """The rule that no two published rows of a partition have one key; breaking it stops the partition."""
 
@@ -36,21 +41,30 @@ class Verdict:
         rows: Staged rows, and those held back.
         good: Rows that may be published.
         broken: Rows that broke each rule, by rule, those above zero.
-        score: Share of rows that broke no rule but such that only warn, 0 to 100.
+        at_risk: Their absolute money, by rule.
+        scores: Its scores.
         content: Hash of the good rows, whatever their order.
         refused: Hash of the other rows, whatever their order.
         books: Its books.
+        results: What became of every rule.
         problems: Why it may not be published; empty when it may.
     """
 
     rows: int
     good: int
     broken: Mapping[str, int]
-    score: float
+    at_risk: Mapping[str, Decimal]
+    scores: Scores
     content: str
     refused: str
     books: Books
+    results: tuple[RuleResult, ...] = ()
     problems: tuple[str, ...] = field(default=())
+
+    @property
+    def score(self) -> float:
+        """Share of rows that broke no rule but such that only warn, 0 to 100."""
+        return self.scores.score
 
     @property
     def quarantined(self) -> int:
@@ -59,8 +73,28 @@ class Verdict:
 
 
 def all_rules(node: Node) -> tuple[Rule, ...]:
-    """Every row rule of a table: that values fit their types, then its contract's."""
-    return cast_rules(node) + node.table.rules
+    """Every rule about rows: that values fit their types, then its contract's."""
+    table = node.table
+    beyond = tuple(each.rule(table.owner) for each in table.expectations.values() if each.is_of_rows)
+    return cast_rules(node) + table.rules + beyond
+
+
+def every_rule(node: Node) -> tuple[Rule, ...]:
+    """Every rule of a table: those about rows, and those about a partition as a whole."""
+    return all_rules(node) + partition_rules(node.table) + own_rules(node)
+
+
+def own_rules(node: Node) -> tuple[Rule, ...]:
+    """The rules that no contract declares: that keys are unique, and that every value of a fold is known."""
+    table = node.table
+    key = ", ".join(table.key)
+    rules = [
+        Rule(KEY_RULE, "", Severity.STOP, table.key, f"no two rows have one {key}", Dimension.UNIQUENESS, table.owner),
+    ]
+    if any(source_of(relation) is not None for relation in node.inputs):
+        said = "every value that a producer left out because it did not change is known"
+        rules.append(Rule(HEALED_RULE, "", Severity.QUARANTINE, (), said, Dimension.COMPLETENESS, table.owner))
+    return tuple(rules)
 
 
 def prove(
@@ -69,121 +103,78 @@ def prove(
     partitions: Collection[str],
     received: Mapping[str, Books],
     held_back: Mapping[str, HeldBack] | None = None,
+    around: Around | None = None,
 ) -> dict[str, Verdict]:
-    """Judge every staged partition, and leave `proven` behind for publishing.
+    """Judge every staged partition, and leave `proven` and `flagged` behind for publishing and quarantine.
 
     Args:
         connection: Where `staged` is.
         node: The table.
-        partitions: The partitions that were computed; one without rows is judged too.
+        partitions: The partitions that were staged; one without rows is judged too.
         received: By partition, books with what came in, was superseded, was deleted and is held back.
         held_back: By partition, the rows that never reached the SQL.
+        around: What is known of the surroundings; a table whose expectations look there cannot do without.
 
     Returns:
         The verdict by partition.
     """
-    rules = all_rules(node)
-    _create_proven(connection, rules)
-    measured = _scan(connection, node.table, rules)
-    duplicates = _duplicate_keys(connection, node.table, rules)
+    rules = _Rules.of(node)
+    seen, known = around or Around(), aggregates(node.table)
+    # The rules as they were declared say what a row is told; those that nothing breaks need not be asked again.
+    asked = find_hits(connection, node.table, rules.of_rows, seen)
+    counted = tally(connection, node.table, asked, partitions, known)
+    duplicates = _duplicate_keys(connection, node.table, rules.of_rows, len(partitions) == 1)
+    rows = {partition: found.every.rows for partition, found in counted.items()}
+    figures = {partition: found.figures for partition, found in counted.items()}
+    judged = judge(connection, node.table, partitions, rows, figures, seen)
     return {
         partition: _verdict(
-            node.table,
+            node,
             rules,
-            measured.get(partition, _Measured()),
+            counted.get(partition, Tally()),
             duplicates.get(partition, 0),
             received.get(partition, Books()),
             (held_back or {}).get(partition, HeldBack()),
+            judged[partition],
         )
         for partition in partitions
     }
 
 
 @dataclass(frozen=True)
-class _Measured:
-    rows: int = 0
-    good: int = 0
-    flawless: int = 0
-    content: int = 0
-    refused: int = 0
-    accounted: int = 0
-    accounted_good: int = 0
-    money: Decimal = Decimal(0)
-    money_good: Decimal = Decimal(0)
-    broken: tuple[int, ...] = ()
+class _Rules:
+    """The rules of a table, as the arithmetic wants them.
 
+    Attributes:
+        of_rows: Those about rows by themselves.
+        every: All.
+        refusing: Bits of those that send a row to quarantine.
+        counting: Bits of those that count in scores.
+        dimensions: By dimension that has such: their bits, and the names of others.
+    """
 
-def _create_proven(connection: duckdb.DuckDBPyConnection, rules: tuple[Rule, ...]) -> None:
-    fixes: dict[str, list[str]] = {}
-    for rule in rules:
-        if rule.severity is Severity.FIX:
-            for column in rule.columns:
-                fixes.setdefault(column, []).append(f"({rule.predicate}) IS FALSE")
-    replaced = ", ".join(
-        f"CASE WHEN NOT ({' OR '.join(tests)}) THEN {quote(column)} END AS {quote(column)}" for column, tests in fixes.items()
-    )
-    flags = "".join(
-        f", ({rule.predicate}) IS FALSE AS {_flag(place)}" for place, rule in enumerate(rules) if rule.severity is Severity.FIX
-    )
-    fixed = f"SELECT *{f' REPLACE ({replaced})' if replaced else ''}{flags} FROM {STAGED}"
-    judged = "".join(
-        f", ({rule.predicate}) IS FALSE AS {_flag(place)}"
-        for place, rule in enumerate(rules)
-        if rule.severity is not Severity.FIX
-    )
-    refusing = [_flag(place) for place, rule in enumerate(rules) if rule.severity is Severity.QUARANTINE]
-    connection.execute(
-        f"CREATE OR REPLACE VIEW {PROVEN} AS SELECT *, {' OR '.join(refusing) or 'false'} AS _broken "
-        f"FROM (SELECT *{judged} FROM ({fixed}))"
-    )
+    of_rows: tuple[Rule, ...]
+    every: tuple[Rule, ...]
+    refusing: int
+    counting: int
+    dimensions: Mapping[Dimension, tuple[int, tuple[str, ...]]]
 
-
-def _flag(place: int) -> str:
-    return f"_breaks_{place}"
-
-
-def breaks(rules: tuple[Rule, ...]) -> dict[str, str]:
-    """Name, by rule, of the column of `proven` that says that a row breaks it."""
-    return {rule.name: _flag(place) for place, rule in enumerate(rules)}
-
-
-def _scan(connection: duckdb.DuckDBPyConnection, table: Table, rules: tuple[Rule, ...]) -> dict[str, _Measured]:
-    row_hash = _row_hash(table)
-    flags = list(breaks(rules).values())
-    money = money_out(table)
-    # Without a balance each row accounts for itself.
-    accounted = table.balance.rows if table.balance else None
-    accounted_all = f"coalesce(sum({accounted}), 0)::BIGINT" if accounted else "count(*)"
-    accounted_good = (
-        f"coalesce(sum({accounted}) FILTER (NOT _broken), 0)::BIGINT" if accounted else "count(*) FILTER (NOT _broken)"
-    )
-    counts = "".join(f", count(*) FILTER ({flag})" for flag in flags)
-    counting = [flag for rule, flag in zip(rules, flags, strict=True) if rule.severity is not Severity.WARN]
-    flawless = f"count(*) FILTER (NOT ({' OR '.join(counting)}))" if counting else "count(*)"
-    rows = connection.execute(
-        f"SELECT {PARTITION}, count(*), count(*) FILTER (NOT _broken), {flawless}, "
-        f"coalesce(sum({row_hash}) FILTER (NOT _broken), 0)::HUGEINT, "
-        f"coalesce(sum({row_hash}) FILTER (_broken), 0)::HUGEINT, "
-        f"{accounted_all}, {accounted_good}, "
-        f"coalesce(sum({money}), 0), coalesce(sum({money}) FILTER (NOT _broken), 0){counts} "
-        f"FROM {PROVEN} GROUP BY {PARTITION}"
-    ).fetchall()
-    return {
-        str(row[0]): _Measured(
-            rows=row[1],
-            good=row[2],
-            flawless=row[3],
-            content=row[4],
-            refused=row[5],
-            accounted=row[6],
-            accounted_good=row[7],
-            money=Decimal(row[8]),
-            money_good=Decimal(row[9]),
-            broken=tuple(row[10:]),
+    @classmethod
+    def of(cls, node: Node) -> _Rules:
+        of_rows, own = all_rules(node), own_rules(node)
+        dimensions = {}
+        for dimension in Dimension:
+            others = tuple(rule.name for rule in counting(own) if rule.dimension is dimension)
+            chosen = [rule.severity is not Severity.WARN and rule.dimension is dimension for rule in of_rows]
+            if others or any(chosen):
+                dimensions[dimension] = (bits(chosen), others)
+        return cls(
+            of_rows=of_rows,
+            every=every_rule(node),
+            refusing=bits(rule.severity is Severity.QUARANTINE for rule in of_rows),
+            counting=bits(rule.severity is not Severity.WARN for rule in of_rows),
+            dimensions=dimensions,
         )
-        for row in rows
-        if row[0] is not None
-    }
 
 
 def published_content(connection: duckdb.DuckDBPyConnection, table: Table, rows: str, score: float) -> str:
@@ -195,36 +186,20 @@ def published_content(connection: duckdb.DuckDBPyConnection, table: Table, rows:
         rows: A relation with the table's columns.
         score: The quality score they were published with.
     """
-    found = connection.execute(f"SELECT count(*), coalesce(sum({_row_hash(table)}), 0)::HUGEINT FROM {rows}").fetchone()
+    found = connection.execute(f"SELECT count(*), coalesce(sum({hash_of(table)}), 0)::HUGEINT FROM {rows}").fetchone()
     assert found is not None
     return _content(table, int(found[0]), int(found[1]), score)
-
-
-def _row_hash(table: Table) -> str:
-    return f"hash({', '.join(quote(spec.name) for spec in table.columns)})"
 
 
 def _content(table: Table, rows: int, hashed: int, score: float) -> str:
     return fingerprint([rows, hashed, score, table.version])
 
 
-def money_out(table: Table) -> str:
-    """Expression for the money that a row of a table accounts for."""
-    if table.balance is not None and table.balance.money_out is not None:
-        return f"({table.balance.money_out})::DECIMAL(38,4)"
-    return f"{quote(table.money)}::DECIMAL(38,4)" if table.money else "0::DECIMAL(38,4)"
-
-
-def counts_money(table: Table) -> bool:
-    """Whether a table's books are kept in money too."""
-    return table.money is not None or (table.balance is not None and table.balance.money_out is not None)
-
-
-def _duplicate_keys(connection: duckdb.DuckDBPyConnection, table: Table, rules: tuple[Rule, ...]) -> dict[str, int]:
+def _duplicate_keys(connection: duckdb.DuckDBPyConnection, table: Table, rules: tuple[Rule, ...], is_one: bool) -> dict[str, int]:
     """Surplus rows by partition. The exact question is asked only when a look at neighbours says that it must be."""
     key = [quote(name) for name in table.key]
     fixed = any(rule.severity is Severity.FIX and set(rule.columns) & set(table.key) for rule in rules)
-    if not fixed and _keys_rise(connection, key):
+    if not fixed and _keys_rise(connection, key if is_one else [PARTITION, *key]):
         return {}
     by = ", ".join((PARTITION, *key))
     good = f"FROM {PROVEN} WHERE NOT _broken"
@@ -234,12 +209,11 @@ def _duplicate_keys(connection: duckdb.DuckDBPyConnection, table: Table, rules: 
     return {str(partition): int(surplus) for partition, surplus in rows}
 
 
-def _keys_rise(connection: duckdb.DuckDBPyConnection, key: list[str]) -> bool:
+def _keys_rise(connection: duckdb.DuckDBPyConnection, columns: Sequence[str]) -> bool:
     """Whether each staged row's key is above that of the row before it, so that none can be there twice.
 
     Rows are staged in the order of their keys. Should DuckDB hand them out otherwise, or should a key be null, the answer is no.
     """
-    columns = (PARTITION, *key)
     before = ", ".join(f"lag({column}) OVER () AS before_{place}" for place, column in enumerate(columns))
     own = ", ".join(f"{column} AS own_{place}" for place, column in enumerate(columns))
     # One after another, because comparing whole rows takes DuckDB far longer.
@@ -256,30 +230,60 @@ def _keys_rise(connection: duckdb.DuckDBPyConnection, key: list[str]) -> bool:
 
 
 def _verdict(
-    table: Table, rules: tuple[Rule, ...], measured: _Measured, duplicates: int, received: Books, held_back: HeldBack
+    node: Node,
+    rules: _Rules,
+    counted: Tally,
+    duplicates: int,
+    received: Books,
+    held_back: HeldBack,
+    judged: Mapping[str, Judged],
 ) -> Verdict:
-    counts = measured.broken or (0,) * len(rules)
-    broken = {rule.name: count for rule, count in zip(rules, counts, strict=True) if count}
-    if duplicates:
-        broken[KEY_RULE] = duplicates
-    if held_back.rows:
-        broken[HEALED_RULE] = held_back.rows
-    rows = measured.rows + held_back.rows
-    score = round(100 * measured.flawless / rows, 4) if rows else 100.0
+    table = node.table
+    per_rule = {rule.name: counted.breaking(1 << place) for place, rule in enumerate(rules.of_rows)}
+    # The money of rows that are held back stands in the books alone.
+    per_rule[HEALED_RULE] = Sums(rows=held_back.rows, absolute=abs(received.money.quarantined))
+    per_rule[KEY_RULE] = Sums(rows=duplicates)
+    broken = {name: sums.rows for name, sums in per_rule.items() if sums.rows}
+    at_risk = {name: per_rule[name].absolute for name in broken}
+    every, good = counted.every, counted.without(rules.refusing)
+    rows = every.rows + held_back.rows
+    scores = _scores(table, rules, counted, per_rule)
+    measured = {name: each.measured for name, each in judged.items() if each.measured is not None}
+    unmet = {name: each.unmet for name, each in judged.items() if each.unmet}
     books = Books(
-        rows=_closed(received.rows, measured.accounted, measured.accounted_good),
-        money=_closed(received.money, measured.money, measured.money_good),
+        rows=_closed(received.rows, every.accounted, good.accounted),
+        money=_closed(received.money, every.money, good.money),
         healing=received.healing,
     )
     return Verdict(
         rows=rows,
-        good=measured.good,
+        good=good.rows,
         broken=broken,
-        score=score,
-        content=_content(table, measured.good, measured.content, score),
-        refused=fingerprint([rows - measured.good, measured.refused + held_back.hashed, table.version]),
+        at_risk=at_risk,
+        scores=scores,
+        content=_content(table, good.rows, good.hashed, scores.score),
+        refused=fingerprint([rows - good.rows, every.hashed - good.hashed + held_back.hashed, table.version]),
         books=books,
-        problems=_problems(table, rules, broken, rows, score, books),
+        results=results(rules.every, broken, at_risk, measured, unmet),
+        problems=_problems(table, rules.every, broken, unmet, rows, scores.score, books),
+    )
+
+
+def _scores(table: Table, rules: _Rules, counted: Tally, per_rule: Mapping[str, Sums]) -> Scores:
+    """The scores of a partition; rows that are held back are bad ones, and without what is lacking."""
+    every, held_back = counted.every, per_rule[HEALED_RULE]
+    rows, money = every.rows + held_back.rows, every.absolute + held_back.absolute
+    flawless = counted.without(rules.counting)
+    dimensions = {}
+    for dimension, (of_rows, others) in rules.dimensions.items():
+        broken = counted.breaking(of_rows).rows + sum(per_rule[name].rows for name in others)
+        dimensions[dimension] = share(max(0, rows - broken), rows)
+    return Scores(
+        score=share(flawless.rows, rows),
+        money_score=share(flawless.absolute, money) if counts_money(table) else None,
+        dimensions=dimensions,
+        money=money,
+        money_at_risk=money - flawless.absolute,
     )
 
 
@@ -294,13 +298,21 @@ def _closed(received: Side, accounted: int | Decimal, good: int | Decimal) -> Si
 
 
 def _problems(
-    table: Table, rules: tuple[Rule, ...], broken: Mapping[str, int], rows: int, score: float, books: Books
+    table: Table,
+    rules: tuple[Rule, ...],
+    broken: Mapping[str, int],
+    unmet: Mapping[str, str],
+    rows: int,
+    score: float,
+    books: Books,
 ) -> tuple[str, ...]:
+    stopping = [rule for rule in rules if rule.severity is Severity.STOP and rule.name != KEY_RULE]
     problems = [
         f"{broken[rule.name]:,} rows break {rule.name} ({rule.reason}), which stops a partition"
-        for rule in rules
-        if rule.severity is Severity.STOP and rule.name in broken
+        for rule in stopping
+        if rule.name in broken
     ]
+    problems += [f"{rule.name}: {unmet[rule.name]}" for rule in stopping if rule.name in unmet]
     if KEY_RULE in broken:
         problems.append(f"{broken[KEY_RULE]:,} rows repeat a key ({', '.join(table.key)})")
     if not table.is_good_enough(rows, score):

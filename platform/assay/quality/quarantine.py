@@ -19,8 +19,9 @@ from assay.contracts.rules import Rule, literal, quote
 from assay.engine.fold import NEWEST_FIRST
 from assay.engine.project import Node, Project, source_of
 from assay.engine.relations import PARTITION
+from assay.quality.flagging import FLAGGED, breaks
 from assay.quality.held_back import HELD_BACK
-from assay.quality.proof import PROVEN, all_rules, breaks
+from assay.quality.proof import all_rules
 
 REFUSED = "refused"
 """The table of rows that broke any rule, of whatever severity."""
@@ -53,7 +54,7 @@ def collect_refused(connection: duckdb.DuckDBPyConnection, project: Project, nod
     """Set aside every row that broke a rule, with the landing records behind it, as `refused`; those held back are added.
 
     Args:
-        connection: Where `proven` is, with the table's inputs still bound.
+        connection: Where `flagged` is, with the table's inputs still bound.
         project: The domain's tables.
         node: The table.
         has_held_back: Whether there is a table `held_back`.
@@ -64,7 +65,7 @@ def collect_refused(connection: duckdb.DuckDBPyConnection, project: Project, nod
     connection.execute(
         f"CREATE OR REPLACE TABLE {_BROKEN} AS SELECT *, {_said(flags, {name: name for name in flags})} AS _rules, "
         f"{_said(flags, reasons)} AS _reasons, {literal(node.table.version)} AS _contract, {_texts(node.table.key)} "
-        f"FROM {PROVEN} WHERE {' OR '.join(flags.values())}"
+        f"FROM {FLAGGED}"
     )
     columns = ", ".join(quote(spec.name) for spec in node.table.columns)
     for number, rows in enumerate(_slices(connection, node.table.key)):

@@ -5,7 +5,7 @@ Belongs here: the source `merchant_categories` and `enriched.merchant_categories
 
 from __future__ import annotations
 
-from assay.contracts import Event, Published, Whole, source, table
+from assay.contracts import Event, Published, RowCount, Severity, Whole, source, table
 from assay.contracts import column as col
 from assay.landing.formats import Csv
 from payments.contracts.vocabulary import OWNER
@@ -38,6 +38,7 @@ class MerchantCategoryRecord(Event):
     owner=OWNER,
     subject="reference",
     threshold=95.0,
+    expects=(RowCount(at_least=1, severity=Severity.STOP, reason="without any, every payment loses its category"),),
 )
 class MerchantCategory(Published):
     """One row a merchant category code."""

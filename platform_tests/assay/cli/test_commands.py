@@ -106,6 +106,9 @@ def test_tables_and_describe(ran: Shop) -> None:
     assert "windows: enriched.orders: its own period, the 6 before it" in shown
     shown = ran.run("describe", "enriched.customers").stdout
     assert "name" in shown
+    own = json.loads(ran.run("describe", "quality.rule_results", "--json").stdout)
+    assert [column["name"] for column in own["columns"]][:2] == ["table_name", "partition"]
+    assert all(column["description"] for column in own["columns"])
     source = json.loads(ran.run("describe", "raw.orders", "--json").stdout)
     assert source["format"] == "debezium-json"
 

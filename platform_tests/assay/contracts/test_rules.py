@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.contracts import Contract, Date, Money, Severity, Timestamp, column
+from assay.contracts import Contract, Date, Dimension, Money, Severity, Timestamp, column
 from assay.contracts.rules import literal, quote, rules_of
 from assay.errors import ContractError
 
@@ -136,6 +136,25 @@ class TestNames:
         ]
         assert rules[1].reason == "amount: greater_than_or_equal_to(0)"
         assert rules[0].reason == "amount must be there"
+
+    def test_each_rule_has_an_owner_and_a_dimension(self) -> None:
+        class Owned(Contract):
+            """A table."""
+
+            amount: Money = column("Amount", ge=0)
+            most: Money = column("Most", nullable=True, le=9)
+
+            @pa.dataframe_check()
+            def within(cls, data: pa.IbisData) -> ir.BooleanColumn:  # noqa: N805
+                return data.table.amount <= data.table.most
+
+        given = {"owners": {"within": "team:risk"}, "dimensions": {"most_at_most": Dimension.TIMELINESS}}
+        assert [(rule.name, rule.owner, rule.dimension) for rule in rules_of(Owned, {}, "team:x", **given)] == [
+            ("amount_required", "team:x", Dimension.COMPLETENESS),
+            ("amount_at_least", "team:x", Dimension.VALIDITY),
+            ("most_at_most", "team:x", Dimension.TIMELINESS),
+            ("within", "team:risk", Dimension.CONSISTENCY),
+        ]
 
     def test_two_rules_of_one_name_are_refused(self) -> None:
         class Twice(Contract):

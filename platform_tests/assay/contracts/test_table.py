@@ -12,6 +12,7 @@ from assay.contracts import (
     Contract,
     Daily,
     Date,
+    Dimension,
     Event,
     Money,
     Monthly,
@@ -108,6 +109,11 @@ class TestTable:
             (
                 {"severities": {"amount_small": Severity.WARN}},
                 "enriched.made: a severity is given for amount_small, which is no rule of it",
+            ),
+            ({"owners": {"amount_small": "team:y"}}, "enriched.made: an owner is given for amount_small, which is no rule of it"),
+            (
+                {"dimensions": {"amount_small": Dimension.VALIDITY}},
+                "enriched.made: a dimension is given for amount_small, which is no rule of it",
             ),
             ({"extra": {"broken": column("Ours", alias="_broken")}}, "enriched.made: _broken is the engine's own"),
             ({"extra": {"job_run_id": column("Ours")}}, "enriched.made: job_run_id is the engine's own"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,6 +66,15 @@ def test_what_is_remembered_of_the_very_object_is_believed(store: ObjectStore, t
     proven_anew = replace(published, inputs="newer inputs, same content")
     write_index(store, ORDERS, {D3: proven_anew})
     assert read_index(store, ORDERS) == {D3: proven_anew}
+
+
+def test_an_entry_of_before_there_were_scores_by_dimension_is_one_of_ours(store: ObjectStore, tmp_path: Path) -> None:
+    written = json.loads(entry("old").to_json())
+    older = {name: value for name, value in written.items() if name not in ("scores", "at_risk", "measures", "unmet")}
+    path = tmp_path / "old.parquet"
+    pq.write_table(pa.table({"order_id": ["o1"]}).replace_schema_metadata({METADATA_KEY: json.dumps(older)}), path)
+    etag = store.put(partition_key(ORDERS, D3), path).etag
+    assert read_index(store, ORDERS) == {D3: replace(entry("old"), etag=etag)}
 
 
 def test_what_is_remembered_of_an_older_object_is_not(store: ObjectStore, tmp_path: Path) -> None:

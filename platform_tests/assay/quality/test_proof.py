@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -11,9 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from assay.contracts import Dimension
 from assay.quality.books import Books, Side
 from assay.quality.held_back import HeldBack
 from assay.quality.proof import Verdict, prove
+from assay.quality.scores import scores_from_dict
 
 DAY = "2025-01-03"
 NEXT = "2025-01-04"
@@ -88,6 +91,51 @@ class TestSeverities:
     def test_a_missing_value_breaks_only_the_rule_that_it_be_there(self, proving) -> None:
         assert judge(proving, [{"kind": None, "note": None, "amount": None}]).broken == {}
         assert judge(proving, [{"id": None}, {}]).broken == {"id_required": 1}
+
+
+class TestScores:
+    ROWS = (
+        {"amount": "-5.00"},
+        {"note": "long text", "amount": "10.00"},
+        {"kind": "z", "amount": "4.00"},
+        {"amount": "1.00"},
+        {"id": None, "amount": None},
+    )
+
+    def test_rows_count_alike_and_by_their_money(self, proving) -> None:
+        scores = judge(proving, self.ROWS).scores
+        assert (scores.score, scores.money, scores.money_at_risk) == (40.0, Decimal(20), Decimal(15))
+        assert scores.money_score == 25.0
+
+    def test_each_rule_has_the_money_of_the_rows_that_broke_it(self, proving) -> None:
+        assert judge(proving, self.ROWS).at_risk == {
+            "amount_at_least": Decimal(5),
+            "note_length": Decimal(10),
+            "kind_known": Decimal(4),
+            "id_required": Decimal(0),
+        }
+
+    def test_each_dimension_has_a_score_of_its_own_rules(self, proving) -> None:
+        dimensions = judge(proving, self.ROWS).scores.dimensions
+        assert dimensions == {Dimension.COMPLETENESS: 80.0, Dimension.VALIDITY: 60.0, Dimension.UNIQUENESS: 100.0}
+
+    def test_repeated_keys_count_in_uniqueness(self, proving) -> None:
+        assert judge(proving, [{"id": "o1"}, {"id": "o1"}, {}, {}]).scores.dimensions[Dimension.UNIQUENESS] == 75.0
+
+    def test_what_warns_counts_in_none(self, proving) -> None:
+        scores = judge(proving, [{"kind": "z"}]).scores
+        assert (scores.score, scores.money_score, set(scores.dimensions.values())) == (100.0, 100.0, {100.0})
+
+    def test_they_are_read_back_as_they_were_written(self, proving) -> None:
+        scores = judge(proving, self.ROWS).scores
+        assert scores_from_dict(json.loads(json.dumps(scores.to_dict()))) == scores
+
+    def test_every_rule_has_a_result_those_that_hold_too(self, proving) -> None:
+        results = {each.rule.name: each for each in judge(proving, self.ROWS).results}
+        assert results.keys() >= {"id_required", "amount_type", "key_unique", "healed"}
+        assert (results["amount_at_least"].passed, results["amount_at_least"].money_at_risk) == (False, Decimal(5))
+        assert (results["amount_at_most"].passed, results["amount_at_most"].broken) == (True, 0)
+        assert results["amount_at_most"].rule.owner == "team:x"
 
 
 class TestPartitions:

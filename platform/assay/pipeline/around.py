@@ -1,0 +1,91 @@
+"""What a table's expectations see of the lake while it is proven.
+
+Belongs here: binding what they read, in a database beside the one that the SQL runs in, and remembering what was measured before.
+Does not belong here: judging (`quality.expectations`).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+
+import duckdb
+
+from assay.contracts.calendar import merged
+from assay.contracts.expectations import Drifting, UniqueAcross
+from assay.engine.project import Node
+from assay.engine.references import references
+from assay.engine.relations import bind, create_layers
+from assay.lake.rows import files_by_version
+from assay.pipeline.lookups import bind_whole
+from assay.pipeline.state import State
+from assay.quality.around import Around
+
+_ASIDE = "aside"
+
+
+@contextmanager
+def surroundings(
+    connection: duckdb.DuckDBPyConnection, state: State, node: Node, partitions: Collection[str]
+) -> Iterator[Around]:
+    """Bind what a table's expectations read.
+
+    Args:
+        connection: Where its SQL runs.
+        state: The lake's state.
+        node: The table.
+        partitions: The partitions that are proven.
+    """
+    drifting = [name for name, each in node.table.expectations.items() if isinstance(each, Drifting)]
+    index = state.index(node.table.full_name) if drifting else {}
+    measured = {name: {day: entry.measures[name] for day, entry in index.items() if name in entry.measures} for name in drifting}
+    days = [*index, *partitions]
+    holidays = merged(_holidays(state, min(days), max(days))) if drifting and days else {}
+    across = [each for each in node.table.expectations.values() if isinstance(each, UniqueAcross)]
+    if not references(node.table) and not across:
+        yield Around(None, measured, holidays)
+        return
+    with aside(connection) as others:
+        for relation, columns in _columns(node).items():
+            bind_whole(others, state, relation, columns)
+        if across:
+            _bind_others(others, state, node, partitions)
+        yield Around(others, measured, holidays)
+
+
+@contextmanager
+def aside(connection: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A cursor that works in a database beside the connection's own; what was bound there before still is."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET TimeZone = 'UTC'")
+        cursor.execute(f"ATTACH IF NOT EXISTS ':memory:' AS {_ASIDE}")
+        cursor.execute(f"USE {_ASIDE}")
+        create_layers(cursor)
+        yield cursor
+
+
+def _columns(node: Node) -> dict[str, tuple[str, ...]]:
+    """The columns that expectations read, by relation."""
+    found: dict[str, tuple[str, ...]] = {}
+    for each in references(node.table).values():
+        relation = str(each.relation)
+        found[relation] = tuple(dict.fromkeys((*found.get(relation, ()), *each.their_columns)))
+    return found
+
+
+def _bind_others(others: duckdb.DuckDBPyConnection, state: State, node: Node, partitions: Collection[str]) -> None:
+    """Bind the table's published partitions but those that are proven, under the table's own name."""
+    name, store = node.table.full_name, state.workspace.store
+    objects = [
+        (each.version, store.path(each.key))
+        for partition, found in state.available(name).items()
+        if partition not in partitions
+        for each in found
+    ]
+    bind(others, name, node.table, files_by_version(objects), [])
+
+
+def _holidays(state: State, first: str, last: str) -> list[dict[dt.date, str]]:
+    between = dt.date.fromisoformat(first), dt.date.fromisoformat(last)
+    return [calendar.between(*between) for calendar in state.workspace.domain.holidays.values()]

@@ -1,0 +1,296 @@
+"""Asking controls: what a database or a file says that a table adds up to.
+
+Belongs here: queries over PostgreSQL and MySQL, reading of control files, and their answers as exact totals. Does not belong
+here: what the lake adds up to (`reconciling`), comparing (`quality.reconciliation`).
+
+A connection string is a secret: it is in no message, and nothing here logs or keeps it. What a driver says of a connection that
+failed may repeat parts of it, so only the kind of failure is told.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+import duckdb
+from pydantic import SecretStr
+
+from assay.contracts import Control, ControlFile, MySqlQuery, PostgresQuery
+from assay.contracts.control import FIRST, LAST
+from assay.contracts.rules import literal, quote
+from assay.errors import ControlError, SettingsError
+from assay.lake.store import ObjectStore
+from assay.quality.reconciliation import Keys, Totals
+
+if TYPE_CHECKING:
+    from psycopg import Error as PostgresError
+
+CONNECT_SECONDS = 15
+MYSQL_PORT = 3306
+_MYSQL_SCHEMES = ("mysql", "mariadb")
+_MYSQL_REFUSALS = {
+    1044: "the user may not read the database",
+    1045: "user and password are refused",
+    1049: "there is no such database",
+    2003: "nobody answers there",
+    2006: "the connection broke",
+    2013: "the connection broke",
+}
+
+
+def ask(
+    connection: duckdb.DuckDBPyConnection,
+    store: ObjectStore,
+    control: Control,
+    dsns: Mapping[str, SecretStr],
+    first: dt.date,
+    last: dt.date,
+) -> Totals:
+    """Ask what a control says.
+
+    Args:
+        connection: DuckDB, with access to the lake, for files.
+        store: The lake, for files.
+        control: The control.
+        dsns: Connection strings by the names of databases.
+        first: The first day that is asked for.
+        last: The last day.
+
+    Returns:
+        The totals of those days. Rows of one day and key are added up.
+
+    Raises:
+        SettingsError: There is no connection string, or it is none.
+        ControlError: The control cannot be asked, or its answer is not to be understood.
+    """
+    asked = control.from_
+    if isinstance(asked, ControlFile):
+        columns, rows = _ask_files(connection, store, control, asked)
+    elif isinstance(asked, PostgresQuery):
+        columns, rows = _ask_postgres(control, asked, _dsn(control, asked.dsn, dsns), first, last)
+    else:
+        columns, rows = _ask_mysql(control, asked, _dsn(control, asked.dsn, dsns), first, last)
+    totals = _totals(control, columns, rows)
+    return {(day, keys): figures for (day, keys), figures in totals.items() if first <= day <= last}
+
+
+def variable(dsn: str) -> str:
+    """The environment variable that holds the connection string of a database."""
+    return f"ASSAY_DSN__{dsn.upper()}"
+
+
+def _dsn(control: Control, name: str, dsns: Mapping[str, SecretStr]) -> str:
+    found = dsns.get(name)
+    if found is None or not found.get_secret_value():
+        raise SettingsError(
+            f"The control {control.name} needs the connection string of a database.", hint=f"Set {variable(name)}, or give --dsn."
+        )
+    return found.get_secret_value()
+
+
+def _ask_postgres(
+    control: Control, asked: PostgresQuery, dsn: str, first: dt.date, last: dt.date
+) -> tuple[list[str], list[Sequence[Any]]]:
+    try:
+        import psycopg
+        from psycopg.conninfo import conninfo_to_dict, make_conninfo
+    except ImportError as error:
+        raise _no_driver(control, "postgres") from error
+    try:
+        options = conninfo_to_dict(dsn)
+    except psycopg.Error:
+        raise _no_dsn(asked.dsn, "postgresql://user:password@host:5432/database") from None
+    try:
+        database = psycopg.connect(make_conninfo("", **{"connect_timeout": CONNECT_SECONDS, **options}))
+    except psycopg.Error as error:
+        raise _unreachable(control, asked.dsn, _postgres_refusal(error)) from None
+    try:
+        with database:
+            database.read_only = True
+            cursor = database.execute(*_with_days(asked.sql, first, last))
+            if cursor.description is None:
+                raise _no_rows(control)
+            return [column.name for column in cursor.description], list(cursor)
+    except psycopg.Error as error:
+        raise _refused_query(control, str(error)) from error
+
+
+def _postgres_refusal(error: PostgresError) -> str:
+    said = str(error)
+    known = {
+        "authentication failed": "user and password are refused",
+        "does not exist": "there is no such database or user",
+        "refused": "nobody answers there",
+        "translate host name": "there is no such host",
+        "resolve host": "there is no such host",
+        "timeout": "nobody answers there",
+    }
+    return next((words for part, words in known.items() if part in said), "the connection failed")
+
+
+def _ask_mysql(
+    control: Control, asked: MySqlQuery, dsn: str, first: dt.date, last: dt.date
+) -> tuple[list[str], list[Sequence[Any]]]:
+    try:
+        import pymysql
+    except ImportError as error:
+        raise _no_driver(control, "mysql") from error
+    options = _mysql_options(asked.dsn, dsn)
+    try:
+        database = pymysql.connect(**options, connect_timeout=CONNECT_SECONDS, charset="utf8mb4")
+    except pymysql.MySQLError as error:
+        code = error.args[0] if error.args else 0
+        raise _unreachable(control, asked.dsn, _MYSQL_REFUSALS.get(code, "the connection failed")) from None
+    try:
+        with database, database.cursor() as cursor:
+            cursor.execute("SET SESSION TRANSACTION READ ONLY")
+            sql, parameters = _with_days(asked.sql, first, last)
+            cursor.execute(sql, parameters)
+            if cursor.description is None:
+                raise _no_rows(control)
+            return [column[0] for column in cursor.description], list(cursor.fetchall())
+    except pymysql.MySQLError as error:
+        raise _refused_query(control, str(error.args[-1]) if error.args else "") from error
+
+
+def _mysql_options(name: str, dsn: str) -> dict[str, Any]:
+    try:
+        parts = urlsplit(dsn)
+        port = parts.port or MYSQL_PORT
+    except ValueError:
+        parts, port = urlsplit(""), 0
+    database = unquote(parts.path.lstrip("/"))
+    if parts.scheme not in _MYSQL_SCHEMES or not parts.hostname or not database or parts.username is None:
+        raise _no_dsn(name, "mysql://user:password@host:3306/database")
+    return {
+        "host": parts.hostname,
+        "port": port,
+        "user": unquote(parts.username),
+        "password": unquote(parts.password or ""),
+        "database": database,
+    }
+
+
+def _with_days(sql: str, first: dt.date, last: dt.date) -> tuple[Any, dict[str, dt.date] | None]:
+    """A query and its parameters. Drivers read `%` as the start of one only where there are any."""
+    return sql, {"first": first, "last": last} if FIRST in sql or LAST in sql else None
+
+
+def _ask_files(
+    connection: duckdb.DuckDBPyConnection, store: ObjectStore, control: Control, asked: ControlFile
+) -> tuple[list[str], list[Sequence[Any]]]:
+    paths = _paths(store, asked.path)
+    if not paths:
+        raise ControlError(f"The control {control.name}: there is no file {asked.path}.", hint="Deliver it, or correct the path.")
+    columns = [*control.by, *control.measures]
+    listed = ", ".join(literal(path) for path in paths)
+    is_parquet = asked.path.lower().endswith(".parquet")
+    reader = f"read_parquet([{listed}], union_by_name=true, hive_partitioning=false)"
+    if not is_parquet:
+        # As text: an amount that is read as a float is no longer exact.
+        reader = f"read_csv([{listed}], header=true, all_varchar=true, union_by_name=true, hive_partitioning=false)"
+    wanted = ", ".join(f"{quote(name)}::VARCHAR" for name in columns)
+    try:
+        return columns, list(connection.execute(f"SELECT {wanted} FROM {reader}").fetchall())
+    except duckdb.Error as error:
+        raise ControlError(
+            f"The control {control.name} cannot be read from {asked.path}: {str(error).splitlines()[0]}",
+            hint=f"It needs the columns {', '.join(columns)}.",
+        ) from error
+
+
+def _paths(store: ObjectStore, pattern: str) -> list[str]:
+    """The files that a pattern names, as DuckDB opens them."""
+    if (local := Path(pattern)).is_absolute():
+        found = Path(local.anchor).glob(str(local.relative_to(local.anchor)))
+        return sorted(str(path) for path in found if path.is_file())
+    fixed = pattern.split("*", 1)[0].split("?", 1)[0]
+    return sorted(store.path(info.key) for info in store.list(fixed) if fnmatchcase(info.key, pattern))
+
+
+def _totals(control: Control, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Totals:
+    wanted = [*control.by, *control.measures]
+    missing = [name for name in wanted if name not in columns]
+    if missing:
+        raise ControlError(
+            f"The control {control.name} gives no {', '.join(missing)}.",
+            hint=f"Its columns must be {', '.join(wanted)}; they are {', '.join(columns)}.",
+        )
+    place = {name: columns.index(name) for name in wanted}
+    totals: dict[tuple[dt.date, Keys], dict[str, Decimal]] = {}
+    for number, row in enumerate(rows, start=1):
+        day = _read(control, number, control.day, row[place[control.day]], _day)
+        keys = tuple(_text(row[place[name]]) for name in control.keys)
+        figures = totals.setdefault((day, keys), dict.fromkeys(control.measures, Decimal(0)))
+        for measure in control.measures:
+            figures[measure] += _read(control, number, measure, row[place[measure]], _figure)
+    return totals
+
+
+def _read(control: Control, number: int, column: str, value: Any, read: Callable[[Any], Any]) -> Any:
+    try:
+        return read(value)
+    except (ValueError, InvalidOperation) as error:
+        raise ControlError(
+            f"The control {control.name}: {value!r} in row {number} is no {column}.",
+            hint="Days are written as in 2025-01-31, amounts as in 1234.56.",
+        ) from error
+
+
+def _day(value: Any) -> dt.date:
+    if isinstance(value, dt.datetime):
+        if value.time() != dt.time(0):
+            raise ValueError("a time of day")
+        return value.date()
+    if isinstance(value, dt.date):
+        return value
+    text = str(value)
+    # Columns that hold days as times of midnight are as common as those of days.
+    return dt.date.fromisoformat(text[:10] if text[10:] in (" 00:00:00", "T00:00:00") else text)
+
+
+def _figure(value: Any) -> Decimal:
+    """A count or an amount. The sum of nothing is null in SQL."""
+    if value is None or value == "":
+        return Decimal(0)
+    figure = value if isinstance(value, Decimal) else Decimal(str(value))
+    if not figure.is_finite():
+        raise ValueError("no amount")
+    return figure
+
+
+def _text(value: Any) -> str | None:
+    """A key's value as DuckDB writes it as text."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return None if value is None else str(value)
+
+
+def _no_driver(control: Control, extra: str) -> ControlError:
+    return ControlError(
+        f"The control {control.name} needs a driver that is not installed.", hint=f"pip install 'assay-platform[{extra}]'"
+    )
+
+
+def _no_dsn(name: str, form: str) -> SettingsError:
+    return SettingsError(f"{variable(name)} is no connection string.", hint=f"Write it as in {form}.")
+
+
+def _unreachable(control: Control, name: str, why: str) -> ControlError:
+    return ControlError(
+        f"The control {control.name} cannot be asked: {why}.", hint=f"Check {variable(name)} and that the database runs."
+    )
+
+
+def _refused_query(control: Control, said: str) -> ControlError:
+    first = said.strip().splitlines()[0] if said.strip() else "it failed"
+    return ControlError(f"The control {control.name}: the database refuses its query: {first}", hint="Correct its sql.")
+
+
+def _no_rows(control: Control) -> ControlError:
+    return ControlError(f"The control {control.name}: its sql gives no rows.", hint="Write one SELECT.")

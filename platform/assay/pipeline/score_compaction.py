@@ -1,0 +1,148 @@
+"""Merging the history of proofs: many small objects, one a run and table, become a few, so that reading stays fast.
+
+Belongs here: which objects are merged into which, and what may go wrong meanwhile. Does not belong here: what is in them
+(`scoring`).
+
+All tables share one object a month, or as many as keep each of them small enough to be written anew whenever something is added.
+They are replaced by compare-and-swap, and what was merged is deleted only after a while, for whoever still reads it; until then
+its rows are there twice, and read once. So a kill at any point, or two at once, lose nothing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from assay.errors import Conflict, ObjectMissing, StoreError
+from assay.lake.layout import proofs_part_key, proofs_parts_prefix, proofs_runs_prefix
+from assay.lake.store import ObjectInfo, ObjectStore
+from assay.pipeline.outcome import Status
+from assay.pipeline.query import query
+from assay.pipeline.scoring import IDENTITY, PROOFS, as_parquet, restore_proofs
+from assay.pipeline.state import State
+from assay.quality.own_tables import PARTITION_SCORES
+
+AT_LEAST = 64
+"""Objects of runs that are worth merging, beside what is merged every hour."""
+GRACE = dt.timedelta(minutes=5)
+"""How long what was merged stays, for whoever still reads it."""
+LARGEST_BYTES = 8_000_000
+"""An object of this size is not added to any more."""
+ATTEMPTS = 20
+_READERS = 8
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What was merged.
+
+    Attributes:
+        objects: Objects of runs.
+        proofs: Proofs that were added to others.
+        removed: Objects of runs that were deleted.
+    """
+
+    objects: int = 0
+    proofs: int = 0
+    removed: int = 0
+
+
+def compact_proofs(store: ObjectStore, now: dt.datetime, *, at_least: int = 1, grace: dt.timedelta = GRACE) -> Merged:
+    """Merge the proofs of runs into the objects of their months.
+
+    Args:
+        store: The lake.
+        now: The time, UTC.
+        at_least: Do nothing while there are fewer objects of runs.
+        grace: How long what was merged stays.
+
+    Raises:
+        StoreError: The lake cannot be read or written.
+    """
+    runs = sorted(store.list(proofs_runs_prefix()), key=lambda info: info.key)
+    if len(runs) < max(at_least, 1):
+        return Merged()
+    with ThreadPoolExecutor(_READERS) as pool:
+        found = [proofs for proofs in pool.map(lambda info: _read(store, info.key), runs) if proofs is not None]
+    added = 0
+    if found:
+        proofs = pa.concat_tables(found)
+        months = pa.array([at.strftime("%Y-%m") for at in proofs["proven_at"].to_pylist()])
+        for month in sorted(set(months.to_pylist())):
+            added += _add(store, month, proofs.filter(pa.compute.equal(months, month)))
+    old = [info for info in runs if info.modified <= now - grace]
+    for info in old:
+        store.delete(info.key)
+    return Merged(len(runs), added, len(old))
+
+
+def _add(store: ObjectStore, month: str, proofs: pa.Table) -> int:
+    """Add proofs to those of a month; says how many were not there."""
+    for _ in range(ATTEMPTS):
+        parts = sorted(store.list(proofs_parts_prefix(month)), key=lambda info: info.key)
+        # What was merged lately is there twice for a while, and can be in no older object than the last but one.
+        kept = [table for info in parts[-2:] if (table := _read(store, info.key)) is not None]
+        known = {identity for table in kept for identity in _identities(table)}
+        new = {identity: place for place, identity in enumerate(_identities(proofs)) if identity not in known}
+        if not new:
+            return 0
+        try:
+            _put(store, month, parts, kept, proofs.take(list(new.values())))
+        except Conflict:
+            continue
+        return len(new)
+    raise StoreError(f"The proofs of {month} cannot be merged: others keep merging them first.", hint="Run again.")
+
+
+def _put(store: ObjectStore, month: str, parts: Sequence[ObjectInfo], kept: Sequence[pa.Table], new: pa.Table) -> None:
+    order = [(name, "ascending") for name in ("table_name", "partition", "proven_at")]
+    if parts and (last := parts[-1]).size < LARGEST_BYTES:
+        store.put(last.key, as_parquet(pa.concat_tables([kept[-1], new]).sort_by(order)), if_match=last.etag)
+    else:
+        store.put(proofs_part_key(month, len(parts)), as_parquet(new.sort_by(order)), if_absent=True)
+
+
+def _identities(proofs: pa.Table) -> list[tuple[object, ...]]:
+    return list(zip(*(proofs[name].to_pylist() for name in IDENTITY), strict=True))
+
+
+def _read(store: ObjectStore, key: str) -> pa.Table | None:
+    """The proofs of an object; None when another who merges has deleted it."""
+    try:
+        found = pq.ParquetFile(pa.BufferReader(store.get(key))).read(use_threads=False)
+    except ObjectMissing:
+        return None
+    # Another version of Assay may know more of a proof, or less.
+    lacking = [field for field in PROOFS if field.name not in found.schema.names]
+    for field in lacking:
+        found = found.append_column(field, pa.nulls(len(found), field.type))
+    return found.select(PROOFS.names).cast(PROOFS)
+
+
+def restore_lost_proofs(connection: duckdb.DuckDBPyConnection, state: State) -> int:
+    """Keep the proofs of published partitions whose rows are not in the history, whoever has removed them.
+
+    Returns:
+        How many were not there.
+
+    Raises:
+        StoreError: The lake cannot be read or written.
+    """
+    kept = f"SELECT DISTINCT table_name, partition, run_id FROM {PARTITION_SCORES.full_name} WHERE status = '{Status.PUBLISHED}'"
+    there = set(query(connection, state, kept).fetchall())
+    restored = 0
+    for name, node in state.workspace.project.nodes.items():
+        missing = {
+            partition: entry
+            for partition, entry in state.index(name).items()
+            if entry.published_at and (name, partition, entry.run_id) not in there
+        }
+        restore_proofs(state, node, missing)
+        restored += len(missing)
+    return restored

@@ -1,0 +1,101 @@
+"""Drift: whether a measure of a day is what days like it had.
+
+Belongs here: putting a measure on the scale of `baseline`, and its judgement in words. Does not belong here: what is expected
+of a day (`baseline`), measuring (`expectations`), watching whole tables after the fact (`anomalies`).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.contracts.expectations import Drifting
+from assay.quality.baseline import Floats, expect
+
+HISTORY_DAYS = 400
+"""Days back that are looked at: a year, so that holidays and ends of months are known."""
+ACCEPT_AFTER = 14
+"""Days in a row after which what was unusual is the new normal."""
+_ODDS_OFFSET = 0.005
+_OFFSET = 0.001
+
+
+def judge_drift(
+    each: Drifting,
+    measured: Mapping[str, float | None],
+    history: Mapping[str, float],
+    holidays: Mapping[dt.date, str],
+) -> dict[str, str]:
+    """Judge the measures of some days.
+
+    Args:
+        each: What is expected.
+        measured: What was measured, by the days that are proven.
+        history: What was measured of published days.
+        holidays: The holidays that hold for the table.
+
+    Returns:
+        By day that is proven, what is to be said of it; empty where it is as usual, or where too little history says what is.
+    """
+    days = {dt.date.fromisoformat(day): day for day in measured}
+    if not days:
+        return {}
+    known = {dt.date.fromisoformat(day): figure for day, figure in history.items() if day not in measured}
+    known |= {day: figure for day, text in days.items() if (figure := measured[text]) is not None}
+    first = max(min([*known, *days]), min(days) - dt.timedelta(days=HISTORY_DAYS))
+    span = (max(days) - first).days + 1
+    figures = np.full((span, 1), np.nan)
+    for day, figure in known.items():
+        if first <= day <= max(days):
+            figures[(day - first).days, 0] = figure
+    scale = _Scale(each, figures)
+
+    def flag(day: int, centre: Floats, score: Floats) -> NDArray[np.int64]:
+        """What is left out of what is expected of later days."""
+        change = np.abs(scale.change(figures[day], scale.back(centre)))
+        with np.errstate(invalid="ignore"):
+            is_off = (np.abs(score) >= each.deviations) & (change >= each.change)
+        return np.where(is_off, np.sign(score), 0).astype(np.int64)
+
+    expected = expect(first, scale.there(figures), [holidays], flag, ACCEPT_AFTER, np.zeros((span, 1), np.bool_))
+    said = {}
+    for day, text in days.items():
+        number = (day - first).days
+        said[text] = ""
+        if expected.flags[number, 0]:
+            usual = each.measure.shown(float(scale.back(expected.centre[number])[0]))
+            like = f"{expected.score[number, 0]:+.1f} deviations, from {expected.like_days[number, 0]} days of the same weekday"
+            said[text] = (
+                f"measured {each.measure.shown(float(figures[number, 0]))}, days like it had {usual} ({like}), expected: "
+                f"{each.expected}; look at what came in, or declare what changed for good"
+            )
+    return said
+
+
+class _Scale:
+    """A measure on the scale on which effects add up, and back."""
+
+    def __init__(self, each: Drifting, figures: Floats) -> None:
+        self.is_share = each.measure.is_share
+        positive = figures[figures > 0]
+        self.offset = _OFFSET * float(np.median(positive)) if len(positive) else 1.0
+
+    def there(self, figures: Floats) -> Floats:
+        if self.is_share:
+            share = (figures + _ODDS_OFFSET) / (1 + 2 * _ODDS_OFFSET)
+            return np.asarray(np.log(share / (1 - share)))
+        return np.asarray(np.log(np.maximum(figures, 0.0) + self.offset))
+
+    def back(self, figures: Floats) -> Floats:
+        powers = np.exp(np.minimum(figures, 700.0))
+        if self.is_share:
+            return np.asarray(np.clip(powers / (1 + powers) * (1 + 2 * _ODDS_OFFSET) - _ODDS_OFFSET, 0.0, 1.0))
+        return np.asarray(np.maximum(powers - self.offset, 0.0))
+
+    def change(self, observed: Floats, expected: Floats) -> Floats:
+        """The difference as a share of what was expected."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(np.where(observed == expected, 0.0, (observed - expected) / expected))

@@ -1,0 +1,160 @@
+"""Expectations of partitions as a whole: measured, and held against what is expected.
+
+Belongs here: what is measured in the scan of staged rows, and the judgement. Does not belong here: expectations that name rows
+(`hits`), what days like this one had (`drift`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import duckdb
+
+from assay.contracts import Table
+from assay.contracts.expectations import Bounded, ControlTotal, Drifting, Expectation, UniqueAcross
+from assay.contracts.rules import Rule, literal, quote
+from assay.quality.around import Around
+from assay.quality.drift import judge_drift
+from assay.quality.hits import repeated_across
+
+Figures = Mapping[str, Any]
+"""Aggregates of one partition, by the name that `aggregates` gives them."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What became of one expectation in one partition.
+
+    Attributes:
+        measured: What was measured, if there was anything to measure.
+        unmet: What is to be said of it; empty where it holds.
+    """
+
+    measured: float | None = None
+    unmet: str = ""
+
+
+def partition_rules(table: Table) -> tuple[Rule, ...]:
+    """The rules about partitions as a whole that a contract declares."""
+    return tuple(each.rule(table.owner) for each in table.expectations.values() if not each.is_of_rows)
+
+
+def aggregates(table: Table) -> dict[str, str]:
+    """What is to be summed up of staged rows for a table's expectations, by name."""
+    wanted: dict[str, str] = {}
+    for name, each in table.expectations.items():
+        if isinstance(each, Bounded | Drifting):
+            wanted[name] = each.measure.sql
+        elif isinstance(each, ControlTotal):
+            wanted |= {f"{name} {column}": f"sum({quote(column)})::DECIMAL(38,4)" for column in each.money}
+    return wanted
+
+
+def judge(
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    partitions: Collection[str],
+    rows: Mapping[str, int],
+    figures: Mapping[str, Figures],
+    around: Around,
+) -> dict[str, dict[str, Judged]]:
+    """Judge every expectation of partitions as a whole.
+
+    Args:
+        connection: Where `proven` is.
+        table: The table.
+        partitions: The partitions that are proven.
+        rows: Their computed rows.
+        figures: What `aggregates` asked for; nothing of a partition without rows.
+        around: What is known of the surroundings.
+
+    Returns:
+        By partition, what became of each rule.
+    """
+    judged: dict[str, dict[str, Judged]] = {partition: {} for partition in partitions}
+    for name, each in table.expectations.items():
+        if each.is_of_rows:
+            continue
+        for partition, found in _judge_one(connection, table, name, each, partitions, rows, figures, around).items():
+            judged[partition][name] = found
+    return judged
+
+
+def _judge_one(
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    name: str,
+    each: Expectation,
+    partitions: Collection[str],
+    rows: Mapping[str, int],
+    figures: Mapping[str, Figures],
+    around: Around,
+) -> dict[str, Judged]:
+    if isinstance(each, UniqueAcross):
+        repeated = repeated_across(connection, table, each, around)
+        return {partition: _across(each, repeated.get(partition, 0)) for partition in partitions}
+    if isinstance(each, ControlTotal):
+        return {partition: _control(name, each, partition, rows, figures, table, around) for partition in partitions}
+    empty = 0.0 if isinstance(each, Bounded | Drifting) and not each.own_columns else None
+    measured = {partition: _number(figures.get(partition, {}).get(name, empty)) for partition in partitions}
+    if isinstance(each, Drifting):
+        said = judge_drift(each, measured, around.measured.get(name, {}), around.holidays)
+        return {partition: Judged(measured[partition], said[partition]) for partition in partitions}
+    assert isinstance(each, Bounded)
+    return {partition: _bounded(each, figure) for partition, figure in measured.items()}
+
+
+def _number(figure: Any) -> float | None:
+    return None if figure is None else float(figure)
+
+
+def _bounded(each: Bounded, figure: float | None) -> Judged:
+    if figure is None or each.holds(figure):
+        return Judged(figure)
+    said = f"measured {each.measure.shown(figure)}, expected: {each.expected}"
+    return Judged(figure, f"{said}; look at what came in, or correct the bound in the contract")
+
+
+def _across(each: UniqueAcross, repeated: int) -> Judged:
+    if not repeated:
+        return Judged(0.0)
+    said = f"measured {repeated:,} that another partition has too, expected: {each.expected}"
+    return Judged(float(repeated), f"{said}; find out which partition they belong to, and take them out of the other")
+
+
+def _control(
+    name: str,
+    each: ControlTotal,
+    partition: str,
+    rows: Mapping[str, int],
+    figures: Mapping[str, Figures],
+    table: Table,
+    around: Around,
+) -> Judged:
+    """What is measured is the largest difference."""
+    control = _totals(each, partition, table, around)
+    if control is None:
+        return Judged(None, f"{each.to} says nothing of {partition}; land its control, or leave out the expectation")
+    own = {"rows": Decimal(rows.get(partition, 0))} if each.rows else {}
+    own |= {column: Decimal(figures.get(partition, {}).get(f"{name} {column}") or 0) for column in each.money}
+    off = {what: own[what] - control[what] for what in own}
+    wrong = {what: difference for what, difference in off.items() if abs(difference) > Decimal(str(each.tolerance))}
+    said = "; ".join(f"{what} come to {own[what]:,}, {each.to} says {control[what]:,} ({wrong[what]:+,})" for what in wrong)
+    todo = "; find out which of the two is incomplete, and land what is missing"
+    return Judged(float(max(off.values(), key=abs)), f"{said}{todo}" if wrong else "")
+
+
+def _totals(each: ControlTotal, partition: str, table: Table, around: Around) -> dict[str, Decimal] | None:
+    """What the control says of a partition; None if it says nothing."""
+    assert around.others is not None
+    wanted = {"rows": each.rows, **each.money} if each.rows else dict(each.money)
+    sums = ", ".join(f"sum(TRY_CAST({quote(str(theirs))} AS DECIMAL(38,4)))" for theirs in wanted.values())
+    days = [(quote(theirs), table.types[mine]) for mine, theirs in each.on.items()]
+    where = " AND ".join(f"TRY_CAST({theirs} AS {kind}) = {literal(partition)}::{kind}" for theirs, kind in days)
+    found = around.others.execute(f"SELECT count(*), {sums} FROM {each.to} WHERE {where or 'true'}").fetchone()
+    if found is None or not found[0]:
+        return None
+    return {what: Decimal(total or 0) for what, total in zip(wanted, found[1:], strict=True)}

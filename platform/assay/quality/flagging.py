@@ -1,0 +1,101 @@
+"""Flagging: which staged rows break which rules.
+
+Belongs here: the relations `flagged` and `proven`. Does not belong here: counting (`tally`), judging (`proof`).
+
+Few rows break any rule, and DuckDB finds those that break one of many far faster than it counts each rule by itself: a filter
+passes over what its statistics of a column exclude, and looks at no row twice. So one scan finds the rows that break any rule,
+and only these are looked at rule by rule. What they break is kept as bits, `RULES_A_MASK` rules to a number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import duckdb
+
+from assay.contracts.expectations import ROW
+from assay.contracts.rules import Rule, quote
+from assay.contracts.severity import Severity
+from assay.engine.staging import STAGED
+
+PROVEN = "proven"
+"""The relation of staged rows after fixes, with `_broken` true for what goes to quarantine."""
+FLAGGED = "flagged"
+"""The table of the rows that break any rule, after fixes, with the bits of the rules they break and `_broken`."""
+RULES_A_MASK = 64
+
+_NUMBERED = f"(SELECT rowid AS {ROW}, * FROM {STAGED})"
+
+
+def flag(connection: duckdb.DuckDBPyConnection, rules: Sequence[Rule], before: Sequence[str] = ()) -> None:
+    """Create `flagged` and `proven`.
+
+    Rules whose severity is `fix` look at a row as it was staged, the others at the row after fixes.
+
+    Args:
+        connection: Where `staged` is.
+        rules: Every row rule.
+        before: What else to keep of a row as it was before fixes: select expressions with names.
+    """
+    # A row that no fix touches is after fixes what it was before, and a row that one touches breaks a rule.
+    breaking = " OR ".join(f"NOT ({rule.predicate})" for rule in rules) or "false"
+    is_fix = [rule.severity is Severity.FIX for rule in rules]
+    inner = ", ".join([f"*{_replaced(rules)}", *_masks(rules, is_fix, "_fixed"), *before])
+    others = _masks(rules, [not fixes for fixes in is_fix], "_judged")
+    masks = ", ".join(f"_fixed_{place} | _judged_{place} AS {_mask(place)}" for place in range(len(others)))
+    refusing = [_bit(place) for place, rule in enumerate(rules) if rule.severity is Severity.QUARANTINE]
+    dropped = ", ".join(f"_fixed_{place}, _judged_{place}" for place in range(len(others)))
+    connection.execute(
+        f"CREATE OR REPLACE TABLE {FLAGGED} AS SELECT *, {' OR '.join(refusing) or 'false'} AS _broken FROM "
+        f"(SELECT * EXCLUDE ({dropped}), {masks} FROM "
+        f"(SELECT {', '.join(['*', *others])} FROM (SELECT {inner} FROM {_NUMBERED} WHERE {breaking})))"
+    )
+    found = connection.execute(f"SELECT count(*) FROM {FLAGGED} WHERE _broken").fetchone()
+    refused = f"{ROW} IN (SELECT {ROW} FROM {FLAGGED} WHERE _broken)" if found and found[0] else "false"
+    connection.execute(
+        f"CREATE OR REPLACE VIEW {PROVEN} AS SELECT * EXCLUDE ({ROW}){_replaced(rules)}, {refused} AS _broken FROM {_NUMBERED}"
+    )
+
+
+def breaks(rules: Sequence[Rule]) -> dict[str, str]:
+    """By rule, the expression over `flagged` that says that a row breaks it."""
+    return {rule.name: _bit(place) for place, rule in enumerate(rules)}
+
+
+def masks(rules: Sequence[Rule]) -> list[str]:
+    """The columns of `flagged` that hold the bits of rules, in their order."""
+    return [_mask(place) for place in range(_mask_count(rules))]
+
+
+def _mask_count(rules: Sequence[Rule]) -> int:
+    return max(1, -(-len(rules) // RULES_A_MASK))
+
+
+def _mask(place: int) -> str:
+    return f"_breaks_{place}"
+
+
+def _bit(place: int) -> str:
+    return f"({_mask(place // RULES_A_MASK)} & {1 << place % RULES_A_MASK}::UBIGINT) <> 0"
+
+
+def _masks(rules: Sequence[Rule], included: Sequence[bool], name: str) -> list[str]:
+    """Select expressions of the bits of some rules."""
+    terms: list[list[str]] = [[] for _ in range(_mask_count(rules))]
+    for place, rule in enumerate(rules):
+        if included[place]:
+            bit = 1 << place % RULES_A_MASK
+            terms[place // RULES_A_MASK].append(f"CASE WHEN NOT ({rule.predicate}) THEN {bit} ELSE 0 END::UBIGINT")
+    return [f"{' | '.join(each) or '0::UBIGINT'} AS {name}_{place}" for place, each in enumerate(terms)]
+
+
+def _replaced(rules: Sequence[Rule]) -> str:
+    fixes: dict[str, list[str]] = {}
+    for rule in rules:
+        if rule.severity is Severity.FIX:
+            for column in rule.columns:
+                fixes.setdefault(column, []).append(f"({rule.predicate}) IS FALSE")
+    replaced = ", ".join(
+        f"CASE WHEN NOT ({' OR '.join(tests)}) THEN {quote(column)} END AS {quote(column)}" for column, tests in fixes.items()
+    )
+    return f" REPLACE ({replaced})" if replaced else ""

@@ -1,0 +1,99 @@
+"""Hits: the staged rows that break a rule which one row cannot decide.
+
+Belongs here: uniqueness, and references to other relations; each costs one scan of what it reads. Does not belong here: rules of
+one row (`flagging`), what is about a partition as a whole (`expectations`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import duckdb
+
+from assay.contracts import Table
+from assay.contracts.expectations import ROW, Expectation, Refers, Unique, UniqueAcross, hits_of
+from assay.contracts.rules import Rule, quote
+from assay.engine.relations import PARTITION
+from assay.engine.staging import STAGED
+from assay.quality.around import Around
+from assay.quality.flagging import PROVEN
+
+
+def find_hits(connection: duckdb.DuckDBPyConnection, table: Table, rules: Sequence[Rule], around: Around) -> tuple[Rule, ...]:
+    """Set aside the rows that break rules which one row cannot decide.
+
+    Args:
+        connection: Where `staged` is.
+        table: Its table.
+        rules: Every rule about rows.
+        around: Where other relations are bound.
+
+    Returns:
+        The rules; those that no row breaks cost nothing from here on.
+    """
+    found = []
+    for rule in rules:
+        expectation = table.expectations.get(rule.name)
+        if expectation is None:
+            found.append(rule)
+            continue
+        connection.execute(f"CREATE OR REPLACE TABLE {hits_of(rule.name)} ({ROW} BIGINT)")
+        into = f"INSERT INTO {main_of(connection)}.{hits_of(rule.name)}"
+        if isinstance(expectation, Unique):
+            connection.execute(f"{into} {_repeated(expectation)}")
+        elif isinstance(expectation, Refers):
+            assert around.others is not None
+            around.others.execute(f"{into} {_unmatched(expectation, table, main_of(connection))}")
+        hits = connection.execute(f"SELECT count(*) FROM {hits_of(rule.name)}").fetchone()
+        found.append(rule if hits and hits[0] else replace(rule, predicate="true"))
+    return tuple(found)
+
+
+def repeated_across(connection: duckdb.DuckDBPyConnection, table: Table, each: UniqueAcross, around: Around) -> dict[str, int]:
+    """How many values of each staged partition's good rows another partition has too."""
+    assert around.others is not None
+    columns = ", ".join(quote(name) for name in each.columns)
+    known = " AND ".join(f"{quote(name)} IS NOT NULL" for name in each.columns)
+    mine = f"SELECT DISTINCT {PARTITION}, {columns} FROM {main_of(connection)}.{PROVEN} WHERE NOT _broken AND {known}"
+    rows = around.others.execute(
+        f"WITH mine AS MATERIALIZED ({mine}), "
+        f"others AS (SELECT DISTINCT {columns} FROM {table.full_name} SEMI JOIN mine USING ({columns})), "
+        f"often AS (SELECT {columns} FROM (SELECT {columns} FROM mine UNION ALL FROM others) GROUP BY ALL HAVING count(*) > 1) "
+        f"SELECT {PARTITION}, count(*) FROM mine SEMI JOIN often USING ({columns}) GROUP BY 1"
+    ).fetchall()
+    return {str(partition): int(count) for partition, count in rows}
+
+
+def main_of(connection: duckdb.DuckDBPyConnection) -> str:
+    """Name of the database that a connection works in, for use from another."""
+    found = connection.execute("SELECT current_database()").fetchone()
+    assert found is not None
+    return f"{quote(str(found[0]))}.main"
+
+
+def row_expectations(table: Table) -> list[Expectation]:
+    """The expectations that name rows."""
+    return [each for each in table.expectations.values() if each.is_of_rows]
+
+
+def _repeated(each: Unique) -> str:
+    columns = ", ".join(quote(name) for name in each.columns)
+    known = " AND ".join(f"{quote(name)} IS NOT NULL" for name in each.columns)
+    often = f"SELECT {PARTITION}, {columns} FROM {STAGED} WHERE {known} GROUP BY ALL HAVING count(*) > 1"
+    return f"SELECT rowid FROM {STAGED} SEMI JOIN ({often}) USING ({PARTITION}, {columns})"
+
+
+def _unmatched(each: Refers, table: Table, main: str) -> str:
+    known = " AND ".join(f"own.{quote(name)} IS NOT NULL" for name in each.own_columns)
+    same = [f"own.{quote(mine)} = other.{quote(theirs)}" for mine, theirs in each.columns.items()]
+    if each.at is not None:
+        at = quote(each.at)
+        # A day holds if any of its moments does.
+        by = f"own.{at} + INTERVAL 1 DAY >" if table.types[each.at] == "DATE" else f"own.{at} >="
+        same += [f"{by} other.valid_from", f"(other.valid_to IS NULL OR other.valid_to > own.{at})"]
+    own = ", ".join(quote(name) for name in dict.fromkeys(each.own_columns))
+    return (
+        f"SELECT {ROW} FROM (SELECT rowid AS {ROW}, {own} FROM {main}.{STAGED}) AS own "
+        f"ANTI JOIN {each.to} AS other ON {' AND '.join(same)} WHERE {known}"
+    )
