@@ -35,7 +35,9 @@ BELOW["quality"] = BELOW["engine"] | {"engine"}
 BELOW["metrics"] = BELOW["engine"] | {"engine"}
 BELOW["pipeline"] = BELOW["quality"] | {"quality", "metrics", "landing"}
 BELOW["alerts"] = BELOW["pipeline"] | {"pipeline"}
-BELOW["orchestration"] = BELOW["alerts"] | {"alerts"}
+# Beside `alerts`: both show what the pipeline has found, each to somebody else.
+BELOW["report"] = BELOW["pipeline"] | {"pipeline"}
+BELOW["orchestration"] = BELOW["alerts"] | {"alerts", "report"}
 BELOW["cli"] = BELOW["orchestration"] | {"orchestration", "capture"}
 
 

@@ -217,7 +217,8 @@ class Table:
             return ()
         first = first_day_sql(self.grain, quote(column))
         reason = f"{column} must be the first day of a {self.grain}, as date_trunc('{self.grain}', …)::DATE gives it"
-        return (Rule(f"{column}_first_day", f"{quote(column)} = {first}", Severity.STOP, (column,), reason),)
+        name = f"{column}_first_day"
+        return (Rule(name, f"{quote(column)} = {first}", Severity.STOP, (column,), reason, owner=self.owner),)
 
     @cached_property
     def version(self) -> str:

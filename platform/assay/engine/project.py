@@ -180,10 +180,10 @@ def _produced_types(query: Query, connection: duckdb.DuckDBPyConnection) -> dict
 
 def _require_agreement(table: Table, query: Query, produced: Mapping[str, str]) -> None:
     declared = {spec.name: spec.sql_type for spec in table.columns}
-    contract = _contract_place(table)
     for name in sorted(declared.keys() - produced.keys()):
         raise SqlError(
-            f"{query.path}:1: the SQL of {table.full_name} does not produce {name}, which its contract declares ({contract})",
+            f"{query.path}:1: the SQL of {table.full_name} does not produce {name}, which its contract declares "
+            f"({_contract_place(table)})",
             hint=f"add {name} to the SELECT, or remove it from the contract",
         )
     for name in sorted(produced.keys() - declared.keys()):
@@ -191,7 +191,7 @@ def _require_agreement(table: Table, query: Query, produced: Mapping[str, str]) 
         owned = " (the engine adds this column itself)" if name in RUN_COLUMNS else ""
         raise SqlError(
             f"{query.path}:{line_number}: the SQL of {table.full_name} produces {name}, which its contract does not "
-            f"declare ({contract}){owned}",
+            f"declare ({_contract_place(table)}){owned}",
             hint=f"declare {name} in the contract, or remove it from the SELECT",
         )
     for name, kind in declared.items():
@@ -205,6 +205,7 @@ def _require_agreement(table: Table, query: Query, produced: Mapping[str, str]) 
 
 
 def _contract_place(table: Table) -> str:
+    """Where a contract is written; finding it parses its module, so it is only asked for when something is wrong."""
     try:
         _, line = inspect.getsourcelines(table.model)
         return f"{inspect.getsourcefile(table.model)}:{line}"

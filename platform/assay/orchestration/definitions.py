@@ -19,6 +19,7 @@ from assay.orchestration.audit import build_audit_job
 from assay.orchestration.compaction import build_compaction_job
 from assay.orchestration.reconciling import build_reconcile_job, build_reconciliations, daily_reconciliation
 from assay.orchestration.refresh import build_refresh_job
+from assay.orchestration.reporting import daily_report, report_asset, report_job
 from assay.orchestration.resources import Lake
 from assay.orchestration.sensing import daily_audit, hourly_compaction, hourly_refresh, landing_sensor
 from assay.settings import read_settings
@@ -55,12 +56,18 @@ def _build(domain: Domain, lake: Lake) -> dg.Definitions:
     reconciliations = build_reconciliations(project, RETRIES)
     reconciling = [build_reconcile_job(reconciliations)] if reconciliations else []
     monitored = [refresh, compaction, audit]
+    report = report_job()
     return dg.Definitions(
-        assets=[*build_assets(project), *proof_assets(project), *([reconciliations] if reconciliations else [])],
-        jobs=[*monitored, alerts, *reconciling],
+        assets=[
+            *build_assets(project),
+            *proof_assets(project),
+            report_asset(),
+            *([reconciliations] if reconciliations else []),
+        ],
+        jobs=[*monitored, alerts, report, *reconciling],
         sensors=[
             landing_sensor(domain, refresh, read_settings().sense_seconds),
-            failed_run_sensor(alerts, [*monitored, *reconciling]),
+            failed_run_sensor(alerts, [*monitored, report, *reconciling]),
             dg.AutomationConditionSensorDefinition(
                 "asset_by_asset",
                 target=dg.AssetSelection.all(),
@@ -73,6 +80,7 @@ def _build(domain: Domain, lake: Lake) -> dg.Definitions:
             hourly_compaction(compaction),
             daily_audit(audit),
             alerts_schedule(alerts),
+            daily_report(report),
             *(daily_reconciliation(domain, job) for job in reconciling),
         ],
         resources={"lake": lake},

@@ -112,7 +112,7 @@ def collect(
 def _collect(
     connection: duckdb.DuckDBPyConnection, state: State, declared: Source | Table, into: str, columns: Collection[str]
 ) -> int:
-    query = _unreadable(state, declared) if isinstance(declared, Source) else _refused(state, declared)
+    query = rows_of(state, declared)
     connection.execute(f"CREATE OR REPLACE TEMP TABLE {into}_dropped (id VARCHAR)")
     dropped = sorted({each.id for drop in read_drops(state.workspace.store, declared.full_name) for each in drop.records})
     connection.execute(f"INSERT INTO {into}_dropped SELECT unnest(?::VARCHAR[])", [dropped])
@@ -124,6 +124,11 @@ def _collect(
     )
     counted = connection.execute(f"SELECT count(*) FROM {into}").fetchone()
     return int(counted[0]) if counted else 0
+
+
+def rows_of(state: State, declared: Source | Table) -> str:
+    """Write the query of what stands in quarantine, dropped or not; cheaper than `collect` where no id is wanted."""
+    return _unreadable(state, declared) if isinstance(declared, Source) else _refused(state, declared)
 
 
 def _unreadable(state: State, source: Source) -> str:

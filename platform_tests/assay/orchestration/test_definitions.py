@@ -105,6 +105,10 @@ class TestGraph:
         } <= nodes.keys()
         for name, node in nodes.items():
             assert node.description, name
+            if name == "quality/report":
+                # It is a page, and of everybody.
+                assert "html" in node.kinds
+                continue
             assert node.owners, name
             assert node.group_name != "default", name
             assert "parquet" in node.kinds, name
@@ -139,6 +143,7 @@ class TestGraph:
             "marts/shop_totals": ["enriched/orders"],
             "quality/partition_scores": tables,
             "quality/rule_results": tables,
+            "quality/report": [],
         }
 
     def test_sensors_and_schedules_are_there(self) -> None:
@@ -149,6 +154,7 @@ class TestGraph:
             "hourly_compaction",
             "daily_audit",
             "alerts_every_ten_minutes",
+            "daily_quality_report",
         }
 
 
