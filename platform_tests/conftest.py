@@ -8,9 +8,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from assay.lake import ObjectStore, open_store
 from assay.lake.server import Connection, EmbeddedS3, find_free_port
+
+# How long an example takes says how busy the machine is, not whether the code is right.
+settings.register_profile("assay", deadline=None)
+settings.load_profile("assay")
 
 # One for all tests: each bucket costs the server a volume.
 TEST_BUCKET = "assay-tests"

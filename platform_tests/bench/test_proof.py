@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
@@ -13,6 +14,7 @@ import lakes
 import measure
 import pytest
 from pandera.backends.ibis.register import register_ibis_backends
+from sixty import table_of
 
 import payments
 import simulator
@@ -48,6 +50,8 @@ BREAK_HALF = f"""
 REPEAT = 3
 
 MOST_OF_A_WRITE = 0.5
+FEW_RULES, MANY_RULES = 10, 60
+MOST_FOR_MANY = 1.2
 LEAST_TIMES_FASTER = 50.0
 
 
@@ -88,6 +92,27 @@ def test_proof(board: measure.Board, folder: Path) -> None:
     board.note("proof", "of this, counting what came in", measure.seconds(counting))
     board.bar("proof", "proof / write", measure.times(share), f"≤ {MOST_OF_A_WRITE}×", share <= MOST_OF_A_WRITE)
     board.note("proof", f"trace and write the {verdict.quarantined:,} refused", measure.seconds(refusing))
+
+
+def test_rules(board: measure.Board, folder: Path) -> None:
+    """The same proof with ten rules and with sixty, in turn."""
+    seconds: dict[int, list[tuple[float, float]]] = {FEW_RULES: [], MANY_RULES: []}
+    with _staged(folder) as staged:
+        nodes = {count: replace(staged.node, table=table_of(staged.node.table, count)) for count in seconds}
+        counted = received(staged.connection, staged.workspace.project, staged.node, [staged.day])
+        for _ in range(REPEAT + 1):
+            for count, node in nodes.items():
+                used = time.process_time()
+                took = measure.timed(lambda node=node: prove(staged.connection, node, [staged.day], counted))
+                seconds[count].append((took, time.process_time() - used))
+        counting = measure.timed(lambda: received(staged.connection, staged.workspace.project, staged.node, [staged.day]), REPEAT)
+    # The first round reads what later ones find in memory.
+    few, many = (min(took for took, _ in seconds[count][1:]) + counting for count in seconds)
+    few_used, many_used = (min(used for _, used in seconds[count][1:]) for count in seconds)
+    board.note("rules", f"prove {staged.rows:,} rows with {FEW_RULES} rules", measure.seconds(few))
+    board.note("rules", f"prove them with {MANY_RULES}", measure.seconds(many))
+    board.bar("rules", "many / few", measure.times(many / few), f"≤ {MOST_FOR_MANY}×", many / few <= MOST_FOR_MANY)
+    board.note("rules", "the same in processor time, counting inputs left out", measure.times(many_used / few_used))
 
 
 def test_quarantine(board: measure.Board, folder: Path) -> None:

@@ -112,7 +112,7 @@ def test_dollars_are_rounded_once(compute, amount: str, dollars_for_a_euro: str,
     assert row["amount_usd"] == Decimal(amount_usd)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     cents=st.integers(1, 10**8),
     dollars=st.decimals("0.5", "5", places=8),
@@ -164,7 +164,7 @@ def test_merchants_are_as_they_were(compute, day: int, hour: int, name: str) -> 
     assert row["merchant_name"] == name
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(order=st.permutations(range(6)))
 def test_joins_neither_lose_nor_double_payments_in_any_order(compute, accounted, order: list[int]) -> None:
     currencies = ["USD", "EUR", "JPY", "BRL", "GBP", "EUR"]
@@ -245,7 +245,7 @@ def test_terms_are_those_of_the_payments_time(compute) -> None:
     assert (after["partner"], after["fee_amount"]) == ("Meridian", Decimal("1.30"))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     cents=st.integers(1, 10**8),
     percent=st.decimals("0", "100", places=4),

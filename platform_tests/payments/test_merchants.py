@@ -176,7 +176,7 @@ def test_merchant_rules(compute, broken, values: dict[str, Any], rules: set[str]
     assert broken(MERCHANTS, row | values) == rules
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(order=st.permutations(range(5)))
 def test_the_order_of_states_does_not_matter(compute, order: list[int]) -> None:
     names = ["A", "A", "B", "B", "A"]
@@ -271,7 +271,7 @@ def test_a_customer_of_another_merchant_is_new(compute) -> None:
     assert [row["new_customers"] for row in rows] == [1, 1]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     visits=st.lists(st.tuples(st.integers(0, 200), st.sampled_from("ab")), min_size=1, max_size=12, unique=True),
     more=st.integers(0, 120),

@@ -69,7 +69,7 @@ def test_the_euro_stands_among_the_currencies(compute, accounted) -> None:
     assert accounted(RATES, rows) == (2, 0)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(days=st.lists(st.integers(0, 60), unique=True, min_size=1, max_size=10))
 def test_every_published_rate_is_accounted_for_once_in_any_order(compute, accounted, days: list[int]) -> None:
     published = [rate(FRIDAY + timedelta(days=day), f"1.{day:02d}") for day in days]

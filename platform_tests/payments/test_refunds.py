@@ -233,7 +233,7 @@ def test_rules_of_the_mart(compute, broken, values: dict[str, Any], rule: str) -
     assert broken(MART, row | values) == {rule}
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(order=st.permutations(range(6)))
 def test_joins_neither_lose_nor_double_refunds_in_any_order(compute, accounted, order: list[int]) -> None:
     refunds = [GOOD | {"refund_id": f"r{n}", "currency": "EUR" if n % 2 else "USD", "amount": f"{n + 1}.10"} for n in range(6)]

@@ -243,7 +243,7 @@ def _forms(cents: int) -> list[str]:
     return [plain, grouped, f" {plain} ", f"${plain}", *whole]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cents=st.integers(min_value=0, max_value=10**10))
 def test_money_comes_back_from_every_form(compute, cents: int) -> None:
     events = [event(transaction_id=str(place), amount=text) for place, text in enumerate(_forms(cents))]
@@ -253,7 +253,7 @@ def test_money_comes_back_from_every_form(compute, cents: int) -> None:
     assert {row["amount"] for row in rows} == {Decimal(cents) / 100}
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(texts=st.lists(st.text(alphabet="0123456789.,$ -e", max_size=14), max_size=8))
 def test_the_source_counts_the_money_that_the_table_publishes(compute, texts: list[str]) -> None:
     events = [event(transaction_id=str(place), amount=text) for place, text in enumerate(texts)]
@@ -270,7 +270,7 @@ def test_the_source_counts_the_money_that_the_table_publishes(compute, texts: li
     assert [row["amount"] or 0 for row in rows] == counted
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(order=st.permutations(range(6)))
 def test_the_order_of_rows_does_not_matter(compute: Callable[..., Any], order: list[int]) -> None:
     events = [event(transaction_id=f"t{n}", customer_id=f"c{n % 2}", amount=str(n)) for n in range(6)]

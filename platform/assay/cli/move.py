@@ -135,8 +135,6 @@ def compact(
     done = []
     with session(read_settings()) as workspace, workspace.connection() as connection:
         sources = [_source(workspace, source)] if source else list(workspace.domain.sources.values())
-        if source is None:
-            compact_proofs(workspace.store, dt.datetime.now(dt.UTC), grace=grace)
         for each in sources:
             done.append(compaction.compact(workspace.store, connection, each, workspace.scratch, grace=grace))
             if not as_json:
@@ -144,6 +142,8 @@ def compact(
                     f"{each.full_name}: {done[-1].objects:,} raw objects of {done[-1].rows:,} rows merged into "
                     f"{len(done[-1].merges):,}, {done[-1].removed:,} removed"
                 )
+        if source is None:
+            compact_proofs(workspace.store, dt.datetime.now(dt.UTC), grace=grace)
     if as_json:
         counted = {
             each.source.full_name: {

@@ -9,19 +9,8 @@ from assay.contracts.calendar import Holidays
 from assay.contracts.control import Control, ControlFile, MySqlQuery, PostgresQuery
 from assay.contracts.dimension import Dimension
 from assay.contracts.domain import Domain, load_domain
-from assay.contracts.expectations import (
-    ControlTotal,
-    Drift,
-    Mean,
-    MeanShift,
-    NullShare,
-    Quantile,
-    Refers,
-    RowCount,
-    Share,
-    UniqueAcross,
-    Volume,
-)
+from assay.contracts.expectations import ControlTotal, Refers, UniqueAcross
+from assay.contracts.measured import Drift, Mean, MeanShift, NullShare, Quantile, RowCount, Share, Volume
 from assay.contracts.model import Contract, Event, Published, column
 from assay.contracts.periods import WHOLE, Grain, Window
 from assay.contracts.severity import Severity

@@ -1,19 +1,26 @@
-"""Expectations held against the model that they are declared for.
+"""Declarations held against the model that they are made for.
 
-Belongs here: what of a model is an expectation (`unique`), and what must be true of a table's expectations before anything runs.
-Does not belong here: other tables (`engine.references`).
+Belongs here: what of a model is an expectation (`unique`), and what must be true of a table before anything runs. Does not belong
+here: other tables (`engine.references`).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from assay.contracts.dimension import Dimension
-from assay.contracts.expectations import Bounded, ControlTotal, Drifting, Expectation, Refers, Unique
-from assay.contracts.model import Contract
+from assay.contracts.expectation import Expectation
+from assay.contracts.expectations import ControlTotal, Refers, Unique
+from assay.contracts.measured import Bounded, Drifting
+from assay.contracts.model import RUN_COLUMNS, Contract
+from assay.contracts.periods import Grain, is_longer
 from assay.contracts.severity import Severity
 from assay.errors import ContractError
+
+if TYPE_CHECKING:
+    from assay.contracts.table import Table
 
 RESERVED = frozenset({"key_unique", "healed", "books_balanced", "quality_threshold", "no_anomalies"})
 """Names of what is checked of every table."""
@@ -37,7 +44,7 @@ def uniques_of(
     return tuple(found)
 
 
-def require_sound(table: str, model: type[Contract], expects: Sequence[Expectation], types: Mapping[str, str]) -> None:
+def _require_sound(table: str, model: type[Contract], expects: Sequence[Expectation], types: Mapping[str, str]) -> None:
     """Raise what is wrong with a table's expectations.
 
     Raises:
@@ -74,3 +81,97 @@ def _require_types(where: str, each: Expectation, types: Mapping[str, str]) -> N
             raise ContractError(f"{where} needs a number, but {name} is {types[name]}", hint="name a column of numbers")
     if isinstance(each, Refers) and each.at is not None and not types[each.at].startswith(_TIMES):
         raise ContractError(f"{where} looks at {each.at}, which is {types[each.at]}", hint="name a column of days or instants")
+
+
+def require_columns(declared: Table) -> None:
+    """Raise what is wrong with the columns that a table's declaration names.
+
+    Raises:
+        ContractError: One is not there, or is not of the kind it must be.
+    """
+    names = {spec.name for spec in declared.columns}
+    wanted = {"key": declared.key, "partition": (declared.partition_column,), "money": (declared.money,)}
+    wanted |= {f"lookup {relation}": tuple(on) for relation, on in declared.lookups.items()}
+    watch = declared.watched
+    wanted |= {f"watch ({what})": columns for what, columns in watch.columns.items()} if watch else {}
+    for what, columns in wanted.items():
+        unknown = [name for name in columns if name is not None and name not in names]
+        if unknown:
+            raise ContractError(
+                f"{declared.full_name}: its {what} names {', '.join(unknown)}, which {declared.model.__name__} does not declare",
+                hint=f"declare the column in {declared.model.__module__} or correct the {what}",
+            )
+    kinds = {spec.name: spec.sql_type for spec in declared.columns}
+    day, cut = declared.partition_column, type(declared.partition).__name__
+    if day is not None and kinds[day] != "DATE":
+        raise ContractError(
+            f"{declared.full_name}: its partition column {day} is {kinds[day]}, but {cut} needs a day",
+            hint=f"declare {day} as Date",
+        )
+    if watch is not None and declared.grain is not Grain.DAY:
+        raise ContractError(
+            f"{declared.full_name}: it is watched for anomalies, but has no days to compare",
+            hint="give it partition=Daily(...), or leave out watch",
+        )
+    reserved = sorted(name for name in names if name.startswith("_") or name in RUN_COLUMNS)
+    if reserved:
+        raise ContractError(
+            f"{declared.full_name}: {', '.join(reserved)} is the engine's own, as is every name that begins with an underscore",
+            hint="declare it under another name",
+        )
+
+
+def require_rules(declared: Table) -> None:
+    """Raise what is wrong with a table's rules and expectations.
+
+    Raises:
+        ContractError: Two have one name, something is given for a rule that is not there, or an expectation cannot be.
+    """
+    _require_sound(declared.full_name, declared.model, declared.expects, declared.types)
+    own = uniques_of(declared.model, {}, {}, {})
+    named = [*(rule.name for rule in declared.rules), *(each.name or each.title for each in (*own, *declared.expects))]
+    twice = sorted({name for name in named if named.count(name) > 1 or name in RESERVED})
+    if twice:
+        raise ContractError(
+            f"{declared.full_name}: more than one rule is called {', '.join(twice)}",
+            hint="give the expectation a name of its own with name=",
+        )
+    if declared.grain is not Grain.DAY and (drifting := [each for each in declared.expects if isinstance(each, Drifting)]):
+        raise ContractError(
+            f"{declared.full_name}: {drifting[0].name or drifting[0].title} compares days, but the table is not cut by day",
+            hint="give it partition=Daily(...), or leave out the expectation",
+        )
+    rules = {rule.name for rule in declared.rules} | {each.name or each.title for each in own}
+    given: dict[str, Mapping[str, object]] = {
+        "a severity": declared.severities,
+        "an owner": declared.owners,
+        "a dimension": declared.dimensions,
+    }
+    for what, by_rule in given.items():
+        unknown_rules = [name for name in by_rule if name not in rules]
+        if unknown_rules:
+            raise ContractError(
+                f"{declared.full_name}: {what} is given for {', '.join(unknown_rules)}, which is no rule of it",
+                hint=f"the rules are: {', '.join(sorted(rules))}",
+            )
+
+
+def require_windows(declared: Table) -> None:
+    """Raise what is wrong with a table's windows.
+
+    Raises:
+        ContractError: One means nothing for a table that is cut so.
+    """
+    for relation, window in declared.windows.items():
+        name = f"{declared.full_name}: its window over {relation}"
+        if declared.grain is Grain.WHOLE:
+            raise ContractError(f"{name} means nothing, because the table is not cut", hint="it reads all of it: leave it out")
+        if window.before < 0 or (window.before and window.since):
+            raise ContractError(f"{name} says before={window.before}, since={window.since}", hint="give one of them")
+        if window.since in (Grain.MONTH, Grain.YEAR) and not is_longer(Grain(window.since), than=declared.grain):
+            raise ContractError(
+                f"{name} begins with the {window.since}, but the table is cut by {declared.grain}",
+                hint="leave out since, or begin with something longer",
+            )
+        if not (window.own or window.before or window.since or window.year_before):
+            raise ContractError(f"{name} reads nothing", hint="leave out own=False, or say what is read instead")

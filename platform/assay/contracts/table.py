@@ -14,15 +14,14 @@ from typing import Literal, TypeVar
 
 from assay.contracts.columns import ColumnSpec, column_specs
 from assay.contracts.dimension import Dimension
-from assay.contracts.expectations import Drifting, Expectation
+from assay.contracts.expectation import Expectation
 from assay.contracts.model import RUN_COLUMNS, Contract, Published
-from assay.contracts.periods import Grain, Window, first_day_sql, is_longer
+from assay.contracts.periods import Grain, Window, first_day_sql
 from assay.contracts.rules import Rule, quote, rules_of
 from assay.contracts.severity import Severity
-from assay.contracts.soundness import RESERVED, require_sound, uniques_of
+from assay.contracts.soundness import require_columns, require_rules, require_windows, uniques_of
 from assay.contracts.version import fingerprint
 from assay.contracts.watch import Watch
-from assay.errors import ContractError
 
 Layer = Literal["raw", "enriched", "marts"]
 Drift = Literal["evolve", "freeze", "discard"]
@@ -310,85 +309,10 @@ def table(
             watch=watch,
             quarantine_age=quarantine_age,
         )
-        _require_columns(declared)
-        _require_windows(declared)
+        require_columns(declared)
+        require_rules(declared)
+        require_windows(declared)
         setattr(model, DECLARATION, declared)
         return model
 
     return declare
-
-
-def _require_columns(declared: Table) -> None:
-    names = {spec.name for spec in declared.columns}
-    wanted = {"key": declared.key, "partition": (declared.partition_column,), "money": (declared.money,)}
-    wanted |= {f"lookup {relation}": tuple(on) for relation, on in declared.lookups.items()}
-    watch = declared.watched
-    wanted |= {f"watch ({what})": columns for what, columns in watch.columns.items()} if watch else {}
-    for what, columns in wanted.items():
-        unknown = [name for name in columns if name is not None and name not in names]
-        if unknown:
-            raise ContractError(
-                f"{declared.full_name}: its {what} names {', '.join(unknown)}, which {declared.model.__name__} does not declare",
-                hint=f"declare the column in {declared.model.__module__} or correct the {what}",
-            )
-    kinds = {spec.name: spec.sql_type for spec in declared.columns}
-    day, cut = declared.partition_column, type(declared.partition).__name__
-    if day is not None and kinds[day] != "DATE":
-        raise ContractError(
-            f"{declared.full_name}: its partition column {day} is {kinds[day]}, but {cut} needs a day",
-            hint=f"declare {day} as Date",
-        )
-    if watch is not None and declared.grain is not Grain.DAY:
-        raise ContractError(
-            f"{declared.full_name}: it is watched for anomalies, but has no days to compare",
-            hint="give it partition=Daily(...), or leave out watch",
-        )
-    reserved = sorted(name for name in names if name.startswith("_") or name in RUN_COLUMNS)
-    if reserved:
-        raise ContractError(
-            f"{declared.full_name}: {', '.join(reserved)} is the engine's own, as is every name that begins with an underscore",
-            hint="declare it under another name",
-        )
-    require_sound(declared.full_name, declared.model, declared.expects, declared.types)
-    own = uniques_of(declared.model, {}, {}, {})
-    named = [*(rule.name for rule in declared.rules), *(each.name or each.title for each in (*own, *declared.expects))]
-    twice = sorted({name for name in named if named.count(name) > 1 or name in RESERVED})
-    if twice:
-        raise ContractError(
-            f"{declared.full_name}: more than one rule is called {', '.join(twice)}",
-            hint="give the expectation a name of its own with name=",
-        )
-    if declared.grain is not Grain.DAY and (drifting := [each for each in declared.expects if isinstance(each, Drifting)]):
-        raise ContractError(
-            f"{declared.full_name}: {drifting[0].name or drifting[0].title} compares days, but the table is not cut by day",
-            hint="give it partition=Daily(...), or leave out the expectation",
-        )
-    rules = {rule.name for rule in declared.rules} | {each.name or each.title for each in own}
-    given: dict[str, Mapping[str, object]] = {
-        "a severity": declared.severities,
-        "an owner": declared.owners,
-        "a dimension": declared.dimensions,
-    }
-    for what, by_rule in given.items():
-        unknown_rules = [name for name in by_rule if name not in rules]
-        if unknown_rules:
-            raise ContractError(
-                f"{declared.full_name}: {what} is given for {', '.join(unknown_rules)}, which is no rule of it",
-                hint=f"the rules are: {', '.join(sorted(rules))}",
-            )
-
-
-def _require_windows(declared: Table) -> None:
-    for relation, window in declared.windows.items():
-        name = f"{declared.full_name}: its window over {relation}"
-        if declared.grain is Grain.WHOLE:
-            raise ContractError(f"{name} means nothing, because the table is not cut", hint="it reads all of it: leave it out")
-        if window.before < 0 or (window.before and window.since):
-            raise ContractError(f"{name} says before={window.before}, since={window.since}", hint="give one of them")
-        if window.since in (Grain.MONTH, Grain.YEAR) and not is_longer(Grain(window.since), than=declared.grain):
-            raise ContractError(
-                f"{name} begins with the {window.since}, but the table is cut by {declared.grain}",
-                hint="leave out since, or begin with something longer",
-            )
-        if not (window.own or window.before or window.since or window.year_before):
-            raise ContractError(f"{name} reads nothing", hint="leave out own=False, or say what is read instead")

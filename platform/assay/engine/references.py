@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from assay.contracts import Table
-from assay.contracts.expectations import ControlTotal, Expectation, Refers
+from assay.contracts.expectation import Expectation
+from assay.contracts.expectations import ControlTotal, Refers
 from assay.engine.queries import Schema
 from assay.errors import ContractError
 

@@ -24,7 +24,8 @@ from assay.pipeline.plan import read_failures
 from assay.pipeline.scoring import KEPT
 from assay.pipeline.state import State
 from assay.pipeline.watching import Watched
-from assay.quality.proof import KEY_RULE, every_rule
+from assay.quality.keys import KEY_RULE
+from assay.quality.proof import every_rule
 from assay.quality.scores import RuleResult
 
 DATA_VERSION_TAG = "dagster/data_version"

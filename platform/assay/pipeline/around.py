@@ -13,7 +13,8 @@ from contextlib import contextmanager
 import duckdb
 
 from assay.contracts.calendar import merged
-from assay.contracts.expectations import Drifting, UniqueAcross
+from assay.contracts.expectations import UniqueAcross
+from assay.contracts.measured import Drifting
 from assay.engine.project import Node
 from assay.engine.references import references
 from assay.engine.relations import bind, create_layers

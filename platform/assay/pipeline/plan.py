@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass, field, replace
 import duckdb
 
 from assay.contracts import Table
-from assay.contracts.expectations import Drifting, UniqueAcross
+from assay.contracts.expectations import UniqueAcross
+from assay.contracts.measured import Drifting
 from assay.contracts.version import fingerprint
 from assay.engine.project import Node
 from assay.errors import ObjectMissing

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.contracts.expectations import Drifting
+from assay.contracts.measured import Drifting
 from assay.quality.baseline import Floats, expect
 
 HISTORY_DAYS = 400

@@ -14,7 +14,9 @@ from typing import Any
 import duckdb
 
 from assay.contracts import Table
-from assay.contracts.expectations import Bounded, ControlTotal, Drifting, Expectation, UniqueAcross
+from assay.contracts.expectation import Expectation
+from assay.contracts.expectations import ControlTotal, UniqueAcross
+from assay.contracts.measured import Bounded, Drifting
 from assay.contracts.rules import Rule, literal, quote
 from assay.quality.around import Around
 from assay.quality.drift import judge_drift

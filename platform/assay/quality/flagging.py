@@ -5,6 +5,9 @@ Belongs here: the relations `flagged` and `proven`. Does not belong here: counti
 Few rows break any rule, and DuckDB finds those that break one of many far faster than it counts each rule by itself: a filter
 passes over what its statistics of a column exclude, and looks at no row twice. So one scan finds the rows that break any rule,
 and only these are looked at rule by rule. What they break is kept as bits, `RULES_A_MASK` rules to a number.
+
+What of it belongs to staged rows is written into a column of `staged`: a join with it would lose the order of rows, in which they
+are published.
 """
 
 from __future__ import annotations
@@ -13,7 +16,6 @@ from collections.abc import Sequence
 
 import duckdb
 
-from assay.contracts.expectations import ROW
 from assay.contracts.rules import Rule, quote
 from assay.contracts.severity import Severity
 from assay.engine.staging import STAGED
@@ -22,8 +24,11 @@ PROVEN = "proven"
 """The relation of staged rows after fixes, with `_broken` true for what goes to quarantine."""
 FLAGGED = "flagged"
 """The table of the rows that break any rule, after fixes, with the bits of the rules they break and `_broken`."""
+ROW = "_row"
+"""The column that numbers staged rows."""
 RULES_A_MASK = 64
 
+_REFUSED = "_refused"
 _NUMBERED = f"(SELECT rowid AS {ROW}, * FROM {STAGED})"
 
 
@@ -37,6 +42,7 @@ def flag(connection: duckdb.DuckDBPyConnection, rules: Sequence[Rule], before: S
         rules: Every row rule.
         before: What else to keep of a row as it was before fixes: select expressions with names.
     """
+    _unmark(connection, _REFUSED)
     # A row that no fix touches is after fixes what it was before, and a row that one touches breaks a rule.
     breaking = " OR ".join(f"NOT ({rule.predicate})" for rule in rules) or "false"
     is_fix = [rule.severity is Severity.FIX for rule in rules]
@@ -50,11 +56,33 @@ def flag(connection: duckdb.DuckDBPyConnection, rules: Sequence[Rule], before: S
         f"(SELECT * EXCLUDE ({dropped}), {masks} FROM "
         f"(SELECT {', '.join(['*', *others])} FROM (SELECT {inner} FROM {_NUMBERED} WHERE {breaking})))"
     )
-    found = connection.execute(f"SELECT count(*) FROM {FLAGGED} WHERE _broken").fetchone()
-    refused = f"{ROW} IN (SELECT {ROW} FROM {FLAGGED} WHERE _broken)" if found and found[0] else "false"
+    mark(connection, _REFUSED, f"SELECT {ROW} FROM {FLAGGED} WHERE _broken")
     connection.execute(
-        f"CREATE OR REPLACE VIEW {PROVEN} AS SELECT * EXCLUDE ({ROW}){_replaced(rules)}, {refused} AS _broken FROM {_NUMBERED}"
+        f"CREATE OR REPLACE VIEW {PROVEN} AS SELECT * EXCLUDE ({_REFUSED}){_replaced(rules)}, {_REFUSED} AS _broken FROM {STAGED}"
     )
+
+
+def mark(connection: duckdb.DuckDBPyConnection, column: str, rows: str) -> bool:
+    """Give `staged` a column that is true for some rows.
+
+    Args:
+        connection: Where it is.
+        column: The column, quoted where it must be; one of that name is replaced.
+        rows: Query of the numbers of those rows.
+
+    Returns:
+        Whether there are any.
+    """
+    _unmark(connection, column)
+    connection.execute(f"ALTER TABLE {STAGED} ADD COLUMN {column} BOOLEAN DEFAULT false")
+    marked = connection.execute(
+        f"UPDATE {STAGED} SET {column} = true FROM ({rows}) AS marked({ROW}) WHERE rowid = {ROW}"
+    ).fetchone()
+    return marked is not None and marked[0] > 0
+
+
+def _unmark(connection: duckdb.DuckDBPyConnection, column: str) -> None:
+    connection.execute(f"ALTER TABLE {STAGED} DROP COLUMN IF EXISTS {column}")
 
 
 def breaks(rules: Sequence[Rule]) -> dict[str, str]:

@@ -12,12 +12,16 @@ from dataclasses import replace
 import duckdb
 
 from assay.contracts import Table
-from assay.contracts.expectations import ROW, Expectation, Refers, Unique, UniqueAcross, hits_of
+from assay.contracts.expectation import Expectation, hits_of
+from assay.contracts.expectations import Refers, Unique, UniqueAcross
 from assay.contracts.rules import Rule, quote
 from assay.engine.relations import PARTITION
 from assay.engine.staging import STAGED
 from assay.quality.around import Around
-from assay.quality.flagging import PROVEN
+from assay.quality.flagging import PROVEN, ROW, mark
+
+_HITS = "hits"
+"""The table of the numbers of rows that break the rule that is asked about."""
 
 
 def find_hits(connection: duckdb.DuckDBPyConnection, table: Table, rules: Sequence[Rule], around: Around) -> tuple[Rule, ...]:
@@ -38,15 +42,15 @@ def find_hits(connection: duckdb.DuckDBPyConnection, table: Table, rules: Sequen
         if expectation is None:
             found.append(rule)
             continue
-        connection.execute(f"CREATE OR REPLACE TABLE {hits_of(rule.name)} ({ROW} BIGINT)")
-        into = f"INSERT INTO {main_of(connection)}.{hits_of(rule.name)}"
+        connection.execute(f"CREATE OR REPLACE TABLE {_HITS} ({ROW} BIGINT)")
         if isinstance(expectation, Unique):
-            connection.execute(f"{into} {_repeated(expectation)}")
+            connection.execute(f"INSERT INTO {_HITS} {_repeated(expectation)}")
         elif isinstance(expectation, Refers):
             assert around.others is not None
-            around.others.execute(f"{into} {_unmatched(expectation, table, main_of(connection))}")
-        hits = connection.execute(f"SELECT count(*) FROM {hits_of(rule.name)}").fetchone()
-        found.append(rule if hits and hits[0] else replace(rule, predicate="true"))
+            main = main_of(connection)
+            around.others.execute(f"INSERT INTO {main}.{_HITS} {_unmatched(expectation, table, main)}")
+        is_broken = mark(connection, hits_of(rule.name), f"FROM {_HITS}")
+        found.append(rule if is_broken else replace(rule, predicate="true"))
     return tuple(found)
 
 
@@ -79,9 +83,10 @@ def row_expectations(table: Table) -> list[Expectation]:
 
 def _repeated(each: Unique) -> str:
     columns = ", ".join(quote(name) for name in each.columns)
-    known = " AND ".join(f"{quote(name)} IS NOT NULL" for name in each.columns)
-    often = f"SELECT {PARTITION}, {columns} FROM {STAGED} WHERE {known} GROUP BY ALL HAVING count(*) > 1"
-    return f"SELECT rowid FROM {STAGED} SEMI JOIN ({often}) USING ({PARTITION}, {columns})"
+    often = f"SELECT {PARTITION}, {columns} FROM {STAGED} GROUP BY ALL HAVING count(*) > 1"
+    names = (PARTITION, *(quote(name) for name in each.columns))
+    same = " AND ".join(f"own.{name} IS NOT DISTINCT FROM often.{name}" for name in names)
+    return f"SELECT own.rowid FROM {STAGED} AS own SEMI JOIN ({often}) AS often ON {same}"
 
 
 def _unmatched(each: Refers, table: Table, main: str) -> str:

@@ -6,7 +6,7 @@ rules (`flagging`), counting them (`tally`), writing quarantine (`quarantine`), 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -14,23 +14,19 @@ import duckdb
 
 from assay.contracts import Table
 from assay.contracts.dimension import Dimension
-from assay.contracts.rules import Rule, quote
+from assay.contracts.rules import Rule
 from assay.contracts.severity import Severity
 from assay.contracts.version import fingerprint
 from assay.engine.project import Node, source_of
-from assay.engine.relations import PARTITION
-from assay.engine.staging import STAGED, cast_rules
+from assay.engine.staging import cast_rules
 from assay.quality.around import Around
 from assay.quality.books import Books, Side
 from assay.quality.expectations import Judged, aggregates, judge, partition_rules
-from assay.quality.flagging import PROVEN
 from assay.quality.held_back import HEALED_RULE, HeldBack
 from assay.quality.hits import find_hits
+from assay.quality.keys import KEY_RULE, duplicate_keys
 from assay.quality.scores import RuleResult, Scores, counting, results, share
 from assay.quality.tally import Sums, Tally, bits, counts_money, hash_of, tally
-
-KEY_RULE = "key_unique"
-"""The rule that no two published rows of a partition have one key; breaking it stops the partition."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +119,7 @@ def prove(
     # The rules as they were declared say what a row is told; those that nothing breaks need not be asked again.
     asked = find_hits(connection, node.table, rules.of_rows, seen)
     counted = tally(connection, node.table, asked, partitions, known)
-    duplicates = _duplicate_keys(connection, node.table, rules.of_rows, len(partitions) == 1)
+    duplicates = duplicate_keys(connection, node.table, rules.of_rows, len(partitions) == 1)
     rows = {partition: found.every.rows for partition, found in counted.items()}
     figures = {partition: found.figures for partition, found in counted.items()}
     judged = judge(connection, node.table, partitions, rows, figures, seen)
@@ -193,40 +189,6 @@ def published_content(connection: duckdb.DuckDBPyConnection, table: Table, rows:
 
 def _content(table: Table, rows: int, hashed: int, score: float) -> str:
     return fingerprint([rows, hashed, score, table.version])
-
-
-def _duplicate_keys(connection: duckdb.DuckDBPyConnection, table: Table, rules: tuple[Rule, ...], is_one: bool) -> dict[str, int]:
-    """Surplus rows by partition. The exact question is asked only when a look at neighbours says that it must be."""
-    key = [quote(name) for name in table.key]
-    fixed = any(rule.severity is Severity.FIX and set(rule.columns) & set(table.key) for rule in rules)
-    if not fixed and _keys_rise(connection, key if is_one else [PARTITION, *key]):
-        return {}
-    by = ", ".join((PARTITION, *key))
-    good = f"FROM {PROVEN} WHERE NOT _broken"
-    rows = connection.execute(
-        f"SELECT {PARTITION}, sum(n - 1) FROM (SELECT {by}, count(*) AS n {good} GROUP BY ALL HAVING n > 1) GROUP BY 1"
-    ).fetchall()
-    return {str(partition): int(surplus) for partition, surplus in rows}
-
-
-def _keys_rise(connection: duckdb.DuckDBPyConnection, columns: Sequence[str]) -> bool:
-    """Whether each staged row's key is above that of the row before it, so that none can be there twice.
-
-    Rows are staged in the order of their keys. Should DuckDB hand them out otherwise, or should a key be null, the answer is no.
-    """
-    before = ", ".join(f"lag({column}) OVER () AS before_{place}" for place, column in enumerate(columns))
-    own = ", ".join(f"{column} AS own_{place}" for place, column in enumerate(columns))
-    # One after another, because comparing whole rows takes DuckDB far longer.
-    tests, equal = [], "true"
-    for place in range(len(columns)):
-        tests.append(f"({equal} AND own_{place} > before_{place})")
-        equal = f"{equal} AND own_{place} = before_{place}"
-    rises = " OR ".join(tests)
-    found = connection.execute(
-        f"SELECT count(*), count(*) FILTER ({rises}) FROM (SELECT {own}, {before} FROM {STAGED})"
-    ).fetchone()
-    assert found is not None
-    return int(found[1]) >= int(found[0]) - 1
 
 
 def _verdict(

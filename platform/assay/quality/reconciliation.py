@@ -103,9 +103,9 @@ class DayResult:
         return any(figure.match is Match.OPEN for figure in self.figures)
 
     @property
-    def order(self) -> tuple[dt.datetime, dt.datetime, str]:
-        """What results of one day are ordered by; the last counts."""
-        return (self.reconciled_at, self.found_at, repr((self.figures, self.asked)))
+    def order(self) -> tuple[dt.datetime, str, dt.datetime]:
+        """What results of one day are ordered by; the last counts. When it was found comes last, because joining changes that."""
+        return (self.reconciled_at, repr((self.figures, self.asked)), self.found_at)
 
     def says_the_same(self, other: DayResult) -> bool:
         """Whether another result of the day has the same figures."""

@@ -197,7 +197,7 @@ STEPS = st.lists(
 
 
 @given(steps=STEPS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_told_at_least_once_and_once_while_the_note_stands_and_always_when_over(steps: list[Step]) -> None:
     with TemporaryDirectory() as folder:
         store = open_store(Path(folder).as_uri())

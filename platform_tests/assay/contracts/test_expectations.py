@@ -28,7 +28,7 @@ from assay.contracts import (
     column,
     table,
 )
-from assay.contracts.expectations import Expectation
+from assay.contracts.expectation import Expectation
 from assay.contracts.table import DECLARATION
 from assay.errors import ContractError
 

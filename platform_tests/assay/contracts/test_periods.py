@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import duckdb
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from assay.contracts.periods import (
@@ -116,7 +116,6 @@ def test_periods_follow_each_other(grain: Grain, day: dt.date, number: int) -> N
     assert between == sorted(between)
 
 
-@settings(deadline=None)
 @given(grains, st.dates())
 @example(Grain.WEEK, dt.date.min)
 @example(Grain.YEAR, dt.date.max)
@@ -172,7 +171,6 @@ def test_without_a_window_what_shares_a_day_is_read(grain: Grain, of: Grain, day
         assert sorted(inside) == days_of(grain, partition)
 
 
-@settings(deadline=None)
 @given(days, grains)
 def test_a_late_day_dirties_the_one_period_that_holds_it(day: dt.date, grain: Grain) -> None:
     periods = {first_day(grain, each).isoformat() for each in around(day)}
@@ -200,7 +198,6 @@ def wanted(grain: Grain, partition: dt.date, of: Grain, window: Window) -> list[
     return [first.isoformat() for first in sorted(found)]
 
 
-@settings(deadline=None)
 @given(grains, grains, days, windows)
 @example(Grain.WEEK, Grain.DAY, dt.date(2024, 12, 31), Window(since="year"))
 @example(Grain.WEEK, Grain.WEEK, dt.date(2021, 1, 2), Window(since="month"))

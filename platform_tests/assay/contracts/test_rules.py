@@ -232,7 +232,7 @@ class TestCustom:
 
 
 class TestLiterals:
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(
         st.none()
         | st.booleans()
@@ -258,6 +258,6 @@ class TestLiterals:
             literal(re.compile("x"))
 
     @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1))
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     def test_a_quoted_identifier_is_one_name(self, name: str) -> None:
         assert duckdb.sql(f"SELECT 1 AS {quote(name)}").columns == [name]

@@ -123,7 +123,7 @@ CHANGES = st.lists(
 ).map(lambda changes: [replace(change, copy=place) for place, change in enumerate(changes)])
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(CHANGES, st.randoms(use_true_random=False))
 def test_latest_is_the_newest_of_each_key_in_whatever_order_events_come(connection, changes, chance) -> None:
     mixed = [*changes, *changes[:2]]
@@ -131,7 +131,7 @@ def test_latest_is_the_newest_of_each_key_in_whatever_order_events_come(connecti
     assert folded(connection, mixed, LATEST) == latest_in_python(changes)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(CHANGES, st.randoms(use_true_random=False))
 def test_history_is_the_intervals_of_each_key_in_whatever_order_events_come(connection, changes, chance) -> None:
     mixed = [*changes, *changes[:2]]

@@ -8,7 +8,7 @@ import pytest
 from declared import domain_of
 
 from assay.contracts import ControlTotal, Daily, Date, Event, Published, Refers, column, source, table
-from assay.contracts.expectations import Expectation
+from assay.contracts.expectation import Expectation
 from assay.engine.project import Project, load_project
 from assay.errors import ContractError, SqlError
 from assay.landing.formats import Debezium

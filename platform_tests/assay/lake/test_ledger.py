@@ -72,7 +72,7 @@ def test_many_writers_at_once_lose_and_repeat_nothing(s3_store: ObjectStore) -> 
     assert sorted(found) == sorted(f"id{100 * writer + number}" for writer in range(4) for number in range(5))
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(CHECKPOINT_EVERY - 1, 2 * CHECKPOINT_EVERY + 2), st.integers(0, CHECKPOINT_EVERY + 5))
 def test_a_checkpoint_changes_nothing_that_is_read(tmp_path_factory, count: int, known: int) -> None:
     store = open_store(tmp_path_factory.mktemp("lake").as_uri())

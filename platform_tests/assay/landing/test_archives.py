@@ -95,7 +95,7 @@ class TestEncodings:
             (4, f"half a surrogate pair: not valid UTF-16 (at byte {len(head + bad)})"),
         ]
 
-    @settings(max_examples=12, deadline=None)
+    @settings(max_examples=12)
     @given(
         st.lists(
             st.tuples(

@@ -370,7 +370,7 @@ class TestChoice:
         assert [merge.partition for merge in compacted(minutes, most_rows=1).merges] == [DAY]
         assert [merge.partition for merge in compacted(minutes, most_rows=1).merges] == [OTHER_DAY]
 
-    @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(st.lists(st.integers(1, SMALL * 5 // 4) | st.integers(1, 1000), max_size=40))
     def test_what_is_chosen_is_bounded_and_worth_it(self, lake: ShopLake, given_sizes: list[int]) -> None:
         sizes = {f"k{number}": size for number, size in enumerate(given_sizes)}

@@ -159,7 +159,7 @@ class TestAvro:
         assert (records, row, reason.split(":")[0]) == ([], 1, "the file is damaged from here on")
 
     @given(place=st.integers(4, 1500), bits=st.integers(1, 255))
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     def test_a_broken_byte_never_stops_a_file_from_being_told(
         self, tmp_path_factory: pytest.TempPathFactory, place: int, bits: int
     ) -> None:

@@ -150,7 +150,7 @@ class TestNumbers:
         st.decimals(allow_nan=False, allow_infinity=False, places=4, min_value=Decimal("-1e30"), max_value=Decimal("1e30")),
         st.integers(-(10**33) + 1, 10**33 - 1).map(lambda units: Decimal(units).scaleb(-4, decimal.Context(prec=60))),
     )
-    @settings(max_examples=10, deadline=None)
+    @settings(max_examples=10)
     def test_bug_14_any_decimal_keeps_its_sign_and_digits(self, one: Decimal, other: Decimal) -> None:
         with tempfile.TemporaryDirectory() as folder:
             lake = rows_lake(Path(folder), Debezium(TABLE, decimals="base64"), value=Annotated[types.Decimal, 38, 4, True])

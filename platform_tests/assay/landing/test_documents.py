@@ -91,7 +91,7 @@ class TestValues:
         assert lake.rows("SELECT id, amount FROM changes.docs ORDER BY id") == [("1", Decimal("1.50")), ("3", Decimal("2.50"))]
         assert [reason for _, _, reason in lake.refused("docs")] == ["amount is '{\"value\":1}', which is no DECIMAL(18,2)"]
 
-    @settings(max_examples=15, deadline=None)
+    @settings(max_examples=15)
     @given(
         st.lists(
             st.recursive(

@@ -100,7 +100,7 @@ class TestOnce:
             assert work.ingest_batch(listed) is None
         assert log.read().batches == ()
 
-    @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=1, max_size=6))
     def test_every_record_is_taken_once_however_ingests_fall_between_landings(self, tmp_path_factory, rounds) -> None:
         lake = ShopLake(tmp_path_factory.mktemp("lake"))

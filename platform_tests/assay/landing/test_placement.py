@@ -194,7 +194,7 @@ class TestRecording:
         assert copies(lake) == {"2025-01-03": 1}
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.permutations([*LINES, "create o1", "delete o1"]),
     st.lists(st.integers(1, 8), max_size=3, unique=True).map(sorted),

@@ -142,7 +142,7 @@ class TestAbsence:
         lake.ingest("docs")
         assert lake.rows("SELECT id, note, _sequence FROM latest.docs") == [("a", "new", [20250105, 1])]
 
-    @settings(max_examples=8, deadline=None)
+    @settings(max_examples=8)
     @given(
         st.dictionaries(st.integers(1, 9), st.sets(st.integers(1, 5)), min_size=1, max_size=4),
         st.randoms(use_true_random=False),

@@ -43,7 +43,7 @@ class TestSplitRecords:
         assert "the file is damaged from here on" in str(reason)
 
     @given(st.lists(st.lists(st.text('a,"\n\r é', max_size=4), min_size=2, max_size=3), max_size=5))
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=50)
     def test_what_a_writer_wrote_is_read(self, tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]]) -> None:
         text = io.StringIO(newline="")
         csv.writer(text, quoting=csv.QUOTE_ALL).writerows(rows)

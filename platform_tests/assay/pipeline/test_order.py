@@ -340,7 +340,7 @@ LINES = [
 ]
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(st.randoms(use_true_random=False))
 def test_any_order_split_and_repetition_publishes_the_same_tables(tmp_path_factory, declared, everything_at_once, chance) -> None:
     lines = [*LINES, *chance.sample(LINES, 3)]
@@ -356,7 +356,7 @@ def test_any_order_split_and_repetition_publishes_the_same_tables(tmp_path_facto
     assert tables(lake) == everything_at_once
 
 
-@settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(max_examples=2, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(st.randoms(use_true_random=False))
 def test_compactions_at_any_time_change_nothing(tmp_path_factory, declared, everything_at_once, chance) -> None:
     lines = list(LINES)

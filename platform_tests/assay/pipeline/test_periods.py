@@ -224,7 +224,7 @@ def test_whatever_comes_when_gives_the_tables_of_a_full_rebuild(tmp_path: Path, 
     require_verified(bit_by_bit)
 
 
-@settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=2, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(day=st.dates(dt.date(2023, 11, 1), dt.date(2025, 3, 31)).map(dt.date.isoformat))
 def test_nothing_that_was_not_planned_would_have_changed(tmp_path_factory: pytest.TempPathFactory, day: str) -> None:
     folder = tmp_path_factory.mktemp("late")

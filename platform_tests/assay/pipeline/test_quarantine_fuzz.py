@@ -254,7 +254,6 @@ def edited(lake: ShopLake) -> set[Place]:
 
 @settings(
     max_examples=3,
-    deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),
 )
@@ -264,7 +263,7 @@ def test_no_record_is_lost_or_told_twice(first: list[Any], steps: list[tuple[Any
 
 
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, suppress_health_check=list(HealthCheck))
 @given(LINES, STEPS)
 def test_no_record_is_lost_or_told_twice_in_many_ways(first: list[Any], steps: list[tuple[Any, ...]]) -> None:
     play(first, steps)

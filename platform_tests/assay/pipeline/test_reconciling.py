@@ -159,7 +159,7 @@ def test_one_that_cannot_be_asked_does_not_hold_up_the_others(lake: ShopLake) ->
         work.run(connection, State(lake.workspace), NOW, "run")
     assert [each.control.name for each in work.done] == ["till_rolls"]
     assert "ASSAY_DSN__LEDGER" in str(work.failed["ledger"])
-    assert list(lake.etags("quality/")) == [control_key("reconciliation_history", ROLLS)]
+    assert list(lake.etags("quality/reconciliation_history/")) == [control_key("reconciliation_history", ROLLS)]
 
 
 def test_an_expression_that_fails_on_the_data_is_said(lake: ShopLake) -> None:

@@ -249,7 +249,7 @@ class TestCompaction:
 ACTIONS = st.lists(st.sampled_from(["run", "kill", "compact", "kill compaction", "lose index"]), max_size=7)
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(actions=ACTIONS)
 def test_whatever_happens_between_published_partitions_have_their_row_once(
     actions: list[str], tmp_path_factory: pytest.TempPathFactory

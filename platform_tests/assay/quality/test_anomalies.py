@@ -21,7 +21,7 @@ from assay.quality.profile import Metric
 START = dt.date(2024, 1, 1)
 DAYS = 126
 WATCH = Watch(value="amount", by="region", nulls=("note",), shares=("kind",), happened="at")
-few = settings(max_examples=8, deadline=None)
+few = settings(max_examples=8)
 
 
 def day(number: int) -> dt.date:

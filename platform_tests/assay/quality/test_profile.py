@@ -129,7 +129,7 @@ rows = st.lists(
 
 
 @given(rows, st.randoms(use_true_random=False))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_the_order_of_rows_never_matters_and_regions_add_up(found: list[Row], chance: Any) -> None:
     figures = measure(FULL, found)
     shuffled = list(found)

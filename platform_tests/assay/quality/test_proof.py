@@ -188,7 +188,7 @@ class TestStops:
 
 
 class TestContent:
-    @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         st.lists(
             st.fixed_dictionaries({"id": st.sampled_from(["o", "oo", "oa"]), "note": st.sampled_from([None, "", "a"])}),
