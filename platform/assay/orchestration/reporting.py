@@ -67,11 +67,11 @@ def report_job() -> Any:
 
 
 def daily_report(job: Any) -> dg.ScheduleDefinition:
-    """Make the schedule that writes the report before people come to work."""
+    """Make the schedule that writes the report: when the day's reconciliation is done."""
     return dg.ScheduleDefinition(
         name="daily_quality_report",
         job=job,
-        cron_schedule="0 5 * * *",
+        cron_schedule="15 7 * * *",
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description="Writes the quality report of the day to the lake.",

@@ -56,5 +56,5 @@ def test_the_job_writes_the_report_and_records_where_it_is(tmp_path: Path) -> No
 def test_the_schedule_runs_every_morning(tmp_path: Path) -> None:
     repository = build_definitions(ShopLake(tmp_path).workspace.domain).get_repository_def()
     (schedule,) = [each for each in repository.schedule_defs if each.name == "daily_quality_report"]
-    assert schedule.cron_schedule == "0 5 * * *"
+    assert schedule.cron_schedule == "15 7 * * *"
     assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
