@@ -1,0 +1,67 @@
+"""Metrics: declared once in words a merchant understands, compiled to marts at every grain, answered from the cheapest exact one.
+
+Belongs here: what a metric is, which sums may be summed again, the SQL of the marts, which mart answers a question. Does not
+belong here: any domain's metrics, running SQL (`pipeline`).
+
+The room, in reading order: `declarations` and `kinds` (what a domain writes), `additivity` (what may be rolled up), `catalog` (all
+of it resolved and validated), `parts` (what is stored), `lattice` (which mart is made from which), `compiler` and `trends`
+(their SQL), `marts` (tables as any other), `planning` (queries).
+"""
+
+from assay.metrics.additivity import Additivity
+from assay.metrics.catalog import Catalog
+from assay.metrics.declarations import CHARGED, Attribute, Entity, Fact, Group
+from assay.metrics.grains import Grain
+from assay.metrics.kinds import (
+    Arrived,
+    Average,
+    Conversion,
+    Count,
+    CountDistinct,
+    Cumulative,
+    Derived,
+    Growth,
+    Lost,
+    Maximum,
+    Metric,
+    Minimum,
+    Moving,
+    Quantile,
+    Rank,
+    Ratio,
+    Retained,
+    Retention,
+    Share,
+    Sum,
+)
+
+__all__ = [
+    "CHARGED",
+    "Additivity",
+    "Arrived",
+    "Attribute",
+    "Average",
+    "Catalog",
+    "Conversion",
+    "Count",
+    "CountDistinct",
+    "Cumulative",
+    "Derived",
+    "Entity",
+    "Fact",
+    "Grain",
+    "Group",
+    "Growth",
+    "Lost",
+    "Maximum",
+    "Metric",
+    "Minimum",
+    "Moving",
+    "Quantile",
+    "Rank",
+    "Ratio",
+    "Retained",
+    "Retention",
+    "Share",
+    "Sum",
+]

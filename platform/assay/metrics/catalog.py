@@ -1,0 +1,162 @@
+"""The catalog: everything a domain declares about metrics, resolved and validated.
+
+Belongs here: collecting declarations and finding metrics by name. Does not belong here: what a metric is (`kinds`), its SQL
+(`compiler`).
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from functools import cached_property
+from types import ModuleType
+from typing import cast
+
+from assay.contracts import Table
+from assay.errors import SettingsError
+from assay.metrics.declarations import Entity, Fact, Group
+from assay.metrics.kinds import Metric
+from assay.metrics.parts import Part, PartKey, parts_of
+from assay.metrics.probing import Prober, conditions_of, require_fact
+from assay.metrics.resolving import Resolved, Resolver
+from assay.metrics.validation import by_name, require_facts, require_metrics, require_parts
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Facts, entities and metrics of a domain, which agree with each other and with the contracts.
+
+    Attributes:
+        facts: By name.
+        entities: By name.
+        groups: By name.
+        metrics: By name, in the order they are declared in.
+        parts: Every stored part by name.
+        tables: The contracts of the facts' relations.
+    """
+
+    facts: Mapping[str, Fact]
+    entities: Mapping[str, Entity]
+    groups: Mapping[str, Group]
+    metrics: Mapping[str, Resolved]
+    parts: Mapping[str, Part]
+    tables: Mapping[str, Table]
+
+    @cached_property
+    def rows_parts(self) -> Mapping[str, Part]:
+        """By fact, the part that counts all its rows: what the books of marts are closed with."""
+        return {
+            part.fact: part
+            for part in reversed(self.parts.values())
+            if part.function == "count" and not part.of and not part.where
+        }
+
+    def find(self, name: str) -> Resolved:
+        """Find a metric by name.
+
+        Raises:
+            SettingsError: There is none.
+        """
+        if name in self.metrics:
+            return self.metrics[name]
+        near = get_close_matches(name, self.metrics, n=3)
+        hint = f"Did you mean {' or '.join(near)}?" if near else "`assay metrics list` shows all."
+        raise SettingsError(f"There is no metric {name}.", hint=hint)
+
+
+def read_catalog(package: str, tables: Mapping[str, Table]) -> Catalog:
+    """Read the facts, entities and groups that the modules of a package declare.
+
+    Args:
+        package: Import name of a package, each of whose modules may declare any of them.
+        tables: The domain's tables, of which facts are made.
+
+    Raises:
+        MetricError: A declaration is wrong; the message names file, line and field.
+    """
+    declared = [value for module in _modules(package) for value in _listed(module)]
+    unique = {id(value): value for value in declared}.values()
+    return make_catalog(
+        [each for each in unique if isinstance(each, Fact)],
+        [each for each in unique if isinstance(each, Entity)],
+        [each for each in unique if isinstance(each, Group)],
+        tables,
+    )
+
+
+def make_catalog(
+    facts: Iterable[Fact], entities: Iterable[Entity], groups: Iterable[Group], tables: Mapping[str, Table]
+) -> Catalog:
+    """Resolve and validate declarations.
+
+    Raises:
+        MetricError: One is wrong.
+    """
+    named_facts = cast("dict[str, Fact]", by_name("fact", facts))
+    named_entities = cast("dict[str, Entity]", by_name("entity", entities))
+    named_groups = cast("dict[str, Group]", by_name("group", groups))
+    require_facts(named_facts, named_entities, tables)
+    declared = require_metrics(named_groups, named_facts, named_entities)
+    with Prober(named_facts, tables) as prober:
+        for fact in named_facts.values():
+            require_fact(prober, fact, tables[fact.table].types)
+        parts = _stored(prober, declared, named_facts)
+    require_parts(parts, declared)
+    metrics = Resolver(declared, named_entities, named_facts, parts).all()
+    stored = {part.name: part for own in parts.values() for part in own}
+    counted = {part.fact for part in stored.values() if part.function == "count" and not part.of and not part.where}
+    for name in named_facts:
+        if name not in counted:
+            stored[f"{name}_rows"] = Part(f"{name}_rows", name, "count", "", "", "", "")
+    return Catalog(named_facts, named_entities, named_groups, metrics, stored, tables)
+
+
+def _stored(
+    prober: Prober, declared: Mapping[str, tuple[Metric, Group]], facts: Mapping[str, Fact]
+) -> dict[str, tuple[Part, ...]]:
+    """The typed parts of each metric computed from rows; what two metrics need is stored once, under the first one's name."""
+    raw = {name: parts_of(metric, metric.fact or group.fact) for name, (metric, group) in declared.items()}
+    # A metric that is itself a part gives its name, wherever it stands; only then do parts get names of their own.
+    own = {name: parts for name, parts in raw.items() if parts}
+    first: dict[PartKey, Part] = {}
+    for name, parts in own.items():
+        for part in parts:
+            if part.name == name:
+                before = first.setdefault(part.key, part)
+                if before is not part:
+                    metric = declared[name][0]
+                    other = declared[before.metric][0].place
+                    raise metric.place.error(name, "of", f"it is the same as {before.metric} at {other}", "Remove one of them.")
+    for parts in own.values():
+        for part in parts:
+            first.setdefault(part.key, part)
+    typed: dict[PartKey, Part] = {}
+    for fact in facts.values():
+        ours = [(declared[part.metric][0], part) for part in first.values() if part.fact == fact.name]
+        tests = [
+            (metric, attribute, test)
+            for metric, group in declared.values()
+            if (metric.fact or group.fact) == fact.name
+            for attribute, test in conditions_of(metric)
+        ]
+        for part in prober.type_parts(fact, ours, tests):
+            typed[part.key] = part
+    return {name: tuple(replace(typed[part.key]) for part in parts) for name, parts in own.items()}
+
+
+def _modules(name: str) -> Iterator[ModuleType]:
+    package = importlib.import_module(name)
+    yield package
+    for found in pkgutil.iter_modules(getattr(package, "__path__", [])):
+        yield importlib.import_module(f"{name}.{found.name}")
+
+
+def _listed(module: ModuleType) -> Iterator[object]:
+    for value in vars(module).values():
+        if isinstance(value, tuple | list):
+            yield from (each for each in value if isinstance(each, Fact | Entity | Group))
+        elif isinstance(value, Fact | Entity | Group):
+            yield value

@@ -1,0 +1,278 @@
+"""The compiler: the SQL of a mart of one entity and grain.
+
+Belongs here: parts read from their parents, each parent once, laid side by side; the metrics over them. Does not belong here: the
+choice of parents (`lattice`), multisets (`members`), metrics that look at other periods (`trends`).
+
+Results of several parents are laid side by side by a union and not by joins, so that a row that only one of them has is kept,
+and each parent is read as a stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from assay.engine.queries import ColumnOrigin
+from assay.metrics import multisets
+from assay.metrics.declarations import UNKNOWN, Entity, Fact
+from assay.metrics.expressions import Writer
+from assay.metrics.grains import Grain, first_day, last_day
+from assay.metrics.lattice import Lattice, Mart, Members, Origin, Parent
+from assay.metrics.parts import Part, columns_in
+from assay.metrics.resolving import Resolved
+from assay.metrics.text import Select, indented, statement
+
+MICROSECONDS_AN_HOUR = 3_600_000_000
+Reads = dict[str, dict[str, None]]
+
+
+@dataclass
+class Compiled:
+    """A generated statement and what is known of it without parsing it.
+
+    Attributes:
+        sql: The statement.
+        reads: The columns it uses, by relation.
+        lineage: The columns that each output column is computed from.
+    """
+
+    sql: str
+    reads: Mapping[str, tuple[str, ...]]
+    lineage: Mapping[str, tuple[ColumnOrigin, ...]]
+
+
+@dataclass
+class Branch:
+    """What one parent gives.
+
+    Attributes:
+        name: The common table that holds it.
+        tables: Its common tables, with comments.
+        columns: Its columns.
+        relation: The parent's name in SQL.
+        reads: The parent's columns that it uses.
+        lineage: The parent's columns that each of its columns is computed from.
+    """
+
+    name: str
+    relation: str
+    tables: dict[str, tuple[list[str], str]] = field(default_factory=dict)
+    columns: list[str] = field(default_factory=list)
+    reads: set[str] = field(default_factory=set)
+    lineage: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def compile_mart(lattice: Lattice, mart: Mart) -> Compiled:
+    """Write the SQL of a mart."""
+    by_origin: dict[str, tuple[Parent, list[Part]]] = {}
+    for part in lattice.stored[mart.entity.name]:
+        parent = lattice.parent(mart, part)
+        by_origin.setdefault(parent.origin.name, (parent, []))[1].append(part)
+    branches = [branch_of(lattice, mart, parent, parts) for parent, parts in by_origin.values()]
+    tables = {name: table for branch in branches for name, table in branch.tables.items()}
+    source = branches[0].name if len(branches) == 1 else _side_by_side(lattice, mart, branches, tables)
+    metrics = ordered(lattice.metrics(mart))
+    final = _final(lattice, mart, metrics, source, tables)
+    lineage = _lineage(lattice, mart, metrics, branches)
+    sql = statement(heading(mart, metrics), tables, final)
+    return Compiled(sql, {branch.relation: tuple(sorted(branch.reads)) for branch in branches}, lineage)
+
+
+def heading(mart: Mart, metrics: Iterable[Resolved]) -> list[str]:
+    """What a row is."""
+    what = f"{mart.entity.title} and {mart.grain}" if mart.entity.key else str(mart.grain)
+    return [f"One row {'an' if what[0] in 'aeiou' or mart.grain is Grain.HOUR and not mart.entity.key else 'a'} {what}, UTC."]
+
+
+def branch_of(lattice: Lattice, mart: Mart, parent: Parent, parts: list[Part]) -> Branch:
+    """What one parent gives to a mart."""
+    origin = parent.origin
+    if isinstance(origin, Members):
+        return _of_members(mart, origin, parent, parts)
+    relation = origin.table if isinstance(origin, Fact) else origin.full_name
+    branch = Branch(f"from_{origin.name}", relation)
+    columns: dict[str, str] = {}
+
+    def add(name: str, expression: str, *used: str) -> None:
+        columns[name] = expression
+        branch.reads.update(used)
+        branch.lineage[name] = used
+
+    if isinstance(origin, Fact):
+        _add_fact(lattice, mart, origin, parts, add)
+    else:
+        _add_mart(mart, origin, parts, add)
+    add("ingestion_timestamp", "max(ingestion_timestamp)", "ingestion_timestamp")
+    branch.columns = list(columns)
+    branch.tables[branch.name] = ([f"{relation}: {parent.why}."], indented(Select(columns, relation, grouped=True).text()))
+    return branch
+
+
+def key_of(entity: Entity, fact: Fact) -> str:
+    """SQL of an entity's key in a fact."""
+    return f"coalesce({fact.keys[entity.name]}, '{UNKNOWN}')"
+
+
+def hour_of(fact: Fact) -> str:
+    """SQL of the hour of an event: arithmetic, since DuckDB asks the time-zone library for each row's hour."""
+    return f"CAST(epoch_us({fact.at}) // {MICROSECONDS_AN_HOUR} % 24 AS INTEGER)"
+
+
+def _add_fact(lattice: Lattice, mart: Mart, fact: Fact, parts: list[Part], add: _Add) -> None:
+    known = lattice.catalog.tables[fact.table].types
+    if mart.entity.key is not None:
+        add(mart.entity.key, key_of(mart.entity, fact), *columns_in(fact.keys[mart.entity.name], known))
+    add(mart.grain.period_column, first_day(mart.grain, fact.day), fact.day)
+    if mart.grain is Grain.HOUR:
+        add("hour", hour_of(fact), fact.at)
+    if has_span(mart):
+        add("newest_day", f"max({fact.day})", fact.day)
+    for attribute in mart.entity.attributes:
+        if attribute.name in known:
+            add(attribute.name, f"max({attribute.name})", attribute.name)
+    for part in parts:
+        add(part.name, part.aggregate(), *(columns_in(f"{part.of} {part.where}", known) or (fact.day,)))
+
+
+def _add_mart(mart: Mart, origin: Mart, parts: list[Part], add: _Add) -> None:
+    if mart.entity.key is not None:
+        add(mart.entity.key, mart.entity.key, mart.entity.key)
+    column = origin.grain.period_column
+    period = column if origin.grain is mart.grain else first_day(mart.grain, column)
+    add(mart.grain.period_column, period, column)
+    if mart.grain is Grain.HOUR:
+        add("hour", "hour", "hour")
+    if has_span(mart):
+        newest = "newest_day" if has_span(origin) else "day"
+        add("newest_day", f"max({newest})", newest)
+    for attribute in mart.entity.attributes:
+        add(attribute.name, f"max({attribute.name})", attribute.name)
+    for part in parts:
+        add(part.name, part.merged(part.name), part.name)
+
+
+def _of_members(mart: Mart, members: Members, parent: Parent, parts: list[Part]) -> Branch:
+    branch = Branch(f"from_{members.name}", members.full_name)
+    branch.reads = {*members.key, *(part.name for part in parts)}
+    branch.tables = multisets.unfolded(mart, members, branch.name, parts, parent.why)
+    branch.columns = [*mart.key, *(part.name for part in parts)]
+    branch.lineage = {name: (name,) for name in mart.entity.keys}
+    branch.lineage |= {mart.grain.period_column: ("month",)}
+    branch.lineage |= {part.name: (part.name, "member") for part in parts}
+    return branch
+
+
+def has_span(mart: Mart) -> bool:
+    """Whether periods of a mart have several days, so that one may be there in part."""
+    return mart.grain not in (Grain.HOUR, Grain.DAY)
+
+
+def _side_by_side(lattice: Lattice, mart: Mart, branches: list[Branch], tables: dict[str, tuple[list[str], str]]) -> str:
+    union = "\n  UNION ALL BY NAME\n".join(f"  FROM {branch.name}" for branch in branches)
+    tables["side_by_side"] = (["Each column is of one parent only, and null in the rows of the others."], union)
+    columns = {name: name for name in mart.key}
+    given = {name for branch in branches for name in branch.columns}
+    merged = ["newest_day"] if has_span(mart) else []
+    merged += [attribute.name for attribute in mart.entity.attributes if attribute.name in given]
+    columns |= {name: f"max({name})" for name in merged}
+    for part in lattice.stored[mart.entity.name]:
+        total = f"max({part.name})"
+        columns[part.name] = f"coalesce({total}, 0)" if starts_at_zero(part) else total
+    columns["ingestion_timestamp"] = "max(ingestion_timestamp)"
+    tables["together"] = ([], indented(Select(columns, "side_by_side", grouped=True).text()))
+    return "together"
+
+
+def starts_at_zero(part: Part) -> bool:
+    """Whether a part of no rows is zero, and not absent."""
+    return part.function in ("count", "sum", "distinct")
+
+
+def _final(
+    lattice: Lattice, mart: Mart, metrics: list[Resolved], source: str, tables: dict[str, tuple[list[str], str]]
+) -> Select:
+    columns = {name: name for name in mart.key}
+    joined = source
+    if has_span(mart):
+        period = mart.grain.period_column
+        reach = Select({period: period, "newest_day": "max(newest_day)"}, source, grouped=True)
+        tables["reach"] = (["How far the data of a period reach, whatever the entity."], indented(reach.text()))
+        joined = f"{source}\nINNER JOIN reach USING ({period})"
+        columns["newest_day"] = "reach.newest_day"
+        columns["is_partial"] = f"reach.newest_day < {last_day(mart.grain, period)}"
+    given = _given_attributes(lattice, mart)
+    for attribute in mart.entity.attributes:
+        columns[attribute.name] = attribute.name if attribute.name in given else "CAST(NULL AS VARCHAR)"
+    writer = Writer(lattice.catalog)
+    headings = {}
+    group = ""
+    for metric in metrics:
+        if metric.group.name != group:
+            group = metric.group.name
+            headings[metric.name] = metric.group.title
+        columns[metric.name] = writer.row(metric, lambda name: name, mart.period)
+    for part in lattice.stored[mart.entity.name]:
+        if part.name not in columns:
+            headings.setdefault(part.name, "") if "What others are computed from" in headings.values() else headings.update(
+                {part.name: "What others are computed from"}
+            )
+            columns[part.name] = part.name
+    columns["ingestion_timestamp"] = "ingestion_timestamp"
+    columns["data_source"] = f"'{sources_of(lattice, mart.entity)}'"
+    return Select(columns, joined, headings={name: said for name, said in headings.items() if said})
+
+
+def sources_of(lattice: Lattice, entity: Entity) -> str:
+    """The facts that an entity's marts count rows of, as their column `data_source` says it."""
+    return ",".join(dict.fromkeys(part.fact for part in lattice.stored[entity.name]))
+
+
+def _given_attributes(lattice: Lattice, mart: Mart) -> set[str]:
+    facts = {part.fact for part in lattice.stored[mart.entity.name]}
+    known = {name for fact in facts for name in lattice.catalog.tables[lattice.catalog.facts[fact].table].types}
+    return {attribute.name for attribute in mart.entity.attributes if attribute.name in known}
+
+
+def ordered(metrics: Iterable[Resolved]) -> list[Resolved]:
+    """Metrics in the order they are declared in, but each after those that it is computed from."""
+    by_name = {metric.name: metric for metric in metrics}
+    done: dict[str, Resolved] = {}
+
+    def add(metric: Resolved) -> None:
+        for name in metric.refers:
+            if name in by_name and name not in done:
+                add(by_name[name])
+        done.setdefault(metric.name, metric)
+
+    for metric in by_name.values():
+        add(metric)
+    return list(done.values())
+
+
+def _lineage(
+    lattice: Lattice, mart: Mart, metrics: list[Resolved], branches: list[Branch]
+) -> dict[str, tuple[ColumnOrigin, ...]]:
+    own: dict[str, tuple[ColumnOrigin, ...]] = {}
+    for branch in branches:
+        for column, used in branch.lineage.items():
+            own[column] = own.get(column, ()) + tuple(origin(branch.relation, name) for name in used)
+    found = {name: own[name] for name in own if name in mart.key or name in ("newest_day", "ingestion_timestamp")}
+    found |= {attribute.name: own.get(attribute.name, ()) for attribute in mart.entity.attributes}
+    if has_span(mart):
+        found["is_partial"] = own["newest_day"]
+    for metric in metrics:
+        found[metric.name] = tuple(dict.fromkeys(each for part in metric.parts for each in own[part]))
+    for part in lattice.stored[mart.entity.name]:
+        found.setdefault(part.name, own[part.name])
+    return found
+
+
+_ORIGINS: dict[tuple[str, str], ColumnOrigin] = {}
+
+
+def origin(relation: str, column: str) -> ColumnOrigin:
+    """A column of a relation; the same object for the same column, as there are very many."""
+    return _ORIGINS.setdefault((relation, column), ColumnOrigin(relation, column))
+
+
+__all__ = ["Branch", "Compiled", "Origin", "compile_mart"]

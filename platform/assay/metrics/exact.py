@@ -1,0 +1,97 @@
+"""Exact arithmetic: division without floats, and the formulas of derived metrics.
+
+Belongs here: how numbers are divided, and what a formula may say. Does not belong here: metrics (`expressions`).
+
+DuckDB divides decimals as floats. Here both sides become whole numbers (HUGEINT), the quotient is rounded once, half away from
+zero, and becomes a decimal again.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable
+
+MONEY_PLACES = 4
+"""Decimals of an average of money."""
+SHARE_PLACES = 8
+"""Decimals of a ratio, a share or a growth."""
+
+
+def scale_of(sql_type: str) -> int | None:
+    """Decimals of an exact type, or None for one that is no exact number."""
+    if sql_type == "BIGINT":
+        return 0
+    found = re.fullmatch(r"DECIMAL\(\d+,(\d+)\)", sql_type)
+    return int(found.group(1)) if found else None
+
+
+def divide(above: str, above_type: str, below: str, below_type: str, places: int) -> str:
+    """Write an exact quotient.
+
+    Args:
+        above: What is divided; it may be negative.
+        above_type: Its type.
+        below: What it is divided by; not negative. The quotient is null where it is zero.
+        below_type: Its type.
+        places: Decimals of the quotient, of type `DECIMAL(38,places)`.
+    """
+    above_scale, below_scale = scale_of(above_type) or 0, scale_of(below_type) or 0
+    # Both in whole units of the finer one; what the quotient's own decimals need is made up on the upper side.
+    common = max(above_scale, below_scale)
+    if below_scale == 0:
+        upper, lower = _whole(above, places), below
+    else:
+        upper, lower = f"{10**places} * {_whole(above, common)}", _whole(below, common)
+    half = lower if above_scale == 0 else f"sign({above}) * {lower}"
+    return f"(2 * {upper} + {half}) // nullif(2 * {lower}, 0) * {_unit(places)}"
+
+
+def _whole(value: str, places: int) -> str:
+    return f"CAST({value} * {10**places} AS HUGEINT)" if places else f"CAST({value} AS HUGEINT)"
+
+
+def _unit(places: int) -> str:
+    return f"0.{'0' * (places - 1)}1"
+
+
+def names_in(formula: str) -> tuple[str, ...]:
+    """The metrics that a derived metric's formula names.
+
+    Raises:
+        ValueError: It is more than names, whole numbers, `+`, `-`, `*` and parentheses; the message says what.
+    """
+    try:
+        tree = ast.parse(formula.strip(), mode="eval").body
+    except SyntaxError as error:
+        raise ValueError(f"{formula!r} cannot be read ({error.msg})") from error
+    found: dict[str, None] = {}
+    _walk(tree, found)
+    return tuple(found)
+
+
+def _walk(node: ast.expr, found: dict[str, None]) -> None:
+    match node:
+        case ast.Name(id=name):
+            found[name] = None
+        case ast.Constant(value=bool()):
+            raise ValueError(f"{ast.unparse(node)} is no whole number")
+        case ast.Constant(value=int()):
+            pass
+        case ast.BinOp(left=left, op=ast.Div() | ast.FloorDiv() | ast.Mod()):
+            raise ValueError(f"{ast.unparse(node)} divides, which only a Ratio may: its rounding must be said once")
+        case ast.BinOp(left=left, op=ast.Mult(), right=right):
+            if not isinstance(left, ast.Constant) and not isinstance(right, ast.Constant):
+                raise ValueError(f"{ast.unparse(node)} multiplies two metrics, which has no unit that anyone reads")
+            _walk(left, found)
+            _walk(right, found)
+        case ast.BinOp(left=left, op=ast.Add() | ast.Sub(), right=right):
+            _walk(left, found)
+            _walk(right, found)
+        case _:
+            raise ValueError(f"{ast.unparse(node)} is not allowed: use names of metrics, whole numbers, +, -, * and parentheses")
+
+
+def substitute(formula: str, name: Callable[[str], str]) -> str:
+    """A derived metric's formula as SQL."""
+    return re.sub(r"[A-Za-z_][A-Za-z_0-9]*", lambda found: name(found.group(0)), formula.strip())

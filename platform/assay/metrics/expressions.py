@@ -1,0 +1,72 @@
+"""Expressions: metrics as DuckDB SQL over the stored columns of their row.
+
+Belongs here: metrics of metrics of the same row and period. Does not belong here: aggregates (`parts`), exact division (`exact`),
+other periods (`trends`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from assay.metrics.catalog import Catalog
+from assay.metrics.exact import MONEY_PLACES, SHARE_PLACES, divide, scale_of, substitute
+from assay.metrics.kinds import Average, Conversion, Derived, Rank, Ratio, Share
+from assay.metrics.resolving import Resolved
+
+Name = Callable[[str], str]
+"""Gives the SQL of a stored column or another metric."""
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Writes the expressions of a catalog's metrics.
+
+    Attributes:
+        catalog: The declarations.
+    """
+
+    catalog: Catalog
+
+    def row(self, metric: Resolved, name: Name, period: Iterable[str] = ()) -> str:
+        """A metric that one row's own columns, or the rows of its period, give.
+
+        Args:
+            metric: The metric; none that looks at other periods.
+            name: Gives the SQL of parts and of other metrics.
+            period: The columns that name a period, for shares and ranks.
+        """
+        match metric.metric:
+            case Average():
+                total, rows = (self.catalog.parts[part] for part in metric.parts)
+                return divide(name(total.name), total.sql_type, name(rows.name), rows.sql_type, MONEY_PLACES)
+            case Conversion():
+                reached, began = metric.parts
+                return divide(name(reached), "BIGINT", name(began), "BIGINT", SHARE_PLACES)
+            case Ratio():
+                above, below = (self.catalog.metrics[each] for each in metric.refers)
+                places = scale_of(metric.sql_type) or SHARE_PLACES
+                return divide(name(above.name), above.sql_type, name(below.name), below.sql_type, places)
+            case Derived(formula_of=formula):
+                return substitute(formula, name)
+            case Share(of=of, within=within):
+                total = f"sum({name(of)}) OVER ({_partition((*period, within) if within else period)})"
+                return divide(name(of), self.catalog.metrics[of].sql_type, total, self.catalog.metrics[of].sql_type, SHARE_PLACES)
+            case Rank(of=of, within=within):
+                window = f"{_partition((*period, within) if within else period)} ORDER BY {name(of)} DESC NULLS LAST"
+                return f"CASE WHEN {name(of)} IS NOT NULL THEN rank() OVER ({window}) END"
+        return name(metric.name)
+
+    def over_parts(self, metric: Resolved, name: Name) -> str:
+        """A metric written out down to its parts, as when these are added up over a window."""
+
+        def inner(other: str) -> str:
+            if other in self.catalog.parts:
+                return name(other)
+            return f"({self.over_parts(self.catalog.metrics[other], name)})"
+
+        return self.row(metric, inner)
+
+
+def _partition(columns: Iterable[str]) -> str:
+    return f"PARTITION BY {', '.join(columns)}"

@@ -1,0 +1,427 @@
+"""The types of metrics, one frozen dataclass each.
+
+Belongs here: what each type needs to be told, its additivity, and its formula in words. Does not belong here: validation
+(`resolving`), SQL (`expressions`, `trends`).
+
+`of` and `to` name other metrics where a type is computed from metrics, and are DuckDB expressions over a row of the fact where
+it is computed from rows; `where` always is such an expression.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import ClassVar, Literal
+
+from assay.metrics.additivity import Additivity
+from assay.metrics.declarations import Declared
+from assay.metrics.grains import Grain
+
+
+@dataclass(frozen=True)
+class Metric(Declared):
+    """What every metric says of itself.
+
+    Attributes:
+        name: Its column, as in `refund_rate`.
+        title: Its heading.
+        meaning: What it means, in words a merchant understands.
+        owner: Who answers for it; the group's where it does not say.
+        tags: Beside those of its group.
+        by: The entity it is shown by where nobody asks for another.
+        entities: The entities it is computed for; the group's where it does not say.
+        fact: The fact whose rows it counts; the group's where it does not say.
+    """
+
+    additivity: ClassVar[Additivity]
+    grains: ClassVar[tuple[Grain, ...]] = tuple(Grain)
+    name: str
+    title: str
+    meaning: str
+    owner: str | None = field(default=None, kw_only=True)
+    tags: tuple[str, ...] = field(default=(), kw_only=True)
+    by: str | None = field(default=None, kw_only=True)
+    entities: tuple[str, ...] = field(default=(), kw_only=True)
+    fact: str | None = field(default=None, kw_only=True)
+
+    @property
+    def type(self) -> str:
+        """The name of its type."""
+        return type(self).__name__
+
+    @property
+    def formula(self) -> str:
+        """How it is computed, in one line."""
+        raise NotImplementedError
+
+    @property
+    def refers(self) -> dict[str, str]:
+        """Names of other metrics by the field that gives them."""
+        return {}
+
+
+def _only(where: str) -> str:
+    return f" where {where}" if where else ""
+
+
+# --- From the rows of a fact -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Count(Metric):
+    """Rows.
+
+    Attributes:
+        where: Which rows; all when empty.
+    """
+
+    additivity: ClassVar[Additivity] = Additivity.ADDITIVE
+    where: str = ""
+
+    @property
+    def formula(self) -> str:
+        """See the base class."""
+        return f"number of rows{_only(self.where)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured(Metric):
+    """Base of what is computed from one expression over rows.
+
+    Attributes:
+        of: The expression.
+        where: Which rows; all when empty.
+        unit: Its unit, where it is no money: money says its own.
+    """
+
+    of: str
+    where: str = ""
+    unit: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sum(Measured):
+    """The total of an expression; zero where there is none."""
+
+    additivity: ClassVar[Additivity] = Additivity.ADDITIVE
+
+    @property
+    def formula(self) -> str:
+        """See the base class."""
+        return f"sum of {self.of}{_only(self.where)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Minimum(Measured):
+    """The least value."""
+
+    additivity: ClassVar[Additivity] = Additivity.MERGEABLE
+
+    @property
+    def formula(self) -> str:
+        """See the base class."""
+        return f"least {self.of}{_only(self.where)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Maximum(Measured):
+    """The greatest value."""
+
+    additivity: ClassVar[Additivity] = Additivity.MERGEABLE
+
+    @property
+    def formula(self) -> str:
+        """See the base class."""
+        return f"greatest {self.of}{_only(self.where)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Average(Measured):
+    """The mean of an expression over the rows that have it, to ten-thousandths, half away from zero."""
+
+    additivity: ClassVar[Additivity] = Additivity.RECOMPUTED
+
+    @property
+    def formula(self) -> str:
+        """See the base class."""
+        return f"sum of {self.of} / number of rows that have it{_only(self.where)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountDistinct(Measured):
+    """Different values, nulls not counted."""
+
+    additivity: ClassVar[Additivity] = Additivity.SETS
+    unit: str
+
+    @property
+    def formula(self) -> str:
+        """See the base class."""
+        return f"different values of {self.of}{_only(self.where)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantile(Measured):
+    """The least value that at least a share `q` of the rows does not exceed: a value that was there, never between two.
+
+    Attributes:
+        q: The share, as text so that it is exact: `0.5` for the median.
+    """
+
+    additivity: ClassVar[Additivity] = Additivity.SETS
+    q: str
+
+    @property
+    def formula(self) -> str:
+        """See the base class."""
+        return f"least {self.of} that {Decimal(self.q) * 100:g} % of rows do not exceed{_only(self.where)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversion(Metric):
+    """The share of rows at one stage that reached a later one.
+
+    Attributes:
+        where: The rows at the earlier stage.
+        reached: Which of them reached the later one.
+    """
+
+    additivity: ClassVar[Additivity] = Additivity.RECOMPUTED
+    where: str
+    reached: str
+
+    @property
+    def formula(self) -> str:
+        """See the base class."""
+        return f"number of rows where {self.where} and {self.reached} / number of rows where {self.where}"
+
+
+# --- From other metrics of the same row ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ratio(Metric):
+    """One metric over another, divided anew at every grain; null where there is nothing to divide by.
+
+    Attributes:
+        of: The metric that is divided.
+        to: What it is divided by; a metric that is never negative.
+    """
+
+    additivity: ClassVar[Additivity] = Additivity.RECOMPUTED
+    of: str
+    to: str
+
+    @property
+    def formula(self) -> str:
+        """See the base class."""
+        return f"{self.of} / {self.to}"
+
+    @property
+    def refers(self) -> dict[str, str]:
+        """See the base class."""
+        return {"of": self.of, "to": self.to}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Derived(Metric):
+    """Metrics added, subtracted or taken several times.
+
+    Attributes:
+        formula_of: As in `fees_usd - 2 * costs_usd`: names, whole numbers, `+`, `-`, `*` and parentheses. Division is `Ratio`'s.
+    """
+
+    additivity: ClassVar[Additivity] = Additivity.RECOMPUTED
+    formula_of: str
+
+    @property
+    def formula(self) -> str:
+        """See the base class."""
+        return self.formula_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share(Metric):
+    """The share of a total over all members of the entity, in the same period.
+
+    Attributes:
+        of: An additive metric.
+        within: An attribute of the entity: the total is of those that have the same.
+    """
+
+    additivity: ClassVar[Additivity] = Additivity.RECOMPUTED
+    of: str
+    within: str | None = None
+
+    @property
+    def formula(self) -> str:
+        """See the base class."""
+        return f"{self.of} / its total{f' within {self.within}' if self.within else ''}"
+
+    @property
+    def refers(self) -> dict[str, str]:
+        """See the base class."""
+        return {"of": self.of}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rank(Metric):
+    """The place among all members of the entity in the same period, from 1 for the greatest; equals share a place.
+
+    Attributes:
+        of: The metric compared; who has none has no place.
+        within: An attribute of the entity: compared among those that have the same.
+    """
+
+    additivity: ClassVar[Additivity] = Additivity.WINDOWED
+    of: str
+    within: str | None = None
+
+    @property
+    def formula(self) -> str:
+        """See the base class."""
+        return f"rank by {self.of}{f' within {self.within}' if self.within else ''}"
+
+    @property
+    def refers(self) -> dict[str, str]:
+        """See the base class."""
+        return {"of": self.of}
+
+
+# --- From other periods ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moving(Metric):
+    """A metric over the last days, this one included.
+
+    Attributes:
+        of: An additive metric, or a ratio or average, which is divided anew over the window.
+        days: How many.
+        daily: Whether the total is divided by the number of days.
+    """
+
+    additivity: ClassVar[Additivity] = Additivity.WINDOWED
+    grains: ClassVar[tuple[Grain, ...]] = (Grain.DAY,)
+    of: str
+    days: int
+    daily: bool = False
+
+    @property
+    def formula(self) -> str:
+        """See the base class."""
+        return f"{self.of} over {self.days} days{f' / {self.days}' if self.daily else ''}"
+
+    @property
+    def refers(self) -> dict[str, str]:
+        """See the base class."""
+        return {"of": self.of}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cumulative(Metric):
+    """A metric from the beginning of the month or year to the end of the period.
+
+    Attributes:
+        of: An additive metric, or a ratio or average, which is divided anew.
+        since: `month`: at day grain. `year`: at month grain.
+    """
+
+    additivity: ClassVar[Additivity] = Additivity.WINDOWED
+    of: str
+    since: Literal["month", "year"]
+
+    @property
+    def formula(self) -> str:
+        """See the base class."""
+        return f"{self.of} since the beginning of the {self.since}"
+
+    @property
+    def refers(self) -> dict[str, str]:
+        """See the base class."""
+        return {"of": self.of}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Growth(Metric):
+    """How much more than a period before, as a share of what was then; null where that was nothing.
+
+    Attributes:
+        of: The metric that is compared.
+        over: What lies between: `day` (day marts), `week` (days: the same weekday; weeks), `month`, `year` (weeks: 52 of them;
+            months; years).
+    """
+
+    additivity: ClassVar[Additivity] = Additivity.WINDOWED
+    of: str
+    over: Literal["day", "week", "month", "year"]
+
+    @property
+    def formula(self) -> str:
+        """See the base class."""
+        return f"({self.of} - {self.of} a {self.over} before) / {self.of} a {self.over} before"
+
+    @property
+    def refers(self) -> dict[str, str]:
+        """See the base class."""
+        return {"of": self.of}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Followed(Metric):
+    """Base of what compares who was counted in one month with who was in others.
+
+    Attributes:
+        of: A distinct count.
+        months: How many months back is looked.
+    """
+
+    additivity: ClassVar[Additivity] = Additivity.WINDOWED
+    grains: ClassVar[tuple[Grain, ...]] = (Grain.MONTH,)
+    of: str
+    months: int = 1
+
+    @property
+    def refers(self) -> dict[str, str]:
+        """See the base class."""
+        return {"of": self.of}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retained(Followed):
+    """Those counted some months ago who are counted again."""
+
+    @property
+    def formula(self) -> str:
+        """See the base class."""
+        return f"{self.of} of those counted {self.months} months before"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retention(Followed):
+    """The share of those counted some months ago who are counted again: the cohort of that month."""
+
+    @property
+    def formula(self) -> str:
+        """See the base class."""
+        return f"{self.of} of those counted {self.months} months before / {self.of} {self.months} months before"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrived(Followed):
+    """Those counted who were in none of the months before."""
+
+    @property
+    def formula(self) -> str:
+        """See the base class."""
+        return f"{self.of} in none of the {self.months} months before"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lost(Followed):
+    """Those last counted some months ago, and in no month since."""
+
+    @property
+    def formula(self) -> str:
+        """See the base class."""
+        return f"{self.of} {self.months} months before, and in no month since"

@@ -1,0 +1,244 @@
+"""The lattice: which mart is made from which, so that each number comes from the cheapest parent that is exact for it.
+
+Belongs here: the marts there are, what each stores, and the choice of parents with its reason. Does not belong here: SQL
+(`compiler`, `members`, `trends`).
+
+Exact parents of a part: the fact itself, always; of what adds up or merges, the same entity at a finer grain that divides this
+one, and for the whole company any entity, as each cuts every row once; of distinct counts and quantiles, the exact multisets
+that are kept by month.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from assay.metrics.additivity import cannot
+from assay.metrics.catalog import Catalog
+from assay.metrics.declarations import Entity, Fact
+from assay.metrics.grains import Grain
+from assay.metrics.kinds import Followed
+from assay.metrics.parts import Part
+from assay.metrics.resolving import Resolved
+
+_PERIODS = {
+    (Grain.HOUR, Grain.DAY): 24,
+    (Grain.HOUR, Grain.WEEK): 168,
+    (Grain.HOUR, Grain.MONTH): 744,
+    (Grain.HOUR, Grain.YEAR): 8784,
+    (Grain.DAY, Grain.WEEK): 7,
+    (Grain.DAY, Grain.MONTH): 31,
+    (Grain.DAY, Grain.YEAR): 366,
+    (Grain.MONTH, Grain.YEAR): 12,
+}
+_ROWS_BEHIND_A_MEMBER = 3
+"""About how many rows of a fact stand behind one row of its multisets of a month."""
+
+
+@dataclass(frozen=True)
+class Mart:
+    """All metrics of one entity and grain.
+
+    Attributes:
+        entity: The entity.
+        grain: The grain.
+    """
+
+    entity: Entity
+    grain: Grain
+
+    @property
+    def name(self) -> str:
+        """As in `merchant_day`."""
+        return f"{self.entity.name}_{self.grain}"
+
+    @property
+    def full_name(self) -> str:
+        """As SQL names it."""
+        return f"marts.{self.name}"
+
+    @property
+    def trend_name(self) -> str:
+        """As SQL names the mart of the metrics that look at other periods."""
+        return f"{self.full_name}_trend"
+
+    @property
+    def period(self) -> tuple[str, ...]:
+        """The columns that name its period."""
+        return ("day", "hour") if self.grain is Grain.HOUR else (self.grain.period_column,)
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Columns that identify a row."""
+        return (*self.entity.keys, *self.period)
+
+
+@dataclass(frozen=True)
+class Members:
+    """The exact multisets of one entity and fact by month: who and what was counted, and how often.
+
+    Attributes:
+        entity: The entity.
+        fact: The fact.
+    """
+
+    entity: Entity
+    fact: Fact
+
+    @property
+    def name(self) -> str:
+        """As in `merchant_month_payments_members`."""
+        return f"{self.entity.name}_month_{self.fact.name}_members"
+
+    @property
+    def full_name(self) -> str:
+        """As SQL names it."""
+        return f"marts.{self.name}"
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Columns that identify a row."""
+        return (*self.entity.keys, "month", "counted", "member")
+
+
+Origin = Fact | Mart | Members
+
+
+@dataclass(frozen=True)
+class Parent:
+    """Where a part of a mart is read from.
+
+    Attributes:
+        origin: The relation.
+        rows: About how many rows of it one partition reads.
+        why: Why that one, in words.
+    """
+
+    origin: Origin
+    rows: int
+    why: str
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """The marts of a catalog and their parents.
+
+    Attributes:
+        catalog: The declarations.
+    """
+
+    catalog: Catalog
+
+    @cached_property
+    def marts(self) -> tuple[Mart, ...]:
+        """Every mart that has metrics."""
+        return tuple(
+            Mart(entity, grain)
+            for entity in self.catalog.entities.values()
+            for grain in Grain
+            if grain in entity.grains and self.of_entity[entity.name]
+        )
+
+    @cached_property
+    def of_entity(self) -> dict[str, tuple[Resolved, ...]]:
+        """The metrics of each entity, in the order of the declarations."""
+        return {
+            entity: tuple(each for each in self.catalog.metrics.values() if entity in each.entities)
+            for entity in self.catalog.entities
+        }
+
+    @cached_property
+    def stored(self) -> dict[str, tuple[Part, ...]]:
+        """The parts that the marts of each entity store."""
+        found: dict[str, tuple[Part, ...]] = {}
+        for entity, metrics in self.of_entity.items():
+            names = dict.fromkeys(name for metric in metrics for name in metric.parts)
+            facts = dict.fromkeys(self.catalog.parts[name].fact for name in names)
+            names |= dict.fromkeys(self.catalog.rows_parts[fact].name for fact in facts)
+            found[entity] = tuple(part for name, part in self.catalog.parts.items() if name in names)
+        return found
+
+    @cached_property
+    def members(self) -> tuple[Members, ...]:
+        """Every table of multisets that marts need."""
+        found: dict[str, Members] = {}
+        for mart in self.marts:
+            if mart.grain is Grain.MONTH or mart.grain is Grain.YEAR:
+                for part in self.stored[mart.entity.name]:
+                    if part.is_set:
+                        needed = Members(mart.entity, self.catalog.facts[part.fact])
+                        found[needed.name] = needed
+        return tuple(found.values())
+
+    def metrics(self, mart: Mart) -> tuple[Resolved, ...]:
+        """The metrics of a mart that its own period gives."""
+        return tuple(each for each in self.of_entity[mart.entity.name] if mart.grain in each.grains and not each.is_trend)
+
+    def trends(self, mart: Mart) -> tuple[Resolved, ...]:
+        """The metrics of a mart that other periods are looked at for."""
+        return tuple(each for each in self.of_entity[mart.entity.name] if mart.grain in each.grains and each.is_trend)
+
+    def sets(self, members: Members) -> tuple[Part, ...]:
+        """The distinct counts and quantiles of an entity and fact."""
+        return tuple(part for part in self.stored[members.entity.name] if part.is_set and part.fact == members.fact.name)
+
+    def parent(self, mart: Mart, part: Part) -> Parent:
+        """The cheapest relation that gives a part of a mart exactly."""
+        return min(self._parents(mart, part), key=lambda parent: (parent.rows, self._order(parent.origin)))
+
+    def require_exact(self, mart: Mart, part: Part, origin: Mart) -> None:
+        """Require that a part may be rolled up from another mart.
+
+        Raises:
+            AdditivityError: It cannot be.
+        """
+        if part.is_set:
+            raise cannot(part.additivity, part.name, f"be rolled up from {origin.full_name} to {mart.full_name}")
+        if origin.grain is not mart.grain and not origin.grain.divides(mart.grain):
+            raise cannot(
+                part.additivity, part.name, f"be rolled up from {origin.grain} to {mart.grain}, which is no whole number of them"
+            )
+
+    def members_parent(self, members: Members) -> Parent:
+        """The cheapest relation that gives multisets exactly: the fact, or for the whole company those of an entity."""
+        rows = members.fact.rows_a_day * Grain.MONTH.days
+        from_fact = Parent(members.fact, rows, "the rows themselves")
+        if members.entity.key is not None:
+            return from_fact
+        wanted = {part.name for part in self.sets(members)}
+        others = [
+            Parent(other, rows // _ROWS_BEHIND_A_MEMBER, f"its multisets hold every row once, over all of {other.entity.name}")
+            for other in self.members
+            if other.entity.key is not None
+            and other.fact == members.fact
+            and wanted <= {part.name for part in self.sets(other)}
+        ]
+        return min([from_fact, *others], key=lambda parent: (parent.rows, self._order(parent.origin)))
+
+    def _parents(self, mart: Mart, part: Part) -> Iterator[Parent]:
+        fact = self.catalog.facts[part.fact]
+        yield Parent(fact, fact.rows_a_day * mart.grain.days, "the rows themselves")
+        if part.is_set:
+            if mart.grain in (Grain.MONTH, Grain.YEAR):
+                rows = fact.rows_a_day * mart.grain.days // _ROWS_BEHIND_A_MEMBER
+                yield Parent(Members(mart.entity, fact), rows, f"exact multisets by month give a {part.function} without the rows")
+            return
+        for other in self.marts:
+            same_grain = other.grain is mart.grain
+            if not (same_grain or other.grain.divides(mart.grain)) or part not in self.stored[other.entity.name]:
+                continue
+            rolls_up = other.entity == mart.entity and not same_grain
+            is_whole = mart.entity.key is None and other.entity.key is not None
+            if rolls_up or is_whole:
+                periods = _PERIODS.get((other.grain, mart.grain), 24 if other.grain is Grain.HOUR else 1)
+                rows = min(other.entity.members, fact.rows_a_day * other.grain.days) * periods
+                yield Parent(other, rows, f"{part.additivity}: {part.merge} of {other.name}")
+
+    def _order(self, origin: Origin) -> str:
+        return origin.name
+
+
+def follows(metrics: tuple[Resolved, ...]) -> tuple[Resolved, ...]:
+    """Those of some metrics that follow who was counted from month to month."""
+    return tuple(each for each in metrics if isinstance(each.metric, Followed))

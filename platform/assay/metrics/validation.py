@@ -1,0 +1,124 @@
+"""Validation: what must hold between facts, entities, groups and names before any metric is resolved.
+
+Belongs here: the checks of a catalog as a whole. Does not belong here: a metric's own fields (`resolving`), its SQL (`probing`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from assay.contracts import Table
+from assay.contracts.model import RUN_COLUMNS, Published
+from assay.contracts.columns import column_specs
+from assay.metrics.declarations import Declared, Entity, Fact, Group
+from assay.metrics.grains import Grain
+from assay.metrics.kinds import Metric, Quantile
+from assay.metrics.parts import Part
+
+NAME = r"[a-z][a-z0-9_]*"
+PERIOD_COLUMNS = ("hour", "newest_day", "is_partial", *(str(grain) for grain in Grain))
+"""Columns of every mart beside keys and metrics."""
+
+
+def by_name(what: str, declared: Iterable[Fact] | Iterable[Entity] | Iterable[Group]) -> dict[str, Declared]:
+    """Index declarations by name.
+
+    Raises:
+        MetricError: A name is no name, or is used twice.
+    """
+    found: dict[str, Declared] = {}
+    for each in declared:
+        if not re.fullmatch(NAME, each.name):
+            raise each.place.error(each.name or what, "name", f"{each.name!r} is no name", "Use lower-case letters, digits and _.")
+        if each.name in found:
+            raise each.place.error(each.name, "name", f"{what} {each.name} is declared before at {found[each.name].place}")
+        found[each.name] = each
+    return found
+
+
+def require_facts(facts: Mapping[str, Fact], entities: Mapping[str, Entity], tables: Mapping[str, Table]) -> None:
+    """Hold facts against the tables and entities there are.
+
+    Raises:
+        MetricError: A fact's relation is not there, is not cut by its day, or lacks the key of an entity.
+    """
+    for fact in facts.values():
+        table = tables.get(fact.table)
+        if table is None:
+            raise fact.place.error(fact.name, "table", f"there is no {fact.table}", "Declare its contract, or correct the name.")
+        if table.partition_column != fact.day:
+            raise fact.place.error(
+                fact.name, "day", f"{fact.day} is not the partition column of {fact.table}", f"That is {table.partition_column}."
+            )
+        for entity in entities.values():
+            if entity.key is not None and entity.name not in fact.keys:
+                raise fact.place.error(
+                    fact.name, "keys", f"{entity.name} is missing", "Every entity cuts every fact: give the expression of its key."
+                )
+        for name in fact.keys:
+            if name not in entities:
+                raise fact.place.error(fact.name, "keys", f"there is no entity {name}", f"There are {', '.join(entities)}.")
+
+
+def require_metrics(groups: Mapping[str, Group], facts: Mapping[str, Fact], entities: Mapping[str, Entity]) -> dict[str, tuple[Metric, Group]]:
+    """Index metrics by name, with their groups.
+
+    Raises:
+        MetricError: A name is used twice or taken, a text is missing, or a group or metric names what is not there.
+    """
+    taken = _taken(entities)
+    found: dict[str, tuple[Metric, Group]] = {}
+    for group in groups.values():
+        _require_group(group, facts, entities)
+        for metric in group.metrics:
+            _require_texts(metric)
+            if metric.name in found:
+                before = found[metric.name][0].place
+                raise metric.place.error(metric.name, "name", f"it is declared before at {before}", "Rename one of them.")
+            if metric.name in taken:
+                raise metric.place.error(metric.name, "name", f"marts have a column {metric.name} that is no metric", "Rename it.")
+            if metric.fact is not None and metric.fact not in facts:
+                raise metric.place.error(metric.name, "fact", f"there is no fact {metric.fact}", f"There are {', '.join(facts)}.")
+            if metric.by is not None and metric.by not in entities:
+                raise metric.place.error(metric.name, "by", f"there is no entity {metric.by}", f"There are {', '.join(entities)}.")
+            found[metric.name] = metric, group
+    return found
+
+
+def require_parts(parts: Mapping[str, tuple[Part, ...]], metrics: Mapping[str, tuple[Metric, Group]]) -> None:
+    """Require that no part stored for a metric has the name of another metric.
+
+    Raises:
+        MetricError: One has.
+    """
+    for name, own in parts.items():
+        for part in own:
+            if part.metric == name != part.name and part.name in metrics:
+                other = metrics[part.name][0]
+                raise other.place.error(other.name, "name", f"{name} stores a part under this name", "Rename one of them.")
+
+
+def _require_group(group: Group, facts: Mapping[str, Fact], entities: Mapping[str, Entity]) -> None:
+    if group.fact not in facts:
+        raise group.place.error(group.name, "fact", f"there is no fact {group.fact}", f"There are {', '.join(facts)}.")
+    for name in group.entities:
+        if name not in entities:
+            raise group.place.error(group.name, "entities", f"there is no entity {name}", f"There are {', '.join(entities)}.")
+
+
+def _require_texts(metric: Metric) -> None:
+    if not re.fullmatch(NAME, metric.name):
+        raise metric.place.error(metric.name, "name", f"{metric.name!r} is no name", "Use lower-case letters, digits and _.")
+    for attribute in ("title", "meaning"):
+        if not getattr(metric, attribute).strip():
+            raise metric.place.error(metric.name, attribute, "it is empty", "Say it in words a merchant understands.")
+    if isinstance(metric, Quantile) and not re.fullmatch(r"0?\.\d+", metric.q):
+        raise metric.place.error(metric.name, "q", f"{metric.q!r} is no share between 0 and 1", "Write it as in '0.95'.")
+
+
+def _taken(entities: Mapping[str, Entity]) -> set[str]:
+    own = {spec.name for spec in column_specs(Published)} | set(RUN_COLUMNS) | set(PERIOD_COLUMNS)
+    for entity in entities.values():
+        own |= {*entity.keys, *(attribute.name for attribute in entity.attributes)}
+    return own
