@@ -47,6 +47,7 @@ DOMAIN = Domain(
     demo=_demo,
     live=_live,
     holidays=HOLIDAYS,
+    metrics="payments.metrics",
     showcase="""
         SELECT
           merchant_id,

@@ -10,6 +10,7 @@ from assay.contracts.control import Control, ControlFile, MySqlQuery, PostgresQu
 from assay.contracts.dimension import Dimension
 from assay.contracts.domain import Domain, load_domain
 from assay.contracts.expectations import ControlTotal, Refers, UniqueAcross
+from assay.contracts.generated import ColumnOrigin, Generated
 from assay.contracts.measured import Drift, Mean, MeanShift, NullShare, Quantile, RowCount, Share, Volume
 from assay.contracts.model import Contract, Event, Published, column
 from assay.contracts.periods import WHOLE, Grain, Window
@@ -22,6 +23,7 @@ from assay.contracts.watch import Watch
 __all__ = [
     "WHOLE",
     "Balance",
+    "ColumnOrigin",
     "Contract",
     "Control",
     "ControlFile",
@@ -36,6 +38,7 @@ __all__ = [
     "Elements",
     "Event",
     "Format",
+    "Generated",
     "Grain",
     "Holidays",
     "Mean",

@@ -11,6 +11,10 @@ from assay.contracts.model import Contract
 from assay.contracts.types import sql_type
 
 
+GIVEN_COLUMNS = "_given_columns"
+"""Attribute of a model whose columns are values and need not be read off it."""
+
+
 @dataclass(frozen=True)
 class ColumnSpec:
     """One declared column.
@@ -34,6 +38,9 @@ class ColumnSpec:
 
 def column_specs(model: type[Contract]) -> tuple[ColumnSpec, ...]:
     """Read the declared columns of a model, in its order."""
+    given: tuple[ColumnSpec, ...] | None = vars(model).get(GIVEN_COLUMNS)
+    if given is not None:
+        return given
     specs = []
     for name, declared in model.to_schema().columns.items():
         metadata = declared.metadata or {}

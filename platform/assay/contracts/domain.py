@@ -18,6 +18,7 @@ from typing import Protocol
 
 from assay.contracts.calendar import Holidays
 from assay.contracts.control import Control, check_control
+from assay.contracts.generated import Generated, Metrics
 from assay.contracts.model import Contract
 from assay.contracts.source import Source
 from assay.contracts.table import DECLARATION, Table
@@ -110,6 +111,7 @@ class Domain:
         live: Makes the system whose changes `assay demo --live` captures, if the domain has one.
         holidays: By region, as tables that are watched `by` region name it.
         controls: What others say that tables add up to.
+        metrics: The package of its metrics, which has `METRICS`, if it declares any.
     """
 
     name: str
@@ -121,6 +123,7 @@ class Domain:
     live: Callable[[], LiveSystem] | None = None
     holidays: Mapping[str, Holidays] = field(default_factory=dict, hash=False)
     controls: tuple[Control, ...] = ()
+    metrics: str | None = None
 
     @property
     def sources(self) -> Mapping[str, Source]:
@@ -129,7 +132,12 @@ class Domain:
 
     @property
     def tables(self) -> Mapping[str, Table]:
-        """The enriched tables and marts by full name."""
+        """The enriched tables and marts by full name, those that are generated too."""
+        return _tables(self.contracts, self.metrics)
+
+    @property
+    def written_tables(self) -> Mapping[str, Table]:
+        """Those of the tables whose contract and SQL are written by hand."""
         return _declared(self.contracts)[1]
 
     def check_controls(self) -> None:
@@ -143,6 +151,11 @@ class Domain:
             if names.count(control.name) > 1:
                 raise ContractError(f"two controls are called {control.name}", hint="rename one of them")
             check_control(control, self.tables)
+
+    @property
+    def generated(self) -> Mapping[str, Generated]:
+        """Those of the tables that are generated from the declarations of metrics."""
+        return _generated(self.contracts, self.metrics)
 
     def find(self, name: str) -> Source | Table:
         """Find a table or source by `layer.name`, or by its bare name where that is unambiguous.
@@ -185,6 +198,30 @@ def load_domain(module: str) -> Domain:
             f"{module} has no DOMAIN", hint="define DOMAIN = Domain(...) there, or set ASSAY_DOMAIN to one that has"
         )
     return domain
+
+
+@cache
+def _tables(contracts: str, metrics: str | None) -> Mapping[str, Table]:
+    written = _declared(contracts)[1]
+    generated = {name: each.table for name, each in _generated(contracts, metrics).items()}
+    twice = sorted(written.keys() & generated.keys())
+    if twice:
+        raise ContractError(
+            f"{twice[0]} is declared in {written[twice[0]].model.__module__} and generated from {metrics}",
+            hint="rename the one that is written by hand",
+        )
+    return {**written, **generated}
+
+
+@cache
+def _generated(contracts: str, metrics: str | None) -> Mapping[str, Generated]:
+    """The tables that a package of metrics generates, by name."""
+    if metrics is None:
+        return {}
+    found: Metrics | None = getattr(importlib.import_module(metrics), "METRICS", None)
+    if found is None:
+        raise ContractError(f"{metrics} has no METRICS", hint="define METRICS = DeclaredMetrics(__name__) there")
+    return found.marts(_declared(contracts)[1])
 
 
 @cache

@@ -29,6 +29,10 @@ from assay.contracts.severity import Severity
 from assay.errors import ContractError
 
 
+GIVEN_RULES = "_given_rules"
+"""Attribute of a model whose rules are values and need not be compiled."""
+
+
 @dataclass(frozen=True)
 class Rule:
     """One rule of a contract.
@@ -75,6 +79,9 @@ def rules_of(
     Raises:
         ContractError: A check cannot be fused (element-wise, or not a boolean column), or two have one name.
     """
+    given: tuple[Rule, ...] | None = vars(model).get(GIVEN_RULES)
+    if given is not None:
+        return given
     schema = model.to_schema()
     staged = ibis.table({name: declared.dtype.type for name, declared in schema.columns.items()}, name="staged")
     rules: list[Rule] = []

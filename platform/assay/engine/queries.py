@@ -16,6 +16,7 @@ from sqlglot.errors import ParseError, SqlglotError
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import Scope, build_scope
 
+from assay.contracts import ColumnOrigin, Generated
 from assay.contracts.version import fingerprint
 from assay.errors import SqlError
 
@@ -27,24 +28,11 @@ _BEFORE_A_COLUMN = (TokenType.SELECT, TokenType.DISTINCT, TokenType.COMMA, Token
 
 
 @dataclass(frozen=True)
-class ColumnOrigin:
-    """A column that another is computed from.
-
-    Attributes:
-        relation: As the SQL names it, as in `latest.transactions`.
-        column: The column there.
-    """
-
-    relation: str
-    column: str
-
-
-@dataclass(frozen=True)
 class Query:
-    """One SQL file.
+    """The SELECT of one table.
 
     Attributes:
-        path: The file.
+        path: Its file; of a generated one, where it is declared.
         sql: Its text.
         reads: The columns it uses, by relation.
         lineage: The upstream columns that each output column is computed from.
@@ -56,6 +44,11 @@ class Query:
     reads: Mapping[str, tuple[str, ...]]
     lineage: Mapping[str, tuple[ColumnOrigin, ...]]
     canonical: str
+
+
+def generated_query(generated: Generated) -> Query:
+    """The SQL of a generated table, of which all is known without parsing it."""
+    return Query(generated.path, generated.sql, generated.reads, generated.lineage, generated.canonical)
 
 
 def read_query(path: Path, schema: Schema) -> Query:

@@ -34,6 +34,7 @@ from assay.metrics.kinds import (
     Share,
     Sum,
 )
+from assay.metrics.marts import DeclaredMetrics
 
 __all__ = [
     "CHARGED",
@@ -46,6 +47,7 @@ __all__ = [
     "Count",
     "CountDistinct",
     "Cumulative",
+    "DeclaredMetrics",
     "Derived",
     "Entity",
     "Fact",

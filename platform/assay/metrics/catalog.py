@@ -110,7 +110,7 @@ def make_catalog(
     counted = {part.fact for part in stored.values() if part.function == "count" and not part.of and not part.where}
     for name in named_facts:
         if name not in counted:
-            stored[f"{name}_rows"] = Part(f"{name}_rows", name, "count", "", "", "", "")
+            stored[f"{name}_rows"] = Part(f"{name}_rows", name, "count", "", "", "", "", "BIGINT")
     return Catalog(named_facts, named_entities, named_groups, metrics, stored, tables)
 
 

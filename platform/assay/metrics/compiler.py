@@ -9,10 +9,10 @@ and each parent is read as a stream.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from assay.engine.queries import ColumnOrigin
+from assay.contracts import ColumnOrigin
 from assay.metrics import multisets
 from assay.metrics.declarations import UNKNOWN, Entity, Fact
 from assay.metrics.expressions import Writer
@@ -23,7 +23,8 @@ from assay.metrics.resolving import Resolved
 from assay.metrics.text import Select, indented, statement
 
 MICROSECONDS_AN_HOUR = 3_600_000_000
-Reads = dict[str, dict[str, None]]
+_OTHERS = "What others are computed from"
+_Add = Callable[..., None]
 
 
 @dataclass
@@ -74,14 +75,15 @@ def compile_mart(lattice: Lattice, mart: Mart) -> Compiled:
     metrics = ordered(lattice.metrics(mart))
     final = _final(lattice, mart, metrics, source, tables)
     lineage = _lineage(lattice, mart, metrics, branches)
-    sql = statement(heading(mart, metrics), tables, final)
+    sql = statement(heading(mart), tables, final)
     return Compiled(sql, {branch.relation: tuple(sorted(branch.reads)) for branch in branches}, lineage)
 
 
-def heading(mart: Mart, metrics: Iterable[Resolved]) -> list[str]:
+def heading(mart: Mart) -> list[str]:
     """What a row is."""
-    what = f"{mart.entity.title} and {mart.grain}" if mart.entity.key else str(mart.grain)
-    return [f"One row {'an' if what[0] in 'aeiou' or mart.grain is Grain.HOUR and not mart.entity.key else 'a'} {what}, UTC."]
+    if mart.entity.key is None:
+        return [f"One row {'an' if mart.grain is Grain.HOUR else 'a'} {mart.grain}, UTC."]
+    return [f"One row {mart.entity.title} and {mart.grain}, UTC."]
 
 
 def branch_of(lattice: Lattice, mart: Mart, parent: Parent, parts: list[Part]) -> Branch:
@@ -213,13 +215,12 @@ def _final(
         columns[metric.name] = writer.row(metric, lambda name: name, mart.period)
     for part in lattice.stored[mart.entity.name]:
         if part.name not in columns:
-            headings.setdefault(part.name, "") if "What others are computed from" in headings.values() else headings.update(
-                {part.name: "What others are computed from"}
-            )
+            if group != _OTHERS:
+                group = headings[part.name] = _OTHERS
             columns[part.name] = part.name
     columns["ingestion_timestamp"] = "ingestion_timestamp"
     columns["data_source"] = f"'{sources_of(lattice, mart.entity)}'"
-    return Select(columns, joined, headings={name: said for name, said in headings.items() if said})
+    return Select(columns, joined, headings=headings)
 
 
 def sources_of(lattice: Lattice, entity: Entity) -> str:

@@ -11,6 +11,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from assay.contracts import periods
+from assay.contracts.periods import first_day_sql
+
 
 class Grain(StrEnum):
     """A period of reporting."""
@@ -47,9 +50,7 @@ _COARSER = {
 
 def first_day(grain: Grain, column: str) -> str:
     """SQL for the first day of the period of a grain that a date lies in."""
-    if grain in (Grain.HOUR, Grain.DAY):
-        return column
-    return f"CAST(date_trunc('{grain}', {column}) AS DATE)"
+    return column if grain is Grain.HOUR else first_day_sql(periods.Grain(grain), column)
 
 
 def last_day(grain: Grain, column: str) -> str:

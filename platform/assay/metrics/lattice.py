@@ -11,7 +11,7 @@ that are kept by month.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from assay.metrics.additivity import cannot
@@ -129,6 +129,11 @@ class Lattice:
     """
 
     catalog: Catalog
+    _found: dict[tuple[str, str, bool], tuple[Parent, ...]] = field(default_factory=dict, repr=False, compare=False)
+
+    @cached_property
+    def _names(self) -> dict[str, frozenset[str]]:
+        return {entity: frozenset(part.name for part in parts) for entity, parts in self.stored.items()}
 
     @cached_property
     def marts(self) -> tuple[Mart, ...]:
@@ -185,7 +190,12 @@ class Lattice:
 
     def parent(self, mart: Mart, part: Part) -> Parent:
         """The cheapest relation that gives a part of a mart exactly."""
-        return min(self._parents(mart, part), key=lambda parent: (parent.rows, self._order(parent.origin)))
+        fact = self.catalog.facts[part.fact]
+        return next(
+            parent
+            for parent in self._candidates(mart, fact, part.is_set)
+            if not isinstance(parent.origin, Mart) or part.name in self._names[parent.origin.entity.name]
+        )
 
     def require_exact(self, mart: Mart, part: Part, origin: Mart) -> None:
         """Require that a part may be rolled up from another mart.
@@ -216,24 +226,34 @@ class Lattice:
         ]
         return min([from_fact, *others], key=lambda parent: (parent.rows, self._order(parent.origin)))
 
-    def _parents(self, mart: Mart, part: Part) -> Iterator[Parent]:
-        fact = self.catalog.facts[part.fact]
+    def _candidates(self, mart: Mart, fact: Fact, is_set: bool) -> tuple[Parent, ...]:
+        """What may give parts of a fact to a mart, the cheapest first."""
+        found = self._found.get((mart.name, fact.name, is_set))
+        if found is None:
+            parents = self._of_sets(mart, fact) if is_set else self._of_sums(mart, fact)
+            found = tuple(sorted(parents, key=lambda parent: (parent.rows, self._order(parent.origin))))
+            self._found[mart.name, fact.name, is_set] = found
+        return found
+
+    def _of_sets(self, mart: Mart, fact: Fact) -> Iterator[Parent]:
+        rows = fact.rows_a_day * mart.grain.days
+        yield Parent(fact, rows, "the rows themselves")
+        if mart.grain in (Grain.MONTH, Grain.YEAR):
+            why = "multisets by month give distinct counts and quantiles exactly without the rows"
+            yield Parent(Members(mart.entity, fact), rows // _ROWS_BEHIND_A_MEMBER, why)
+
+    def _of_sums(self, mart: Mart, fact: Fact) -> Iterator[Parent]:
         yield Parent(fact, fact.rows_a_day * mart.grain.days, "the rows themselves")
-        if part.is_set:
-            if mart.grain in (Grain.MONTH, Grain.YEAR):
-                rows = fact.rows_a_day * mart.grain.days // _ROWS_BEHIND_A_MEMBER
-                yield Parent(Members(mart.entity, fact), rows, f"exact multisets by month give a {part.function} without the rows")
-            return
         for other in self.marts:
             same_grain = other.grain is mart.grain
-            if not (same_grain or other.grain.divides(mart.grain)) or part not in self.stored[other.entity.name]:
+            if not (same_grain or other.grain.divides(mart.grain)):
                 continue
             rolls_up = other.entity == mart.entity and not same_grain
             is_whole = mart.entity.key is None and other.entity.key is not None
             if rolls_up or is_whole:
                 periods = _PERIODS.get((other.grain, mart.grain), 24 if other.grain is Grain.HOUR else 1)
                 rows = min(other.entity.members, fact.rows_a_day * other.grain.days) * periods
-                yield Parent(other, rows, f"{part.additivity}: {part.merge} of {other.name}")
+                yield Parent(other, rows, f"about {rows:,} rows to add up instead of {fact.rows_a_day * mart.grain.days:,}")
 
     def _order(self, origin: Origin) -> str:
         return origin.name

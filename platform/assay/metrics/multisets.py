@@ -10,15 +10,16 @@ a quantile does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from assay.metrics.declarations import Fact
 from assay.metrics.grains import Grain, first_day
 from assay.metrics.parts import Part
-from assay.metrics.text import Select, indented
+from assay.metrics.text import Select, indented, statement
 
 if TYPE_CHECKING:
-    from assay.metrics.lattice import Mart, Members
+    from assay.metrics.lattice import Mart, Members, Origin
 
 Tables = dict[str, tuple[list[str], str]]
 
@@ -82,6 +83,46 @@ def unfolded(mart: Mart, members: Members, name: str, parts: list[Part], why: st
         body = indented(Select(columns, f"(\n{body}\n)", grouped=True).text())
     tables[name] = (comments, body)
     return tables
+
+
+def kept(members: Members, parts: Sequence[Part], key: str | None, origin: Origin, why: str) -> str:
+    """The SQL that keeps multisets.
+
+    Args:
+        members: Which.
+        parts: The distinct counts and quantiles that are found in them.
+        key: SQL of the entity's key in the fact; None for the whole company.
+        origin: The fact, or the multisets of another entity, that they are made of.
+        why: Why of that.
+    """
+    heading = [f"One row {members.entity.title}, month and value counted, UTC.", f"{_name(origin)}: {why}."]
+    if not isinstance(origin, Fact):
+        columns = {"month": "month", "counted": "counted", "member": "member", "row_count": _total("row_count")}
+        columns |= {part.name: _total(part.name) for part in parts} | _origin_columns(members)
+        return statement(heading, {}, Select(columns, origin.full_name, grouped=True))
+    own = {members.entity.key: key} if members.entity.key is not None and key is not None else {}
+    branches = []
+    for of, counting in by_expression(parts).items():
+        columns = own | {"month": first_day(Grain.MONTH, origin.day), "counted": _text(of), "member": f"CAST({of} AS VARCHAR)"}
+        columns["row_count"] = "count(*)"
+        for part in parts:
+            tested = f"count(*) FILTER (WHERE {part.where})" if part.where else "count(*)"
+            columns[part.name] = tested if part in counting else "CAST(0 AS BIGINT)"
+        columns |= _origin_columns(members)
+        branches.append(Select(columns, origin.table, where=f"({of}) IS NOT NULL", grouped=True).text())
+    return "\n".join(f"-- {line}" for line in heading) + "\n" + "\nUNION ALL\n".join(branches) + "\n"
+
+
+def _origin_columns(members: Members) -> dict[str, str]:
+    return {"ingestion_timestamp": "max(ingestion_timestamp)", "data_source": f"'{members.fact.name}'"}
+
+
+def _name(origin: Origin) -> str:
+    return origin.table if isinstance(origin, Fact) else origin.full_name
+
+
+def _total(column: str) -> str:
+    return f"CAST(sum({column}) AS BIGINT)"
 
 
 def _text(of: str) -> str:

@@ -50,7 +50,7 @@ class Part:
     where: str
     q: str
     metric: str
-    sql_type: str = "BIGINT"
+    sql_type: str = ""
 
     @property
     def key(self) -> PartKey:
@@ -82,6 +82,12 @@ class Part:
         if self.additivity is Additivity.MERGEABLE:
             return merged
         return f"CAST(coalesce({merged}, 0) AS BIGINT)" if self.sql_type == "BIGINT" else f"coalesce({merged}, 0)"
+
+    def merged_over(self, column: str, window: str) -> str:
+        """The same over the rows of a named window."""
+        merged = f"{self.merge}({column}) OVER {window}"
+        is_count = self.additivity is Additivity.ADDITIVE and self.sql_type == "BIGINT"
+        return f"CAST({merged} AS BIGINT)" if is_count else merged
 
     def aggregate(self) -> str:
         """The aggregate over rows of the fact."""

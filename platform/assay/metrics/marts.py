@@ -1,0 +1,318 @@
+"""Marts: generated tables as any other, with contract, books and lineage.
+
+Belongs here: columns with descriptions and units, the few rules that generated numbers need, and how their books are closed. Does
+not belong here: their SQL (`compiler`, `multisets`, `trends`).
+
+Of rules there are few: the numbers follow from the declarations and are proven against an independent computation by tests. What
+each partition proves is what data can break: keys, counts below zero, totals that do not add up, rows lost on the way.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+
+from assay.contracts import Balance, Daily, Generated, Monthly, Partitioning, Severity, Table, Weekly, Window, Yearly
+from assay.contracts.columns import ColumnSpec, column_specs
+from assay.contracts.generated import ColumnOrigin, generated_contract
+from assay.contracts.model import Published
+from assay.contracts.rules import Rule
+from assay.contracts.version import fingerprint
+from assay.metrics import multisets
+from assay.metrics.catalog import Catalog, read_catalog
+from assay.metrics.compiler import Compiled, compile_mart, has_span, key_of, ordered, origin, starts_at_zero
+from assay.metrics.declarations import Entity, Fact
+from assay.metrics.grains import Grain
+from assay.metrics.kinds import Metric
+from assay.metrics.lattice import Lattice, Mart, Members
+from assay.metrics.parts import Part, columns_in
+from assay.metrics.resolving import Resolved
+from assay.metrics.text import without_comments
+from assay.metrics.trends import compile_trend
+
+_PARTITIONINGS = {
+    Grain.HOUR: Daily,
+    Grain.DAY: Daily,
+    Grain.WEEK: Weekly,
+    Grain.MONTH: Monthly,
+    Grain.YEAR: Yearly,
+}
+_PERIODS = {
+    Grain.HOUR: "The day, UTC",
+    Grain.DAY: "The day, UTC",
+    Grain.WEEK: "First day of the week, which begins on Monday (ISO 8601), UTC",
+    Grain.MONTH: "First day of the month, UTC",
+    Grain.YEAR: "First day of the year, UTC",
+}
+
+
+class DeclaredMetrics:
+    """The metrics that a package declares, and the marts that they are computed in.
+
+    Args:
+        package: Its import name.
+    """
+
+    def __init__(self, package: str) -> None:
+        self._package = package
+        self._lattice: Lattice | None = None
+
+    def lattice(self, tables: Mapping[str, Table]) -> Lattice:
+        """The marts that there are.
+
+        Args:
+            tables: The tables that the domain declares by hand.
+
+        Raises:
+            MetricError: A declaration is wrong.
+        """
+        if self._lattice is None:
+            self._lattice = Lattice(read_catalog(self._package, tables))
+        return self._lattice
+
+    def marts(self, tables: Mapping[str, Table]) -> dict[str, Generated]:
+        """Every generated table by full name."""
+        path = Path(str(importlib.import_module(self._package).__file__))
+        return generate(self.lattice(tables), self._package, path)
+
+
+def generate(lattice: Lattice, module: str, path: Path) -> dict[str, Generated]:
+    """Make every table that a catalog's metrics are computed in.
+
+    Args:
+        lattice: The marts that there are.
+        module: Import name of the declarations.
+        path: Their file.
+    """
+    factory = _Factory(lattice, module, path)
+    made = [factory.mart(mart) for mart in lattice.marts]
+    made += [factory.members(members) for members in lattice.members]
+    made += [factory.trend(mart) for mart in lattice.marts if lattice.trends(mart)]
+    return {each.table.full_name: each for each in made}
+
+
+class _Factory:
+    def __init__(self, lattice: Lattice, module: str, path: Path) -> None:
+        self._lattice = lattice
+        self._catalog: Catalog = lattice.catalog
+        self._module = module
+        self._path = path
+        self._specs: dict[tuple[str, bool], ColumnSpec] = {}
+
+    @cached_property
+    def _published(self) -> tuple[ColumnSpec, ...]:
+        return column_specs(Published)
+
+    def mart(self, mart: Mart) -> Generated:
+        """A mart of one entity and grain."""
+        metrics = ordered(self._lattice.metrics(mart))
+        parts = self._lattice.stored[mart.entity.name]
+        columns = [*self._key_columns(mart), *self._span_columns(mart)]
+        columns += [ColumnSpec(each.name, "VARCHAR", True, each.description, None, None) for each in mart.entity.attributes]
+        columns += [self._metric_column(metric) for metric in metrics]
+        names = {spec.name for spec in columns}
+        columns += [self._part_column(part) for part in parts if part.name not in names]
+        return self._table(
+            mart.name,
+            mart.entity,
+            mart.grain,
+            mart.key,
+            f"One row {mart.entity.title} and {mart.grain}: every metric that the period gives by itself.",
+            columns,
+            self._rules(mart.key, [part for part in parts if part.sql_type == "BIGINT"], names),
+            self._balance(mart),
+            compile_mart(self._lattice, mart),
+        )
+
+    def members(self, members: Members) -> Generated:
+        """The multisets of an entity and fact."""
+        parts = self._lattice.sets(members)
+        parent = self._lattice.members_parent(members)
+        key = key_of(members.entity, members.fact) if members.entity.key is not None else None
+        sql = multisets.kept(members, parts, key, parent.origin, parent.why)
+        columns = [
+            *self._entity_columns(members.entity),
+            ColumnSpec("month", "DATE", False, _PERIODS[Grain.MONTH], None, None),
+            ColumnSpec("counted", "VARCHAR", False, "The expression whose value it is", None, None),
+            ColumnSpec("member", "VARCHAR", False, "The value, as text", None, "identifier"),
+            ColumnSpec("row_count", "BIGINT", False, "Rows that have it", members.fact.name, None),
+            *(
+                ColumnSpec(part.name, "BIGINT", False, f"Rows that {part.name} counts of them", members.fact.name, None)
+                for part in parts
+            ),
+        ]
+        known = self._catalog.tables[members.fact.table].types
+        expressions = list(multisets.by_expression(parts))
+        if isinstance(parent.origin, Fact):
+            relation = members.fact.table
+            used = " ".join([*expressions, *(part.where for part in parts), members.fact.keys.get(members.entity.name, "")])
+            reads = {*columns_in(used, known), members.fact.day, "ingestion_timestamp"}
+            used_by = {part.name: f"{part.of} {part.where}" for part in parts} | {
+                "month": members.fact.day,
+                **dict.fromkeys(members.entity.keys, members.fact.keys.get(members.entity.name, "")),
+                **dict.fromkeys(("counted", "member", "row_count"), " ".join(expressions)),
+                "ingestion_timestamp": "ingestion_timestamp",
+            }
+            lineage = {
+                name: tuple(origin(relation, column) for column in columns_in(said, known)) for name, said in used_by.items()
+            }
+            counted = " + ".join(f"count({of})" for of in expressions)
+        else:
+            assert isinstance(parent.origin, Members)
+            relation = parent.origin.full_name
+            reads = {"month", "counted", "member", "row_count", "ingestion_timestamp", *(part.name for part in parts)}
+            lineage = {name: (origin(relation, name),) for name in reads}
+            counted = "coalesce(sum(row_count), 0)"
+        return self._table(
+            members.name,
+            members.entity,
+            Grain.MONTH,
+            members.key,
+            f"One row {members.entity.title}, month and value counted: the exact multisets behind distinct counts and quantiles.",
+            columns,
+            self._rules(members.key, parts, set()),
+            Balance(inputs=(relation,), rows="row_count", input_rows=counted),
+            Compiled(sql, {relation: tuple(sorted(reads))}, lineage),
+        )
+
+    def trend(self, mart: Mart) -> Generated:
+        """The mart of the metrics that look at other periods."""
+        found = compile_trend(self._lattice, mart)
+        columns = [*self._key_columns(mart), *(self._metric_column(metric) for metric in self._lattice.trends(mart))]
+        return self._table(
+            f"{mart.name}_trend",
+            mart.entity,
+            mart.grain,
+            mart.key,
+            f"One row {mart.entity.title} and {mart.grain}: every metric that other periods are looked at for.",
+            columns,
+            self._rules(mart.key, (), set()),
+            Balance(inputs=(mart.full_name,)),
+            found.compiled,
+            found.windows,
+        )
+
+    def _table(
+        self,
+        name: str,
+        entity: Entity,
+        grain: Grain,
+        key: tuple[str, ...],
+        description: str,
+        columns: list[ColumnSpec],
+        rules: tuple[Rule, ...],
+        balance: Balance,
+        compiled: Compiled,
+        windows: Mapping[str, Window] | None = None,
+    ) -> Generated:
+        class_name = "".join(word.capitalize() for word in name.split("_"))
+        model = generated_contract(class_name, self._module, description, (*columns, *self._published), rules)
+        facts = {part.fact for part in self._lattice.stored[entity.name]}
+        owners = [self._catalog.tables[fact.table].owner for fact in self._catalog.facts.values() if fact.name in facts]
+        table = Table(
+            layer="marts",
+            name=name,
+            model=model,
+            key=key,
+            partition=_partitioning(grain),
+            owner=owners[0],
+            subject=f"metrics_{entity.name}",
+            windows=windows or {},
+            balance=balance,
+            watch=False,
+        )
+        lineage: Mapping[str, tuple[ColumnOrigin, ...]] = compiled.lineage
+        return Generated(
+            table, compiled.sql, self._path, compiled.reads, lineage, fingerprint(without_comments(compiled.sql))
+        )
+
+    # --- Columns -----------------------------------------------------------------------------------------------------
+
+    def _entity_columns(self, entity: Entity) -> list[ColumnSpec]:
+        return [ColumnSpec(name, "VARCHAR", False, entity.description, None, entity.pii) for name in entity.keys]
+
+    def _key_columns(self, mart: Mart) -> list[ColumnSpec]:
+        columns = self._entity_columns(mart.entity)
+        columns.append(ColumnSpec(mart.grain.period_column, "DATE", False, _PERIODS[mart.grain], None, None))
+        if mart.grain is Grain.HOUR:
+            columns.append(ColumnSpec("hour", "INTEGER", False, "The hour, 0 to 23, UTC", None, None))
+        return columns
+
+    def _span_columns(self, mart: Mart) -> list[ColumnSpec]:
+        if not has_span(mart):
+            return []
+        newest = f"Newest day of the {mart.grain} of which there are any data, whatever the {mart.entity.name}"
+        partial = f"Whether there are no data yet of the last day of the {mart.grain}"
+        return [
+            ColumnSpec("newest_day", "DATE", False, newest, None, None),
+            ColumnSpec("is_partial", "BOOLEAN", False, partial, None, None),
+        ]
+
+    def _metric_column(self, metric: Resolved) -> ColumnSpec:
+        declared: Metric = metric.metric
+        stored = self._catalog.parts.get(metric.name)
+        nullable = not (stored is not None and starts_at_zero(stored))
+        key = metric.name, nullable
+        if key not in self._specs:
+            text = f"{declared.title}: {declared.meaning} [{declared.formula}]"
+            self._specs[key] = ColumnSpec(metric.name, metric.sql_type, nullable, text, metric.unit, None)
+        return self._specs[key]
+
+    def _part_column(self, part: Part) -> ColumnSpec:
+        key = part.name, not starts_at_zero(part)
+        if key not in self._specs:
+            text = f"Stored for {part.metric}" if part.metric else f"Rows of {part.fact}: a control total"
+            self._specs[key] = ColumnSpec(part.name, part.sql_type, key[1], f"{text} [{part.aggregate()}]", None, None)
+        return self._specs[key]
+
+    # --- Rules and books ---------------------------------------------------------------------------------------------
+
+    def _rules(self, key: Iterable[str], counts: Iterable[Part], metrics: set[str]) -> tuple[Rule, ...]:
+        keys = tuple(key)
+        present = " AND ".join(f'"{name}" IS NOT NULL' for name in keys)
+        rules = [Rule("key_required", present, Severity.STOP, keys, f"{', '.join(keys)} must be there")]
+        names = tuple(part.name for part in counts if part.function in ("count", "distinct"))
+        if names:
+            least = names[0] if len(names) == 1 else f"least({', '.join(names)})"
+            rules.append(Rule("counts_not_negative", f"{least} >= 0", Severity.STOP, names[:1], "no count is below zero"))
+        for group in self._catalog.groups.values():
+            for total, addends in group.adds_up.items():
+                if {total, *addends} <= metrics:
+                    rules.append(
+                        Rule(
+                            f"{total}_adds_up",
+                            f"{total} = {' + '.join(addends)}",
+                            Severity.STOP,
+                            (total, *addends),
+                            f"{total} is all of {', '.join(addends)}",
+                        )
+                    )
+        return tuple(rules)
+
+    def _balance(self, mart: Mart) -> Balance:
+        """Every row of every fact is counted: in what the marts read count, or as rows."""
+        counts = [part for part in self._lattice.stored[mart.entity.name] if self._is_rows(part)]
+        origins = {part.name: self._lattice.parent(mart, part).origin for part in counts}
+        rows = " + ".join(part.name for part in counts)
+        marts = {each.full_name: each for each in origins.values() if isinstance(each, Mart)}
+        if not marts:
+            return Balance(inputs=tuple(self._catalog.facts[part.fact].table for part in counts), rows=rows)
+        if len(marts) == 1 and all(isinstance(each, Mart) for each in origins.values()):
+            return Balance(inputs=tuple(marts), rows=rows, input_rows=f"coalesce(sum({rows}), 0)")
+        # Where facts come from different parents, the books are closed over one fact of one parent.
+        first = counts[0]
+        one = origins[first.name]
+        relation = one.full_name if isinstance(one, Mart) else self._catalog.facts[first.fact].table
+        input_rows = f"coalesce(sum({first.name}), 0)" if isinstance(one, Mart) else "count(*)"
+        return Balance(inputs=(relation,), rows=first.name, input_rows=input_rows)
+
+    def _is_rows(self, part: Part) -> bool:
+        return self._catalog.rows_parts[part.fact].name == part.name
+
+
+def _partitioning(grain: Grain) -> Partitioning:
+    return _PARTITIONINGS[grain](grain.period_column)
+
+

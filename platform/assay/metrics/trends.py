@@ -1,0 +1,237 @@
+"""Trends: the SQL of the marts that look at other periods of their own grain.
+
+Belongs here: moving windows, running totals, growth, and who came back, came new or left. Does not belong here: metrics that one
+period gives by itself (`compiler`).
+
+A trend mart has the rows of the mart it reads, one for one: whoever has nothing in a period has no row there, in either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from assay.contracts import ColumnOrigin, Window
+from assay.metrics.compiler import Compiled, heading, origin
+from assay.metrics.exact import SHARE_PLACES, divide
+from assay.metrics.expressions import Writer
+from assay.metrics.grains import Grain
+from assay.metrics.kinds import Arrived, Cumulative, Followed, Growth, Lost, Moving, Retained, Retention
+from assay.metrics.lattice import Lattice, Mart, Members
+from assay.metrics.resolving import Resolved
+from assay.metrics.text import Select, indented, statement
+
+_STEP = {
+    ("day", Grain.DAY): ("1 DAY", 1),
+    ("week", Grain.DAY): ("7 DAY", 7),
+    ("week", Grain.WEEK): ("7 DAY", 1),
+    ("month", Grain.MONTH): ("1 MONTH", 1),
+    ("year", Grain.WEEK): ("364 DAY", 52),
+    ("year", Grain.MONTH): ("12 MONTH", 12),
+    ("year", Grain.YEAR): ("12 MONTH", 1),
+}
+"""What lies between a period and the one that it is compared with: as an interval, and in partitions."""
+
+
+_UNITS = {Grain.DAY: (1, "DAY"), Grain.WEEK: (7, "DAY"), Grain.MONTH: (1, "MONTH"), Grain.YEAR: (12, "MONTH")}
+"""The length of a period as an interval."""
+
+
+@dataclass
+class _Trend:
+    """A trend mart while it is written.
+
+    Attributes:
+        mart: The mart it reads.
+        metrics: Its metrics.
+        windows: The named windows that it needs.
+        moved: Columns computed over them.
+        read: The columns that it reads of the mart.
+        before: How many partitions back that is.
+        lineage: The columns of the mart that each metric comes from.
+    """
+
+    mart: Mart
+    metrics: Sequence[Resolved]
+    windows: dict[str, str] = field(default_factory=dict)
+    moved: dict[str, str] = field(default_factory=dict)
+    read: dict[str, None] = field(default_factory=dict)
+    before: int = 0
+    lineage: dict[str, tuple[ColumnOrigin, ...]] = field(default_factory=dict)
+
+    def window(self, name: str, frame: str, *also: str) -> str:
+        """Name a window over the periods of each member of the entity."""
+        members = (*self.mart.entity.keys, *also)
+        by = f"PARTITION BY {', '.join(members)} " if members else ""
+        self.windows[name] = f"{by}ORDER BY {self.mart.grain.period_column} {frame}"
+        return name
+
+
+@dataclass(frozen=True)
+class CompiledTrend:
+    """A trend mart and what it looks back at.
+
+    Attributes:
+        compiled: Its SQL.
+        windows: By relation, how far it looks back.
+    """
+
+    compiled: Compiled
+    windows: dict[str, Window]
+
+
+def compile_trend(lattice: Lattice, mart: Mart) -> CompiledTrend:
+    """Write the SQL of the trend mart beside a mart."""
+    metrics = lattice.trends(mart)
+    trend = _Trend(mart, metrics)
+    writer = Writer(lattice.catalog)
+    values: dict[str, str] = {}
+    for metric in metrics:
+        if not isinstance(metric.metric, Followed):
+            values[metric.name] = _value(lattice, writer, trend, metric)
+    tables: dict[str, tuple[list[str], str]] = {}
+    keys = {name: name for name in mart.key}
+    columns = keys | {name: name for name in trend.read} | trend.moved
+    if trend.before:
+        # No more than a single partition is given, whatever others are computed with it.
+        far = f"{trend.before * _UNITS[mart.grain][0]} {_UNITS[mart.grain][1]}"
+        trend.window("all_read", f"RANGE BETWEEN INTERVAL {far} PRECEDING AND CURRENT ROW")
+        columns["ingestion_timestamp"] = "max(ingestion_timestamp) OVER all_read"
+    else:
+        columns["ingestion_timestamp"] = "ingestion_timestamp"
+    moved = Select(columns, mart.full_name, windows=trend.windows)
+    tables["looked_back"] = (["Each period beside those that it is compared with or added to."], indented(moved.text()))
+    source = "looked_back"
+    windows = {mart.full_name: Window(before=trend.before)} if trend.before else {}
+    reads = {mart.full_name: tuple(sorted({*mart.key, *trend.read, "ingestion_timestamp"}))}
+    followed = [metric for metric in metrics if isinstance(metric.metric, Followed)]
+    for members in _members_of(lattice, mart, followed):
+        own = [metric for metric in followed if metric.facts == (members.fact.name,)]
+        name = f"followed_{members.fact.name}"
+        _follow(lattice, members, own, name, tables)
+        source += f"\nLEFT JOIN {name} USING ({', '.join(mart.key)})"
+        windows[members.full_name] = Window(before=max(_months(metric) for metric in own))
+        used = {*members.key, *(metric.refers[0] for metric in own)}
+        reads[members.full_name] = tuple(sorted(used))
+        for metric in own:
+            values[metric.name] = metric.name if isinstance(metric.metric, Retention) else f"coalesce({metric.name}, 0)"
+            trend.lineage[metric.name] = (origin(members.full_name, metric.refers[0]), origin(members.full_name, "member"))
+    # A joined key is that of both sides.
+    selected = keys | {metric.name: values[metric.name] for metric in metrics}
+    selected |= {"ingestion_timestamp": "ingestion_timestamp", "data_source": f"'{mart.name}'"}
+    lineage = {name: (origin(mart.full_name, name),) for name in (*mart.key, "ingestion_timestamp")} | trend.lineage
+    said = [*heading(mart), "Beside those of the mart without _trend: what other periods are looked at for."]
+    return CompiledTrend(Compiled(statement(said, tables, Select(selected, source)), reads, lineage), windows)
+
+
+def _members_of(lattice: Lattice, mart: Mart, metrics: Sequence[Resolved]) -> list[Members]:
+    facts = dict.fromkeys(fact for metric in metrics for fact in metric.facts)
+    return [Members(mart.entity, lattice.catalog.facts[fact]) for fact in facts]
+
+
+def _value(lattice: Lattice, writer: Writer, trend: _Trend, metric: Resolved) -> str:
+    match metric.metric:
+        case Growth(of=of, over=over):
+            return _growth(lattice, trend, metric, of, over)
+        case Moving(of=of, days=days, daily=daily):
+            window = trend.window(f"last_{days}_days", f"RANGE BETWEEN INTERVAL {days - 1} DAY PRECEDING AND CURRENT ROW")
+            trend.before = max(trend.before, days - 1)
+            total = _over(lattice, writer, trend, metric, of, window)
+            if not daily:
+                return total
+            return divide(f"({total})", lattice.catalog.metrics[of].sql_type, str(days), "BIGINT", 4)
+        case Cumulative(of=of, since=since):
+            period = trend.mart.grain.period_column
+            start = f"date_trunc('{since}', {period})"
+            window = trend.window(f"since_{since}", "RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW", start)
+            trend.before = max(trend.before, 30 if since == "month" else 11)
+            return _over(lattice, writer, trend, metric, of, window)
+    raise AssertionError(f"{metric.metric.type} looks at no other period")
+
+
+def _over(lattice: Lattice, writer: Writer, trend: _Trend, metric: Resolved, of: str, window: str) -> str:
+    """A metric with its parts added up over a window."""
+    resolved = lattice.catalog.metrics[of]
+    for part in resolved.parts:
+        trend.read[part] = None
+        trend.moved[f"{part}_{window}"] = lattice.catalog.parts[part].merged_over(part, window)
+    trend.lineage[metric.name] = tuple(origin(trend.mart.full_name, part) for part in resolved.parts)
+    return writer.over_parts(resolved, lambda part: f"{part}_{window}")
+
+
+def _growth(lattice: Lattice, trend: _Trend, metric: Resolved, of: str, over: str) -> str:
+    interval, partitions = _STEP[over, trend.mart.grain]
+    name = f"a_{over}_before"
+    trend.window(name, f"RANGE BETWEEN INTERVAL {interval} PRECEDING AND INTERVAL {interval} PRECEDING")
+    trend.before = max(trend.before, partitions)
+    base = f"{of}_{name}"
+    trend.read[of] = None
+    trend.moved[base] = f"max({of}) OVER {name}"
+    trend.lineage[metric.name] = (origin(trend.mart.full_name, of),)
+    sql_type = lattice.catalog.metrics[of].sql_type
+    # With nothing to compare with there is no growth, and least of all an infinite one.
+    return f"CASE WHEN {base} > 0 THEN {divide(f'({of} - {base})', sql_type, base, sql_type, SHARE_PLACES)} END"
+
+
+def _months(metric: Resolved) -> int:
+    assert isinstance(metric.metric, Followed)
+    return metric.metric.months
+
+
+def _follow(
+    lattice: Lattice, members: Members, metrics: Sequence[Resolved], name: str, tables: dict[str, tuple[list[str], str]]
+) -> None:
+    """Add common tables that follow who was counted from month to month."""
+    keys = {key: key for key in members.entity.keys}
+    branches = []
+    of_sets = dict.fromkeys(metric.refers[0] for metric in metrics)
+    for place, of in enumerate(of_sets):
+        part = lattice.catalog.parts[of]
+        own = [metric for metric in metrics if metric.refers[0] == of]
+        seen = f"seen_{members.fact.name}_{place}"
+        tables[seen] = (
+            ["Each month in which somebody was counted, beside the months around it."],
+            indented(_seen(members, own, part.of, of).text()),
+        )
+        for months in sorted({_months(metric) for metric in own}):
+            ahead = {key: key for key in keys} | {"month": f"CAST(month + INTERVAL {months} MONTH AS DATE)"}
+            later = {
+                metric.name: f"count(*) FILTER (WHERE after_{months} = 0)"
+                for metric in own
+                if isinstance(metric.metric, Lost) and _months(metric) == months
+            } | {
+                metric.name: divide(f"count(*) FILTER (WHERE again_{months} > 0)", "BIGINT", "count(*)", "BIGINT", SHARE_PLACES)
+                for metric in own
+                if isinstance(metric.metric, Retention) and _months(metric) == months
+            }
+            if later:
+                branches.append(Select(ahead | later, seen, grouped=True))
+        now = {
+            metric.name: f"count(*) FILTER (WHERE ago_{_months(metric)} > 0)" for metric in own if isinstance(metric.metric, Retained)
+        } | {
+            metric.name: f"count(*) FILTER (WHERE before_{_months(metric)} = 0)" for metric in own if isinstance(metric.metric, Arrived)
+        }
+        if now:
+            branches.append(Select(keys | {"month": "month"} | now, seen, grouped=True))
+    body = "\n  UNION ALL BY NAME\n".join(branch.text("  ") for branch in branches)
+    columns = keys | {"month": "month"} | {metric.name: f"max({metric.name})" for metric in metrics}
+    tables[name] = ([], indented(Select(columns, f"(\n{body}\n)", grouped=True).text()))
+
+
+def _seen(members: Members, metrics: Sequence[Resolved], of: str, column: str) -> Select:
+    by = ", ".join((*members.entity.keys, "member"))
+    columns = {key: key for key in members.entity.keys} | {"month": "month"}
+    windows = {}
+    frames = {
+        Lost: ("after", "BETWEEN INTERVAL 1 MONTH FOLLOWING AND INTERVAL {} MONTH FOLLOWING"),
+        Retention: ("again", "BETWEEN INTERVAL {0} MONTH FOLLOWING AND INTERVAL {0} MONTH FOLLOWING"),
+        Retained: ("ago", "BETWEEN INTERVAL {0} MONTH PRECEDING AND INTERVAL {0} MONTH PRECEDING"),
+        Arrived: ("before", "BETWEEN INTERVAL {} MONTH PRECEDING AND INTERVAL 1 MONTH PRECEDING"),
+    }
+    for metric in metrics:
+        word, frame = frames[type(metric.metric)]
+        name = f"{word}_{_months(metric)}"
+        columns[name] = f"count(*) OVER in_{name}"
+        windows[f"in_{name}"] = f"PARTITION BY {by} ORDER BY month RANGE {frame.format(_months(metric))}"
+    counted = "'" + of.replace("'", "''") + "'"
+    return Select(columns, members.full_name, where=f"counted = {counted} AND {column} > 0", windows=windows)
