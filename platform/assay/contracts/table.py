@@ -102,16 +102,20 @@ class Balance:
     Attributes:
         inputs: The relations whose rows must all be accounted for, as the SQL names them.
         rows: Expression over a published row: how many input rows it accounts for.
-        input_rows: Aggregate over the inputs: how many rows came in.
+        input_rows: Aggregate over the inputs: how many rows came in; by input, where it is not the same for all.
         money_in: Expression over an input row: its money.
         money_out: Expression over a published row: the money it accounts for.
     """
 
     inputs: tuple[str, ...]
     rows: str = "1"
-    input_rows: str = "count(*)"
+    input_rows: str | Mapping[str, str] = "count(*)"
     money_in: str | None = None
     money_out: str | None = None
+
+    def rows_in(self, relation: str) -> str:
+        """Aggregate over one of the inputs: how many rows came in."""
+        return self.input_rows if isinstance(self.input_rows, str) else self.input_rows[relation]
 
 
 @dataclass(frozen=True)

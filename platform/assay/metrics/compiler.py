@@ -66,7 +66,7 @@ class Branch:
 def compile_mart(lattice: Lattice, mart: Mart) -> Compiled:
     """Write the SQL of a mart."""
     by_origin: dict[str, tuple[Parent, list[Part]]] = {}
-    for part in lattice.stored[mart.entity.name]:
+    for part in lattice.stored(mart):
         parent = lattice.parent(mart, part)
         by_origin.setdefault(parent.origin.name, (parent, []))[1].append(part)
     branches = [branch_of(lattice, mart, parent, parts) for parent, parts in by_origin.values()]
@@ -177,7 +177,7 @@ def _side_by_side(lattice: Lattice, mart: Mart, branches: list[Branch], tables: 
     merged = ["newest_day"] if has_span(mart) else []
     merged += [attribute.name for attribute in mart.entity.attributes if attribute.name in given]
     columns |= {name: f"max({name})" for name in merged}
-    for part in lattice.stored[mart.entity.name]:
+    for part in lattice.stored(mart):
         total = f"max({part.name})"
         columns[part.name] = f"coalesce({total}, 0)" if starts_at_zero(part) else total
     columns["ingestion_timestamp"] = "max(ingestion_timestamp)"
@@ -213,23 +213,23 @@ def _final(
             group = metric.group.name
             headings[metric.name] = metric.group.title
         columns[metric.name] = writer.row(metric, lambda name: name, mart.period)
-    for part in lattice.stored[mart.entity.name]:
+    for part in lattice.stored(mart):
         if part.name not in columns:
             if group != _OTHERS:
                 group = headings[part.name] = _OTHERS
             columns[part.name] = part.name
     columns["ingestion_timestamp"] = "ingestion_timestamp"
-    columns["data_source"] = f"'{sources_of(lattice, mart.entity)}'"
+    columns["data_source"] = f"'{sources_of(lattice, mart)}'"
     return Select(columns, joined, headings=headings)
 
 
-def sources_of(lattice: Lattice, entity: Entity) -> str:
-    """The facts that an entity's marts count rows of, as their column `data_source` says it."""
-    return ",".join(dict.fromkeys(part.fact for part in lattice.stored[entity.name]))
+def sources_of(lattice: Lattice, mart: Mart) -> str:
+    """The facts that a mart counts rows of, as its column `data_source` says it."""
+    return ",".join(dict.fromkeys(part.fact for part in lattice.stored(mart)))
 
 
 def _given_attributes(lattice: Lattice, mart: Mart) -> set[str]:
-    facts = {part.fact for part in lattice.stored[mart.entity.name]}
+    facts = {part.fact for part in lattice.stored(mart)}
     known = {name for fact in facts for name in lattice.catalog.tables[lattice.catalog.facts[fact].table].types}
     return {attribute.name for attribute in mart.entity.attributes if attribute.name in known}
 
@@ -263,7 +263,7 @@ def _lineage(
         found["is_partial"] = own["newest_day"]
     for metric in metrics:
         found[metric.name] = tuple(dict.fromkeys(each for part in metric.parts for each in own[part]))
-    for part in lattice.stored[mart.entity.name]:
+    for part in lattice.stored(mart):
         found.setdefault(part.name, own[part.name])
     return found
 

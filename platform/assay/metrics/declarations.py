@@ -74,6 +74,7 @@ class Fact(Declared):
         at: When the event was: a timestamp, UTC.
         keys: By entity, the expression of its key in a row; null counts as `unknown`.
         money: By column that holds money, the currency: as in `USD`, or `CHARGED`.
+        signed: Columns that may be below zero.
         rows_a_day: About how many rows a day has: what a scan costs.
     """
 
@@ -83,6 +84,7 @@ class Fact(Declared):
     at: str
     keys: Mapping[str, str]
     money: Mapping[str, str] = field(default_factory=dict)
+    signed: tuple[str, ...] = ()
     rows_a_day: int = 1_000_000
 
 
@@ -145,6 +147,7 @@ class Group(Declared):
         owner: Who answers for its metrics that name nobody.
         tags: Of all its metrics.
         entities: The entities of its metrics that name none; all that are not `opt_in` when empty.
+        grains: The grains of its metrics.
         adds_up: By the name of a metric, those that must add up to it in every row of every mart.
     """
 
@@ -155,4 +158,5 @@ class Group(Declared):
     owner: str
     tags: tuple[str, ...] = ()
     entities: tuple[str, ...] = ()
+    grains: tuple[Grain, ...] = tuple(Grain)
     adds_up: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

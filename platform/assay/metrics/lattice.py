@@ -133,7 +133,7 @@ class Lattice:
 
     @cached_property
     def _names(self) -> dict[str, frozenset[str]]:
-        return {entity: frozenset(part.name for part in parts) for entity, parts in self.stored.items()}
+        return {mart: frozenset(part.name for part in parts) for mart, parts in self._stored.items()}
 
     @cached_property
     def marts(self) -> tuple[Mart, ...]:
@@ -142,7 +142,7 @@ class Lattice:
             Mart(entity, grain)
             for entity in self.catalog.entities.values()
             for grain in Grain
-            if grain in entity.grains and self.of_entity[entity.name]
+            if grain in entity.grains and any(grain in metric.grains for metric in self.of_entity[entity.name])
         )
 
     @cached_property
@@ -154,15 +154,19 @@ class Lattice:
         }
 
     @cached_property
-    def stored(self) -> dict[str, tuple[Part, ...]]:
-        """The parts that the marts of each entity store."""
-        found: dict[str, tuple[Part, ...]] = {}
-        for entity, metrics in self.of_entity.items():
-            names = dict.fromkeys(name for metric in metrics for name in metric.parts)
-            facts = dict.fromkeys(self.catalog.parts[name].fact for name in names)
-            names |= dict.fromkeys(self.catalog.rows_parts[fact].name for fact in facts)
-            found[entity] = tuple(part for name, part in self.catalog.parts.items() if name in names)
-        return found
+    def _stored(self) -> dict[str, tuple[Part, ...]]:
+        return {mart.name: self._parts_for(mart) for mart in self.marts}
+
+    def stored(self, mart: Mart) -> tuple[Part, ...]:
+        """The parts that a mart stores: what its metrics and those beside it are computed from, and the rows of every fact."""
+        return self._stored[mart.name]
+
+    def _parts_for(self, mart: Mart) -> tuple[Part, ...]:
+        metrics = [metric for metric in self.of_entity[mart.entity.name] if mart.grain in metric.grains]
+        names = dict.fromkeys(name for metric in metrics for name in metric.parts)
+        facts = dict.fromkeys(self.catalog.parts[name].fact for name in names)
+        names |= dict.fromkeys(self.catalog.rows_parts[fact].name for fact in facts)
+        return tuple(part for name, part in self.catalog.parts.items() if name in names)
 
     @cached_property
     def members(self) -> tuple[Members, ...]:
@@ -170,7 +174,7 @@ class Lattice:
         found: dict[str, Members] = {}
         for mart in self.marts:
             if mart.grain is Grain.MONTH or mart.grain is Grain.YEAR:
-                for part in self.stored[mart.entity.name]:
+                for part in self.stored(mart):
                     if part.is_set:
                         needed = Members(mart.entity, self.catalog.facts[part.fact])
                         found[needed.name] = needed
@@ -186,7 +190,8 @@ class Lattice:
 
     def sets(self, members: Members) -> tuple[Part, ...]:
         """The distinct counts and quantiles of an entity and fact."""
-        return tuple(part for part in self.stored[members.entity.name] if part.is_set and part.fact == members.fact.name)
+        month = Mart(members.entity, Grain.MONTH)
+        return tuple(part for part in self.stored(month) if part.is_set and part.fact == members.fact.name)
 
     def parent(self, mart: Mart, part: Part) -> Parent:
         """The cheapest relation that gives a part of a mart exactly."""
@@ -194,7 +199,7 @@ class Lattice:
         return next(
             parent
             for parent in self._candidates(mart, fact, part.is_set)
-            if not isinstance(parent.origin, Mart) or part.name in self._names[parent.origin.entity.name]
+            if not isinstance(parent.origin, Mart) or part.name in self._names[parent.origin.name]
         )
 
     def require_exact(self, mart: Mart, part: Part, origin: Mart) -> None:
@@ -220,9 +225,7 @@ class Lattice:
         others = [
             Parent(other, rows // _ROWS_BEHIND_A_MEMBER, f"its multisets hold every row once, over all of {other.entity.name}")
             for other in self.members
-            if other.entity.key is not None
-            and other.fact == members.fact
-            and wanted <= {part.name for part in self.sets(other)}
+            if other.entity.key is not None and other.fact == members.fact and wanted <= {part.name for part in self.sets(other)}
         ]
         return min([from_fact, *others], key=lambda parent: (parent.rows, self._order(parent.origin)))
 

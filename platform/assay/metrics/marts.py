@@ -108,7 +108,7 @@ class _Factory:
     def mart(self, mart: Mart) -> Generated:
         """A mart of one entity and grain."""
         metrics = ordered(self._lattice.metrics(mart))
-        parts = self._lattice.stored[mart.entity.name]
+        parts = self._lattice.stored(mart)
         columns = [*self._key_columns(mart), *self._span_columns(mart)]
         columns += [ColumnSpec(each.name, "VARCHAR", True, each.description, None, None) for each in mart.entity.attributes]
         columns += [self._metric_column(metric) for metric in metrics]
@@ -209,24 +209,21 @@ class _Factory:
     ) -> Generated:
         class_name = "".join(word.capitalize() for word in name.split("_"))
         model = generated_contract(class_name, self._module, description, (*columns, *self._published), rules)
-        facts = {part.fact for part in self._lattice.stored[entity.name]}
-        owners = [self._catalog.tables[fact.table].owner for fact in self._catalog.facts.values() if fact.name in facts]
+        owner = next(iter(self._lattice.of_entity[entity.name])).owner
         table = Table(
             layer="marts",
             name=name,
             model=model,
             key=key,
             partition=_partitioning(grain),
-            owner=owners[0],
+            owner=owner,
             subject=f"metrics_{entity.name}",
             windows=windows or {},
             balance=balance,
             watch=False,
         )
         lineage: Mapping[str, tuple[ColumnOrigin, ...]] = compiled.lineage
-        return Generated(
-            table, compiled.sql, self._path, compiled.reads, lineage, fingerprint(without_comments(compiled.sql))
-        )
+        return Generated(table, compiled.sql, self._path, compiled.reads, lineage, fingerprint(without_comments(compiled.sql)))
 
     # --- Columns -----------------------------------------------------------------------------------------------------
 
@@ -293,20 +290,17 @@ class _Factory:
 
     def _balance(self, mart: Mart) -> Balance:
         """Every row of every fact is counted: in what the marts read count, or as rows."""
-        counts = [part for part in self._lattice.stored[mart.entity.name] if self._is_rows(part)]
-        origins = {part.name: self._lattice.parent(mart, part).origin for part in counts}
-        rows = " + ".join(part.name for part in counts)
-        marts = {each.full_name: each for each in origins.values() if isinstance(each, Mart)}
-        if not marts:
-            return Balance(inputs=tuple(self._catalog.facts[part.fact].table for part in counts), rows=rows)
-        if len(marts) == 1 and all(isinstance(each, Mart) for each in origins.values()):
-            return Balance(inputs=tuple(marts), rows=rows, input_rows=f"coalesce(sum({rows}), 0)")
-        # Where facts come from different parents, the books are closed over one fact of one parent.
-        first = counts[0]
-        one = origins[first.name]
-        relation = one.full_name if isinstance(one, Mart) else self._catalog.facts[first.fact].table
-        input_rows = f"coalesce(sum({first.name}), 0)" if isinstance(one, Mart) else "count(*)"
-        return Balance(inputs=(relation,), rows=first.name, input_rows=input_rows)
+        counts = [part for part in self._lattice.stored(mart) if self._is_rows(part)]
+        added: dict[str, list[str]] = {}
+        input_rows: dict[str, str] = {}
+        for part in counts:
+            parent = self._lattice.parent(mart, part).origin
+            if isinstance(parent, Mart):
+                added.setdefault(parent.full_name, []).append(part.name)
+            else:
+                input_rows[self._catalog.facts[part.fact].table] = "count(*)"
+        input_rows |= {relation: f"coalesce(sum({' + '.join(names)}), 0)" for relation, names in added.items()}
+        return Balance(tuple(input_rows), rows=" + ".join(part.name for part in counts), input_rows=input_rows)
 
     def _is_rows(self, part: Part) -> bool:
         return self._catalog.rows_parts[part.fact].name == part.name
@@ -314,5 +308,3 @@ class _Factory:
 
 def _partitioning(grain: Grain) -> Partitioning:
     return _PARTITIONINGS[grain](grain.period_column)
-
-

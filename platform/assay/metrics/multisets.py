@@ -57,9 +57,7 @@ def unfolded(mart: Mart, members: Members, name: str, parts: list[Part], why: st
     branches = []
     if distinct:
         columns = keys | period
-        columns |= {
-            part.name: f"count(*) FILTER (WHERE counted = {_text(part.of)} AND {part.name} > 0)" for part in distinct
-        }
+        columns |= {part.name: f"count(*) FILTER (WHERE counted = {_text(part.of)} AND {part.name} > 0)" for part in distinct}
         branches.append(Select(columns, source, grouped=True))
     for place, (of, own) in enumerate(by_expression(part for part in parts if part.function == "quantile").items()):
         ordered = f"ordered_{members.fact.name}_{place}"
@@ -67,7 +65,9 @@ def unfolded(mart: Mart, members: Members, name: str, parts: list[Part], why: st
         columns = keys | period | {"value": f"TRY_CAST(member AS {own[0].sql_type})"}
         for part in own:
             columns[part.name] = part.name
-            columns[f"{part.name}_upto"] = f"sum({part.name}) OVER (PARTITION BY {by} ORDER BY TRY_CAST(member AS {part.sql_type}))"
+            columns[f"{part.name}_upto"] = (
+                f"sum({part.name}) OVER (PARTITION BY {by} ORDER BY TRY_CAST(member AS {part.sql_type}))"
+            )
             columns[f"{part.name}_all"] = f"sum({part.name}) OVER (PARTITION BY {by})"
         tables[ordered] = (comments, indented(Select(columns, source, where=f"counted = {_text(of)}").text()))
         comments = []

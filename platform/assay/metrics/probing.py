@@ -77,9 +77,7 @@ class Prober:
                 raise metric.place.error(metric.name, attribute, f"{test} is {kind}, but must be true or false")
         return [self._typed(metric, part, kind) for (metric, part), kind in zip(parts, kinds, strict=True)]
 
-    def _blame(
-        self, fact: Fact, parts: Sequence[tuple[Metric, Part]], conditions: Sequence[tuple[Metric, str, str]]
-    ) -> None:
+    def _blame(self, fact: Fact, parts: Sequence[tuple[Metric, Part]], conditions: Sequence[tuple[Metric, str, str]]) -> None:
         """Find the field whose expression does not bind."""
         for metric, attribute, test in conditions:
             self._try(fact, metric, attribute, test, test)
@@ -93,9 +91,7 @@ class Prober:
             self.types(fact, [expression])
         except duckdb.Error as error:
             said = re.sub(r"^\w+ Error: ", "", str(error).splitlines()[0]).rstrip()
-            raise metric.place.error(
-                metric.name, attribute, f"{written} cannot be computed from {fact.table}: {said}"
-            ) from error
+            raise metric.place.error(metric.name, attribute, f"{written} cannot be computed from {fact.table}: {said}") from error
 
     def _typed(self, metric: Metric, part: Part, kind: str) -> Part:
         if part.function in ("count", "distinct"):
@@ -142,5 +138,3 @@ def require_fact(prober: Prober, fact: Fact, columns: Mapping[str, str]) -> None
             raise fact.place.error(fact.name, f"keys[{entity}]", f"{key} does not bind: {str(error).splitlines()[0]}") from error
         if kind != "VARCHAR":
             raise fact.place.error(fact.name, f"keys[{entity}]", f"{key} is {kind}, but a key is a text")
-
-

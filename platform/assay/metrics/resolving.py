@@ -158,8 +158,12 @@ class Resolver:
             parts=tuple(part.name for part in parts),
             facts=tuple(dict.fromkeys(part.fact for part in parts)),
             entities=self._entities(metric, group, tuple(self.entities), charged=charged and is_money),
-            grains=metric.grains,
+            grains=tuple(grain for grain in metric.grains if grain in group.grains),
+            is_signed=isinstance(metric, Measured) and self._is_signed(metric, group),
         )
+
+    def _is_signed(self, metric: Measured, group: Group) -> bool:
+        return "-" in metric.of or bool(columns_in(metric.of, self.facts[metric.fact or group.fact].signed))
 
     def _row_unit(self, metric: Metric, group: Group) -> str:
         fact = self.facts[metric.fact or group.fact]
@@ -204,7 +208,8 @@ class Resolver:
         entities = self._entities(metric, group, entities, charged=False)
         if isinstance(metric, Share | Rank):
             entities = self._with_members(metric, entities)
-        grains = tuple(grain for grain in self._grains(metric) if all(grain in other.grains for other in referred.values()))
+        possible = (*(other.grains for other in referred.values()), group.grains)
+        grains = tuple(grain for grain in self._grains(metric) if all(grain in each for each in possible))
         return Resolved(
             metric=metric,
             group=group,

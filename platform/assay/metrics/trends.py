@@ -207,9 +207,13 @@ def _follow(
             if later:
                 branches.append(Select(ahead | later, seen, grouped=True))
         now = {
-            metric.name: f"count(*) FILTER (WHERE ago_{_months(metric)} > 0)" for metric in own if isinstance(metric.metric, Retained)
+            metric.name: f"count(*) FILTER (WHERE ago_{_months(metric)} > 0)"
+            for metric in own
+            if isinstance(metric.metric, Retained)
         } | {
-            metric.name: f"count(*) FILTER (WHERE before_{_months(metric)} = 0)" for metric in own if isinstance(metric.metric, Arrived)
+            metric.name: f"count(*) FILTER (WHERE before_{_months(metric)} = 0)"
+            for metric in own
+            if isinstance(metric.metric, Arrived)
         }
         if now:
             branches.append(Select(keys | {"month": "month"} | now, seen, grouped=True))

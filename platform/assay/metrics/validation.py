@@ -30,7 +30,9 @@ def by_name(what: str, declared: Iterable[Fact] | Iterable[Entity] | Iterable[Gr
     found: dict[str, Declared] = {}
     for each in declared:
         if not re.fullmatch(NAME, each.name):
-            raise each.place.error(each.name or what, "name", f"{each.name!r} is no name", "Use lower-case letters, digits and _.")
+            raise each.place.error(
+                each.name or what, "name", f"{each.name!r} is no name", "Use lower-case letters, digits and _."
+            )
         if each.name in found:
             raise each.place.error(each.name, "name", f"{what} {each.name} is declared before at {found[each.name].place}")
         found[each.name] = each
@@ -54,14 +56,19 @@ def require_facts(facts: Mapping[str, Fact], entities: Mapping[str, Entity], tab
         for entity in entities.values():
             if entity.key is not None and entity.name not in fact.keys:
                 raise fact.place.error(
-                    fact.name, "keys", f"{entity.name} is missing", "Every entity cuts every fact: give the expression of its key."
+                    fact.name,
+                    "keys",
+                    f"{entity.name} is missing",
+                    "Every entity cuts every fact: give the expression of its key.",
                 )
         for name in fact.keys:
             if name not in entities:
                 raise fact.place.error(fact.name, "keys", f"there is no entity {name}", f"There are {', '.join(entities)}.")
 
 
-def require_metrics(groups: Mapping[str, Group], facts: Mapping[str, Fact], entities: Mapping[str, Entity]) -> dict[str, tuple[Metric, Group]]:
+def require_metrics(
+    groups: Mapping[str, Group], facts: Mapping[str, Fact], entities: Mapping[str, Entity]
+) -> dict[str, tuple[Metric, Group]]:
     """Index metrics by name, with their groups.
 
     Raises:
@@ -77,11 +84,15 @@ def require_metrics(groups: Mapping[str, Group], facts: Mapping[str, Fact], enti
                 before = found[metric.name][0].place
                 raise metric.place.error(metric.name, "name", f"it is declared before at {before}", "Rename one of them.")
             if metric.name in taken:
-                raise metric.place.error(metric.name, "name", f"marts have a column {metric.name} that is no metric", "Rename it.")
+                raise metric.place.error(
+                    metric.name, "name", f"marts have a column {metric.name} that is no metric", "Rename it."
+                )
             if metric.fact is not None and metric.fact not in facts:
                 raise metric.place.error(metric.name, "fact", f"there is no fact {metric.fact}", f"There are {', '.join(facts)}.")
             if metric.by is not None and metric.by not in entities:
-                raise metric.place.error(metric.name, "by", f"there is no entity {metric.by}", f"There are {', '.join(entities)}.")
+                raise metric.place.error(
+                    metric.name, "by", f"there is no entity {metric.by}", f"There are {', '.join(entities)}."
+                )
             found[metric.name] = metric, group
     return found
 

@@ -48,7 +48,7 @@ def received(
 
 def _of_table(connection: duckdb.DuckDBPyConnection, read: Table, reader: Table) -> Mapping[str, Accounted]:
     balance = reader.balance
-    rows = balance.input_rows if balance else "count(*)"
+    rows = balance.rows_in(read.full_name) if balance else "count(*)"
     money = balance.money_in if balance and balance.money_in else quote(read.money) if read.money else "0"
     partition = partition_text(quote(read.partition_column) if read.partition_column else None, reader.grain)
     found = connection.execute(

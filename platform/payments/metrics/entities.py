@@ -1,6 +1,7 @@
 """What metrics are cut by.
 
-Belongs here: the entities, each with the grains it has marts of. Does not belong here: their keys in each fact (`facts`).
+Belongs here: the entities, each with the grains it has marts of, and the groups of them that metrics are declared for. Does not
+belong here: their keys in each fact (`facts`).
 """
 
 from __future__ import annotations
@@ -40,8 +41,18 @@ CATEGORY = Entity(
     members=300,
     attributes=(Attribute("category", "What the category code means"),),
 )
-CURRENCY = Entity(
-    "currency", "a currency", "ISO 4217 code of the currency charged", key="currency", members=5, is_currency=True
+CURRENCY = Entity("currency", "a currency", "ISO 4217 code of the currency charged", key="currency", members=5, is_currency=True)
+PARTNER = Entity(
+    "partner", "a partner", "The partner who brought the merchant; unknown where nobody did", key="partner", members=50
 )
 
-ENTITIES = (PLATFORM, REGION, MERCHANT, CUSTOMER, CATEGORY, CURRENCY)
+ENTITIES = (PLATFORM, REGION, MERCHANT, CUSTOMER, CATEGORY, CURRENCY, PARTNER)
+
+BUSINESS = ("platform", "region", "merchant", "category", "currency", "partner")
+"""Whoever the company does business with or by; not the single customer."""
+EVERYBODY = (*BUSINESS, "customer")
+"""Single customers too: only what says something of a single one, as there are millions of them."""
+COMPANY = ("platform", "region")
+"""What is watched for the company as a whole."""
+DAYS_UP = (Grain.DAY, Grain.WEEK, Grain.MONTH, Grain.YEAR)
+"""The grains of what says nothing about an hour."""
