@@ -21,7 +21,7 @@ from assay.contracts.periods import OWN, is_longer, nests
 from assay.contracts.rules import quote
 from assay.contracts.version import fingerprint
 from assay.engine.fold import HISTORY_COLUMNS
-from assay.engine.queries import RAW_LAYERS, Query, Schema, generated_query, read_query
+from assay.engine.queries import RAW_LAYERS, Query, Schema, generated_query, prepare, read_query
 from assay.engine.references import relations_of, require_references
 from assay.errors import ContractError, SqlError
 
@@ -80,7 +80,8 @@ def load_project(domain: Domain) -> Project:
     """
     domain.check_controls()
     schema = _schema(domain)
-    queries = {name: read_query(_path(domain, table), schema) for name, table in domain.written_tables.items()}
+    prepared = prepare(schema)
+    queries = {name: read_query(_path(domain, table), schema, prepared) for name, table in domain.written_tables.items()}
     queries |= {name: generated_query(generated) for name, generated in domain.generated.items()}
     for table in domain.tables.values():
         require_references(table, schema)
@@ -127,12 +128,18 @@ def _schema(domain: Domain) -> Schema:
     for source in domain.sources.values():
         for layer in RAW_LAYERS:
             schema[layer][source.name] = relation_types(source, layer)
-    texts = [path.read_text(encoding="utf-8") for path in (_path(domain, table) for table in domain.written_tables.values()) if path.is_file()]
-    named = {word for text in texts for word in re.findall(r"\bmarts\.\w+", text)} if domain.generated else set()
+    named = _named(domain)
     for name, table in domain.tables.items():
         if name not in domain.generated or name in named:
             schema[table.layer][table.name] = dict(table.types)
     return schema
+
+
+def _named(domain: Domain) -> set[str]:
+    """The marts that SQL written by hand may mean; nothing is parsed for it."""
+    paths = [_path(domain, table) for table in domain.written_tables.values()] if domain.generated else []
+    texts = [path.read_text(encoding="utf-8") for path in paths if path.is_file()]
+    return {word for text in texts for word in re.findall(r"\bmarts\.\w+", text)}
 
 
 def relation_types(declared: Source | Table, layer: str) -> dict[str, str]:

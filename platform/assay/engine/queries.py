@@ -15,6 +15,7 @@ from sqlglot import TokenType, exp
 from sqlglot.errors import ParseError, SqlglotError
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import Scope, build_scope
+from sqlglot.schema import MappingSchema
 
 from assay.contracts import ColumnOrigin, Generated
 from assay.contracts.version import fingerprint
@@ -51,12 +52,19 @@ def generated_query(generated: Generated) -> Query:
     return Query(generated.path, generated.sql, generated.reads, generated.lineage, generated.canonical)
 
 
-def read_query(path: Path, schema: Schema) -> Query:
+def prepare(schema: Schema) -> MappingSchema:
+    """A schema as sqlglot looks names up in it: made once for many files, as it costs more than parsing one."""
+    # An empty layer would be taken for a table without columns.
+    return MappingSchema({layer: tables for layer, tables in schema.items() if tables}, dialect="duckdb")
+
+
+def read_query(path: Path, schema: Schema, prepared: MappingSchema | None = None) -> Query:
     """Read and parse a SQL file.
 
     Args:
         path: The file.
         schema: What it may read.
+        prepared: The same as `prepare` gives it, where there are many files.
 
     Raises:
         SqlError: It is missing, is not one SELECT, selects `*` at the top, or reads what is not there.
@@ -68,7 +76,7 @@ def read_query(path: Path, schema: Schema) -> Query:
     names = _relations(path, select, schema)
     try:
         qualified = qualify(
-            select.copy(), schema=_filled(schema), dialect="duckdb", validate_qualify_columns=False, identify=False
+            select.copy(), schema=prepared or prepare(schema), dialect="duckdb", validate_qualify_columns=False, identify=False
         )
         scope = build_scope(qualified)
     except SqlglotError as error:
@@ -110,11 +118,6 @@ def _star_line(text: str) -> int | None:
             return int(token.line)
         before = token.token_type
     return None
-
-
-def _filled(schema: Schema) -> dict[str, object]:
-    """The layers that have tables: sqlglot takes an empty one for a table without columns."""
-    return {layer: tables for layer, tables in schema.items() if tables}
 
 
 def _top_selects(query: exp.Expr) -> Iterator[exp.Select]:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from assay.contracts import Domain, Source, Table
+from assay.contracts import ColumnOrigin, Domain, Source, Table
 from assay.contracts.columns import ColumnSpec
 from assay.contracts.model import (
     EVENT_COLUMN_DESCRIPTIONS,
@@ -71,7 +72,9 @@ def asset_key(name: str) -> dg.AssetKey:
     return dg.AssetKey(["raw", source] if source else name.split("."))
 
 
+@cache
 def _column(spec: ColumnSpec) -> dg.TableColumn:
+    """A column as the catalog shows it; made once for the many generated marts that share it."""
     unit = f" ({spec.unit})" if spec.unit else ""
     tags: Mapping[str, str] = {"pii": spec.pii} if spec.pii else {}
     return dg.TableColumn(
@@ -85,10 +88,15 @@ def _column(spec: ColumnSpec) -> dg.TableColumn:
 
 def _lineage(node: Node) -> dict[str, list[dg.TableColumnDep]]:
     return {
-        column: [dg.TableColumnDep(asset_key(origin.relation), origin.column) for origin in origins]
+        column: [_column_dep(origin) for origin in origins]
         for column, origins in node.query.lineage.items()
         if origins
     }
+
+
+@cache
+def _column_dep(origin: ColumnOrigin) -> dg.TableColumnDep:
+    return dg.TableColumnDep(asset_key(origin.relation), origin.column)
 
 
 def _contract_reference(table: Table) -> list[dg.LocalFileCodeReference]:
