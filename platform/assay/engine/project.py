@@ -16,6 +16,7 @@ from pathlib import Path
 import duckdb
 
 from assay.contracts import Domain, Grain, Source, Table
+from assay.contracts.loading import without_collecting
 from assay.contracts.model import RUN_COLUMNS
 from assay.contracts.periods import OWN, is_longer, nests
 from assay.contracts.rules import quote
@@ -78,6 +79,11 @@ def load_project(domain: Domain) -> Project:
         ContractError: A window, the books or the partitions of a table do not fit what its SQL reads, or a control is declared
             wrongly.
     """
+    with without_collecting():
+        return _load(domain)
+
+
+def _load(domain: Domain) -> Project:
     domain.check_controls()
     schema = _schema(domain)
     prepared = prepare(schema)

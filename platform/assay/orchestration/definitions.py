@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import dagster as dg
 
 from assay.contracts import Domain
+from assay.contracts.loading import without_collecting
 from assay.engine.project import load_project
 from assay.orchestration.alerting import alerts_schedule, build_alerts_job, failed_run_sensor
 from assay.orchestration.assets import RETRIES, build_assets, proof_assets
@@ -35,7 +36,7 @@ def build_definitions(domain: Domain, lake: Lake | None = None) -> dg.Definition
     Raises:
         SqlError: SQL and contracts disagree; the message names file and line.
     """
-    with quiet_beta():
+    with quiet_beta(), without_collecting():
         return _build(domain, lake or Lake())
 
 
