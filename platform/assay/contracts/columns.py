@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from assay.contracts.model import Contract
 from assay.contracts.types import sql_type
 
-
 GIVEN_COLUMNS = "_given_columns"
 """Attribute of a model whose columns are values and need not be read off it."""
 

@@ -2,8 +2,8 @@
 
 Belongs here: the pause of Python's collector while declarations are loaded. Does not belong here: loading anything.
 
-Hundreds of thousands of objects are made that all stay. Each time their number has grown by a quarter, the collector would look at
-every one of them: a third of the time that loading takes.
+Hundreds of thousands of objects are made that all stay. Each time their number has grown by a quarter, the collector would look
+at every one of them: a third of the time that loading takes.
 """
 
 from __future__ import annotations

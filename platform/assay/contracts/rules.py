@@ -28,7 +28,6 @@ from assay.contracts.model import Contract
 from assay.contracts.severity import Severity
 from assay.errors import ContractError
 
-
 GIVEN_RULES = "_given_rules"
 """Attribute of a model whose rules are values and need not be compiled."""
 

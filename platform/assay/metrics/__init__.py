@@ -3,9 +3,9 @@
 Belongs here: what a metric is, which sums may be summed again, the SQL of the marts, which mart answers a question. Does not
 belong here: any domain's metrics, running SQL (`pipeline`).
 
-The room, in reading order: `declarations` and `kinds` (what a domain writes), `additivity` (what may be rolled up), `catalog` (all
-of it resolved and validated), `parts` (what is stored), `lattice` (which mart is made from which), `compiler` and `trends`
-(their SQL), `marts` (tables as any other), `planning` (queries).
+The room, in reading order: `declarations` and `kinds` (what a domain writes), `additivity` (what may be rolled up), `catalog`
+(all of it resolved and validated), `parts` (what is stored), `lattice` (which mart is made from which), `compiler`, `multisets`
+and `trends` (their SQL), `marts` (tables as any other), `planning` (queries).
 """
 
 from assay.metrics.additivity import Additivity

@@ -23,7 +23,7 @@ class Additivity(StrEnum):
     RECOMPUTED = "recomputed"
     """By dividing again: ratios, averages, shares, whose sums and counts are added up."""
     WINDOWED = "windowed"
-    """Not at all: it looks at other periods of its own grain (moving, cumulative, growth, retention) or at its neighbours (rank)."""
+    """Not at all: it looks at other periods of its own grain (moving, cumulative, growth, retention) or at its rivals (rank)."""
 
 
 class MetricError(AssayError):

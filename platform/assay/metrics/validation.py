@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable, Mapping
 
 from assay.contracts import Table
-from assay.contracts.model import RUN_COLUMNS, Published
 from assay.contracts.columns import column_specs
+from assay.contracts.model import RUN_COLUMNS, Published
 from assay.metrics.declarations import Declared, Entity, Fact, Group
 from assay.metrics.grains import Grain
 from assay.metrics.kinds import Metric, Quantile

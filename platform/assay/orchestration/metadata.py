@@ -87,11 +87,7 @@ def _column(spec: ColumnSpec) -> dg.TableColumn:
 
 
 def _lineage(node: Node) -> dict[str, list[dg.TableColumnDep]]:
-    return {
-        column: [_column_dep(origin) for origin in origins]
-        for column, origins in node.query.lineage.items()
-        if origins
-    }
+    return {column: [_column_dep(origin) for origin in origins] for column, origins in node.query.lineage.items() if origins}
 
 
 @cache

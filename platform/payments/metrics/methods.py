@@ -1,7 +1,7 @@
 """Methods: what is paid with, and how customers prove who they are.
 
-Belongs here: payments by method, by strong customer authentication (SCA) and by who started them. Does not belong here: declines by
-reason (`authorization`).
+Belongs here: payments by method, by strong customer authentication (SCA) and by who started them. Does not belong here: declines
+by reason (`authorization`).
 """
 
 from __future__ import annotations
