@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from assay.metrics import Conversion, Count, Group, Growth, Moving, Ratio, Sum
 from payments.contracts.vocabulary import DECLINE_REASONS, OWNER
-from payments.metrics.entities import BUSINESS, EVERYBODY
+from payments.metrics.entities import BUSINESS, DAYS_UP, EVERYBODY, WATCHED
 from payments.metrics.facts import APPROVED, CAPTURED, FAILED
 
 _SAID = {
@@ -84,7 +84,8 @@ DECLINES = Group(
     "Declines by reason",
     fact="payments",
     owner=OWNER,
-    entities=BUSINESS,
+    entities=WATCHED,
+    grains=DAYS_UP,
     adds_up={
         "failed_count": (
             *(f"declined_{reason}_count" for reason in DECLINE_REASONS),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from assay.metrics import Average, Conversion, Count, Derived, Group, Growth, Moving, Quantile, Ratio, Sum
 from payments.contracts.vocabulary import DISPUTE_CATEGORIES, DISPUTE_NETWORKS, OWNER
-from payments.metrics.entities import BUSINESS, DAYS_UP, EVERYBODY
+from payments.metrics.entities import BUSINESS, DAYS_UP, EVERYBODY, WATCHED
 
 _SAID = {
     "fraud": "says that somebody else paid",
@@ -124,6 +124,7 @@ DISPUTES = Group(
                 f"Disputes: {category}",
                 f"Disputes in which the customer {_SAID[category]}",
                 where=f"reason_category = '{category}'",
+                entities=WATCHED,
             )
             for category in DISPUTE_CATEGORIES
         ),
@@ -133,6 +134,7 @@ DISPUTES = Group(
                 f"Disputes: {network}",
                 f"Disputes under the rules of {network}",
                 where=f"network = '{network}'",
+                entities=WATCHED,
             )
             for network in DISPUTE_NETWORKS
         ),

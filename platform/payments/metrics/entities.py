@@ -52,6 +52,8 @@ BUSINESS = ("platform", "region", "merchant", "category", "currency", "partner")
 """Whoever the company does business with or by; not the single customer."""
 EVERYBODY = (*BUSINESS, "customer")
 """Single customers too: only what says something of a single one, as there are millions of them."""
+WATCHED = ("platform", "region", "merchant")
+"""Where details are looked at: breakdowns by reason, method or band."""
 COMPANY = ("platform", "region")
 """What is watched for the company as a whole."""
 DAYS_UP = (Grain.DAY, Grain.WEEK, Grain.MONTH, Grain.YEAR)

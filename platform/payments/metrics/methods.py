@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from assay.metrics import Conversion, Count, Group, Ratio, Sum
 from payments.contracts.vocabulary import OWNER
-from payments.metrics.entities import BUSINESS
+from payments.metrics.entities import DAYS_UP, WATCHED
 from payments.metrics.facts import APPROVED, CAPTURED
 
 _METHODS = {"card": "a card", "wallet": "a wallet", "bank_transfer": "a bank transfer"}
@@ -19,7 +19,8 @@ METHODS = Group(
     "Payment methods",
     fact="payments",
     owner=OWNER,
-    entities=BUSINESS,
+    entities=WATCHED,
+    grains=DAYS_UP,
     metrics=(
         *(
             Count(
@@ -71,7 +72,8 @@ SCA = Group(
     "Authentication",
     fact="payments",
     owner=OWNER,
-    entities=BUSINESS,
+    entities=WATCHED,
+    grains=DAYS_UP,
     metrics=(
         *(
             Count(f"sca_{method}_count", f"Payments with {said}", f"Payments with {said}", where=f"sca_method = '{method}'")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from assay.metrics import Average, Conversion, Count, CountDistinct, Group, Growth, Maximum, Moving, Quantile, Ratio, Sum
 from payments.contracts.vocabulary import OWNER, REFUND_REASONS
-from payments.metrics.entities import BUSINESS, DAYS_UP, EVERYBODY
+from payments.metrics.entities import BUSINESS, DAYS_UP, EVERYBODY, WATCHED
 
 _GIVEN = "state = 'succeeded'"
 
@@ -100,10 +100,17 @@ REFUNDS = Group(
                 f"Refunds: {reason.replace('_', ' ')}",
                 f"Refunds that the merchant gave as: {reason.replace('_', ' ')}",
                 where=f"reason = '{reason}'",
+                entities=WATCHED,
             )
             for reason in REFUND_REASONS
         ),
-        Count("refund_unexplained_count", "Refunds without a reason", "Refunds of which nobody said why", where="reason IS NULL"),
+        Count(
+            "refund_unexplained_count",
+            "Refunds without a reason",
+            "Refunds of which nobody said why",
+            where="reason IS NULL",
+            entities=WATCHED,
+        ),
         Moving(
             "refund_rate_30d",
             "Refund rate, 30 days",

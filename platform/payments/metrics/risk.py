@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from assay.metrics import Average, Conversion, Count, Derived, Group, Growth, Maximum, Moving, Ratio, Sum
 from payments.contracts.vocabulary import OWNER
-from payments.metrics.entities import BUSINESS
+from payments.metrics.entities import DAYS_UP, WATCHED
 from payments.metrics.facts import APPROVED, CAPTURED
 
 _BANDS = {"low": "below 40", "medium": "from 40 to below 75", "high": "of 75 and more"}
@@ -20,7 +20,8 @@ RISK = Group(
     "Risk",
     fact="payments",
     owner=OWNER,
-    entities=BUSINESS,
+    entities=WATCHED,
+    grains=DAYS_UP,
     metrics=(
         *(
             Count(

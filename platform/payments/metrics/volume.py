@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from assay.metrics import Average, Count, Cumulative, Derived, Group, Growth, Maximum, Minimum, Moving, Quantile, Rank, Share, Sum
 from payments.contracts.vocabulary import OWNER
-from payments.metrics.entities import BUSINESS, EVERYBODY
+from payments.metrics.entities import BUSINESS, DAYS_UP, EVERYBODY, WATCHED
 from payments.metrics.facts import CAPTURED
 
 VOLUME = Group(
@@ -107,7 +107,8 @@ SIZES = Group(
     "Sizes of payments",
     fact="payments",
     owner=OWNER,
-    entities=BUSINESS,
+    entities=WATCHED,
+    grains=DAYS_UP,
     metrics=(
         Quantile("median_ticket_usd", "Median payment", "Half of the payments are not larger", of="amount_usd", q="0.5"),
         Quantile("p90_ticket_usd", "90 % of payments", "Nine of ten payments are not larger", of="amount_usd", q="0.9"),
