@@ -26,15 +26,16 @@ def scale_of(sql_type: str) -> int | None:
     return int(found.group(1)) if found else None
 
 
-def divide(above: str, above_type: str, below: str, below_type: str, places: int) -> str:
+def divide(above: str, above_type: str, below: str, below_type: str, places: int, *, signed: bool = False) -> str:
     """Write an exact quotient.
 
     Args:
-        above: What is divided; it may be negative.
+        above: What is divided.
         above_type: Its type.
         below: What it is divided by; not negative. The quotient is null where it is zero.
         below_type: Its type.
         places: Decimals of the quotient, of type `DECIMAL(38,places)`.
+        signed: Whether a whole number that is divided may be negative; money always may.
     """
     above_scale, below_scale = scale_of(above_type) or 0, scale_of(below_type) or 0
     # Both in whole units of the finer one; what the quotient's own decimals need is made up on the upper side.
@@ -43,7 +44,7 @@ def divide(above: str, above_type: str, below: str, below_type: str, places: int
         upper, lower = _whole(above, places), below
     else:
         upper, lower = f"{10**places} * {_whole(above, common)}", _whole(below, common)
-    half = lower if above_scale == 0 else f"sign({above}) * {lower}"
+    half = lower if above_scale == 0 and not signed else f"sign({above}) * {lower}"
     return f"(2 * {upper} + {half}) // nullif(2 * {lower}, 0) * {_unit(places)}"
 
 

@@ -46,12 +46,13 @@ class Writer:
             case Ratio():
                 above, below = (self.catalog.metrics[each] for each in metric.refers)
                 places = scale_of(metric.sql_type) or SHARE_PLACES
-                return divide(name(above.name), above.sql_type, name(below.name), below.sql_type, places)
+                return divide(name(above.name), above.sql_type, name(below.name), below.sql_type, places, signed=above.is_signed)
             case Derived(formula_of=formula):
                 return substitute(formula, name)
             case Share(of=of, within=within):
                 total = f"sum({name(of)}) OVER ({_partition((*period, within) if within else period)})"
-                return divide(name(of), self.catalog.metrics[of].sql_type, total, self.catalog.metrics[of].sql_type, SHARE_PLACES)
+                shared = self.catalog.metrics[of]
+                return divide(name(of), shared.sql_type, total, shared.sql_type, SHARE_PLACES, signed=shared.is_signed)
             case Rank(of=of, within=within):
                 window = f"{_partition((*period, within) if within else period)} ORDER BY {name(of)} DESC NULLS LAST"
                 return f"CASE WHEN {name(of)} IS NOT NULL THEN rank() OVER ({window}) END"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from assay.contracts import ColumnOrigin, Window
 from assay.metrics.compiler import Compiled, heading, origin
-from assay.metrics.exact import SHARE_PLACES, divide
+from assay.metrics.exact import MONEY_PLACES, SHARE_PLACES, divide
 from assay.metrics.expressions import Writer
 from assay.metrics.grains import Grain
 from assay.metrics.kinds import Arrived, Cumulative, Followed, Growth, Lost, Moving, Retained, Retention
@@ -139,7 +139,8 @@ def _value(lattice: Lattice, writer: Writer, trend: _Trend, metric: Resolved) ->
             total = _over(lattice, writer, trend, metric, of, window)
             if not daily:
                 return total
-            return divide(f"({total})", lattice.catalog.metrics[of].sql_type, str(days), "BIGINT", 4)
+            moved = lattice.catalog.metrics[of]
+            return divide(f"({total})", moved.sql_type, str(days), "BIGINT", MONEY_PLACES, signed=moved.is_signed)
         case Cumulative(of=of, since=since):
             period = trend.mart.grain.period_column
             start = f"date_trunc('{since}', {period})"
@@ -170,7 +171,7 @@ def _growth(lattice: Lattice, trend: _Trend, metric: Resolved, of: str, over: st
     trend.lineage[metric.name] = (origin(trend.mart.full_name, of),)
     sql_type = lattice.catalog.metrics[of].sql_type
     # With nothing to compare with there is no growth, and least of all an infinite one.
-    return f"CASE WHEN {base} > 0 THEN {divide(f'({of} - {base})', sql_type, base, sql_type, SHARE_PLACES)} END"
+    return f"CASE WHEN {base} > 0 THEN {divide(f'({of} - {base})', sql_type, base, sql_type, SHARE_PLACES, signed=True)} END"
 
 
 def _months(metric: Resolved) -> int:
