@@ -9,6 +9,7 @@ import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from types import TracebackType
 from typing import Any
 
@@ -153,4 +154,6 @@ def _cell(value: Any) -> str:
         return "[dim]null[/]"
     if isinstance(value, float):
         return f"{value:g}"
+    if isinstance(value, Decimal):
+        return f"{value:f}"
     return str(value).replace("[", r"\[")

@@ -58,16 +58,18 @@ class Writer:
                 return f"CASE WHEN {name(of)} IS NOT NULL THEN rank() OVER ({window}) END"
         return name(metric.name)
 
-    def over_parts(self, metric: Resolved, name: Name) -> str:
+    def over_parts(self, metric: Resolved, name: Name, period: Iterable[str] = ()) -> str:
         """A metric written out down to its parts, as when these are added up over a window."""
+        columns = tuple(period)
 
         def inner(other: str) -> str:
             if other in self.catalog.parts:
                 return name(other)
-            return f"({self.over_parts(self.catalog.metrics[other], name)})"
+            return f"({self.over_parts(self.catalog.metrics[other], name, columns)})"
 
-        return self.row(metric, inner)
+        return self.row(metric, inner, columns)
 
 
 def _partition(columns: Iterable[str]) -> str:
-    return f"PARTITION BY {', '.join(columns)}"
+    listed = ", ".join(columns)
+    return f"PARTITION BY {listed}" if listed else ""

@@ -1,0 +1,213 @@
+"""The commands of `assay metrics`: `list`, `show`, `query`, `sql`.
+
+Belongs here: their options and output. Does not belong here: what a metric is (`assay.metrics`), answering (`pipeline.metrics`).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table as Grid
+
+from assay.cli.show import output, print_rows
+from assay.contracts import load_domain
+from assay.errors import SettingsError
+from assay.metrics.grains import Grain
+from assay.metrics.lattice import Lattice, Mart
+from assay.metrics.planning import Days, Question
+from assay.metrics.resolving import Resolved
+from assay.pipeline.metrics import ask, lattice_of, plan_question, rows_read
+from assay.pipeline.session import session
+from assay.pipeline.state import State
+from assay.settings import read_settings
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    room = typer.Typer(no_args_is_help=True, help="Metrics: what there is, what each means, and what they are.")
+    for name, command in (("list", list_), ("show", show), ("query", query), ("sql", sql)):
+        room.command(name)(command)
+    app.add_typer(room, name="metrics")
+
+
+def list_(
+    words: Annotated[
+        list[str] | None, typer.Argument(help="Only metrics in whose name, title, group or tags all of them are.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List metrics by group.
+
+    Example: `assay metrics list refund rate`
+    """
+    lattice = _lattice()
+    found = [metric for metric in lattice.catalog.metrics.values() if all(_has(metric, word) for word in words or ())]
+    if as_json:
+        typer.echo(json.dumps([_described(lattice, metric) for metric in found]))
+        return
+    console = output()
+    for group in lattice.catalog.groups.values():
+        own = [metric for metric in found if metric.group is group]
+        if not own:
+            continue
+        grid = Grid("metric", "what it is", "unit", "type", title=group.title, title_justify="left")
+        for metric in own:
+            grid.add_row(metric.name, escape(metric.metric.title), metric.unit, metric.metric.type)
+        console.print(grid)
+    console.print(f"{len(found)} metrics")
+
+
+def show(name: Annotated[str, typer.Argument(help="As in refund_rate.")], as_json: AsJson = False) -> None:
+    """Tell everything about a metric: meaning, formula, additivity, the marts that have it, where its numbers come from.
+
+    Example: `assay metrics show refund_rate`
+    """
+    lattice = _lattice()
+    described = _described(lattice, lattice.catalog.find(name))
+    if as_json:
+        typer.echo(json.dumps(described))
+        return
+    console = output()
+    console.print(
+        f"[bold]{described['name']}[/]  {escape(described['title'])}\n{escape(described['meaning'])}\n", highlight=False
+    )
+    for key in (
+        "formula",
+        "unit",
+        "type",
+        "additivity",
+        "computed from",
+        "facts",
+        "by",
+        "entities",
+        "grains",
+        "owner",
+        "tags",
+        "declared",
+    ):
+        value = described[key]
+        if value:
+            console.print(f"{key}: {escape(', '.join(value) if isinstance(value, list) else str(value))}", highlight=False)
+    grid = Grid("mart", "made from", "because")
+    for mart, origins in described["marts"].items():
+        for place, (origin, why) in enumerate(origins.items()):
+            grid.add_row(mart if place == 0 else "", origin, why)
+    console.print(grid)
+
+
+def query(
+    names: Annotated[str, typer.Argument(metavar="METRICS", help="One or more, separated by commas.")],
+    by: Annotated[str | None, typer.Option(help="Entities, separated by commas; the metric's own if left out.")] = None,
+    grain: Annotated[Grain | None, typer.Option(help="One row a period; one row for all days if left out.")] = None,
+    first: Annotated[dt.datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="First day, UTC.")] = None,
+    last: Annotated[dt.datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day, UTC.")] = None,
+    explain: Annotated[bool, typer.Option(help="Say what would be read and why, and read nothing.")] = False,
+    scan: Annotated[bool, typer.Option(help="Compute from the facts what no mart has.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list of rows.")] = False,
+) -> None:
+    """Ask for metrics: the coarsest mart that is exact answers.
+
+    Example: `assay metrics query refund_rate,approval_rate --by merchant --grain month --from 2025-01-01 --to 2025-06-30`
+    """
+    with session(read_settings()) as workspace:
+        state = State(workspace)
+        asked = tuple(name.strip() for name in names.split(","))
+        lattice = lattice_of(workspace.domain)
+        default = lattice.catalog.find(asked[0]).metric.by or ""
+        cut = tuple(name.strip() for name in (default if by is None else by).split(",") if name.strip())
+        question = Question(asked, cut, grain, Days(first.date() if first else None, last.date() if last else None))
+        if explain:
+            _explain(output(), state, question, as_json)
+            return
+        with workspace.connection() as connection:
+            answer = ask(connection, state, question, scan=scan)
+            if as_json:
+                columns = answer.result.columns
+                rows = [dict(zip(columns, row, strict=True)) for row in answer.result.fetchall()]
+                typer.echo(json.dumps(rows, default=str))
+            else:
+                print_rows(output(), answer.result, title=f"{answer.taken.name}: {answer.taken.why}")
+
+
+def sql(mart: Annotated[str, typer.Argument(help="As in marts.merchant_day, or just merchant_day.")]) -> None:
+    """Print the generated SQL of a mart; it runs in `assay sql` as it stands.
+
+    Example: `assay metrics sql merchant_day`
+    """
+    domain = load_domain(read_settings().domain)
+    name = mart if "." in mart else f"marts.{mart}"
+    if name not in domain.generated:
+        raise SettingsError(f"{name} is not generated from metrics.", hint=f"These are: {', '.join(domain.generated) or 'none'}.")
+    typer.echo(domain.generated[name].sql, nl=False)
+
+
+def _lattice() -> Lattice:
+    return lattice_of(load_domain(read_settings().domain))
+
+
+def _has(metric: Resolved, word: str) -> bool:
+    texts = (metric.name, metric.metric.title, metric.group.name, metric.group.title, *metric.tags)
+    return any(word.lower() in text.lower() for text in texts)
+
+
+def _described(lattice: Lattice, metric: Resolved) -> dict[str, Any]:
+    declared = metric.metric
+    marts = [mart for mart in lattice.marts if mart.entity.name in metric.entities and mart.grain in metric.grains]
+    return {
+        "name": metric.name,
+        "title": declared.title,
+        "meaning": declared.meaning,
+        "formula": declared.formula,
+        "unit": metric.unit,
+        "type": declared.type,
+        "additivity": str(declared.additivity),
+        "group": metric.group.name,
+        "computed from": list(metric.refers) or list(metric.parts),
+        "facts": [f"{name} ({lattice.catalog.facts[name].table})" for name in metric.facts],
+        "by": declared.by or "",
+        "entities": list(metric.entities),
+        "grains": [str(grain) for grain in metric.grains],
+        "owner": metric.owner,
+        "tags": list(metric.tags),
+        "declared": str(declared.place),
+        "marts": {mart.trend_name if metric.is_trend else mart.full_name: _origins(lattice, mart, metric) for mart in marts},
+    }
+
+
+def _origins(lattice: Lattice, mart: Mart, metric: Resolved) -> dict[str, str]:
+    if metric.is_trend:
+        return {mart.full_name: "the same periods, and those before them"}
+    found = {}
+    for name in metric.parts:
+        parent = lattice.parent(mart, lattice.catalog.parts[name])
+        found[getattr(parent.origin, "table", None) or f"marts.{parent.origin.name}"] = parent.why
+    return found
+
+
+def _explain(console: Console, state: State, question: Question, as_json: bool) -> None:
+    plan = plan_question(state, question)
+    chosen = plan.chosen
+    rows = {each.name: rows_read(state, each, question.days) for each in plan.considered}
+    listed = [
+        {"reads": each.name, "rows": rows[each.name], "exact": each.is_exact, "chosen": each is chosen, "why": each.why}
+        for each in plan.considered
+    ]
+    if as_json:
+        typer.echo(json.dumps({"considered": listed, "sql": chosen.sql if chosen else None}))
+        return
+    grid = Grid("", "reads", "rows", "why")
+    for each in listed:
+        mark = "[green]taken[/]" if each["chosen"] else "exact" if each["exact"] else "[dim]no[/]"
+        grid.add_row(mark, str(each["reads"]), f"{each['rows']:,}", escape(str(each["why"])))
+    console.print(grid)
+    if chosen is not None:
+        console.print(chosen.sql, highlight=False, markup=False)
+    elif plan.scan is not None:
+        console.print(f"No mart answers this exactly; --scan reads {rows[plan.scan.name]:,} rows of {plan.scan.name}.")

@@ -1,0 +1,260 @@
+"""Planning: which mart answers a question exactly at the least cost, and its SQL.
+
+Belongs here: questions, the candidates that could answer them, why each can or cannot. Does not belong here: running anything
+(`pipeline.metrics`).
+
+The coarsest mart that is exact wins: one of the asked grain whose periods the asked days fill, else a finer one whose parts add
+up to it. What no mart has is computed from the facts, if that is asked for.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from assay.contracts import periods
+from assay.errors import SettingsError
+from assay.metrics.compiler import hour_of, key_of, starts_at_zero
+from assay.metrics.declarations import Entity
+from assay.metrics.expressions import Writer
+from assay.metrics.grains import Grain, first_day
+from assay.metrics.lattice import Lattice, Mart
+from assay.metrics.parts import Part
+from assay.metrics.resolving import Resolved
+from assay.metrics.text import Select, indented, statement
+
+
+@dataclass(frozen=True)
+class Days:
+    """Days that follow each other.
+
+    Attributes:
+        first: The first; None for as far back as there are any.
+        last: The last, which belongs to them; None for all there are.
+    """
+
+    first: dt.date | None = None
+    last: dt.date | None = None
+
+    def fill(self, grain: Grain) -> bool:
+        """Whether they are whole periods of a grain."""
+        cut = periods.Grain.DAY if grain is Grain.HOUR else periods.Grain(grain)
+        begins = self.first is None or periods.first_day(cut, self.first) == self.first
+        return begins and (self.last is None or periods.last_day(cut, periods.first_day(cut, self.last)) == self.last)
+
+    def condition(self, column: str) -> str:
+        """SQL that a date lies in them; empty when all do."""
+        tests = [f"{column} >= DATE '{self.first}'"] if self.first else []
+        tests += [f"{column} <= DATE '{self.last}'"] if self.last else []
+        return " AND ".join(tests)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What somebody wants to know.
+
+    Attributes:
+        metrics: Names of metrics.
+        by: Names of entities; the whole company when empty.
+        grain: The period of a row; None for one row over all days.
+        days: The days.
+    """
+
+    metrics: tuple[str, ...]
+    by: tuple[str, ...] = ()
+    grain: Grain | None = None
+    days: Days = field(default_factory=Days)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A way to answer.
+
+    Attributes:
+        name: What is read, in words.
+        relations: What is read, as SQL names it.
+        sql: The statement; empty where it cannot answer.
+        why: Why it is exact, or why it cannot answer.
+    """
+
+    name: str
+    relations: tuple[str, ...]
+    sql: str
+    why: str
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it answers."""
+        return bool(self.sql)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a question is answered.
+
+    Attributes:
+        chosen: The way taken; None where only the facts answer.
+        scan: What it takes to compute it from the facts; None where even they do not answer.
+        considered: Every way, the coarsest first.
+    """
+
+    chosen: Candidate | None
+    scan: Candidate | None
+    considered: tuple[Candidate, ...]
+
+
+def plan(lattice: Lattice, question: Question) -> Plan:
+    """Find the cheapest exact way to answer a question.
+
+    Args:
+        lattice: The marts that there are.
+        question: The question.
+
+    Raises:
+        SettingsError: The question names what is not there.
+    """
+    metrics = [lattice.catalog.find(name) for name in dict.fromkeys(question.metrics)]
+    entities = _entities(lattice, question)
+    planner = _Planner(lattice, question, metrics, entities)
+    considered = list(planner.marts()) if len(entities) == 1 else []
+    scan = planner.scan()
+    # The grain that was asked for is stored as it is; what is finer costs more.
+    chosen = next((candidate for candidate in considered if candidate.is_exact), None)
+    return Plan(chosen, scan if scan.is_exact else None, (*considered, scan))
+
+
+def _entities(lattice: Lattice, question: Question) -> tuple[Entity, ...]:
+    known = lattice.catalog.entities
+    for name in question.by:
+        if name not in known:
+            raise SettingsError(f"There is no entity {name}.", hint=f"Metrics are cut by {', '.join(known)}.")
+    named = tuple(known[name] for name in dict.fromkeys(question.by) if known[name].key is not None)
+    return named or (next(entity for entity in known.values() if entity.key is None),)
+
+
+@dataclass(frozen=True)
+class _Planner:
+    lattice: Lattice
+    question: Question
+    metrics: Sequence[Resolved]
+    entities: tuple[Entity, ...]
+
+    # --- From marts --------------------------------------------------------------------------------------------------
+
+    def marts(self) -> Iterator[Candidate]:
+        """Every mart of the entity, the coarsest first, as a way to answer."""
+        (entity,) = self.entities
+        marts = [mart for mart in self.lattice.marts if mart.entity == entity]
+        for mart in sorted(marts, key=lambda mart: -mart.grain.days * 24 + (mart.grain is Grain.HOUR)):
+            if self.question.grain is None or mart.grain is self.question.grain or mart.grain.divides(self.question.grain):
+                yield self._from_mart(mart)
+
+    def _from_mart(self, mart: Mart) -> Candidate:
+        days = self.question.days
+        relations = [mart.full_name]
+        if any(metric.is_trend for metric in self.metrics):
+            relations.append(mart.trend_name)
+
+        def no(why: str) -> Candidate:
+            return Candidate(mart.full_name, tuple(relations), "", why)
+
+        missing = [metric.name for metric in self.metrics if mart.entity.name not in metric.entities]
+        if missing:
+            return no(f"{missing[0]} is not computed for {mart.entity.title}")
+        missing = [metric.name for metric in self.metrics if mart.grain not in metric.grains]
+        if missing:
+            return no(f"{missing[0]} is not computed by the {mart.grain}")
+        if not days.fill(mart.grain):
+            return no(f"the days asked for are no whole {mart.grain}s")
+        if mart.grain is self.question.grain:
+            return Candidate(mart.full_name, tuple(relations), self._stored(mart), "it stores what is asked for")
+        for metric in self.metrics:
+            if metric.is_trend:
+                return no(f"{metric.name} looks at other periods of its own grain")
+            sets = [name for name in metric.parts if self.lattice.catalog.parts[name].is_set]
+            if sets:
+                return no(f"{metric.name} cannot be added up: who is in two {mart.grain}s would be counted twice")
+        return Candidate(
+            mart.full_name, tuple(relations), self._rolled_up(mart), f"what it stores adds up exactly over {mart.grain}s"
+        )
+
+    def _stored(self, mart: Mart) -> str:
+        source = mart.full_name
+        if any(metric.is_trend for metric in self.metrics):
+            source += f"\nLEFT JOIN {mart.trend_name} USING ({', '.join(mart.key)})"
+        columns = {name: name for name in (*mart.period, *mart.entity.keys)}
+        columns |= {metric.name: metric.name for metric in self.metrics}
+        if mart.grain.days > 1:
+            columns["is_partial"] = "is_partial"
+        where = self.question.days.condition(mart.grain.period_column)
+        return statement([], {}, Select(columns, source, where=where)) + _order(mart.key)
+
+    def _rolled_up(self, mart: Mart) -> str:
+        day = mart.grain.period_column
+        columns = self._period(day, "hour") | {key: key for key in mart.entity.keys}
+        parts = self._parts()
+        columns |= {part.name: part.merged(part.name) for part in parts}
+        where = self.question.days.condition(day)
+        return self._finished({"added_up": Select(columns, mart.full_name, where=where, grouped=True)}, parts)
+
+    # --- From facts --------------------------------------------------------------------------------------------------
+
+    def scan(self) -> Candidate:
+        """The facts themselves as a way to answer."""
+        parts = self._parts()
+        facts = [self.lattice.catalog.facts[name] for name in dict.fromkeys(part.fact for part in parts)]
+        relations = tuple(fact.table for fact in facts)
+        name = " and ".join(fact.name for fact in facts) or "the facts"
+        by = [entity.name for entity in self.entities]
+        for metric in self.metrics:
+            if metric.is_trend:
+                why = f"{metric.name} looks at other periods, and is only known where it is stored"
+                return Candidate(name, relations, "", why)
+            if metric.is_charged and not any(entity.is_currency for entity in self.entities):
+                why = f"{metric.name} is money as charged, and different currencies cannot be added up: ask by currency, too"
+                return Candidate(name, relations, "", why)
+        branches = {}
+        for fact in facts:
+            columns = self._period(fact.day, hour_of(fact))
+            columns |= {str(entity.key): key_of(entity, fact) for entity in self.entities if entity.key is not None}
+            columns |= {part.name: part.aggregate() for part in parts if part.fact == fact.name}
+            where = self.question.days.condition(fact.day)
+            branches[f"from_{fact.name}"] = Select(columns, fact.table, where=where, grouped=True)
+        said = f"every row is looked at, by {' and '.join(by)}"
+        return Candidate(name, relations, self._finished(branches, parts), said)
+
+    def _parts(self) -> list[Part]:
+        names = dict.fromkeys(name for metric in self.metrics for name in metric.parts)
+        return [self.lattice.catalog.parts[name] for name in names]
+
+    def _period(self, day: str, hour: str) -> dict[str, str]:
+        grain = self.question.grain
+        if grain is None:
+            return {}
+        columns = {grain.period_column: first_day(grain, day)}
+        return columns | {"hour": hour} if grain is Grain.HOUR else columns
+
+    def _finished(self, branches: Mapping[str, Select], parts: Sequence[Part]) -> str:
+        """Parts of one or more relations, laid side by side, and the metrics over them."""
+        tables: dict[str, tuple[list[str], str]] = {name: ([], indented(each.text())) for name, each in branches.items()}
+        first = next(iter(branches))
+        keys = [name for name in branches[first].columns if name not in {part.name for part in parts}]
+        source = first
+        if len(branches) > 1:
+            tables["side_by_side"] = ([], "\n  UNION ALL BY NAME\n".join(f"  FROM {name}" for name in branches))
+            columns = {name: name for name in keys}
+            for part in parts:
+                columns[part.name] = f"coalesce(max({part.name}), 0)" if starts_at_zero(part) else f"max({part.name})"
+            tables["together"] = ([], indented(Select(columns, "side_by_side", grouped=True).text()))
+            source = "together"
+        writer = Writer(self.lattice.catalog)
+        columns = {name: name for name in keys}
+        period = tuple(name for name in keys if name not in {entity.key for entity in self.entities})
+        for metric in self.metrics:
+            columns[metric.name] = writer.over_parts(metric, lambda name: name, period)
+        return statement([], tables, Select(columns, source)) + _order(keys)
+
+
+def _order(keys: Sequence[str]) -> str:
+    return f"ORDER BY {', '.join(keys)}\n" if keys else ""

@@ -1,0 +1,111 @@
+"""Metrics asked for by hand: a question planned, its mart bound, its answer computed.
+
+Belongs here: reading of the lake exactly the partitions that a plan needs. Does not belong here: planning (`metrics.planning`),
+showing results (`cli`).
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+
+import duckdb
+
+from assay.contracts import Domain, Grain
+from assay.contracts.periods import holding
+from assay.engine.relations import bind
+from assay.errors import SettingsError, SqlError
+from assay.lake.rows import files_by_version
+from assay.metrics import DeclaredMetrics
+from assay.metrics.lattice import Lattice
+from assay.metrics.planning import Candidate, Days, Plan, Question, plan
+from assay.pipeline.build import raise_if_not_about_data
+from assay.pipeline.state import Input, State
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer and how it was come by.
+
+    Attributes:
+        plan: What was considered.
+        taken: What was read.
+        result: The rows; nothing is computed before they are fetched.
+    """
+
+    plan: Plan
+    taken: Candidate
+    result: duckdb.DuckDBPyRelation
+
+
+def lattice_of(domain: Domain) -> Lattice:
+    """The metrics of a domain and their marts.
+
+    Raises:
+        SettingsError: The domain declares no metrics.
+    """
+    if domain.metrics is None:
+        raise SettingsError(
+            f"The domain {domain.name} declares no metrics.", hint="Give its Domain metrics=…, a package of them."
+        )
+    declared: DeclaredMetrics = importlib.import_module(domain.metrics).METRICS
+    return declared.lattice(domain.written_tables)
+
+
+def plan_question(state: State, question: Question) -> Plan:
+    """Find the cheapest exact way to answer a question."""
+    return plan(lattice_of(state.workspace.domain), question)
+
+
+def rows_read(state: State, candidate: Candidate, days: Days) -> int:
+    """How many published rows a way to answer a question reads."""
+    there = [relation for relation in candidate.relations if relation in state.workspace.domain.tables]
+    return sum(found.rows for relation in there for found in _published(state, relation, days))
+
+
+def ask(connection: duckdb.DuckDBPyConnection, state: State, question: Question, *, scan: bool = False) -> Answer:
+    """Answer a question.
+
+    Args:
+        connection: DuckDB, with access to the lake.
+        state: The lake's state.
+        question: The question.
+        scan: Compute from the facts what no mart has.
+
+    Raises:
+        SettingsError: No mart answers it exactly, and a scan was not asked for or does not answer it either.
+        StoreError: The lake cannot be read.
+    """
+    found = plan_question(state, question)
+    taken = found.chosen
+    if taken is None and found.scan is None:
+        raise SettingsError(
+            f"Nothing answers this: {found.considered[-1].why}.",
+            hint="; ".join(f"{each.name}: {each.why}" for each in found.considered[:-1]),
+        )
+    if taken is None and not scan and found.scan is not None:
+        raise SettingsError(
+            "No mart answers this exactly.",
+            hint=f"--scan computes it from {rows_read(state, found.scan, question.days):,} rows of {found.scan.name}. "
+            "--explain says why no mart does.",
+        )
+    taken = taken or found.scan
+    assert taken is not None
+    for relation in taken.relations:
+        declared = state.declared(relation)
+        paths = ((each.version, state.workspace.store.path(each.key)) for each in _published(state, relation, question.days))
+        bind(connection, relation, declared, files_by_version(paths), ())
+    try:
+        return Answer(found, taken, connection.sql(taken.sql))
+    except duckdb.Error as error:
+        raise_if_not_about_data(error)
+        raise SqlError(str(error)) from error
+
+
+def _published(state: State, relation: str, days: Days) -> list[Input]:
+    """The partitions of a relation that hold some days."""
+    grain = state.declared(relation).grain
+    first = holding(grain, days.first.isoformat()) if days.first and grain is not Grain.WHOLE else ""
+    last = days.last.isoformat() if days.last else "9999"
+    available = state.available(relation)
+    return [found for key in sorted(available) if first <= key <= last for found in available[key]]
