@@ -244,7 +244,9 @@ class Judge:
 
         def compute(at: tuple[Any, Period]) -> Any:
             first = period_of(start, at[1][0])[0]
-            return self.value(metric.of, _together(groups, [each for each in groups if each[0] == at[0] and first <= each[1][0] <= at[1][0]]))
+            return self.value(
+                metric.of, _together(groups, [each for each in groups if each[0] == at[0] and first <= each[1][0] <= at[1][0]])
+            )
 
         return compute
 

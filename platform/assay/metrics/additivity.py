@@ -35,11 +35,15 @@ class AdditivityError(MetricError):
 
 
 _WHY = {
+    Additivity.ADDITIVE: "its parts do not fill the whole",
+    Additivity.MERGEABLE: "the least or greatest of parts is no total",
     Additivity.SETS: "who is in two parts would be counted twice",
     Additivity.RECOMPUTED: "a ratio of sums is no sum of ratios",
     Additivity.WINDOWED: "it already looks at other periods",
 }
 _INSTEAD = {
+    Additivity.ADDITIVE: "Take it from a grain that divides the one asked for.",
+    Additivity.MERGEABLE: "Name a count or a sum.",
     Additivity.SETS: "It is computed from base rows or stored exact multisets at every grain; use it there as it is.",
     Additivity.RECOMPUTED: "Name the sums that it divides; the ratio is divided again from them at every grain.",
     Additivity.WINDOWED: "Name the metric that it looks at.",

@@ -37,7 +37,7 @@ class Place:
 
     def error(self, name: str, attribute: str, said: str, hint: str = "") -> MetricError:
         """The error that a field of what is declared here is wrong."""
-        return MetricError(f"{self}: {name}: {attribute}: {said}", hint=hint)
+        return MetricError(f"{self}: {name}: {attribute}: {said.rstrip('.')}.", hint=hint)
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}"

@@ -149,6 +149,10 @@ class Resolver:
             sql_type = f"DECIMAL(38,{MONEY_PLACES})"
         if isinstance(metric, Conversion):
             sql_type = f"DECIMAL(38,{SHARE_PLACES})"
+        possible = tuple(self.entities)
+        if any(part.is_set for part in parts):
+            self._require_no_sets_of_many(metric)
+            possible = tuple(name for name in possible if not self.entities[name].opt_in)
         charged = unit == CHARGED
         return Resolved(
             metric=metric,
@@ -157,10 +161,20 @@ class Resolver:
             sql_type=sql_type,
             parts=tuple(part.name for part in parts),
             facts=tuple(dict.fromkeys(part.fact for part in parts)),
-            entities=self._entities(metric, group, tuple(self.entities), charged=charged and is_money),
+            entities=self._entities(metric, group, possible, charged=charged and is_money),
             grains=tuple(grain for grain in metric.grains if grain in group.grains),
             is_signed=isinstance(metric, Measured) and self._is_signed(metric, group),
         )
+
+    def _require_no_sets_of_many(self, metric: Metric) -> None:
+        for name in metric.entities:
+            if name in self.entities and self.entities[name].opt_in:
+                raise metric.place.error(
+                    metric.name,
+                    "entities",
+                    f"{name}: it has so many members that its exact multisets would be as large as the facts themselves",
+                    "Leave it out; `assay metrics query --scan` computes it from the facts.",
+                )
 
     def _is_signed(self, metric: Measured, group: Group) -> bool:
         return "-" in metric.of or bool(columns_in(metric.of, self.facts[metric.fact or group.fact].signed))

@@ -1,0 +1,194 @@
+"""Declarations that are wrong: each error names the file, the line and the field, and says what to do."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from market import a_fact
+
+from assay.metrics import (
+    Arrived,
+    Average,
+    Conversion,
+    Count,
+    CountDistinct,
+    Cumulative,
+    Derived,
+    Entity,
+    Group,
+    Growth,
+    Metric,
+    Moving,
+    Quantile,
+    Rank,
+    Ratio,
+    Share,
+    Sum,
+)
+from assay.metrics.additivity import MetricError
+from assay.metrics.catalog import make_catalog
+
+TEXTS: dict[str, Any] = {"title": "T", "meaning": "M"}
+CUSTOMERS = CountDistinct("buyers", of="customer", unit="customers", **TEXTS)
+
+
+def refusal(make, *metrics: Metric, **changed: Any) -> str:
+    with pytest.raises(MetricError) as raised:
+        make(*metrics, **changed)
+    assert re.match(rf"{re.escape(__file__)}:\d+: \w+: ", str(raised.value)), raised.value
+    return str(raised.value).split(": ", 1)[1]
+
+
+@pytest.mark.parametrize(
+    ("metric", "said"),
+    [
+        (Count("Sales", **TEXTS), "Sales: name: 'Sales' is no name"),
+        (Count("day", **TEXTS), "day: name: marts have a column day that is no metric"),
+        (Count("colour", **TEXTS), "colour: name: marts have a column colour"),
+        (Count("a", title=" ", meaning="M"), "a: title: it is empty"),
+        (Count("a", title="T", meaning=""), "a: meaning: it is empty"),
+        (Count("a", fact="rents", **TEXTS), "a: fact: there is no fact rents. There are sales."),
+        (Count("a", by="planet", **TEXTS), "a: by: there is no entity planet"),
+        (Count("a", where="is_gift", entities=("planet",), **TEXTS), "a: entities: there is no entity planet"),
+        (Count("a", where="pieces", **TEXTS), "a: where: pieces is BIGINT, but must be true or false"),
+        (Count("a", where="colr = 'red'", **TEXTS), "a: where: colr = 'red' cannot be computed from marts.sales"),
+        (Sum("a", of="dolars", **TEXTS), "a: of: dolars cannot be computed from marts.sales"),
+        (Sum("a", of="colour", unit="paint", **TEXTS), "a: of: colour cannot be computed from marts.sales"),
+        (Sum("a", of="weight", unit="kg", **TEXTS), "a: of: the sum of weight is DOUBLE, which is no exact number"),
+        (Sum("a", of="pieces", **TEXTS), "a: unit: pieces is no money, so its unit must be said"),
+        (Sum("a", of="dollars", where="is_gift", unit="EUR", **TEXTS), "a: unit: dollars is money in USD, not EUR"),
+        (Sum("a", of="dollars + euros", **TEXTS), "a: of: dollars + euros mixes money in EUR and USD"),
+        (Sum("a", of="dollars", entities=("customer",), where="nowhere", **TEXTS), "a: where: nowhere cannot be computed"),
+        (Count("a", **TEXTS), "a: of: it is the same as sale_count at"),
+        (
+            CountDistinct("a", of="stall", unit="stalls", entities=("customer",), **TEXTS),
+            "a: entities: customer: it has so many members that its exact multisets would be as large as the facts",
+        ),
+        (Quantile("a", of="dollars", q="1.5", **TEXTS), "a: q: '1.5' is no share between 0 and 1"),
+        (Conversion("a", where="is_gift", reached="pieces", **TEXTS), "a: reached: pieces is BIGINT"),
+        (Ratio("a", of="sale_cnt", to="sale_count", **TEXTS), "a: of: there is no metric sale_cnt. Did you mean sale_count?"),
+        (Ratio("a", of="a", to="sale_count", **TEXTS), "a: of: it refers to itself: a refers to a"),
+        (Derived("a", formula_of="sold_usd / 2", **TEXTS), "a: formula_of: sold_usd / 2 divides, which only a Ratio may"),
+        (Derived("a", formula_of="sold_usd * sold_usd", **TEXTS), "a: formula_of: sold_usd * sold_usd multiplies two metrics"),
+        (Derived("a", formula_of="sold_usd +", **TEXTS), "a: formula_of: 'sold_usd +' cannot be read"),
+        (Derived("a", formula_of="max(sold_usd)", **TEXTS), "a: formula_of: max(sold_usd) is not allowed"),
+        (Derived("a", formula_of="1 + 2", **TEXTS), "a: formula_of: it names no metric"),
+        (Derived("a", formula_of="sold_usd + sale_count", **TEXTS), "a: formula_of: it adds different units: sold_usd is in USD"),
+        (Moving("a", of="sale_count", days=1, **TEXTS), "a: days: 1 is not between 2 and 366"),
+        (Growth("a", of="sale_count", over="decade", **TEXTS), "a: over: decade is none of day, week, month, year"),  # type: ignore[arg-type]
+        (Cumulative("a", of="sale_count", since="day", **TEXTS), "a: since: day is none of month, year"),  # type: ignore[arg-type]
+        (
+            Rank("a", of="sale_count", within="size", **TEXTS),
+            "a: within: none of stall, currency has an attribute size",
+        ),
+    ],
+    ids=lambda given: given if isinstance(given, str) else "",
+)
+def test_a_wrong_field_is_named(make, metric: Metric, said: str) -> None:
+    assert refusal(make, metric).startswith(said)
+
+
+def test_a_name_is_declared_once(make) -> None:
+    assert "sale_count: name: it is declared before at" in refusal(make, Count("sale_count", where="is_gift", **TEXTS))
+
+
+def test_a_stored_part_may_not_take_the_name_of_a_metric(make) -> None:
+    metrics = (Average("piece", of="pieces", unit="pieces", **TEXTS), Count("piece_rows", where="is_gift", **TEXTS))
+
+    assert refusal(make, *metrics).startswith("piece_rows: name: piece stores a part under this name")
+
+
+def test_a_circle_is_told_as_a_whole(make) -> None:
+    metrics = (Ratio("a", of="b", to="sale_count", **TEXTS), Ratio("b", of="a", to="sale_count", **TEXTS))
+
+    assert "a: of: it refers to itself: a refers to b refers to a" in refusal(make, *metrics)
+
+
+def test_a_ratio_to_what_may_be_negative_is_refused(make) -> None:
+    signed = Sum("tips", of="tip", **TEXTS)
+
+    assert refusal(make, signed, Ratio("a", of="sold_usd", to="tips", **TEXTS)).startswith("a: to: tips may be negative")
+
+
+def test_a_ratio_of_currencies_is_refused(make) -> None:
+    euros = Sum("sold_eur", of="euros", **TEXTS)
+
+    assert "a: of: sold_usd is in USD and sold_eur in EUR" in refusal(
+        make, euros, Ratio("a", of="sold_usd", to="sold_eur", **TEXTS)
+    )
+
+
+def test_money_as_charged_is_only_added_up_for_a_currency(make) -> None:
+    charged = Sum("sold", of="amount", **TEXTS)
+
+    assert make(charged).metrics["sold"].entities == ("currency",)
+    told = refusal(make, Sum("sold", of="amount", entities=("stall",), **TEXTS))
+    assert told == "sold: entities: stall: it would add up money of different currencies. It can have currency."
+
+
+def test_metrics_of_money_as_charged_are_kept_to_the_currency(make) -> None:
+    metrics = (Sum("sold", of="amount", **TEXTS), Ratio("each", of="sold", to="sale_count", **TEXTS))
+
+    assert make(*metrics).metrics["each"].entities == ("currency",)
+    assert make(*metrics).metrics["each"].unit == "charged currency per sales"
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"table": "marts.rents"}, "sales: table: there is no marts.rents"),
+        ({"day": "sold_at"}, "sales: day: sold_at is not the partition column of marts.sales. That is sale_date."),
+        ({"at": "noon"}, "sales: at: marts.sales has no column noon"),
+        ({"at": "stall"}, "sales: at: stall is VARCHAR, but must be a timestamp"),
+        ({"money": {"cents": "USD"}}, "sales: money: marts.sales has no column cents"),
+        ({"keys": {"stall": "stall"}}, "sales: keys: currency is missing"),
+        ({"keys": {"stall": "stal", "currency": "currency", "customer": "customer"}}, "sales: keys[stall]: stal does not bind"),
+        ({"keys": {"stall": "pieces", "currency": "currency", "customer": "customer"}}, "sales: keys[stall]: pieces is BIGINT"),
+        (
+            {"keys": {"stall": "stall", "currency": "currency", "customer": "customer", "x": "stall"}},
+            "sales: keys: there is no entity x",
+        ),
+    ],
+    ids=str,
+)
+def test_a_fact_is_held_against_its_contract(make, changed: dict[str, Any], said: str) -> None:
+    with pytest.raises(MetricError, match=re.escape(said)):
+        make(fact=a_fact(**changed))
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"fact": "rents"}, "stall: fact: there is no fact rents"),
+        ({"entities": ("planet",)}, "stall: entities: there is no entity planet"),
+    ],
+)
+def test_a_group_is_held_against_facts_and_entities(make, changed: dict[str, Any], said: str) -> None:
+    with pytest.raises(MetricError, match=re.escape(said)):
+        make(group=changed)
+
+
+def test_entities_have_names_of_their_own(make) -> None:
+    twice = (
+        Entity("stall", "a stall", "Where", key="stall", members=1),
+        Entity("stall", "a stall", "Where", key="stall", members=1),
+    )
+
+    with pytest.raises(MetricError, match=r"test_validation.py:\d+: stall: name: entity stall is declared before at"):
+        make(entities=twice)
+
+
+def test_groups_have_names_of_their_own() -> None:
+    with pytest.raises(MetricError, match="group a is declared before"):
+        make_catalog([], [], [Group("a", "A", (), "f", "team:x"), Group("a", "A", (), "f", "team:x")], {})
+
+
+def test_only_counted_members_can_be_followed(make) -> None:
+    assert "no distinct count, so nobody in it can be followed" in refusal(make, Arrived("a", of="sale_count", months=3, **TEXTS))
+    assert "months: 0 is not between 1 and 24" in refusal(make, CUSTOMERS, Arrived("a", of="buyers", months=0, **TEXTS))
+
+
+def test_a_share_of_itself_is_not_computed(make) -> None:
+    assert "market" not in make(Share("a", of="sold_usd", **TEXTS)).metrics["a"].entities
