@@ -188,7 +188,7 @@ class _Planner:
         if mart.grain.days > 1:
             columns["is_partial"] = "is_partial"
         where = self.question.days.condition(mart.grain.period_column)
-        return statement([], {}, Select(columns, source, where=where)) + _order(mart.key)
+        return statement([], {}, Select(columns, source, where=where)) + _order((*mart.period, *mart.entity.keys))
 
     def _rolled_up(self, mart: Mart) -> str:
         day = mart.grain.period_column

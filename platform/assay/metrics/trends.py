@@ -48,6 +48,7 @@ class _Trend:
         moved: Columns computed over them.
         read: The columns that it reads of the mart.
         before: How many partitions back that is.
+        year_before: Whether the one a year before is read, too.
         lineage: The columns of the mart that each metric comes from.
     """
 
@@ -57,6 +58,7 @@ class _Trend:
     moved: dict[str, str] = field(default_factory=dict)
     read: dict[str, None] = field(default_factory=dict)
     before: int = 0
+    year_before: bool = False
     lineage: dict[str, tuple[ColumnOrigin, ...]] = field(default_factory=dict)
 
     def window(self, name: str, frame: str, *also: str) -> str:
@@ -92,17 +94,12 @@ def compile_trend(lattice: Lattice, mart: Mart) -> CompiledTrend:
     tables: dict[str, tuple[list[str], str]] = {}
     keys = {name: name for name in mart.key}
     columns = keys | {name: name for name in trend.read} | trend.moved
-    if trend.before:
-        # No more than a single partition is given, whatever others are computed with it.
-        far = f"{trend.before * _UNITS[mart.grain][0]} {_UNITS[mart.grain][1]}"
-        trend.window("all_read", f"RANGE BETWEEN INTERVAL {far} PRECEDING AND CURRENT ROW")
-        columns["ingestion_timestamp"] = "max(ingestion_timestamp) OVER all_read"
-    else:
-        columns["ingestion_timestamp"] = "ingestion_timestamp"
+    columns["ingestion_timestamp"] = _newest(trend)
     moved = Select(columns, mart.full_name, windows=trend.windows)
     tables["looked_back"] = (["Each period beside those that it is compared with or added to."], indented(moved.text()))
     source = "looked_back"
-    windows = {mart.full_name: Window(before=trend.before)} if trend.before else {}
+    back = Window(before=trend.before, year_before=trend.year_before)
+    windows = {} if back == Window() else {mart.full_name: back}
     reads = {mart.full_name: tuple(sorted({*mart.key, *trend.read, "ingestion_timestamp"}))}
     followed = [metric for metric in metrics if isinstance(metric.metric, Followed)]
     for members in _members_of(lattice, mart, followed):
@@ -122,6 +119,18 @@ def compile_trend(lattice: Lattice, mart: Mart) -> CompiledTrend:
     lineage = {name: (origin(mart.full_name, name),) for name in (*mart.key, "ingestion_timestamp")} | trend.lineage
     said = [*heading(mart), "Beside those of the mart without _trend: what other periods are looked at for."]
     return CompiledTrend(Compiled(statement(said, tables, Select(selected, source)), reads, lineage), windows)
+
+
+def _newest(trend: _Trend) -> str:
+    """When the newest of what is read was landed: no more than a single partition is given, whatever is computed beside it."""
+    found = ["ingestion_timestamp"]
+    if trend.before:
+        length, unit = _UNITS[trend.mart.grain]
+        frame = f"RANGE BETWEEN INTERVAL {trend.before * length} {unit} PRECEDING AND CURRENT ROW"
+        found = [f"max(ingestion_timestamp) OVER {trend.window('all_read', frame)}"]
+    if trend.year_before:
+        found.append("max(ingestion_timestamp) OVER a_year_before")
+    return found[0] if len(found) == 1 else f"greatest({', '.join(found)})"
 
 
 def _members_of(lattice: Lattice, mart: Mart, metrics: Sequence[Resolved]) -> list[Members]:
@@ -164,7 +173,10 @@ def _growth(lattice: Lattice, trend: _Trend, metric: Resolved, of: str, over: st
     interval, partitions = _STEP[over, trend.mart.grain]
     name = f"a_{over}_before"
     trend.window(name, f"RANGE BETWEEN INTERVAL {interval} PRECEDING AND INTERVAL {interval} PRECEDING")
-    trend.before = max(trend.before, partitions)
+    if partitions > 1 and over == "year":
+        trend.year_before = True
+    else:
+        trend.before = max(trend.before, partitions)
     base = f"{of}_{name}"
     trend.read[of] = None
     trend.moved[base] = f"max({of}) OVER {name}"

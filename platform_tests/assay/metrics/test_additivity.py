@@ -156,7 +156,9 @@ def test_weeks_roll_up_to_nothing(make) -> None:
     part = lattice.catalog.parts["sale_count"]
     week = mart_of(lattice, "stall", Grain.WEEK)
 
-    with pytest.raises(AdditivityError, match="from week to month, which is no whole number of them: its parts do not fill the whole"):
+    with pytest.raises(
+        AdditivityError, match="from week to month, which is no whole number of them: its parts do not fill the whole"
+    ):
         lattice.require_exact(mart_of(lattice, "stall", Grain.MONTH), part, week)
 
 

@@ -1,0 +1,280 @@
+"""Metrics through the real engine: every mart after any corrections says what the rows say, and only what changed is restated."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+from pathlib import Path
+from typing import Any
+
+import bazaar
+import pytest
+from change_lines import change, text
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from metrics_judge import Judge
+from shop_lake import Ran, ShopLake
+
+from assay.contracts.periods import Grain as Cut
+from assay.contracts.periods import first_day
+from assay.errors import SettingsError
+from assay.metrics.grains import Grain
+from assay.metrics.lattice import Mart
+from assay.metrics.planning import Days, Question
+from assay.pipeline.metrics import ask, lattice_of, plan_question, rows_read
+from assay.pipeline.query import query
+from assay.pipeline.state import State
+from assay.pipeline.verify import verify_table
+
+LATTICE = lattice_of(bazaar.DOMAIN)
+DAYS = (
+    "2023-12-30",
+    "2023-12-31",
+    "2024-01-01",
+    "2024-01-05",
+    "2024-02-28",
+    "2024-02-29",
+    "2024-03-01",
+    "2025-01-01",
+    "2025-01-02",
+)
+
+
+def sale(key: int, position: int, op: str = "c", **values: Any) -> str:
+    given = {"sale_id": f"k{key}", "stall": "s1", "customer": "ann", "amount": "2.50", "pieces": "3", "day": DAYS[0]}
+    return change("sales", op, position, given | values)
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> ShopLake:
+    """A bazaar that sold something on some days; for looking only."""
+    made = ShopLake(tmp_path_factory.mktemp("filled"), bazaar.DOMAIN)
+    sales = [
+        sale(
+            n,
+            n,
+            day=day,
+            stall=f"s{n % 3}",
+            customer=("ann", "bob", "cid")[n % 2 + n % 5 // 4],
+            amount=f"{n}.25",
+            pieces=str(n % 9),
+        )
+        for n, day in enumerate(DAYS * 3, start=1)
+    ]
+    made.land("sales", "1.json", text(*sales))
+    made.run("first")
+    return made
+
+
+@pytest.fixture
+def lake(filled: ShopLake, tmp_path: Path) -> ShopLake:
+    """The same, to be changed."""
+    shutil.copytree(filled.folder, tmp_path / "lake")
+    return ShopLake(tmp_path, bazaar.DOMAIN)
+
+
+def require_right(lake: ShopLake) -> None:
+    """Hold every published mart against the judge."""
+    with lake.connection() as connection:
+        state = State(lake.workspace)
+        query(connection, state, "SELECT * FROM enriched.sales").fetchall()
+        judge = Judge(LATTICE.catalog, connection)
+        assert judge.rows
+    for mart in LATTICE.marts:
+        expected = judge.mart(mart.entity, mart.grain, LATTICE.metrics(mart))
+        assert published(lake, mart.full_name, mart, expected) == expected
+        if trends := LATTICE.trends(mart):
+            expected = judge.mart(mart.entity, mart.grain, trends)
+            assert published(lake, mart.trend_name, mart, expected) == expected
+
+
+def published(lake: ShopLake, relation: str, mart: Mart, like: dict[Any, dict[str, Any]]) -> dict[Any, dict[str, Any]]:
+    names = list(next(iter(like.values()), {}))
+    rows = lake.rows(f"SELECT {', '.join([*mart.entity.keys, *mart.period, *names])} FROM {relation}")
+    key = len(mart.entity.keys)
+    width = key + len(mart.period)
+    return {(row[0] if key else "", row[key:width]): dict(zip(names, row[width:], strict=True)) for row in rows}
+
+
+def restated(ran: Ran) -> dict[str, set[str]]:
+    """The partitions of generated marts that were published anew."""
+    return {
+        name: {key for key, status in partitions.items() if status == "published"}
+        for name, partitions in ran.computed.items()
+        if name.startswith("marts.") and "published" in partitions.values()
+    }
+
+
+def test_every_mart_is_right_balanced_and_reproducible(filled: ShopLake) -> None:
+    require_right(filled)
+    with filled.connection() as connection:
+        state = State(filled.workspace)
+        for node in filled.workspace.project.nodes.values():
+            compared = verify_table(connection, state, node)
+            assert compared and all(each.is_same for each in compared), node.table.full_name
+
+
+def test_one_late_sale_restates_what_holds_its_day_and_what_looks_back_on_it(lake: ShopLake) -> None:
+    lake.land("sales", "2.json", text(sale(99, 99, day="2024-01-05", stall="s2", customer="ann", amount="7.00", pieces="8")))
+    done = restated(lake.run("late"))
+    day = dt.date(2024, 1, 5)
+
+    for name in ("bazaar", "stall"):
+        assert done[f"marts.{name}_hour"] == done[f"marts.{name}_day"] == {"2024-01-05"}
+        assert done[f"marts.{name}_week"] == {first_day(Cut.WEEK, day).isoformat()}
+        assert done[f"marts.{name}_month"] == {"2024-01-01"}
+        assert done[f"marts.{name}_year"] == {"2024-01-01"}
+        # The seven days after it, of which none had sales, and the rest of its month.
+        assert done[f"marts.{name}_day_trend"] == {"2024-01-05"}
+    assert done["marts.customer_day"] == {"2024-01-05"}
+    require_right(lake)
+
+
+def test_the_same_sales_again_restate_nothing(lake: ShopLake) -> None:
+    lake.land("sales", "2.json", text(sale(1, 1, day=DAYS[0], stall="s1", customer="bob", amount="1.25", pieces="1")))
+
+    assert restated(lake.run("again")) == {}
+
+
+CHANGES = st.lists(
+    st.tuples(
+        st.integers(1, 12),
+        st.sampled_from("ccud"),
+        st.sampled_from(DAYS),
+        st.sampled_from((None, "s1", "s2", "s3")),
+        st.sampled_from((None, "ann", "bob", "cid")),
+        st.sampled_from((None, "-1.50", "0.00", "3.33", "10.00")),
+        st.sampled_from((None, "2", "7", "30")),
+    ),
+    min_size=1,
+    max_size=15,
+)
+
+
+def corrected(folder: Path, batches: list[list[Any]]) -> None:
+    lake = ShopLake(folder, bazaar.DOMAIN)
+    position = 0
+    alive: dict[int, str] = {}
+    for number, batch in enumerate(batches):
+        lines = []
+        for key, op, day, stall, customer, amount, pieces in batch:
+            position += 1
+            values = {"stall": stall, "customer": customer, "amount": amount, "pieces": pieces}
+            known = alive.get(key)
+            if op == "d" and known is not None:
+                lines.append(sale(key, position, "d", day=alive.pop(key), **values))
+            elif known is not None:
+                # A sale keeps its day: that keys move is tested where keys are placed.
+                lines.append(sale(key, position, "u", day=known, **values))
+            else:
+                alive[key] = day
+                lines.append(sale(key, position, "c", day=day, **values))
+        lake.land("sales", f"{number}.json", text(*lines))
+        lake.run(f"run {number}")
+    require_right(lake)
+
+
+@settings(max_examples=2, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(batches=st.lists(CHANGES, min_size=2, max_size=3))
+def test_after_any_corrections_every_mart_says_what_the_rows_say(tmp_path_factory, batches: list[list[Any]]) -> None:
+    corrected(tmp_path_factory.mktemp("corrected"), batches)
+
+
+@pytest.mark.slow
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(batches=st.lists(CHANGES, min_size=1, max_size=5))
+def test_after_many_corrections_every_mart_says_what_the_rows_say(tmp_path_factory, batches: list[list[Any]]) -> None:
+    corrected(tmp_path_factory.mktemp("corrected"), batches)
+
+
+# --- Questions -------------------------------------------------------------------------------------------------------
+
+
+def days(first: str | None = None, last: str | None = None) -> Days:
+    return Days(dt.date.fromisoformat(first) if first else None, dt.date.fromisoformat(last) if last else None)
+
+
+@pytest.mark.parametrize(
+    ("question", "taken"),
+    [
+        (Question(("sold", "each"), ("stall",), Grain.MONTH), "marts.stall_month"),
+        (Question(("buyers", "median"), ("stall",), Grain.YEAR), "marts.stall_year"),
+        (Question(("sold", "sales_7d"), ("stall",), Grain.DAY), "marts.stall_day"),
+        (Question(("sold",), (), Grain.YEAR, days("2024-01-01", "2024-12-31")), "marts.bazaar_year"),
+        (Question(("sold",), (), Grain.YEAR, days("2024-02-01", "2024-12-31")), "marts.bazaar_month"),
+        (Question(("sold", "mean"), (), Grain.MONTH, days("2024-01-02", "2024-02-28")), "marts.bazaar_day"),
+        (Question(("sold", "largest"), ("stall",), None, days("2024-01-01", "2024-12-31")), "marts.stall_year"),
+        (Question(("sold", "place"), ("stall",), None, days("2024-01-05")), "marts.stall_day"),
+        (Question(("buyers",), (), Grain.MONTH, days("2024-01-02", "2024-02-28")), None),
+        (Question(("buyers", "each"), ("stall",), None), None),
+        (Question(("sold",), ("stall", "customer"), Grain.MONTH), None),
+        (Question(("median",), ("customer",), Grain.DAY), None),
+    ],
+    ids=str,
+)
+def test_the_coarsest_exact_mart_answers(filled: ShopLake, question: Question, taken: str | None) -> None:
+    state = State(filled.workspace)
+    found = plan_question(state, question)
+    with filled.connection() as connection:
+        answer = ask(connection, state, question, scan=taken is None)
+        columns = answer.result.columns
+        rows = [dict(zip(columns, row, strict=True)) for row in answer.result.fetchall()]
+
+    assert (found.chosen.name if found.chosen else None) == taken
+    assert rows == recomputed(filled, question, columns)
+
+
+def recomputed(filled: ShopLake, question: Question, columns: list[str]) -> list[dict[str, Any]]:
+    """The answer from the facts, by the planner's own scan: of what no trend is, it is another way to the same numbers."""
+    state = State(filled.workspace)
+    scan = plan_question(state, question).scan
+    if scan is None:
+        names = ", ".join(columns)
+        period = str(question.grain)
+        relation = f"marts.{question.by[0]}_{question.grain}"
+        return [
+            dict(zip(columns, row, strict=True))
+            for row in filled.rows(
+                f"SELECT {names} FROM {relation} JOIN {relation}_trend USING ({question.by[0]}, {period}) ORDER BY 1, 2"
+            )
+        ]
+    with filled.connection() as connection:
+        query(connection, state, "SELECT * FROM enriched.sales")
+        result = connection.sql(scan.sql)
+        found = [dict(zip(result.columns, row, strict=True)) for row in result.fetchall()]
+    names = [name for name in columns if name != "is_partial"]
+    rows = {tuple(sorted(row.items(), key=str)) for row in ({name: row[name] for name in names} for row in found)}
+    assert len(rows) == len(found)
+    return found if "is_partial" not in columns else _with_partial(filled, question, found)
+
+
+def _with_partial(filled: ShopLake, question: Question, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    partial = dict(filled.rows(f"SELECT DISTINCT {question.grain}, is_partial FROM marts.bazaar_{question.grain}"))
+    return [row | {"is_partial": partial[row[str(question.grain)]]} for row in rows]
+
+
+def test_what_no_mart_has_is_only_scanned_when_asked(filled: ShopLake) -> None:
+    question = Question(("sold",), ("stall", "customer"), Grain.MONTH)
+    state = State(filled.workspace)
+    scan = plan_question(state, question).scan
+    assert scan is not None
+
+    with filled.connection() as connection, pytest.raises(SettingsError, match="--scan computes it from 27 rows of sales"):
+        ask(connection, state, question)
+    assert rows_read(state, scan, question.days) == 27
+
+
+def test_what_is_only_stored_is_not_scanned(filled: ShopLake) -> None:
+    question = Question(("sales_7d",), ("stall",), Grain.MONTH)
+
+    with filled.connection() as connection, pytest.raises(SettingsError, match="looks at other periods, and is only known where"):
+        ask(connection, State(filled.workspace), question, scan=True)
+
+
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [(Question(("solt",)), "There is no metric solt. Did you mean sold"), (Question(("sold",), ("planet",)), "no entity planet")],
+)
+def test_questions_about_nothing(filled: ShopLake, question: Question, said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        plan_question(State(filled.workspace), question)
