@@ -50,7 +50,7 @@ class Catalog:
         """By fact, the part that counts all its rows: what the books of marts are closed with."""
         return {
             part.fact: part
-            for part in reversed(self.parts.values())
+            for part in reversed(list(self.parts.values()))
             if part.function == "count" and not part.of and not part.where
         }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from assay.metrics.additivity import MetricError
@@ -51,9 +52,9 @@ def caller() -> Place:
     return Place(frame.f_code.co_filename, frame.f_lineno)
 
 
-def _is_made(frame: object) -> bool:
+def _is_made(frame: FrameType) -> bool:
     """Whether a frame is of a method that `dataclass` wrote."""
-    return getattr(frame, "f_code").co_filename.startswith("<")  # noqa: B009
+    return frame.f_code.co_filename.startswith("<")
 
 
 @dataclass(frozen=True)

@@ -38,8 +38,8 @@ class Writer:
         """
         match metric.metric:
             case Average():
-                total, rows = (self.catalog.parts[part] for part in metric.parts)
-                return divide(name(total.name), total.sql_type, name(rows.name), rows.sql_type, MONEY_PLACES)
+                summed, rows = (self.catalog.parts[part] for part in metric.parts)
+                return divide(name(summed.name), summed.sql_type, name(rows.name), rows.sql_type, MONEY_PLACES)
             case Conversion():
                 reached, began = metric.parts
                 return divide(name(reached), "BIGINT", name(began), "BIGINT", SHARE_PLACES)

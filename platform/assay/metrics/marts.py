@@ -10,7 +10,7 @@ each partition proves is what data can break: keys, counts below zero, totals th
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from assay.metrics.resolving import Resolved
 from assay.metrics.text import without_comments
 from assay.metrics.trends import compile_trend
 
-_PARTITIONINGS = {
+_PARTITIONINGS: Mapping[Grain, Callable[[str], Partitioning]] = {
     Grain.HOUR: Daily,
     Grain.DAY: Daily,
     Grain.WEEK: Weekly,

@@ -16,7 +16,7 @@ from assay.metrics.compiler import Compiled, heading, origin
 from assay.metrics.exact import MONEY_PLACES, SHARE_PLACES, divide
 from assay.metrics.expressions import Writer
 from assay.metrics.grains import Grain
-from assay.metrics.kinds import Arrived, Cumulative, Followed, Growth, Lost, Moving, Retained, Retention
+from assay.metrics.kinds import Arrived, Cumulative, Followed, Growth, Lost, Metric, Moving, Retained, Retention
 from assay.metrics.lattice import Lattice, Mart, Members
 from assay.metrics.resolving import Resolved
 from assay.metrics.text import Select, indented, statement
@@ -239,7 +239,7 @@ def _seen(members: Members, metrics: Sequence[Resolved], of: str, column: str) -
     by = ", ".join((*members.entity.keys, "member"))
     columns = {key: key for key in members.entity.keys} | {"month": "month"}
     windows = {}
-    frames = {
+    frames: dict[type[Metric], tuple[str, str]] = {
         Lost: ("after", "BETWEEN INTERVAL 1 MONTH FOLLOWING AND INTERVAL {} MONTH FOLLOWING"),
         Retention: ("again", "BETWEEN INTERVAL {0} MONTH FOLLOWING AND INTERVAL {0} MONTH FOLLOWING"),
         Retained: ("ago", "BETWEEN INTERVAL {0} MONTH PRECEDING AND INTERVAL {0} MONTH PRECEDING"),
