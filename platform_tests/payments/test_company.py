@@ -17,6 +17,8 @@ from simulator import Company, Total, Truth, produce, truth
 COMPANY = Company(days=8, transactions_per_day=500, seed=13)
 # The archive is judged on its own, and is a month of days.
 LEFT_OUT = ("legacy_transactions",)
+# Metrics are judged row by row in a folder of their own.
+METRICS = {*DOMAIN.generated, "marts.customer_lifetime"}
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +31,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> ShopLake:
             place.parent.mkdir(parents=True, exist_ok=True)
             file.path.rename(place)
             os.utime(place, (LANDED_AT.timestamp(), LANDED_AT.timestamp()))
-    ran = lake.run()
+    ran = lake.run(leave_out=METRICS)
     failed = {
         f"{name} {outcome.partition}": outcome.status.value
         for name, outcomes in ran.outcomes.items()

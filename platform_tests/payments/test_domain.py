@@ -51,7 +51,8 @@ def project(domain: Domain) -> Project:
 
 
 def test_declares_its_tables_and_sources(domain: Domain) -> None:
-    assert set(domain.tables) == TABLES
+    assert set(domain.written_tables) == TABLES
+    assert set(domain.tables) == TABLES | set(domain.generated)
     assert set(domain.sources) == SOURCES
 
 
@@ -62,7 +63,7 @@ def test_every_sql_file_belongs_to_a_table(domain: Domain) -> None:
 
 
 def test_sql_agrees_with_contracts(project: Project) -> None:
-    assert set(project.nodes) == TABLES
+    assert set(project.nodes) >= TABLES
 
 
 def test_every_column_but_plain_counts_leads_back_to_a_source(project: Project) -> None:
@@ -75,7 +76,6 @@ def test_every_column_but_plain_counts_leads_back_to_a_source(project: Project) 
 
     assert without_origin == {
         "enriched.merchants.state_count",
-        "marts.customer_lifetime.transaction_count",
         "marts.daily_revenue.transaction_count",
         "marts.merchant_daily.transaction_count",
         "marts.merchant_daily.unique_customers",

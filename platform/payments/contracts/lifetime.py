@@ -1,6 +1,7 @@
 """What customers are worth over all their time.
 
-Belongs here: `marts.customer_lifetime`. Does not belong here: who they are (`customers`).
+Belongs here: `marts.customer_lifetime`. Does not belong here: who they are (`customers`), what they paid in a day, month or year
+(`payments.metrics`, whose marts it adds up).
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ from payments.contracts.vocabulary import OWNER
     subject="customers",
     freshness=timedelta(hours=26),
     balance=Balance(
-        inputs=("marts.transactions_enriched",),
+        inputs=("marts.customer_year",),
         rows="transaction_count",
-        money_in="amount_usd",
+        input_rows="coalesce(sum(payment_count), 0)",
+        money_in="gross_value_usd",
         money_out="gross_amount_usd",
     ),
     threshold=95.0,
