@@ -1,14 +1,17 @@
-"""The commands of `assay metrics`: `list`, `show`, `query`, `sql`.
+"""The commands of `assay metrics`: `list`, `show`, `query`, `history`, `explain-change`, `sql`.
 
-Belongs here: their options and output. Does not belong here: what a metric is (`assay.metrics`), answering (`pipeline.metrics`).
+Belongs here: their options and output. Does not belong here: what a metric is (`assay.metrics`), answering (`pipeline.metrics`,
+`pipeline.changes`).
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import json
+from dataclasses import asdict
 from typing import Annotated, Any
 
+import duckdb
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -19,9 +22,11 @@ from assay.contracts import load_domain
 from assay.errors import SettingsError
 from assay.metrics.grains import Grain
 from assay.metrics.lattice import Lattice, Mart
+from assay.metrics.marts import lattice_of
 from assay.metrics.planning import Days, Question
 from assay.metrics.resolving import Resolved
-from assay.pipeline.metrics import ask, lattice_of, plan_question, rows_read
+from assay.pipeline.changes import Change, changed_rows, history
+from assay.pipeline.metrics import ask, plan_question, rows_read
 from assay.pipeline.session import session
 from assay.pipeline.state import State
 from assay.settings import read_settings
@@ -32,7 +37,14 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     room = typer.Typer(no_args_is_help=True, help="Metrics: what there is, what each means, and what they are.")
-    for name, command in (("list", list_), ("show", show), ("query", query), ("sql", sql)):
+    for name, command in (
+        ("list", list_),
+        ("show", show),
+        ("query", query),
+        ("history", history_),
+        ("explain-change", explain_change),
+        ("sql", sql),
+    ):
         room.command(name)(command)
     app.add_typer(room, name="metrics")
 
@@ -134,6 +146,80 @@ def query(
                 typer.echo(json.dumps(rows, default=str))
             else:
                 print_rows(output(), answer.result, title=f"{answer.taken.name}: {answer.taken.why}")
+
+
+def history_(
+    name: Annotated[str, typer.Argument(help="As in refund_rate.")],
+    mart: Annotated[str | None, typer.Option(help="As in marts.merchant_month; every mart if left out.")] = None,
+    key: Annotated[str | None, typer.Option(help="Whose: the key in the mart, as in mer_00000001.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what was reported of a metric when: complete periods that said something else afterwards.
+
+    Example: `assay metrics history refund_rate --mart merchant_month --key mer_00000001`
+    """
+    with session(read_settings()) as workspace, workspace.connection() as connection:
+        changes = _changes(connection, State(workspace), name, mart, key)
+    if as_json:
+        typer.echo(json.dumps([asdict(change) for change in changes], default=str))
+        return
+    grid = Grid("mart", "period", "key", "reported", "said", "restated", "says", "run")
+    for each in changes:
+        times = [f"{moment:%Y-%m-%d %H:%M}" for moment in (each.reported_at, each.restated_at)]
+        cells = (
+            each.table,
+            str(each.partition),
+            ", ".join(each.key.values()),
+            times[0],
+            str(each.before),
+            times[1],
+            str(each.after),
+        )
+        grid.add_row(*cells, each.run_id)
+    output().print(grid)
+
+
+def explain_change(
+    name: Annotated[str, typer.Argument(help="As in refund_count.")],
+    mart: Annotated[str, typer.Option(help="As in marts.merchant_month.")],
+    key: Annotated[str | None, typer.Option(help="Whose: the key in the mart, as in mer_00000001.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Name the late or corrected rows behind each change of a metric.
+
+    Example: `assay metrics explain-change refund_count --mart merchant_month --key mer_00000001`
+    """
+    with session(read_settings()) as workspace, workspace.connection() as connection:
+        state = State(workspace)
+        changes = _changes(connection, state, name, mart, key)
+        rows = [changed_rows(connection, state, change) for change in changes]
+    if as_json:
+        found = [asdict(change) | {"rows": behind} for change, behind in zip(changes, rows, strict=True)]
+        typer.echo(json.dumps(found, default=str))
+        return
+    console = output()
+    for change, behind in zip(changes, rows, strict=True):
+        whose = ", ".join(change.key.values()) or "the company"
+        console.print(
+            f"[bold]{change.partition}[/] {whose}: {change.before} → {change.after}, run {change.run_id}", highlight=False
+        )
+        for row in behind:
+            console.print("  " + escape(", ".join(f"{column} {value}" for column, value in row.items())), highlight=False)
+        if not behind:
+            console.print("  no row that is still there was landed since: one was deleted, moved or recomputed")
+    console.print(f"{len(changes)} changes")
+
+
+def _changes(connection: duckdb.DuckDBPyConnection, state: State, name: str, mart: str | None, key: str | None) -> list[Change]:
+    lattice = lattice_of(state.workspace.domain)
+    known = {each.full_name: each for each in lattice.marts} | {each.trend_name: each for each in lattice.marts}
+    table = None if mart is None else mart if "." in mart else f"marts.{mart}"
+    if table is not None and table not in known:
+        raise SettingsError(f"{table} is not generated from metrics.", hint=f"These are: {', '.join(known)}.")
+    if key is not None and table is None:
+        raise SettingsError("--key means nothing without --mart.", hint="Name the mart whose key it is.")
+    whose = dict.fromkeys(known[table].entity.keys, key) if table is not None and key is not None else {}
+    return history(connection, state, name, table, whose)
 
 
 def sql(mart: Annotated[str, typer.Argument(help="As in marts.merchant_day, or just merchant_day.")]) -> None:

@@ -182,5 +182,10 @@ def control_key(relation: str, control: Control) -> str:
     return f"{quality_prefix(relation)}{control.table.replace('.', '/', 1)}/{control.name}.parquet"
 
 
+def restatement_key(table: Table, partition: str, before: str, after: str) -> str:
+    """Key of what a partition said when its content was one, and says now that it is another."""
+    return f"{quality_prefix('restatements')}{table.layer}/{table.name}/{partition}-{before}-{after}.parquet"
+
+
 def _folder(column: str | None, partition: str) -> str:
     return partition if column is None or partition in (WHOLE, UNPLACED, NOTED, TRUNCATES) else f"{column}={partition}"

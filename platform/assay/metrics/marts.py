@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 
-from assay.contracts import Balance, Daily, Generated, Monthly, Partitioning, Severity, Table, Weekly, Window, Yearly
+from assay.contracts import Balance, Daily, Domain, Generated, Monthly, Partitioning, Severity, Table, Weekly, Window, Yearly
 from assay.contracts.columns import ColumnSpec, column_specs
 from assay.contracts.generated import ColumnOrigin, generated_contract
 from assay.contracts.model import Published
 from assay.contracts.rules import Rule
 from assay.contracts.version import fingerprint
+from assay.errors import SettingsError
 from assay.metrics import multisets
 from assay.metrics.catalog import Catalog, read_catalog
 from assay.metrics.compiler import Compiled, compile_mart, has_span, key_of, ordered, origin, starts_at_zero
@@ -76,6 +77,20 @@ class DeclaredMetrics:
         """Every generated table by full name."""
         path = Path(str(importlib.import_module(self._package).__file__))
         return generate(self.lattice(tables), self._package, path)
+
+
+def lattice_of(domain: Domain) -> Lattice:
+    """The metrics of a domain and their marts.
+
+    Raises:
+        SettingsError: The domain declares no metrics.
+    """
+    if domain.metrics is None:
+        raise SettingsError(
+            f"The domain {domain.name} declares no metrics.", hint="Give its Domain metrics=…, a package of them."
+        )
+    declared: DeclaredMetrics = importlib.import_module(domain.metrics).METRICS
+    return declared.lattice(domain.written_tables)
 
 
 def generate(lattice: Lattice, module: str, path: Path) -> dict[str, Generated]:

@@ -25,6 +25,7 @@ from assay.pipeline.lookups import bind_lookup, contents, hashes, lookups_of
 from assay.pipeline.outcome import Outcome, Status
 from assay.pipeline.plan import Failure, decides_failures, inputs_hash, plan, write_failures
 from assay.pipeline.publish import Candidate, publish
+from assay.pipeline.restating import keep_restatements, take_back
 from assay.pipeline.scoring import keep_missing_proofs, keep_proofs
 from assay.pipeline.state import State
 from assay.quality.accounting import received
@@ -127,6 +128,7 @@ def _build_chunk(
         for partition, verdict in verdicts.items()
     ]
     passed = [candidate for candidate in candidates if not candidate.verdict.problems]
+    kept = keep_restatements(connection, state, node, passed, run_id)
     entries: dict[str, Entry] = {}
     outcomes: list[Outcome] = []
     lost: list[str] = []
@@ -136,6 +138,7 @@ def _build_chunk(
         else:
             status, entries[candidate.partition] = result
             outcomes.append(_outcome(node, candidate, status, entries[candidate.partition], found))
+    take_back(state, kept, {outcome.partition for outcome in outcomes if outcome.status is Status.PUBLISHED})
     failures: dict[str, Failure] = {}
     for candidate in candidates:
         if candidate.verdict.problems:

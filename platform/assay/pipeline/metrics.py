@@ -6,18 +6,16 @@ showing results (`cli`).
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 
 import duckdb
 
-from assay.contracts import Domain, Grain
+from assay.contracts import Grain
 from assay.contracts.periods import holding
 from assay.engine.relations import bind
 from assay.errors import SettingsError, SqlError
 from assay.lake.rows import files_by_version
-from assay.metrics import DeclaredMetrics
-from assay.metrics.lattice import Lattice
+from assay.metrics.marts import lattice_of
 from assay.metrics.planning import Candidate, Days, Plan, Question, plan
 from assay.pipeline.build import raise_if_not_about_data
 from assay.pipeline.state import Input, State
@@ -36,20 +34,6 @@ class Answer:
     plan: Plan
     taken: Candidate
     result: duckdb.DuckDBPyRelation
-
-
-def lattice_of(domain: Domain) -> Lattice:
-    """The metrics of a domain and their marts.
-
-    Raises:
-        SettingsError: The domain declares no metrics.
-    """
-    if domain.metrics is None:
-        raise SettingsError(
-            f"The domain {domain.name} declares no metrics.", hint="Give its Domain metrics=…, a package of them."
-        )
-    declared: DeclaredMetrics = importlib.import_module(domain.metrics).METRICS
-    return declared.lattice(domain.written_tables)
 
 
 def plan_question(state: State, question: Question) -> Plan:

@@ -18,7 +18,7 @@ from assay.lake.rows import files_by_version, typed_rows
 from assay.pipeline.build import raise_if_not_about_data
 from assay.pipeline.scoring import KEPT, proof_rows
 from assay.pipeline.state import State
-from assay.quality.own_tables import OWN_TABLES, OwnTable
+from assay.quality.own_tables import OWN_TABLES, RESTATEMENTS, OwnTable
 
 
 def query(connection: duckdb.DuckDBPyConnection, state: State, sql: str) -> duckdb.DuckDBPyRelation:
@@ -54,11 +54,17 @@ def _bind_own(connection: duckdb.DuckDBPyConnection, state: State, own: OwnTable
         return
     declared = {quality_key(own.stored, table) for table in domain.tables.values()}
     declared |= {control_key(own.stored, control) for control in domain.controls}
-    keys = sorted(info.key for info in store.list(quality_prefix(own.stored)) if info.key in declared)
+    declared |= {f"{quality_prefix(own.stored)}{table.layer}/{table.name}/" for table in domain.tables.values()}
+    listed = (info.key for info in store.list(quality_prefix(own.stored)))
+    keys = sorted(key for key in listed if (_folder(key) if own == RESTATEMENTS else key) in declared)
     # No version: older versions of Assay may have kept other columns.
     rows = typed_rows(own, files_by_version(("", store.path(key)) for key in keys))
     only = f" WHERE {own.only}" if own.only else ""
     connection.execute(f"CREATE OR REPLACE VIEW {own.full_name} AS SELECT * FROM ({rows}){only}")
+
+
+def _folder(key: str) -> str:
+    return key[: key.rindex("/") + 1]
 
 
 def _mentioned(sql: str, state: State) -> list[str]:

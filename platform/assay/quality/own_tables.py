@@ -1,7 +1,7 @@
 """The tables that the machinery itself fills: what it found out about the domain's tables, read as `quality.<name>`.
 
 Belongs here: their contracts. Does not belong here: filling them (`pipeline.watching`, `pipeline.scoring`,
-`pipeline.reconciling`), the domain's tables.
+`pipeline.reconciling`, `pipeline.restating`), the domain's tables.
 """
 
 from __future__ import annotations
@@ -182,14 +182,30 @@ class ReconciliationRow(Contract):
     is_latest: bool = col("Whether this is the newest result of the control and day, which is the one that counts")
 
 
+class Restatement(Contract):
+    """One row a cell of a generated mart that was reported as complete, and said something else afterwards."""
+
+    table_name: str = col("The mart, as SQL names it")
+    partition: Date = col("The period: its first day")
+    key: str = col("Who it is about, as a JSON object of key columns; {} for the whole company")
+    metric: str = col("The metric")
+    before: str = col("What was reported, as text; null where nothing was", nullable=True)
+    after: str = col("What is reported since, as text; null where nothing is", nullable=True)
+    reported_at: Timestamp = col("When the first was published, UTC")
+    restated_at: Timestamp = col("When the second was, UTC")
+    seen_until: Timestamp = col("When the newest event behind what was reported had been landed, UTC", nullable=True)
+    run_id: str = col("The run that restated it")
+
+
 PROFILES = OwnTable("profiles", Profile)
 ANOMALIES = OwnTable("anomalies", AnomalyRow)
 PARTITION_SCORES = OwnTable("partition_scores", PartitionScore)
 RULE_RESULTS = OwnTable("rule_results", RuleResult)
 RECONCILIATION_HISTORY = OwnTable("reconciliation_history", ReconciliationRow)
 RECONCILIATIONS = OwnTable("reconciliations", ReconciliationRow, RECONCILIATION_HISTORY.name, only="is_latest")
+RESTATEMENTS = OwnTable("restatements", Restatement)
 OWN_TABLES = {
     each.full_name: each
-    for each in (PROFILES, ANOMALIES, PARTITION_SCORES, RULE_RESULTS, RECONCILIATIONS, RECONCILIATION_HISTORY)
+    for each in (PROFILES, ANOMALIES, PARTITION_SCORES, RULE_RESULTS, RECONCILIATIONS, RECONCILIATION_HISTORY, RESTATEMENTS)
 }
 """Every one, as SQL names it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ from assay.contracts.periods import first_day
 from assay.errors import SettingsError
 from assay.metrics.grains import Grain
 from assay.metrics.lattice import Mart
+from assay.metrics.marts import lattice_of
 from assay.metrics.planning import Days, Question
-from assay.pipeline.metrics import ask, lattice_of, plan_question, rows_read
+from assay.pipeline.changes import changed_rows, history
+from assay.pipeline.metrics import ask, plan_question, rows_read
 from assay.pipeline.query import query
 from assay.pipeline.state import State
 from assay.pipeline.verify import verify_table
@@ -128,6 +131,53 @@ def test_one_late_sale_restates_what_holds_its_day_and_what_looks_back_on_it(lak
         assert done[f"marts.{name}_day_trend"] == {"2024-01-05"}
     assert done["marts.customer_day"] == {"2024-01-05"}
     require_right(lake)
+
+
+def test_what_was_reported_and_is_not_any_more_is_kept(lake: ShopLake) -> None:
+    before = dict(lake.rows("SELECT stall, sold FROM marts.stall_month WHERE month = DATE '2024-01-01'"))
+    lake.land("sales", "2.json", text(sale(99, 99, day="2024-01-05", stall="s0", customer="ann", amount="7.00", pieces="8")))
+    lake.run("late")
+    after = dict(lake.rows("SELECT stall, sold FROM marts.stall_month WHERE month = DATE '2024-01-01'"))
+
+    told = lake.rows(
+        "SELECT key, before, after, run_id, reported_at < restated_at FROM quality.restatements "
+        "WHERE table_name = 'marts.stall_month' AND metric = 'sold'"
+    )
+    assert told == [('{"stall":"s0"}', str(before["s0"]), str(after["s0"]), "late", True)]
+    assert after["s0"] - before["s0"] == 7
+    # The whole company's cells have no key, and a count of what did not change is not there.
+    assert lake.rows(
+        "SELECT key, before::INT + 1 = after::INT FROM quality.restatements "
+        "WHERE table_name = 'marts.bazaar_day' AND metric IN ('sale_count', 'other_count')"
+    ) == [("{}", True)]
+    tables = {name for (name,) in lake.rows("SELECT DISTINCT table_name FROM quality.restatements")}
+    assert "marts.stall_hour" in tables and not any("members" in name for name in tables)
+
+
+def test_a_change_names_the_rows_behind_it(lake: ShopLake) -> None:
+    late = dt.datetime(2025, 3, 1, tzinfo=dt.UTC)
+    corrected = [
+        sale(99, 99, day="2024-01-05", stall="s0", customer="ann", amount="7.00", pieces="8"),
+        sale(98, 98, day="2024-01-05", stall="s1", customer="ann", amount="1.00", pieces="8"),
+    ]
+    lake.land("sales", "2.json", text(*corrected), late)
+    lake.run("late")
+
+    with lake.connection() as connection:
+        state = State(lake.workspace)
+        [change] = history(connection, state, "sold", "marts.stall_month", {"stall": "s0"})
+        assert (change.partition, change.key, change.run_id) == (dt.date(2024, 1, 1), {"stall": "s0"}, "late")
+        rows = changed_rows(connection, state, change)
+        assert [(row["sale_id"], row["amount"], row["ingestion_timestamp"]) for row in rows] == [("k99", Decimal("7.00"), late)]
+        assert history(connection, state, "sold", "marts.stall_month", {"stall": "s2"}) == []
+
+
+def test_what_was_never_complete_is_not_restated(lake: ShopLake) -> None:
+    lake.land("sales", "2.json", text(sale(99, 99, day=DAYS[-1], stall="s2", customer="ann", amount="7.00", pieces="8")))
+    lake.run("today")
+
+    assert lake.rows("SELECT DISTINCT table_name FROM quality.restatements WHERE partition = DATE '2025-01-02'") == []
+    assert lake.rows("SELECT DISTINCT table_name FROM quality.restatements WHERE table_name LIKE '%year%'") == []
 
 
 def test_the_same_sales_again_restate_nothing(lake: ShopLake) -> None:
