@@ -1,0 +1,133 @@
+"""`assay metrics`: lists, explains, answers, and says what changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import bazaar
+import pytest
+from change_lines import change, text
+from shop_lake import ShopLake
+from typer.testing import CliRunner, Result
+
+from assay.cli.app import app
+from assay.errors import SettingsError
+from assay.metrics.marts import lattice_of
+
+DAYS = ("2024-01-31", "2024-02-01", "2024-02-02")
+Run = Callable[..., Result]
+
+
+def sale(key: int, day: str, amount: str) -> str:
+    return change(
+        "sales", "c", key, {"sale_id": f"k{key}", "stall": "s1", "customer": "ann", "amount": amount, "pieces": "7", "day": day}
+    )
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> ShopLake:
+    """A bazaar of which one sale came late."""
+    made = ShopLake(tmp_path_factory.mktemp("bazaar"), bazaar.DOMAIN)
+    made.land("sales", "1.json", text(*(sale(place, day, "2.00") for place, day in enumerate(DAYS, start=1))))
+    made.run("first")
+    made.land("sales", "2.json", text(sale(9, DAYS[0], "3.50")))
+    made.run("second")
+    return made
+
+
+@pytest.fixture
+def run(lake: ShopLake, tmp_path: Path) -> Run:
+    environment = {"ASSAY_DOMAIN": "bazaar", "ASSAY_LAKE": lake.folder.as_uri(), "ASSAY_HOME": str(tmp_path / "home")}
+
+    def ran(*arguments: str) -> Result:
+        return CliRunner().invoke(app, ["metrics", *arguments], env=environment)
+
+    return ran
+
+
+def told(result: Result) -> Any:
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_list_finds_words_in_names_titles_groups_and_tags(run: Run) -> None:
+    everything = told(run("list", "--json"))
+    found = told(run("list", "share", "street", "--json"))
+
+    assert len(everything) == len(lattice_of(bazaar.DOMAIN).catalog.metrics)
+    assert [metric["name"] for metric in found] == ["street_share"]
+    assert "What is sold" in run("list").stdout
+
+
+def test_show_tells_what_a_metric_is_and_where_it_comes_from(run: Run) -> None:
+    shown = told(run("show", "each", "--json"))
+
+    assert (shown["formula"], shown["unit"], shown["additivity"]) == ("sold / pieces_sold", "EUR per pieces", "recomputed")
+    assert shown["marts"]["marts.stall_month"].keys() == {"marts.stall_day"}
+    assert shown["declared"].split(":")[0].endswith("bazaar/metrics/__init__.py")
+    assert "For a piece" in run("show", "each").stdout
+
+
+def test_query_answers_and_explains(run: Run) -> None:
+    asked = ("query", "sold,sales_each", "--by", "stall", "--grain", "month", "--from", "2024-01-01", "--to", "2024-02-29")
+
+    assert told(run(*asked, "--json")) == [
+        {"month": "2024-01-01", "stall": "s1", "sold": "5.50", "sales_each": "2.00000000", "is_partial": False},
+        {"month": "2024-02-01", "stall": "s1", "sold": "4.00", "sales_each": "2.00000000", "is_partial": True},
+    ]
+    explained = told(run(*asked, "--explain", "--json"))
+    assert next((each["reads"], each["chosen"]) for each in explained["considered"]) == ("marts.stall_month", True)
+    assert "FROM marts.stall_month" in explained["sql"]
+    assert "taken" in run(*asked, "--explain").stdout
+
+
+def test_query_says_what_a_scan_would_cost(run: Run) -> None:
+    asked = ("query", "sold", "--by", "stall,customer")
+    refused = run(*asked)
+
+    assert isinstance(refused.exception, SettingsError)
+    assert "--scan computes it from 4 rows of sales" in str(refused.exception)
+    assert told(run(*asked, "--scan", "--json")) == [{"stall": "s1", "customer": "ann", "sold": "9.50"}]
+    assert "--scan reads 4 rows" in run(*asked, "--explain").stdout
+
+
+def test_history_and_what_is_behind_it(run: Run) -> None:
+    [restated] = told(run("history", "sold", "--mart", "stall_month", "--key", "s1", "--json"))
+    [explained] = told(run("explain-change", "sold", "--mart", "stall_month", "--key", "s1", "--json"))
+
+    assert (restated["before"], restated["after"], restated["run_id"]) == ("2.00", "5.50", "second")
+    assert explained["before"] == "2.00"
+    assert "2.00" in run("history", "sold").stdout
+    assert "1 changes" in run("explain-change", "sold", "--mart", "bazaar_day").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("show", "solt"), "Did you mean sold"),
+        (("history", "sold", "--mart", "sales"), "marts.sales is not generated"),
+        (("history", "sold", "--key", "s1"), "--key means nothing without --mart"),
+        (("sql", "nothing"), "marts.nothing is not generated"),
+    ],
+)
+def test_what_is_not_there_is_named(run: Run, arguments: tuple[str, ...], said: str) -> None:
+    assert said in str(run(*arguments).exception)
+
+
+def test_generated_sql_runs_as_it_stands(run: Run, lake: ShopLake) -> None:
+    sql = run("sql", "stall_month").stdout
+
+    assert sql == bazaar.DOMAIN.generated["marts.stall_month"].sql
+    assert sql.startswith("-- One row a stall and month, UTC.")
+    stored = lake.rows("SELECT month, sold, buyers FROM marts.stall_month ORDER BY 1")
+    assert lake.rows(f"SELECT month, sold, buyers FROM ({sql}) ORDER BY 1") == stored
+
+
+@pytest.mark.parametrize("name", bazaar.DOMAIN.generated)
+def test_generated_sql_names_its_columns(name: str) -> None:
+    final = bazaar.DOMAIN.generated[name].sql.rsplit("\n\n", 1)[-1]
+
+    assert "*" not in final.split("\nFROM ")[0].replace(" * ", "").replace("(*)", "")
