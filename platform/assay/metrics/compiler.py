@@ -75,15 +75,15 @@ def compile_mart(lattice: Lattice, mart: Mart) -> Compiled:
     metrics = ordered(lattice.metrics(mart))
     final = _final(lattice, mart, metrics, source, tables)
     lineage = _lineage(lattice, mart, metrics, branches)
-    sql = statement(heading(mart), tables, final)
+    sql = statement([heading(mart)], tables, final)
     return Compiled(sql, {branch.relation: tuple(sorted(branch.reads)) for branch in branches}, lineage)
 
 
-def heading(mart: Mart) -> list[str]:
+def heading(mart: Mart) -> str:
     """What a row is."""
     if mart.entity.key is None:
-        return [f"One row {'an' if mart.grain is Grain.HOUR else 'a'} {mart.grain}, UTC."]
-    return [f"One row {mart.entity.title} and {mart.grain}, UTC."]
+        return f"One row {'an' if mart.grain is Grain.HOUR else 'a'} {mart.grain}, UTC."
+    return f"One row {mart.entity.title} and {mart.grain}, UTC."
 
 
 def branch_of(lattice: Lattice, mart: Mart, parent: Parent, parts: list[Part]) -> Branch:

@@ -23,7 +23,7 @@ from assay.contracts.version import fingerprint
 from assay.errors import SettingsError
 from assay.metrics import multisets
 from assay.metrics.catalog import Catalog, read_catalog
-from assay.metrics.compiler import Compiled, compile_mart, has_span, key_of, ordered, origin, starts_at_zero
+from assay.metrics.compiler import Compiled, compile_mart, has_span, heading, key_of, ordered, origin, starts_at_zero
 from assay.metrics.declarations import Entity, Fact
 from assay.metrics.grains import Grain
 from assay.metrics.kinds import Metric
@@ -134,7 +134,7 @@ class _Factory:
             mart.entity,
             mart.grain,
             mart.key,
-            f"One row {mart.entity.title} and {mart.grain}: every metric that the period gives by itself.",
+            f"{heading(mart)} Every metric that the period gives by itself.",
             columns,
             self._rules(mart.key, [part for part in parts if part.sql_type == "BIGINT"], names),
             self._balance(mart),
@@ -185,7 +185,7 @@ class _Factory:
             members.entity,
             Grain.MONTH,
             members.key,
-            f"One row {members.entity.title}, month and value counted: the exact multisets behind distinct counts and quantiles.",
+            f"{multisets.heading(members)} The exact multisets behind distinct counts and quantiles.",
             columns,
             self._rules(members.key, parts, set()),
             Balance(inputs=(relation,), rows="row_count", input_rows=counted),
@@ -201,7 +201,7 @@ class _Factory:
             mart.entity,
             mart.grain,
             mart.key,
-            f"One row {mart.entity.title} and {mart.grain}: every metric that other periods are looked at for.",
+            f"{heading(mart)} Every metric that other periods are looked at for.",
             columns,
             self._rules(mart.key, (), set()),
             Balance(inputs=(mart.full_name,)),

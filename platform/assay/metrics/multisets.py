@@ -85,6 +85,12 @@ def unfolded(mart: Mart, members: Members, name: str, parts: list[Part], why: st
     return tables
 
 
+def heading(members: Members) -> str:
+    """What a row is."""
+    of = "a" if members.entity.key is None else f"{members.entity.title},"
+    return f"One row {of} month and value counted, UTC."
+
+
 def kept(members: Members, parts: Sequence[Part], key: str | None, origin: Origin, why: str) -> str:
     """The SQL that keeps multisets.
 
@@ -95,11 +101,11 @@ def kept(members: Members, parts: Sequence[Part], key: str | None, origin: Origi
         origin: The fact, or the multisets of another entity, that they are made of.
         why: Why of that.
     """
-    heading = [f"One row {members.entity.title}, month and value counted, UTC.", f"{_name(origin)}: {why}."]
+    said = [heading(members), f"{_name(origin)}: {why}."]
     if not isinstance(origin, Fact):
         columns = {"month": "month", "counted": "counted", "member": "member", "row_count": _total("row_count")}
         columns |= {part.name: _total(part.name) for part in parts} | _origin_columns(members)
-        return statement(heading, {}, Select(columns, origin.full_name, grouped=True))
+        return statement(said, {}, Select(columns, origin.full_name, grouped=True))
     own = {members.entity.key: key} if members.entity.key is not None and key is not None else {}
     branches = []
     for of, counting in by_expression(parts).items():
@@ -110,7 +116,7 @@ def kept(members: Members, parts: Sequence[Part], key: str | None, origin: Origi
             columns[part.name] = tested if part in counting else "CAST(0 AS BIGINT)"
         columns |= _origin_columns(members)
         branches.append(Select(columns, origin.table, where=f"({of}) IS NOT NULL", grouped=True).text())
-    return "\n".join(f"-- {line}" for line in heading) + "\n" + "\nUNION ALL\n".join(branches) + "\n"
+    return "\n".join(f"-- {line}" for line in said) + "\n" + "\nUNION ALL\n".join(branches) + "\n"
 
 
 def _origin_columns(members: Members) -> dict[str, str]:

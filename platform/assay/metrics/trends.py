@@ -117,7 +117,7 @@ def compile_trend(lattice: Lattice, mart: Mart) -> CompiledTrend:
     selected = keys | {metric.name: values[metric.name] for metric in metrics}
     selected |= {"ingestion_timestamp": "ingestion_timestamp", "data_source": f"'{mart.name}'"}
     lineage = {name: (origin(mart.full_name, name),) for name in (*mart.key, "ingestion_timestamp")} | trend.lineage
-    said = [*heading(mart), "Beside those of the mart without _trend: what other periods are looked at for."]
+    said = [heading(mart), "Beside those of the mart without _trend: what other periods are looked at for."]
     return CompiledTrend(Compiled(statement(said, tables, Select(selected, source)), reads, lineage), windows)
 
 
