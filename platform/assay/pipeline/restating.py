@@ -23,7 +23,7 @@ from assay.lake.layout import partition_key, restatement_key
 from assay.metrics.marts import lattice_of
 from assay.pipeline.publish import Candidate
 from assay.pipeline.state import State
-from assay.quality.proof import PROVEN
+from assay.quality.flagging import PROVEN
 
 
 def keep_restatements(
