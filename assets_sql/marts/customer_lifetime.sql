@@ -1,19 +1,17 @@
--- One row a customer with payments, over all of them: years added up, so that no payment is read again.
+-- One row a customer with payments, over all of them.
 WITH totals AS (
   SELECT
     customer_id,
-    CAST(sum(payment_count) AS BIGINT) AS transaction_count,
-    CAST(sum(kept_count) AS BIGINT) AS captured_count,
-    sum(gross_value_usd) AS gross_amount_usd,
-    CAST(sum(average_ticket_usd_rows) AS BIGINT) AS converted_count,
-    sum(kept_value_usd) AS lifetime_value_usd,
-    min(first_payment_date) AS first_transaction_date,
-    max(last_payment_date) AS last_transaction_date,
+    count(*) AS transaction_count,
+    count(*) FILTER (WHERE status = 'captured') AS captured_count,
+    coalesce(sum(amount_usd), 0) AS gross_amount_usd,
+    count(amount_usd) AS converted_count,
+    coalesce(sum(amount_usd) FILTER (WHERE status = 'captured'), 0) AS lifetime_value_usd,
+    min(transaction_date) AS first_transaction_date,
+    max(transaction_date) AS last_transaction_date,
     max(ingestion_timestamp) AS ingestion_timestamp,
     string_agg(DISTINCT data_source, ',' ORDER BY data_source) AS data_source
-  FROM marts.customer_year
-  -- Of some years a customer has nothing but refunds or disputes.
-  WHERE payment_count > 0
+  FROM marts.transactions_enriched
   GROUP BY customer_id
 )
 

@@ -76,6 +76,7 @@ def test_every_column_but_plain_counts_leads_back_to_a_source(project: Project) 
 
     assert without_origin == {
         "enriched.merchants.state_count",
+        "marts.customer_lifetime.transaction_count",
         "marts.daily_revenue.transaction_count",
         "marts.merchant_daily.transaction_count",
         "marts.merchant_daily.unique_customers",

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 ENRICHED = "marts.transactions_enriched"
 REVENUE = "marts.daily_revenue"
 LIFETIME = "marts.customer_lifetime"
-YEARS = "marts.customer_year"
 DAY = date(2025, 1, 3)
 LANDED = datetime(2025, 2, 1, tzinfo=UTC)
 
@@ -416,55 +415,15 @@ def test_revenue_that_does_not_add_up_is_not_published(domain) -> None:
     assert severities["counts_add_up"] == severities["amounts_add_up"] == "stop"
 
 
-def year(first: int, **values: Any) -> dict[str, Any]:
-    """A row of `marts.customer_year`: one captured payment of 12 dollars, on 3 January."""
-    return {
-        "customer_id": "c1",
-        "year": date(first, 1, 1),
-        "payment_count": 1,
-        "kept_count": 1,
-        "gross_value_usd": "12.00",
-        "kept_value_usd": "12.00",
-        "average_ticket_usd_rows": 1,
-        "first_payment_date": date(first, 1, 3),
-        "last_payment_date": date(first, 1, 3),
-        "ingestion_timestamp": LANDED,
-        "data_source": "payments,refunds",
-    } | values
-
-
 def test_a_lifetime(compute, broken, accounted) -> None:
-    years = [
-        year(
-            2024,
-            payment_count=3,
-            gross_value_usd="50.00",
-            kept_value_usd="10.00",
-            average_ticket_usd_rows=2,
-            first_payment_date=date(2024, 11, 30),
-            last_payment_date=date(2024, 12, 5),
-        ),
-        year(
-            2025,
-            gross_value_usd="20.01",
-            kept_value_usd="20.01",
-            first_payment_date=date(2025, 1, 1),
-            last_payment_date=date(2025, 1, 1),
-        ),
-        # Nothing but a refund.
-        year(
-            2026,
-            payment_count=0,
-            kept_count=0,
-            gross_value_usd="0",
-            kept_value_usd="0",
-            average_ticket_usd_rows=0,
-            first_payment_date=None,
-            last_payment_date=None,
-        ),
+    payments = [
+        enriched(transaction_date=date(2024, 11, 30), amount_usd="10.00"),
+        enriched(transaction_date=date(2025, 1, 1), amount_usd="20.01"),
+        enriched(transaction_date=date(2024, 12, 5), amount_usd="40.00", status="refunded"),
+        enriched(transaction_date=date(2024, 12, 5), amount_usd=None, status="failed"),
     ]
 
-    rows = compute(LIFETIME, {YEARS: years})
+    rows = compute(LIFETIME, {ENRICHED: payments})
 
     assert rows == [
         {
@@ -479,24 +438,23 @@ def test_a_lifetime(compute, broken, accounted) -> None:
             "tenure_days": 32,
             "transactions_per_month": 4 / 3,
             "ingestion_timestamp": LANDED,
-            "data_source": "payments,refunds",
+            "data_source": "transactions",
         }
     ]
     assert broken(LIFETIME, rows[0]) == set()
     assert accounted(LIFETIME, rows) == (4, Decimal("70.01"))
-    assert rows == compute(LIFETIME, {YEARS: years[::-1]})
+    assert rows == compute(LIFETIME, {ENRICHED: payments[::-1]})
 
 
 def test_a_lifetime_of_one_payment(compute) -> None:
-    unconverted = {"gross_value_usd": "0", "kept_value_usd": "0", "average_ticket_usd_rows": 0}
-    [row] = compute(LIFETIME, {YEARS: [year(2025, **unconverted)]})
+    [row] = compute(LIFETIME, {ENRICHED: [enriched(amount_usd=None)]})
 
     assert (row["tenure_days"], row["transactions_per_month"]) == (0, 1.0)
     assert (row["lifetime_value_usd"], row["average_amount_usd"]) == (Decimal(0), None)
 
 
 def test_lifetime_rules(compute, broken) -> None:
-    [row] = compute(LIFETIME, {YEARS: [year(2025)]})
+    [row] = compute(LIFETIME, {ENRICHED: [enriched()]})
     turned = {"first_transaction_date": date(2025, 1, 4)}
 
     assert broken(LIFETIME, row | turned) == {"first_not_after_last"}

@@ -10,7 +10,6 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +17,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from assay.cli.show import Progress, output, print_report, print_rows, silent
+from assay.cli.show import output, print_report, print_rows, watched
 from assay.contracts import Source
 from assay.errors import AssayError, SettingsError, StoreError
 from assay.lake.layout import landing_prefix
@@ -64,7 +63,7 @@ def demo(
         raise typer.Exit(0 if run_live(settings, minutes, rate, as_json) else 1)
     started = time.perf_counter()
     with session(settings) as workspace:
-        with _watched(as_json) as progress:
+        with watched(as_json) as progress:
             landed, seconds = _land_demo(workspace, progress, days, transactions_per_day, seed)
             report = _refresh(settings, workspace, progress)
         report.seconds = {"simulate": seconds, **report.seconds, "total": time.perf_counter() - started}
@@ -105,7 +104,7 @@ def run(as_json: AsJson = False) -> None:
     """
     settings = read_settings()
     started = time.perf_counter()
-    with session(settings) as workspace, _watched(as_json) as progress:
+    with session(settings) as workspace, watched(as_json) as progress:
         report = _refresh(settings, workspace, progress)
     report.seconds["total"] = time.perf_counter() - started
     if as_json:
@@ -175,7 +174,7 @@ def verify(
     started = time.perf_counter()
     report = Report()
     different: list[tuple[str, str, str]] = []
-    with session(settings) as workspace, workspace.connection() as connection, _watched(as_json) as progress:
+    with session(settings) as workspace, workspace.connection() as connection, watched(as_json) as progress:
         nodes = list(workspace.project.nodes.values())
         if table is not None:
             found = workspace.domain.find(table)
@@ -218,10 +217,6 @@ def _refresh(settings: Settings, workspace: Workspace, observer: Observer) -> Re
 
 def _exit_code(report: Report) -> int:
     return 1 if report.partitions.failed else 0
-
-
-def _watched(as_json: bool) -> AbstractContextManager[Observer]:
-    return silent() if as_json else Progress()
 
 
 def _land_demo(workspace: Workspace, observer: Observer, days: int, transactions_per_day: int, seed: int) -> tuple[int, float]:

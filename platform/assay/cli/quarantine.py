@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Grid
 
-from assay.cli.show import Progress, output, print_report, silent
+from assay.cli.show import output, print_report, watched
 from assay.contracts import Source, Table
 from assay.errors import EditError
 from assay.landing.replay import Replay
@@ -161,7 +161,7 @@ def replay(
             edits = edit_records(connection, state, edit.read_text(encoding="utf-8"), str(by), str(why))
             if not edits:
                 raise EditError(f"{edit} has every record as it is.", hint="Change a `record`, or add `set`: {column: value}.")
-        with silent() if as_json else Progress() as progress:
+        with watched(as_json) as progress:
             report = _refresh(settings, workspace, progress, replaying)
         results = [each for each in remembered.results(State(workspace)) if each.added or (each.left if edit else each.before)]
     if as_json:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from decimal import Decimal
 from types import TracebackType
 from typing import Any
@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, 
 from rich.progress import Progress as Bars
 from rich.table import Table
 
-from assay.pipeline.outcome import Report, Unobserved
+from assay.pipeline.outcome import Observer, Report, Unobserved
 from assay.quality.books import PLACES, Side
 
 ROWS_SHOWN = 50
@@ -80,6 +80,11 @@ class Progress:
 def silent() -> Iterator[Unobserved]:
     """Show nothing."""
     yield Unobserved()
+
+
+def watched(as_json: bool) -> AbstractContextManager[Observer]:
+    """Whoever watches a run: nobody where JSON is printed."""
+    return silent() if as_json else Progress()
 
 
 def print_report(console: Console, report: Report) -> None:

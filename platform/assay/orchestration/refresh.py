@@ -1,10 +1,13 @@
-"""The refresh job: ingest what has landed, rebuild exactly what is dirty, record it.
+"""The jobs that rebuild exactly what is dirty and record it: `refresh`, which ingests first, and `metrics`.
 
 Belongs here: the job's steps. Does not belong here: what they do to data (`pipeline.runs`).
 
 It is made of ops, because a Dagster run of assets is of one contiguous range of partitions, and a late file dirties a
 scattered few. What it publishes it records as materializations of exactly those partitions, with check results, so that the
 catalog and lineage are the same as if every asset had been materialized by hand.
+
+Marts that are generated from metrics are many and wide, and nothing but metrics reads them: they have a job of their own, so that
+what has landed is in the enriched tables and in the other marts within seconds.
 """
 
 import datetime as dt
@@ -37,6 +40,7 @@ from assay.pipeline.score_compaction import AT_LEAST, compact_proofs
 from assay.pipeline.watching import watch_tables
 
 REFRESH = "refresh"
+METRICS = "metrics"
 
 
 def build_refresh_job(project: Project, retries: dg.RetryPolicy | None) -> dg.JobDefinition:
@@ -46,15 +50,33 @@ def build_refresh_job(project: Project, retries: dg.RetryPolicy | None) -> dg.Jo
         project: The domain's tables.
         retries: How steps are retried; None for a run that somebody is waiting for.
     """
+    written = [node for name, node in project.nodes.items() if name not in project.domain.generated]
     ingest = _ingest_op(project.domain)
-    enrich = _build_op(project, "enriched")
-    marts = _build_op(project, "marts")
+    enrich = _build_op("enriched", [node for node in written if node.table.layer == "enriched"])
+    marts = _build_op("marts", [node for node in written if node.table.layer == "marts"], is_last=True)
 
     @dg.graph(name=REFRESH, description="Ingest what has landed, rebuild the dirty partitions, up to the marts.")
     def refresh() -> None:
         marts(enrich(ingest()))
 
     return refresh.to_job(executor_def=dg.in_process_executor, op_retry_policy=retries, tags={"assay/job": REFRESH})
+
+
+def build_metrics_job(project: Project, retries: dg.RetryPolicy | None) -> dg.JobDefinition:
+    """Make the job that rebuilds the marts of metrics.
+
+    Args:
+        project: The domain's tables.
+        retries: How steps are retried; None for a run that somebody is waiting for.
+    """
+    generated = [node for name, node in project.nodes.items() if name in project.domain.generated]
+    build = _build_op("metric_marts", generated, is_first=True, is_last=True)
+
+    @dg.graph(name=METRICS, description="Rebuild the dirty partitions of the marts that are generated from metrics.")
+    def metrics() -> None:
+        build()
+
+    return metrics.to_job(executor_def=dg.in_process_executor, op_retry_policy=retries, tags={"assay/job": METRICS})
 
 
 def _ingest_op(domain: Domain) -> dg.OpDefinition:
@@ -79,18 +101,18 @@ def _ingest_op(domain: Domain) -> dg.OpDefinition:
     return ingest
 
 
-def _build_op(project: Project, layer: str) -> dg.OpDefinition:
-    nodes = [node for node in project.nodes.values() if node.table.layer == layer]
+def _build_op(name: str, nodes: Sequence[Node], *, is_first: bool = False, is_last: bool = False) -> dg.OpDefinition:
+    by_name = {node.table.full_name: node for node in nodes}
 
     @dg.op(
-        name=layer,
-        ins={"after": dg.In(dg.Nothing)},
+        name=name,
+        ins={} if is_first else {"after": dg.In(dg.Nothing)},
         out=dg.Out(dg.Nothing),
         pool=POOL,
-        description=f"Dirty partitions of the {layer} tables, proven and published.",
+        description=f"Dirty partitions of {len(nodes)} tables, proven and published.",
     )
     def build(context: dg.OpExecutionContext, lake: dg.ResourceParam[Lake]) -> None:
-        with lake.open() as opened, _step(opened, layer):
+        with lake.open() as opened, _step(opened, name):
             proven = []
             for node, (planned, outcomes) in _refreshed(opened, nodes, context.run_id):
                 count(opened.report, planned, outcomes)
@@ -98,13 +120,13 @@ def _build_op(project: Project, layer: str) -> dg.OpDefinition:
                 proven += outcomes
             for event in proof_materializations(proven):
                 context.log_event(event)
-            if layer == "marts":
+            if is_last:
                 _watch(context, opened)
                 compact_proofs(opened.workspace.store, dt.datetime.now(dt.UTC), at_least=AT_LEAST)
                 _judge(context, opened)
 
-    def _record(context: dg.OpExecutionContext, opened: Opened, name: str, outcomes: list[Outcome]) -> None:
-        node = project.nodes[name]
+    def _record(context: dg.OpExecutionContext, opened: Opened, table: str, outcomes: list[Outcome]) -> None:
+        node = by_name[table]
         store = opened.workspace.store
         for outcome in outcomes:
             if outcome.status is Status.PUBLISHED:

@@ -77,6 +77,18 @@ def hourly_refresh(job: dg.JobDefinition) -> dg.ScheduleDefinition:
     )
 
 
+def hourly_metrics(job: dg.JobDefinition) -> dg.ScheduleDefinition:
+    """Make the schedule that brings the marts of metrics up to date."""
+    return dg.ScheduleDefinition(
+        name="hourly_metrics",
+        job=job,
+        cron_schedule="17 * * * *",
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Rebuilds the dirty partitions of the marts that are generated from metrics.",
+    )
+
+
 def hourly_compaction(job: dg.JobDefinition) -> dg.ScheduleDefinition:
     """Make the schedule that merges the small raw objects of the hour."""
     return dg.ScheduleDefinition(

@@ -73,6 +73,13 @@ def ask(connection: duckdb.DuckDBPyConnection, state: State, question: Question,
             hint=f"--scan computes it from {rows_read(state, found.scan, question.days):,} rows of {found.scan.name}. "
             "--explain says why no mart does.",
         )
+    if taken is not None and not any(state.available(relation) for relation in taken.relations):
+        if not scan or found.scan is None:
+            raise SettingsError(
+                f"Nothing is published of {', '.join(taken.relations)}.",
+                hint="`assay metrics refresh` builds the marts of metrics from what `assay run` has published.",
+            )
+        taken = None
     taken = taken or found.scan
     assert taken is not None
     for relation in taken.relations:

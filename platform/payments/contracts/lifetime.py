@@ -1,7 +1,6 @@
 """What customers are worth over all their time.
 
-Belongs here: `marts.customer_lifetime`. Does not belong here: who they are (`customers`), what they paid in a day, month or year
-(`payments.metrics`, whose marts it adds up).
+Belongs here: `marts.customer_lifetime`. Does not belong here: who they are (`customers`).
 """
 
 from __future__ import annotations
@@ -26,10 +25,9 @@ from payments.contracts.vocabulary import OWNER
     subject="customers",
     freshness=timedelta(hours=26),
     balance=Balance(
-        inputs=("marts.customer_year",),
+        inputs=("marts.transactions_enriched",),
         rows="transaction_count",
-        input_rows="coalesce(sum(payment_count), 0)",
-        money_in="gross_value_usd",
+        money_in="amount_usd",
         money_out="gross_amount_usd",
     ),
     threshold=95.0,

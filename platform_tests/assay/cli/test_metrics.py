@@ -131,3 +131,24 @@ def test_generated_sql_names_its_columns(name: str) -> None:
     final = bazaar.DOMAIN.generated[name].sql.rsplit("\n\n", 1)[-1]
 
     assert "*" not in final.split("\nFROM ")[0].replace(" * ", "").replace("(*)", "")
+
+
+def test_refresh_builds_the_marts_of_metrics_and_nothing_builds_them_before(tmp_path: Path) -> None:
+    lake = ShopLake(tmp_path / "lake", bazaar.DOMAIN)
+    environment = {"ASSAY_DOMAIN": "bazaar", "ASSAY_LAKE": lake.folder.as_uri(), "ASSAY_HOME": str(tmp_path / "home")}
+    lake.land("sales", "1.json", text(sale(1, DAYS[0], "2.00")))
+
+    def command(*arguments: str) -> Result:
+        return CliRunner().invoke(app, [*arguments], env=environment)
+
+    asked = ("metrics", "query", "sold", "--by", "stall", "--grain", "month", "--json")
+    ran = told(command("run", "--json"))
+    early = command(*asked)
+    refreshed = told(command("metrics", "refresh", "--json"))
+
+    assert not any(name in bazaar.DOMAIN.generated and books["received"] for name, books in ran["books"].items())
+    assert "`assay metrics refresh`" in str(early.exception)
+    assert refreshed["partitions"]["rebuilt"] >= len(bazaar.DOMAIN.generated)
+    assert refreshed["partitions"]["failed"] == 0
+    assert [row["sold"] for row in told(command(*asked))] == ["2.00"]
+    assert told(command("metrics", "refresh", "--json"))["partitions"]["rebuilt"] == 0
