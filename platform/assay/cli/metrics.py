@@ -1,4 +1,4 @@
-"""The commands of `assay metrics`: `list`, `show`, `refresh`, `query`, `history`, `explain-change`, `sql`.
+"""The commands of `assay metrics`: `list`, `show`, `query`, `history`, `explain-change`, `sql`.
 
 Belongs here: their options and output. Does not belong here: what a metric is (`assay.metrics`), answering (`pipeline.metrics`,
 `pipeline.changes`).
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import time
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -18,7 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Grid
 
-from assay.cli.show import output, print_report, print_rows, watched
+from assay.cli.show import output, print_rows
 from assay.contracts import load_domain
 from assay.errors import SettingsError
 from assay.metrics.grains import Grain
@@ -41,7 +40,6 @@ def register(app: typer.Typer) -> None:
     for name, command in (
         ("list", list_),
         ("show", show),
-        ("refresh", refresh),
         ("query", query),
         ("history", history_),
         ("explain-change", explain_change),
@@ -76,28 +74,6 @@ def list_(
             grid.add_row(metric.name, escape(metric.metric.title), metric.unit, metric.metric.type)
         console.print(grid)
     console.print(f"{len(found)} metrics")
-
-
-def refresh(as_json: AsJson = False) -> None:
-    """Rebuild the dirty partitions of the marts that are generated from metrics, of what `assay run` has published.
-
-    The schedule `hourly_metrics` does the same every hour. Exits with 1 when a partition failed its proof.
-
-    Example: `assay run && assay metrics refresh`
-    """
-    # Dagster takes most of a second to import, which the commands that do not run anything need not pay.
-    from assay.orchestration.in_process import run_metrics
-
-    settings = read_settings()
-    started = time.perf_counter()
-    with session(settings) as workspace, watched(as_json) as progress:
-        report = run_metrics(settings, workspace, progress)
-    report.seconds["total"] = time.perf_counter() - started
-    if as_json:
-        typer.echo(json.dumps(report.to_dict()))
-    else:
-        print_report(output(), report)
-    raise typer.Exit(1 if report.partitions.failed else 0)
 
 
 def show(name: Annotated[str, typer.Argument(help="As in refund_rate.")], as_json: AsJson = False) -> None:

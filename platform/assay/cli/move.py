@@ -95,17 +95,22 @@ def land(
         typer.echo(f"{len(keys)} landed. `assay run` ingests them.")
 
 
-def run(as_json: AsJson = False) -> None:
+def run(
+    everything: Annotated[bool, typer.Option("--all", help="The tables of the hourly job, too: the marts of metrics.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Ingest what has landed, and rebuild exactly the partitions that are dirty.
 
     Exits with 1 when a partition failed its proof, and says which, why, and what to do.
 
-    Example: `assay run --json`
+    Example: `assay run --json`, `assay run --all`
     """
     settings = read_settings()
     started = time.perf_counter()
     with session(settings) as workspace, watched(as_json) as progress:
         report = _refresh(settings, workspace, progress)
+        if everything:
+            _refresh_hourly(settings, workspace, progress, report)
     report.seconds["total"] = time.perf_counter() - started
     if as_json:
         typer.echo(json.dumps(report.to_dict()))
@@ -213,6 +218,12 @@ def _refresh(settings: Settings, workspace: Workspace, observer: Observer) -> Re
     from assay.orchestration.in_process import run_refresh
 
     return run_refresh(settings, workspace, observer)
+
+
+def _refresh_hourly(settings: Settings, workspace: Workspace, observer: Observer, report: Report) -> None:
+    from assay.orchestration.in_process import run_hourly
+
+    run_hourly(settings, workspace, observer, report)
 
 
 def _exit_code(report: Report) -> int:

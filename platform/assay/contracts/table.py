@@ -146,6 +146,8 @@ class Table:
         watch: What is watched for anomalies. By default, of a daily table with `money`, the number of rows and their money;
             False for nothing.
         quarantine_age: How long a row may stand in quarantine before somebody is told.
+        hourly: Whether it is brought up to date every hour, and not as soon as something has landed: for what is dear to compute
+            and nobody waits for.
     """
 
     layer: Layer
@@ -169,6 +171,7 @@ class Table:
     tolerated: int = 0
     watch: Watch | Literal[False] | None = None
     quarantine_age: timedelta = QUARANTINE_AGE
+    hourly: bool = False
 
     @property
     def full_name(self) -> str:
@@ -278,6 +281,7 @@ def table(
     tolerated: int = 0,
     watch: Watch | Literal[False] | None = None,
     quarantine_age: timedelta = QUARANTINE_AGE,
+    hourly: bool = False,
 ) -> Callable[[_Model], _Model]:
     """Declare that a Pandera model is the contract of an enriched table or a mart.
 
@@ -312,6 +316,7 @@ def table(
             tolerated=tolerated,
             watch=watch,
             quarantine_age=quarantine_age,
+            hourly=hourly,
         )
         require_columns(declared)
         require_rules(declared)

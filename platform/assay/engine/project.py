@@ -102,6 +102,7 @@ def _load(domain: Domain) -> Project:
             _require_layering(name, query)
             produced = _produced_types(query, connection)
             _require_agreement(table, query, produced)
+        _require_cadence(domain, table, query)
         nodes[name] = Node(
             table=table,
             query=query,
@@ -185,6 +186,17 @@ def _require_layering(name: str, query: Query) -> None:
         raise SqlError(
             f"{query.path}:{line}: {name} reads {marts[0]}, but enriched tables are built before marts",
             hint="make it a mart, or read what the mart reads",
+        )
+
+
+def _require_cadence(domain: Domain, table: Table, query: Query) -> None:
+    """Refuse a table that would wait for one that is built later."""
+    late = [relation for relation in query.reads if source_of(relation) is None and domain.tables[relation].hourly]
+    if late and not table.hourly:
+        line = _line_of(query.sql, re.escape(late[0]))
+        raise SqlError(
+            f"{query.path}:{line}: {table.full_name} reads {late[0]}, which is brought up to date every hour only",
+            hint=f"give {table.full_name} hourly=True too, or read what {late[0]} reads",
         )
 
 

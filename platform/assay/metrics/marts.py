@@ -236,6 +236,7 @@ class _Factory:
             windows=windows or {},
             balance=balance,
             watch=False,
+            hourly=True,
         )
         lineage: Mapping[str, tuple[ColumnOrigin, ...]] = compiled.lineage
         return Generated(table, compiled.sql, self._path, compiled.reads, lineage, fingerprint(without_comments(compiled.sql)))

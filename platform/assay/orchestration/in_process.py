@@ -1,7 +1,6 @@
 """Running jobs in this process, recorded in the same Dagster instance that the UI shows.
 
-Belongs here: what `assay run`, `assay demo`, `assay metrics refresh` and `assay reconcile` need of Dagster. Does not belong here:
-printing.
+Belongs here: what `assay run`, `assay demo` and `assay reconcile` need of Dagster. Does not belong here: printing.
 """
 
 import os
@@ -14,7 +13,7 @@ from assay.landing.replay import Replay
 from assay.orchestration.definitions import quiet_beta
 from assay.orchestration.instance import open_instance
 from assay.orchestration.reconciling import build_reconciliations
-from assay.orchestration.refresh import build_metrics_job, build_refresh_job
+from assay.orchestration.refresh import build_hourly_job, build_refresh_job
 from assay.orchestration.resources import Lake, Opened
 from assay.pipeline.outcome import Observer, Report
 from assay.pipeline.reconciling import Reconciling
@@ -45,23 +44,38 @@ def run_refresh(
     """
     with quiet_beta():
         job = build_refresh_job(workspace.project, retries=None)
-    return _run(job, settings, workspace, observer, replaying or {})
+    return _run(job, settings, workspace, observer, replaying or {}, Report())
 
 
-def run_metrics(settings: Settings, workspace: Workspace, observer: Observer) -> Report:
-    """Rebuild what is dirty of the marts of metrics, as one recorded run; otherwise as `run_refresh`."""
+def run_hourly(settings: Settings, workspace: Workspace, observer: Observer, report: Report) -> Report:
+    """Rebuild what is dirty of the tables that are `hourly`, as one recorded run.
+
+    Args:
+        settings: The settings.
+        workspace: The domain and the lake.
+        observer: Whoever watches.
+        report: What was done before; what this run does is added to it.
+
+    Raises:
+        AssayError: Something other than data stopped the run.
+    """
     with quiet_beta():
-        job = build_metrics_job(workspace.project, retries=None)
-    return _run(job, settings, workspace, observer, {})
+        job = build_hourly_job(workspace.project, retries=None)
+    return _run(job, settings, workspace, observer, {}, report)
 
 
 def _run(
-    job: dg.JobDefinition, settings: Settings, workspace: Workspace, observer: Observer, replaying: Mapping[str, Replay]
+    job: dg.JobDefinition,
+    settings: Settings,
+    workspace: Workspace,
+    observer: Observer,
+    replaying: Mapping[str, Replay],
+    report: Report,
 ) -> Report:
     # Events of one run are written to the instance together.
     os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "100")
     with workspace.connection() as connection, open_instance(settings) as instance:
-        opened = Opened(workspace, connection, State(workspace), observer=observer, replaying=replaying)
+        opened = Opened(workspace, connection, State(workspace), observer=observer, replaying=replaying, report=report)
         result = job.execute_in_process(
             run_config=_QUIET, instance=instance, resources={"lake": Lake(opened)}, raise_on_error=False
         )

@@ -1,4 +1,4 @@
-"""The jobs that rebuild exactly what is dirty and record it: `refresh`, which ingests first, and `metrics`.
+"""The jobs that rebuild exactly what is dirty and record it: `refresh`, which ingests first, and `hourly`.
 
 Belongs here: the job's steps. Does not belong here: what they do to data (`pipeline.runs`).
 
@@ -6,8 +6,8 @@ It is made of ops, because a Dagster run of assets is of one contiguous range of
 scattered few. What it publishes it records as materializations of exactly those partitions, with check results, so that the
 catalog and lineage are the same as if every asset had been materialized by hand.
 
-Marts that are generated from metrics are many and wide, and nothing but metrics reads them: they have a job of their own, so that
-what has landed is in the enriched tables and in the other marts within seconds.
+Tables that are `hourly` are dear to compute: they have a job of their own, so that what has landed is in all the others within
+seconds. It has a pool of its own, for what it builds nothing else builds.
 """
 
 import datetime as dt
@@ -40,7 +40,9 @@ from assay.pipeline.score_compaction import AT_LEAST, compact_proofs
 from assay.pipeline.watching import watch_tables
 
 REFRESH = "refresh"
-METRICS = "metrics"
+HOURLY = "hourly"
+HOURLY_POOL = "lake_hourly"
+"""Runs of this pool go one after the other, and do not make a refresh wait."""
 
 
 def build_refresh_job(project: Project, retries: dg.RetryPolicy | None) -> dg.JobDefinition:
@@ -50,10 +52,10 @@ def build_refresh_job(project: Project, retries: dg.RetryPolicy | None) -> dg.Jo
         project: The domain's tables.
         retries: How steps are retried; None for a run that somebody is waiting for.
     """
-    written = [node for name, node in project.nodes.items() if name not in project.domain.generated]
+    at_once = [node for node in project.nodes.values() if not node.table.hourly]
     ingest = _ingest_op(project.domain)
-    enrich = _build_op("enriched", [node for node in written if node.table.layer == "enriched"])
-    marts = _build_op("marts", [node for node in written if node.table.layer == "marts"], is_last=True)
+    enrich = _build_op("enriched", [node for node in at_once if node.table.layer == "enriched"])
+    marts = _build_op("marts", [node for node in at_once if node.table.layer == "marts"], is_last=True)
 
     @dg.graph(name=REFRESH, description="Ingest what has landed, rebuild the dirty partitions, up to the marts.")
     def refresh() -> None:
@@ -62,21 +64,25 @@ def build_refresh_job(project: Project, retries: dg.RetryPolicy | None) -> dg.Jo
     return refresh.to_job(executor_def=dg.in_process_executor, op_retry_policy=retries, tags={"assay/job": REFRESH})
 
 
-def build_metrics_job(project: Project, retries: dg.RetryPolicy | None) -> dg.JobDefinition:
-    """Make the job that rebuilds the marts of metrics.
+def build_hourly_job(project: Project, retries: dg.RetryPolicy | None) -> dg.JobDefinition:
+    """Make the job that rebuilds the tables that are `hourly`.
 
     Args:
         project: The domain's tables.
         retries: How steps are retried; None for a run that somebody is waiting for.
     """
-    generated = [node for name, node in project.nodes.items() if name in project.domain.generated]
-    build = _build_op("metric_marts", generated, is_first=True, is_last=True)
+    build = _build_op("hourly_tables", hourly_tables(project), pool=HOURLY_POOL, is_first=True, is_last=True)
 
-    @dg.graph(name=METRICS, description="Rebuild the dirty partitions of the marts that are generated from metrics.")
-    def metrics() -> None:
+    @dg.graph(name=HOURLY, description="Rebuild the dirty partitions of the tables that nobody waits for.")
+    def hourly() -> None:
         build()
 
-    return metrics.to_job(executor_def=dg.in_process_executor, op_retry_policy=retries, tags={"assay/job": METRICS})
+    return hourly.to_job(executor_def=dg.in_process_executor, op_retry_policy=retries, tags={"assay/job": HOURLY})
+
+
+def hourly_tables(project: Project) -> list[Node]:
+    """The tables that are brought up to date every hour, each after what it reads."""
+    return [node for node in project.nodes.values() if node.table.hourly]
 
 
 def _ingest_op(domain: Domain) -> dg.OpDefinition:
@@ -101,14 +107,16 @@ def _ingest_op(domain: Domain) -> dg.OpDefinition:
     return ingest
 
 
-def _build_op(name: str, nodes: Sequence[Node], *, is_first: bool = False, is_last: bool = False) -> dg.OpDefinition:
+def _build_op(
+    name: str, nodes: Sequence[Node], *, pool: str = POOL, is_first: bool = False, is_last: bool = False
+) -> dg.OpDefinition:
     by_name = {node.table.full_name: node for node in nodes}
 
     @dg.op(
         name=name,
         ins={} if is_first else {"after": dg.In(dg.Nothing)},
         out=dg.Out(dg.Nothing),
-        pool=POOL,
+        pool=pool,
         description=f"Dirty partitions of {len(nodes)} tables, proven and published.",
     )
     def build(context: dg.OpExecutionContext, lake: dg.ResourceParam[Lake]) -> None:

@@ -12,7 +12,7 @@ import dagster as dg
 from assay.alerts.exposition import JobRuns
 from assay.alerts.incidents import Incident, Kind
 
-MONITORED = ("refresh", "metrics", "audit", "compact", "reconcile")
+MONITORED = ("refresh", "hourly", "audit", "compact", "reconcile")
 """The jobs that run by themselves."""
 FAILED_BY_DATA = "assay/failed_by"
 """Tag of runs that failed because of data: the lake has the incidents, and the run is none of its own."""

@@ -77,15 +77,15 @@ def hourly_refresh(job: dg.JobDefinition) -> dg.ScheduleDefinition:
     )
 
 
-def hourly_metrics(job: dg.JobDefinition) -> dg.ScheduleDefinition:
-    """Make the schedule that brings the marts of metrics up to date."""
+def hourly_rebuild(job: dg.JobDefinition) -> dg.ScheduleDefinition:
+    """Make the schedule that brings the tables that are `hourly` up to date."""
     return dg.ScheduleDefinition(
-        name="hourly_metrics",
+        name="hourly_rebuild",
         job=job,
         cron_schedule="17 * * * *",
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Rebuilds the dirty partitions of the marts that are generated from metrics.",
+        description="Rebuilds the dirty partitions of the tables that nobody waits for, such as the marts of metrics.",
     )
 
 

@@ -77,7 +77,7 @@ def ask(connection: duckdb.DuckDBPyConnection, state: State, question: Question,
         if not scan or found.scan is None:
             raise SettingsError(
                 f"Nothing is published of {', '.join(taken.relations)}.",
-                hint="`assay metrics refresh` builds the marts of metrics from what `assay run` has published.",
+                hint="`assay run --all` builds the marts of metrics too.",
             )
         taken = None
     taken = taken or found.scan

@@ -139,8 +139,10 @@ def fill_report(state: State, report: Report) -> None:
         report.books[source.full_name] = books
         received = float(books.rows.received)
         report.scores[source.full_name] = round(100 * float(books.rows.published) / received, 2) if received else 100.0
-    for name in project.nodes:
+    for name, node in project.nodes.items():
         entries = state.index(name).values()
+        if node.table.hourly and not entries:
+            continue
         report.books[name] = total(from_dict(entry.books) for entry in entries)
         staged = sum(entry.staged for entry in entries)
         flawless = sum(entry.score * entry.staged for entry in entries)
