@@ -35,6 +35,8 @@ def lake(filled: ShopLake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S
     for info in list(filled.store.list("quality/")):
         filled.store.delete(info.key)
     settings = {"ASSAY_LAKE": filled.folder.as_uri(), "ASSAY_HOME": str(tmp_path / "home"), "ASSAY_DOMAIN": "audited_shop"}
+    # Tables are as wide as the terminal.
+    settings["COLUMNS"] = "140"
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
