@@ -13,6 +13,7 @@ from pathlib import Path
 from assay.contracts import Domain
 from assay.contracts.domain import DemoFile, LiveSystem
 from payments.holidays import HOLIDAYS
+from payments.monitoring import RULES
 
 
 def _demo(folder: Path, *, days: int, transactions_per_day: int, seed: int) -> Iterator[DemoFile]:
@@ -48,6 +49,8 @@ DOMAIN = Domain(
     live=_live,
     holidays=HOLIDAYS,
     metrics="payments.metrics",
+    histories={"customer": "enriched.customer_history", "merchant": "enriched.merchants"},
+    monitoring=RULES,
     showcase="""
         SELECT
           merchant_id,

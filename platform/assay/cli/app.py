@@ -10,7 +10,7 @@ import sys
 import typer
 from rich.console import Console
 
-from assay.cli import alerts, anomalies, lander, look, metrics, move, quality, quarantine, reconcile, serve
+from assay.cli import alerts, anomalies, compliance, lander, look, metrics, monitoring, move, quality, quarantine, reconcile, serve
 from assay.errors import AssayError
 
 app = typer.Typer(
@@ -21,7 +21,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-for room in (move, look, metrics, quality, quarantine, anomalies, reconcile, alerts, serve, lander):
+for room in (move, look, metrics, quality, quarantine, anomalies, reconcile, compliance, monitoring, alerts, serve, lander):
     room.register(app)
 
 

@@ -6,17 +6,15 @@ Belongs here: their options and output. Does not belong here: anything that chan
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-import duckdb
 import typer
 from rich.console import Console
 from rich.table import Table as Grid
 
-from assay.cli.show import output, print_rows
+from assay.cli.show import as_dicts, output, print_csv, print_rows
 from assay.contracts import Source, Table
 from assay.contracts.model import EVENT_COLUMN_DESCRIPTIONS, EVENT_COLUMNS, RUN_COLUMN_DESCRIPTIONS, RUN_COLUMNS
 from assay.errors import SettingsError
@@ -61,9 +59,9 @@ def sql(
             result.write_parquet(str(parquet), compression="zstd")
             typer.echo(f"wrote {parquet}")
         elif as_csv:
-            _print_csv(result)
+            print_csv(result)
         elif as_json:
-            _print_json(result)
+            typer.echo(json.dumps(as_dicts(result), default=str))
         else:
             print_rows(output(), result)
 
@@ -151,20 +149,6 @@ def describe(
         typer.echo(json.dumps(described, default=str))
     else:
         _print_description(output(), described)
-
-
-def _print_csv(result: duckdb.DuckDBPyRelation) -> None:
-    import csv
-
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(result.columns)
-    while rows := result.fetchmany(10_000):
-        writer.writerows(rows)
-
-
-def _print_json(result: duckdb.DuckDBPyRelation) -> None:
-    columns = result.columns
-    typer.echo(json.dumps([dict(zip(columns, row, strict=True)) for row in result.fetchall()], default=str))
 
 
 def _summary(state: State, declared: Source | Table) -> dict[str, Any]:

@@ -5,7 +5,9 @@ Belongs here: everything that draws. Does not belong here: commands.
 
 from __future__ import annotations
 
+import csv
 import shutil
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -122,6 +124,20 @@ def print_rows(console: Console, relation: duckdb.DuckDBPyRelation, title: str |
     console.print(grid)
     if len(rows) > ROWS_SHOWN:
         console.print(f"… the first {ROWS_SHOWN} rows; `--csv` or `--parquet FILE` gives all")
+
+
+def print_csv(result: duckdb.DuckDBPyRelation) -> None:
+    """Print all rows of a result as CSV with a header."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(result.columns)
+    while rows := result.fetchmany(10_000):
+        writer.writerows(rows)
+
+
+def as_dicts(result: duckdb.DuckDBPyRelation) -> list[dict[str, Any]]:
+    """All rows of a result, each by column."""
+    columns = result.columns
+    return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]
 
 
 def _rows_grid(report: Report) -> Table:

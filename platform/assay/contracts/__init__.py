@@ -13,11 +13,12 @@ from assay.contracts.expectations import ControlTotal, Refers, UniqueAcross
 from assay.contracts.generated import ColumnOrigin, Generated
 from assay.contracts.measured import Drift, Mean, MeanShift, NullShare, Quantile, RowCount, Share, Volume
 from assay.contracts.model import Contract, Event, Published, column
+from assay.contracts.monitoring import MonitoringRule, Parameter
 from assay.contracts.periods import WHOLE, Grain, Window
 from assay.contracts.severity import Severity
 from assay.contracts.source import Elements, Format, Source, source
 from assay.contracts.table import Balance, Daily, Monthly, Partitioning, Table, Weekly, Whole, Yearly, table
-from assay.contracts.types import Count, Date, Decimal, Money, Number, Rate, Timestamp
+from assay.contracts.types import Count, Date, Decimal, Money, Number, Position, Rate, Timestamp
 from assay.contracts.watch import Watch
 
 __all__ = [
@@ -44,11 +45,14 @@ __all__ = [
     "Mean",
     "MeanShift",
     "Money",
+    "MonitoringRule",
     "Monthly",
     "MySqlQuery",
     "NullShare",
     "Number",
+    "Parameter",
     "Partitioning",
+    "Position",
     "PostgresQuery",
     "Published",
     "Quantile",

@@ -20,6 +20,7 @@ from assay.contracts.calendar import Holidays
 from assay.contracts.control import Control, check_control
 from assay.contracts.generated import Generated, Metrics
 from assay.contracts.model import Contract
+from assay.contracts.monitoring import MonitoringRule
 from assay.contracts.source import Source
 from assay.contracts.table import DECLARATION, Table
 from assay.errors import ContractError, SettingsError
@@ -112,6 +113,8 @@ class Domain:
         holidays: By region, as tables that are watched `by` region name it.
         controls: What others say that tables add up to.
         metrics: The package of its metrics, which has `METRICS`, if it declares any.
+        histories: By what they are about, as in `customer`: the tables of time spans (SCD2) that say how things were at any time.
+        monitoring: What is looked for in the tables, and in which of them it is found.
     """
 
     name: str
@@ -124,6 +127,8 @@ class Domain:
     holidays: Mapping[str, Holidays] = field(default_factory=dict, hash=False)
     controls: tuple[Control, ...] = ()
     metrics: str | None = None
+    histories: Mapping[str, str] = field(default_factory=dict, hash=False)
+    monitoring: tuple[MonitoringRule, ...] = ()
 
     @property
     def sources(self) -> Mapping[str, Source]:

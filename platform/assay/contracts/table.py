@@ -243,6 +243,11 @@ class Table:
             | ({"expects": expects} if (expects := [each.version() for each in self.expectations.values()]) else {})
         )
 
+    def partition_in(self, relation: str) -> str | None:
+        """The column of a relation by which the table looks it up for its own partition column, if by that and nothing else."""
+        on = self.lookups.get(relation, {})
+        return on[self.partition_column] if self.partition_column is not None and set(on) == {self.partition_column} else None
+
     @property
     def watched(self) -> Watch | None:
         """What is watched for anomalies, or None for nothing."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Annotated
 
 import ibis.expr.datatypes as dt
+from pandera.dtypes import immutable
+from pandera.engines import ibis_engine
 
 Date = dt.Date
 """A calendar day, UTC."""
@@ -24,6 +26,15 @@ Number = float
 """An inexact number (a share, a score): never money."""
 Count = int
 """A 64-bit whole number."""
+
+
+@ibis_engine.Engine.register_dtype
+@immutable
+class Position(ibis_engine.DataType):
+    """Where an event stands at its source, later is larger; `BIGINT[]`."""
+
+    type = dt.Array(dt.int64)
+
 
 _SIMPLE = {
     "string": "VARCHAR",

@@ -22,6 +22,7 @@ from assay.contracts.periods import OWN, is_longer, nests
 from assay.contracts.rules import quote
 from assay.contracts.version import fingerprint
 from assay.engine.fold import HISTORY_COLUMNS
+from assay.engine.parameters import require_parameters
 from assay.engine.queries import RAW_LAYERS, Query, Schema, generated_query, prepare, read_query
 from assay.engine.references import relations_of, require_references
 from assay.errors import ContractError, SqlError
@@ -111,6 +112,7 @@ def _load(domain: Domain) -> Project:
             casts={spec.name: spec.sql_type for spec in table.columns if produced[spec.name] != spec.sql_type},
             cut_by=_cut_by(domain, table, query),
         )
+    require_parameters(domain, queries)
     return Project(domain, nodes)
 
 
@@ -302,7 +304,8 @@ def _cut_by(domain: Domain, table: Table, query: Query) -> tuple[str, ...]:
 def _book_inputs(domain: Domain, table: Table, query: Query) -> tuple[str, ...]:
     inputs = _named_inputs(table, query)
     for relation in inputs:
-        if not _is_inside(domain, table, relation):
+        # Looked up by the table's partition, each row is about one of them, too.
+        if not _is_inside(domain, table, relation) and table.partition_in(relation) is None:
             raise ContractError(
                 f"{table.full_name}: its books count the rows of {relation}, but partitions of {relation}, cut by "
                 f"{_grain_of(domain, relation)}, are not each read for one {table.grain} of it",

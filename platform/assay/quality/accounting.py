@@ -50,7 +50,8 @@ def _of_table(connection: duckdb.DuckDBPyConnection, read: Table, reader: Table)
     balance = reader.balance
     rows = balance.rows_in(read.full_name) if balance else "count(*)"
     money = balance.money_in if balance and balance.money_in else quote(read.money) if read.money else "0"
-    partition = partition_text(quote(read.partition_column) if read.partition_column else None, reader.grain)
+    day = reader.partition_in(read.full_name) or read.partition_column
+    partition = partition_text(quote(day) if day else None, reader.grain)
     found = connection.execute(
         f"SELECT {partition}, {rows}, sum(({money})::DECIMAL(38,4)) FROM {read.full_name} GROUP BY 1"
     ).fetchall()

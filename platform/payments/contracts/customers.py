@@ -1,14 +1,21 @@
-"""Customers: as the account service sends them, and flattened.
+"""Customers: as the account service sends them, flattened, and as they were at any time.
 
-Belongs here: the source `customers` and `enriched.customers`. Does not belong here: their risk (`customer_risk`), what they
-spend (`lifetime`).
+Belongs here: the source `customers`, `enriched.customers` and `enriched.customer_history`. Does not belong here: their risk
+(`customer_risk`), what they spend (`lifetime`).
+
+There is no table of month-end states: it would be a copy of every customer a month, of what one condition on the history answers
+for any instant (`assay compliance snapshot`).
 """
 
 from __future__ import annotations
 
 from datetime import timedelta
 
-from assay.contracts import Count, Date, Event, Published, Timestamp, Whole, source, table
+import ibis.expr.types as ir
+import pandera.ibis as pa
+from pandera.ibis import IbisData
+
+from assay.contracts import Balance, Count, Date, Event, Published, Timestamp, Whole, source, table
 from assay.contracts import column as col
 from assay.landing.formats import Debezium
 from payments.contracts.vocabulary import OWNER
@@ -34,18 +41,8 @@ class CustomerEvent(Event):
     updated_at: Count = col("When the row was last changed", unit="microseconds since 1970, UTC", nullable=True)
 
 
-@table(
-    "customers",
-    layer="enriched",
-    key=("customer_id",),
-    partition=Whole(),
-    owner=OWNER,
-    subject="customers",
-    freshness=timedelta(hours=26),
-    threshold=95.0,
-)
-class Customer(Published):
-    """One row a customer: the latest profile, flattened. Deleted customers are gone."""
+class Profile(Published):
+    """What is known of a customer, in standard values."""
 
     customer_id: str = col("The customer", pii="identifier")
     email: str = col("Address the customer signs in with, lower case", nullable=True, pii="email")
@@ -74,4 +71,47 @@ class Customer(Published):
     language: str = col("Language of the interface", nullable=True)
     theme: str = col("Colours of the interface", nullable=True)
     preferred_currency: str = col("Currency that amounts are shown in, ISO 4217", nullable=True)
+
+
+@table(
+    "customers",
+    layer="enriched",
+    key=("customer_id",),
+    partition=Whole(),
+    owner=OWNER,
+    subject="customers",
+    freshness=timedelta(hours=26),
+    threshold=95.0,
+)
+class Customer(Profile):
+    """One row a customer: the latest profile, flattened. Deleted customers are gone."""
+
     updated_at: Timestamp = col("When the customer was last changed at the source, UTC", nullable=True)
+
+
+@table(
+    "customer_history",
+    layer="enriched",
+    key=("customer_id", "valid_from"),
+    partition=Whole(),
+    owner=OWNER,
+    subject="customers",
+    freshness=timedelta(hours=26),
+    balance=Balance(inputs=("history.customers",), rows="state_count"),
+    threshold=95.0,
+)
+class CustomerSpan(Profile):
+    """One row for every time span in which nothing about a customer changed (SCD2).
+
+    A deleted customer's last span ends with the deletion. A span says nothing about the time before the first change that landed.
+    """
+
+    valid_from: Timestamp = col("When the span begins, UTC, inclusive")
+    valid_to: Timestamp = col("When the span ends, UTC, exclusive; null while it lasts", nullable=True)
+    is_current: bool = col("Whether the span still lasts")
+    state_count: Count = col("Changes at the source that this span joins, because no column here differs", ge=1)
+
+    @pa.dataframe_check(description="a span ends after it begins")
+    def span_not_empty(cls, data: IbisData) -> ir.BooleanColumn:  # noqa: N805
+        """Of several changes in one database transaction only the last is ever in force."""
+        return data.table.valid_to > data.table.valid_from

@@ -1,0 +1,83 @@
+-- One row a customer and day with payments worth much, where an account that is older than the window had none in it before.
+WITH parameters AS (
+  SELECT
+    1000.00 AS min_amount,
+    91 AS window_days
+),
+
+payments AS (
+  SELECT customer_id, transaction_id, transaction_date, transaction_timestamp, amount_usd, ingestion_timestamp, data_source
+  FROM marts.transactions_enriched
+  WHERE status <> 'failed' AND amount_usd IS NOT NULL
+),
+
+-- Of all days in reach one is asked for at a time; of those before it only the window counts.
+large_days AS (
+  SELECT
+    customer_id,
+    transaction_date AS alert_date,
+    count(*) AS transaction_count,
+    sum(amount_usd) AS amount_usd,
+    list(
+      {'transaction_id': transaction_id, 'transaction_date': transaction_date, 'amount_usd': amount_usd}
+      ORDER BY transaction_timestamp, transaction_id
+    ) AS transactions,
+    max(ingestion_timestamp) AS ingestion_timestamp,
+    string_agg(DISTINCT data_source, ',' ORDER BY data_source) AS data_source
+  FROM payments
+  CROSS JOIN parameters
+  GROUP BY customer_id, transaction_date, min_amount
+  HAVING sum(amount_usd) >= min_amount
+),
+
+registered AS (
+  SELECT customer_id, transaction_date, min(customer_registered_at) AS registered_at
+  FROM enriched.transactions
+  GROUP BY customer_id, transaction_date
+),
+
+-- Where nothing landed of the first week of the window, nobody can tell who was dormant in it.
+observed AS (
+  SELECT DISTINCT transaction_date
+  FROM marts.transactions_enriched
+),
+
+found AS (
+  SELECT
+    large_days.customer_id, alert_date, transaction_count, amount_usd, transactions, ingestion_timestamp, data_source
+  FROM large_days
+  CROSS JOIN parameters
+  INNER JOIN registered
+    ON registered.customer_id = large_days.customer_id
+    AND registered.transaction_date = large_days.alert_date
+    AND epoch_us(registered.registered_at) < 86400000000 * (alert_date - window_days - DATE '1970-01-01')
+  WHERE NOT EXISTS (
+    SELECT 1
+    FROM payments AS earlier
+    WHERE earlier.customer_id = large_days.customer_id
+      AND earlier.transaction_date > alert_date - window_days
+      AND earlier.transaction_date < alert_date
+  ) AND EXISTS (
+    SELECT 1
+    FROM observed
+    WHERE observed.transaction_date > alert_date - window_days
+      AND observed.transaction_date <= alert_date - window_days + 7
+  )
+)
+
+SELECT
+  'dormant_awakening' AS rule,
+  'medium' AS severity,
+  customer_id AS subject_id,
+  alert_date,
+  alert_date - (window_days - 1) AS window_start,
+  amount_usd AS measured,
+  min_amount AS held_against,
+  transaction_count,
+  amount_usd,
+  transactions,
+  CAST(parameters AS VARCHAR) AS parameters,
+  ingestion_timestamp,
+  data_source
+FROM found
+CROSS JOIN parameters

@@ -1,0 +1,135 @@
+-- One row a change of a payment, of a refund of it or of a dispute about it: what it was before and after, when, and where told.
+-- A change that was delivered again is the same row. Amounts are read exactly as the sources count them.
+WITH told AS (
+  SELECT
+    transaction_id, amount, currency, status, event_date, _op, _sequence, _source_timestamp, _ingested_at, _source,
+    _landing_object, _landing_row
+  FROM changes.transactions
+  UNION ALL
+  SELECT
+    transaction_id, amount, currency, status, event_date, _op, _sequence, _source_timestamp, _ingested_at, _source,
+    _landing_object, _landing_row
+  FROM changes.legacy_transactions
+),
+
+standard AS (
+  SELECT
+    transaction_id,
+    CASE
+      WHEN _op <> 'd' THEN TRY_CAST(
+        CASE
+          WHEN NOT contains(amount, ',') THEN trim(amount, ' $')
+          WHEN regexp_full_match(trim(amount, ' $'), '[0-9]{1,3}(,[0-9]{3})+([.][0-9]+)?')
+            THEN replace(trim(amount, ' $'), ',', '')
+        END AS DECIMAL(18,2)
+      )
+    END AS amount,
+    upper(trim(currency)) AS currency,
+    CASE WHEN _op = 'd' THEN 'deleted' ELSE nullif(lower(trim(status)), '') END AS state,
+    event_date,
+    _op,
+    _sequence,
+    _source_timestamp,
+    _ingested_at,
+    _source,
+    _landing_object,
+    _landing_row
+  FROM told
+),
+
+-- Of the deliveries of a change the first one stands for it.
+payments AS (
+  SELECT
+    transaction_id,
+    event_date,
+    _op,
+    _sequence,
+    _source,
+    count(*) AS delivery_count,
+    coalesce(sum(amount), 0) AS delivered_amount,
+    min_by(
+      {'amount': amount, 'currency': currency, 'state': state, 'changed_at': _source_timestamp,
+       'landed_at': _ingested_at, 'object': _landing_object, 'row': _landing_row},
+      {'landed_at': _ingested_at, 'object': _landing_object, 'row': _landing_row}
+    ) AS told
+  FROM standard
+  GROUP BY transaction_id, event_date, _op, _sequence, _source
+),
+
+changes AS (
+  SELECT
+    transaction_id,
+    event_date AS transaction_date,
+    'payment' AS subject,
+    transaction_id AS subject_id,
+    _op AS operation,
+    told.state AS state,
+    told.amount AS amount,
+    told.currency AS currency,
+    told.changed_at AS changed_at,
+    _sequence AS source_position,
+    told.object AS landing_object,
+    told.row AS landing_row,
+    delivery_count,
+    delivered_amount,
+    told.landed_at AS ingestion_timestamp,
+    _source AS data_source
+  FROM payments
+  UNION ALL
+  SELECT
+    transaction_id, payment_date AS transaction_date, subject, subject_id, operation, state, amount, currency, changed_at,
+    source_position, landing_object, landing_row, delivery_count, delivered_amount, ingestion_timestamp, data_source
+  FROM enriched.return_changes
+),
+
+-- A change that does not name a value leaves it as it was. At one position a deletion is last.
+carried AS (
+  SELECT
+    *,
+    last_value(state IGNORE NULLS) OVER until_now AS to_state,
+    last_value(amount IGNORE NULLS) OVER until_now AS amount_after,
+    last_value(currency IGNORE NULLS) OVER until_now AS currency_after
+  FROM changes
+  WINDOW until_now AS (
+    PARTITION BY data_source, subject_id, transaction_date
+    ORDER BY source_position, operation = 'd', operation
+    ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+  )
+),
+
+compared AS (
+  SELECT
+    *,
+    lag(to_state) OVER by_position AS from_state,
+    lag(amount_after) OVER by_position AS amount_before
+  FROM carried
+  WINDOW by_position AS (
+    PARTITION BY data_source, subject_id, transaction_date ORDER BY source_position, operation = 'd', operation
+  )
+)
+
+SELECT
+  transaction_id,
+  transaction_date,
+  subject,
+  subject_id,
+  operation,
+  CASE
+    WHEN to_state IS DISTINCT FROM from_state THEN 'state'
+    WHEN amount_after IS DISTINCT FROM amount_before THEN 'amount'
+    ELSE 'other'
+  END AS changed,
+  from_state,
+  to_state,
+  amount_before,
+  amount_after,
+  currency_after AS currency,
+  changed_at,
+  source_position,
+  landing_object,
+  landing_row,
+  delivery_count,
+  delivered_amount,
+  ingestion_timestamp,
+  data_source
+FROM compared
