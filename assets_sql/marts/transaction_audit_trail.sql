@@ -56,6 +56,29 @@ payments AS (
   GROUP BY transaction_id, event_date, _op, _sequence, _source
 ),
 
+-- A deletion that names only its key stands on every day that the refund or dispute had been on: it is one change.
+returned AS (
+  SELECT
+    payment_date,
+    subject,
+    subject_id,
+    operation,
+    source_position,
+    data_source,
+    any_value(transaction_id) AS transaction_id,
+    any_value(state) AS state,
+    any_value(amount) AS amount,
+    any_value(currency) AS currency,
+    any_value(changed_at) AS changed_at,
+    any_value(landing_object) AS landing_object,
+    any_value(landing_row) AS landing_row,
+    sum(delivery_count) AS delivery_count,
+    sum(delivered_amount) AS delivered_amount,
+    any_value(ingestion_timestamp) AS ingestion_timestamp
+  FROM enriched.return_changes
+  GROUP BY payment_date, subject, subject_id, operation, source_position, data_source
+),
+
 changes AS (
   SELECT
     transaction_id,
@@ -79,7 +102,7 @@ changes AS (
   SELECT
     transaction_id, payment_date AS transaction_date, subject, subject_id, operation, state, amount, currency, changed_at,
     source_position, landing_object, landing_row, delivery_count, delivered_amount, ingestion_timestamp, data_source
-  FROM enriched.return_changes
+  FROM returned
 ),
 
 -- A change that does not name a value leaves it as it was. At one position a deletion is last.

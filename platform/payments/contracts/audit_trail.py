@@ -28,7 +28,11 @@ class Change(Published):
     source_position: Position = col("The change's position at its source; later is larger, compared number by number")
     landing_object: str = col("Key of the landing object that it was first delivered in")
     landing_row: Count = col("Line of the record in that object, from 1", ge=1)
-    delivery_count: Count = col("How often it was delivered", unit="deliveries", ge=1)
+    delivery_count: Count = col(
+        "How often it was delivered; a deletion that names only its key counts on every day that the key had been on",
+        unit="deliveries",
+        ge=1,
+    )
     delivered_amount: Decimal = col("Amount of all these deliveries, for the books; a deletion has none")
 
 
