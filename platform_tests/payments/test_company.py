@@ -11,6 +11,7 @@ import pytest
 from shop_lake import LANDED_AT, ShopLake
 
 from assay.lake.layout import landing_prefix
+from assay.pipeline.state import State
 from payments import DOMAIN
 from simulator import Company, Total, Truth, produce, truth
 
@@ -122,3 +123,62 @@ def test_malformed_records_are_the_only_ones_refused(lake: ShopLake, told: Truth
         refused = Counter(reason for *_, reason in lake.refused(source))
         assert events + refused.total() == records
         assert lake.rows(f"SELECT count(*) FROM enriched.{source}") == [(rows,)]
+
+
+def test_the_audit_trail_ends_where_payments_and_returns_are_now(lake: ShopLake) -> None:
+    for subject, table, key, state in (
+        ("payment", "enriched.transactions", "transaction_id", "status"),
+        ("refund", "enriched.refunds", "refund_id", "state"),
+        ("dispute", "enriched.chargebacks", "dispute_id", "state"),
+    ):
+        [(rows, differing)] = lake.rows(
+            f"SELECT count(*), count(*) FILTER (WHERE last.to_state IS DISTINCT FROM now.{state}) FROM {table} AS now LEFT JOIN ("
+            "  SELECT subject_id, max_by(to_state, source_position) AS to_state FROM marts.transaction_audit_trail"
+            f"  WHERE subject = '{subject}' GROUP BY ALL"
+            f") AS last ON last.subject_id = now.{key}"
+        )
+        assert (differing, rows > 0) == (0, True), subject
+    [(refunded,)] = lake.rows(
+        "SELECT count(*) FROM marts.transaction_audit_trail "
+        "WHERE subject = 'payment' AND from_state = 'captured' AND to_state = 'refunded'"
+    )
+    assert refunded > 20
+
+
+def test_the_audit_trail_counts_every_delivery(lake: ShopLake) -> None:
+    counted = [("changes.transactions", "payment"), ("changes.refunds", "refund"), ("changes.chargebacks", "dispute")]
+    for relation, subject in counted:
+        [(landed,)] = lake.rows(f"SELECT count(*) FROM {relation} WHERE event_date IS NOT NULL")
+        [(told, without)] = lake.rows(
+            "SELECT sum(delivery_count), count(*) FILTER (WHERE landing_object IS NULL) FROM marts.transaction_audit_trail "
+            f"WHERE subject = '{subject}'"
+        )
+        assert (told, without) == (landed, 0)
+
+
+def test_customers_of_any_time_are_those_of_today_today(lake: ShopLake) -> None:
+    left_out = ("updated_at", "ingestion_timestamp")
+    columns = ", ".join(each.name for each in DOMAIN.tables["enriched.customers"].columns if each.name not in left_out)
+    today = lake.rows(f"SELECT {columns} FROM enriched.customers ORDER BY ALL")
+    assert lake.rows(f"SELECT {columns} FROM enriched.customer_history WHERE is_current ORDER BY ALL") == today
+    gone = lake.rows("SELECT customer_id FROM enriched.customer_history GROUP BY ALL HAVING NOT bool_or(is_current)")
+    assert len(gone) > 0
+
+
+def test_nothing_of_the_compliance_sets_is_refused(lake: ShopLake) -> None:
+    state = State(lake.workspace)
+    for name in DOMAIN.tables:
+        if DOMAIN.tables[name].subject == "compliance" or name == "enriched.customer_history":
+            refused = {partition: dict(entry.rules) for partition, entry in state.index(name).items() if entry.rules}
+            assert refused == {}, name
+
+
+def test_customers_who_pay_often_are_alerted_with_all_their_payments(lake: ShopLake) -> None:
+    [(alerted, differing)] = lake.rows(
+        "WITH carried AS (SELECT subject_id, alert_date, unnest(transactions) AS payment FROM marts.aml_alerts) "
+        "SELECT count(DISTINCT (subject_id, alert_date)), count(*) FILTER (WHERE t.customer_id IS DISTINCT FROM subject_id "
+        "  OR t.amount_usd IS DISTINCT FROM payment.amount_usd OR t.status = 'failed') "
+        "FROM carried LEFT JOIN marts.transactions_enriched AS t "
+        "ON t.transaction_id = payment.transaction_id AND t.transaction_date = payment.transaction_date"
+    )
+    assert (differing, alerted > 10) == (0, True)

@@ -1,4 +1,4 @@
-"""`enriched.customers`: profiles flattened, whatever they lack."""
+"""`enriched.customers` and `enriched.customer_history`: profiles flattened, whatever they lack, now and at any time."""
 
 from __future__ import annotations
 
@@ -155,3 +155,61 @@ def test_rules(compute, broken) -> None:
     assert broken(TABLE, row) == set()
     assert broken(TABLE, row | {"customer_id": None}) == {"customer_id_required"}
     assert broken(TABLE, row | {"address_count": -1}) == {"address_count_at_least"}
+
+
+# --- Through time ----------------------------------------------------------------------------------------------------
+
+HISTORY = "enriched.customer_history"
+
+
+def held(first: int, last: int | None, document: Any = None, **values: Any) -> dict[str, Any]:
+    """A state of `history.customers` that held for some days of January 2025."""
+    begins, ends = (None if day is None else datetime(2025, 1, day, tzinfo=UTC) for day in (first, last))
+    state = event(document, valid_from=begins, valid_to=ends, is_current=last is None, **values)
+    return state | {"updated_at": None}
+
+
+def spans(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    return [
+        (row["valid_from"].day, row["valid_to"] and row["valid_to"].day, row["status"], row["is_current"], row["state_count"])
+        for row in rows
+    ]
+
+
+def test_a_span_has_all_that_the_table_of_today_has(compute, broken) -> None:
+    [today] = compute(TABLE, {"latest.customers": [event()]})
+    [span] = compute(HISTORY, {"history.customers": [held(1, None)]})
+
+    assert {name: span[name] for name in today if name != "updated_at"} == {
+        name: value for name, value in today.items() if name != "updated_at"
+    }
+    assert broken(HISTORY, span) == set()
+
+
+def test_every_change_begins_a_span_and_what_differs_only_in_writing_does_not(compute, accounted) -> None:
+    another_order = json.dumps(dict(reversed(profile().items())))
+    states = [
+        held(1, 3),
+        held(3, 5, another_order, status=" active "),
+        held(5, 6, status="closed"),
+        held(6, 9, profile(addresses=[]), status="closed"),
+        # Gone for a day.
+        held(10, None, profile(addresses=[]), status="closed"),
+    ]
+    rows = compute(HISTORY, {"history.customers": states})
+
+    assert spans(rows) == [
+        (1, 5, "active", False, 2),
+        (5, 6, "closed", False, 1),
+        (6, 9, "closed", False, 1),
+        (10, None, "closed", True, 1),
+    ]
+    assert [row["billing_city"] for row in rows] == ["London", "London", None, None]
+    assert accounted(HISTORY, rows) == (5, 0)
+
+
+def test_states_that_never_held_are_refused_and_split_no_span(compute, broken, accounted) -> None:
+    rows = compute(HISTORY, {"history.customers": [held(1, 5), held(5, 5, status="typo"), held(5, None)]})
+
+    assert spans([row for row in rows if not broken(HISTORY, row)]) == [(1, None, "active", True, 2)]
+    assert accounted(HISTORY, rows) == (3, 0)

@@ -15,21 +15,32 @@ from sqlglot import exp
 from assay.contracts import Domain
 from assay.engine.project import Project, load_project
 from payments.contracts.vocabulary import DECLINE_GROUPS, DECLINE_REASONS, instant, money
+from payments.monitoring import RULES
 
 TABLES = {
     "enriched.chargebacks",
+    "enriched.customer_history",
     "enriched.customer_risk",
     "enriched.customers",
     "enriched.fx_rates",
     "enriched.merchant_categories",
     "enriched.merchants",
     "enriched.refunds",
+    "enriched.return_changes",
     "enriched.transactions",
+    "marts.aml_alerts",
+    "marts.aml_dormant_awakening",
+    "marts.aml_high_risk_corridors",
+    "marts.aml_rapid_in_and_out",
+    "marts.aml_round_amounts",
+    "marts.aml_structuring",
+    "marts.aml_velocity",
     "marts.chargebacks_enriched",
     "marts.customer_lifetime",
     "marts.daily_revenue",
     "marts.merchant_daily",
     "marts.refunds_enriched",
+    "marts.transaction_audit_trail",
     "marts.transactions_enriched",
 }
 SOURCES = {
@@ -74,8 +85,16 @@ def test_every_column_but_plain_counts_leads_back_to_a_source(project: Project) 
         if not origins
     }
 
-    assert without_origin == {
+    # What a rule says of itself, and not of payments.
+    said = {"rule", "severity", "held_against", "parameters"}
+    of_rules = {f"{rule.table}.{name}" for rule in RULES for name in (*said, "transaction_count")}
+
+    assert without_origin == of_rules | {
+        "enriched.customer_history.state_count",
         "enriched.merchants.state_count",
+        "enriched.return_changes.delivery_count",
+        "enriched.return_changes.subject",
+        "marts.aml_round_amounts.measured",
         "marts.customer_lifetime.transaction_count",
         "marts.daily_revenue.transaction_count",
         "marts.merchant_daily.transaction_count",
@@ -107,6 +126,8 @@ def test_personal_columns_are_marked(domain: Domain) -> None:
     assert marked["date_of_birth"] == "birth_date"
     assert marked["full_name"] == "name"
     assert marked["billing_line1"] == marked["shipping_postal_code"] == "address"
+    history = {spec.name: spec.pii for spec in domain.tables["enriched.customer_history"].columns if spec.pii}
+    assert history == marked
 
 
 @pytest.mark.parametrize(
@@ -126,6 +147,10 @@ def test_personal_columns_are_marked(domain: Domain) -> None:
         ("enriched/chargebacks.sql", "captured_at", instant),
         ("enriched/chargebacks.sql", "paid_at", instant),
         ("enriched/customers.sql", "registered_at", instant),
+        ("enriched/customer_history.sql", "registered_at", instant),
+        ("enriched/return_changes.sql", "amount", money),
+        ("enriched/return_changes.sql", "paid_at", instant),
+        ("marts/transaction_audit_trail.sql", "amount", money),
         ("enriched/customer_risk.sql", "scored_at", instant),
     ],
 )
@@ -146,6 +171,24 @@ def test_marts_convert_money_and_find_merchants_in_the_same_way(domain: Domain) 
     held = [next(cte for cte in each.find_all(exp.CTE) if cte.alias == "merchant") for each in parsed]
     for name in ("held_from", "held_to"):
         assert len({next(column.sql() for column in cte.this.selects if column.alias == name) for cte in held}) == 1, name
+
+
+def test_profiles_of_then_are_read_as_those_of_today(domain: Domain) -> None:
+    """Every expression of every step, but for what says when a profile held."""
+    today, then = (
+        sqlglot.parse_one((domain.sql / f"enriched/{name}.sql").read_text(encoding="utf-8"), dialect="duckdb")
+        for name in ("customers", "customer_history")
+    )
+
+    def columns(select: exp.Expr) -> dict[str, str]:
+        return {column.alias_or_name: column.unalias().sql(dialect="duckdb") for column in select.selects}
+
+    steps = {cte.alias: columns(cte.this) for cte in then.find_all(exp.CTE)}
+    for step, written in {cte.alias: columns(cte.this) for cte in today.find_all(exp.CTE)}.items():
+        assert written.items() - steps[step].items() == {("updated_at", "updated_at")}, step
+    last = columns(today)
+    changed = {"updated_at", "ingestion_timestamp", "data_source"}
+    assert {name for name in last if steps["standard"].get(name) != last[name]} == changed
 
 
 def test_sql_knows_every_decline_reason(domain: Domain) -> None:

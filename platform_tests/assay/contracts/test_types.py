@@ -8,7 +8,7 @@ import duckdb
 import ibis.expr.datatypes as dt
 import pytest
 
-from assay.contracts import Contract, Count, Date, Decimal, Money, Number, Rate, Timestamp, column
+from assay.contracts import Contract, Count, Date, Decimal, Money, Number, Position, Rate, Timestamp, column
 from assay.contracts.columns import column_specs
 from assay.contracts.types import sql_type
 
@@ -25,6 +25,7 @@ from assay.contracts.types import sql_type
         (Timestamp, "TIMESTAMP WITH TIME ZONE"),
         (str, "VARCHAR"),
         (bool, "BOOLEAN"),
+        (Position, "BIGINT[]"),
     ],
 )
 def test_an_annotation_is_a_duckdb_type(kind: Any, expected: str) -> None:

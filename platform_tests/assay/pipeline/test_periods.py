@@ -340,6 +340,12 @@ class TestWhatCannotBe:
                 "its window over enriched.years begins with the year, but enriched.years is cut by year",
             ),
             (Daily("d"), "latest.x", {"windows": {"latest.x": Window(1, own=False)}}, "its books count the rows of latest.x"),
+            (
+                Daily("d"),
+                "latest.x JOIN enriched.years USING (id)",
+                {"lookups": {"enriched.years": {"id": "id"}}, "balance": Balance(inputs=("latest.x", "enriched.years"))},
+                "its books count the rows of enriched.years",
+            ),
         ],
     )
     def test_is_said_at_load_time(self, tmp_path: Path, partition, reads: str, options: dict[str, object], said: str) -> None:  # type: ignore[no-untyped-def]
@@ -347,3 +353,8 @@ class TestWhatCannotBe:
             self.domain(tmp_path, partition, reads, **options)
         assert raised.value.message.startswith(f"marts.read: {said}")
         assert raised.value.hint
+
+    def test_what_is_looked_up_by_the_partition_may_be_counted(self, tmp_path: Path) -> None:
+        balance = Balance(inputs=("latest.x", "enriched.years"))
+        lookups = {"enriched.years": {"d": "d"}}
+        self.domain(tmp_path, Daily("d"), "latest.x JOIN enriched.years USING (id)", lookups=lookups, balance=balance)
