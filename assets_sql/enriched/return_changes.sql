@@ -57,11 +57,10 @@ changes AS (
     _source,
     count(*) AS delivery_count,
     coalesce(sum(amount), 0) AS delivered_amount,
-    min_by(
-      {'transaction_id': transaction_id, 'amount': amount, 'currency': currency, 'state': state,
-       'payment_date': payment_date, 'changed_at': _source_timestamp, 'landed_at': _ingested_at,
-       'object': _landing_object, 'row': _landing_row},
-      {'landed_at': _ingested_at, 'object': _landing_object, 'row': _landing_row}
+    min(
+      {'landed_at': _ingested_at, 'object': _landing_object, 'row': _landing_row,
+       'transaction_id': transaction_id, 'amount': amount, 'currency': currency, 'state': state,
+       'payment_date': payment_date, 'changed_at': _source_timestamp}
     ) AS told
   FROM standard
   GROUP BY subject, subject_id, event_date, _op, _sequence, _source

@@ -5,27 +5,12 @@ WITH parameters AS (
     91 AS window_days
 ),
 
-payments AS (
-  SELECT customer_id, transaction_id, transaction_date, transaction_timestamp, amount_usd, ingestion_timestamp, data_source
-  FROM marts.transactions_enriched
-  WHERE status <> 'failed' AND amount_usd IS NOT NULL
-),
-
--- Of all days in reach one is asked for at a time; of those before it only the window counts.
+-- Payments are read where they are needed, and not once for all: so that of the days before only who paid is read.
 large_days AS (
-  SELECT
-    customer_id,
-    transaction_date AS alert_date,
-    count(*) AS transaction_count,
-    sum(amount_usd) AS amount_usd,
-    list(
-      {'transaction_id': transaction_id, 'transaction_date': transaction_date, 'amount_usd': amount_usd}
-      ORDER BY transaction_timestamp, transaction_id
-    ) AS transactions,
-    max(ingestion_timestamp) AS ingestion_timestamp,
-    string_agg(DISTINCT data_source, ',' ORDER BY data_source) AS data_source
-  FROM payments
+  SELECT customer_id, transaction_date AS alert_date
+  FROM marts.transactions_enriched
   CROSS JOIN parameters
+  WHERE status <> 'failed' AND amount_usd IS NOT NULL
   GROUP BY customer_id, transaction_date, min_amount
   HAVING sum(amount_usd) >= min_amount
 ),
@@ -42,9 +27,8 @@ observed AS (
   FROM marts.transactions_enriched
 ),
 
-found AS (
-  SELECT
-    large_days.customer_id, alert_date, transaction_count, amount_usd, transactions, ingestion_timestamp, data_source
+awakened AS (
+  SELECT large_days.customer_id, alert_date
   FROM large_days
   CROSS JOIN parameters
   INNER JOIN registered
@@ -53,8 +37,9 @@ found AS (
     AND epoch_us(registered.registered_at) < 86400000000 * (alert_date - window_days - DATE '1970-01-01')
   WHERE NOT EXISTS (
     SELECT 1
-    FROM payments AS earlier
-    WHERE earlier.customer_id = large_days.customer_id
+    FROM marts.transactions_enriched AS earlier
+    WHERE earlier.status <> 'failed'
+      AND earlier.customer_id = large_days.customer_id
       AND earlier.transaction_date > alert_date - window_days
       AND earlier.transaction_date < alert_date
   ) AND EXISTS (
@@ -63,6 +48,27 @@ found AS (
     WHERE observed.transaction_date > alert_date - window_days
       AND observed.transaction_date <= alert_date - window_days + 7
   )
+),
+
+found AS (
+  SELECT
+    awakened.customer_id,
+    alert_date,
+    count(*) AS transaction_count,
+    sum(amount_usd) AS amount_usd,
+    list(
+      {'transaction_id': transaction_id, 'transaction_date': transaction_date, 'amount_usd': amount_usd}
+      ORDER BY transaction_timestamp, transaction_id
+    ) AS transactions,
+    max(ingestion_timestamp) AS ingestion_timestamp,
+    string_agg(DISTINCT data_source, ',' ORDER BY data_source) AS data_source
+  FROM awakened
+  INNER JOIN marts.transactions_enriched AS paid
+    ON paid.customer_id = awakened.customer_id
+    AND paid.transaction_date = alert_date
+    AND status <> 'failed'
+    AND amount_usd IS NOT NULL
+  GROUP BY awakened.customer_id, alert_date
 )
 
 SELECT

@@ -6,17 +6,12 @@ WITH parameters AS (
     2 AS window_days
 ),
 
-payments AS (
-  SELECT customer_id, transaction_id, transaction_date, transaction_timestamp, amount_usd, ingestion_timestamp, data_source
-  FROM marts.transactions_enriched
-  WHERE status <> 'failed'
-),
-
 -- Nobody else can have so many: what follows has little to sort.
 busy AS (
   SELECT customer_id
-  FROM payments
+  FROM marts.transactions_enriched
   CROSS JOIN parameters
+  WHERE status <> 'failed'
   GROUP BY customer_id, min_payments
   HAVING count(*) >= min_payments
 ),
@@ -28,9 +23,10 @@ counted AS (
       PARTITION BY payments.customer_id ORDER BY transaction_timestamp
       RANGE BETWEEN to_hours(hours) PRECEDING AND CURRENT ROW
     ) AS payments_so_far
-  FROM payments
+  FROM marts.transactions_enriched AS payments
   SEMI JOIN busy ON busy.customer_id = payments.customer_id
   CROSS JOIN parameters
+  WHERE status <> 'failed'
 ),
 
 -- The last payments of hours with too many.

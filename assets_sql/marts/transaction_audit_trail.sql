@@ -47,10 +47,9 @@ payments AS (
     _source,
     count(*) AS delivery_count,
     coalesce(sum(amount), 0) AS delivered_amount,
-    min_by(
-      {'amount': amount, 'currency': currency, 'state': state, 'changed_at': _source_timestamp,
-       'landed_at': _ingested_at, 'object': _landing_object, 'row': _landing_row},
-      {'landed_at': _ingested_at, 'object': _landing_object, 'row': _landing_row}
+    min(
+      {'landed_at': _ingested_at, 'object': _landing_object, 'row': _landing_row,
+       'amount': amount, 'currency': currency, 'state': state, 'changed_at': _source_timestamp}
     ) AS told
   FROM standard
   GROUP BY transaction_id, event_date, _op, _sequence, _source
@@ -105,32 +104,22 @@ changes AS (
   FROM returned
 ),
 
--- A change that does not name a value leaves it as it was. At one position a deletion is last.
-carried AS (
-  SELECT
-    *,
-    last_value(state IGNORE NULLS) OVER until_now AS to_state,
-    last_value(amount IGNORE NULLS) OVER until_now AS amount_after,
-    last_value(currency IGNORE NULLS) OVER until_now AS currency_after
-  FROM changes
-  WINDOW until_now AS (
-    PARTITION BY data_source, subject_id, transaction_date
-    ORDER BY source_position, operation = 'd', operation
-    ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
-  )
-),
-
+-- At one position a deletion is last.
 compared AS (
   SELECT
     *,
-    lag(to_state) OVER by_position AS from_state,
-    lag(amount_after) OVER by_position AS amount_before
-  FROM carried
-  WINDOW by_position AS (
-    PARTITION BY data_source, subject_id, transaction_date ORDER BY source_position, operation = 'd', operation
+    last_value(state IGNORE NULLS) OVER before_it AS from_state,
+    last_value(amount IGNORE NULLS) OVER before_it AS amount_before,
+    last_value(currency IGNORE NULLS) OVER before_it AS currency_before
+  FROM changes
+  WINDOW before_it AS (
+    PARTITION BY data_source, subject_id, transaction_date
+    ORDER BY source_position, operation = 'd', operation
+    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
   )
 )
 
+-- A change that does not name a value leaves it as it was.
 SELECT
   transaction_id,
   transaction_date,
@@ -138,15 +127,15 @@ SELECT
   subject_id,
   operation,
   CASE
-    WHEN to_state IS DISTINCT FROM from_state THEN 'state'
-    WHEN amount_after IS DISTINCT FROM amount_before THEN 'amount'
+    WHEN coalesce(state, from_state) IS DISTINCT FROM from_state THEN 'state'
+    WHEN coalesce(amount, amount_before) IS DISTINCT FROM amount_before THEN 'amount'
     ELSE 'other'
   END AS changed,
   from_state,
-  to_state,
+  coalesce(state, from_state) AS to_state,
   amount_before,
-  amount_after,
-  currency_after AS currency,
+  coalesce(amount, amount_before) AS amount_after,
+  coalesce(currency, currency_before) AS currency,
   changed_at,
   source_position,
   landing_object,
