@@ -10,7 +10,20 @@ import sys
 import typer
 from rich.console import Console
 
-from assay.cli import alerts, anomalies, compliance, lander, look, metrics, monitoring, move, quality, quarantine, reconcile, serve
+from assay.cli import (
+    alerts,
+    anomalies,
+    compliance,
+    lander,
+    look,
+    metrics,
+    monitoring,
+    move,
+    quality,
+    quarantine,
+    reconcile,
+    serve,
+)
 from assay.errors import AssayError
 
 app = typer.Typer(

@@ -24,7 +24,7 @@ from assay.engine.project import Node
 from assay.errors import SettingsError, SqlError
 from assay.pipeline.build import chunks, compute, raise_if_not_about_data
 from assay.pipeline.state import State
-from assay.quality.proof import PROVEN
+from assay.quality.flagging import PROVEN
 
 _FOUND = "backtested"
 

@@ -83,6 +83,7 @@ def _alerts_of(rule: MonitoringRule) -> Callable[[type[Alert]], type[Alert]]:
         # Alerts choose some payments: nothing adds up but what `aml_alerts` makes of them.
         balance=Balance(inputs=(rule.reads,), rows="0", input_rows="0"),
         watch=False,
+        hourly=True,
     )
 
 
@@ -126,6 +127,7 @@ class DormantAwakening(Alert):
     freshness=timedelta(hours=50),
     balance=Balance(inputs=tuple(rule.table for rule in RULES), money_in="amount_usd", money_out="amount_usd"),
     watch=False,
+    hourly=True,
 )
 class AnyAlert(Alert):
     """One row an alert: a rule, a customer and a day."""

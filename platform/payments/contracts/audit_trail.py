@@ -46,6 +46,7 @@ class Change(Published):
     freshness=timedelta(hours=50),
     balance=Balance(inputs=("changes.refunds", "changes.chargebacks"), rows="delivery_count", money_out="delivered_amount"),
     watch=False,
+    hourly=True,
 )
 class ReturnChange(Change):
     """One row a change of a refund or of a dispute, on the day of the refund or dispute."""
@@ -77,6 +78,7 @@ class ReturnChange(Change):
         money_out="delivered_amount",
     ),
     watch=False,
+    hourly=True,
 )
 class AuditedChange(Change):
     """One row a change of a payment, of a refund of it or of a dispute about it, on the day of the payment."""
