@@ -99,7 +99,6 @@ class Customer(Profile):
     freshness=timedelta(hours=26),
     balance=Balance(inputs=("history.customers",), rows="state_count"),
     threshold=95.0,
-    hourly=True,
 )
 class CustomerSpan(Profile):
     """One row for every time span in which nothing about a customer changed (SCD2).
