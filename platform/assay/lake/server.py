@@ -186,7 +186,11 @@ class EmbeddedS3:
         try:
             state = json.loads(self._state.read_text())
             connection = Connection(state["endpoint"], *self._credentials())
+            # The server of an owner that is gone still answers for a moment, and ends.
+            owner_is_gone = not _is_alive(int(state["owner"]))
         except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return None
+        if owner_is_gone:
             return None
         return connection if _lists_buckets(_client(connection)) else None
 
@@ -243,7 +247,7 @@ class EmbeddedS3:
             if guard.poll() is not None or time.monotonic() > deadline:
                 raise self._not_ready(guard.poll())
             time.sleep(_POLL_SECONDS)
-        self._state.write_text(json.dumps({"endpoint": connection.endpoint, "process": process}))
+        self._state.write_text(json.dumps({"endpoint": connection.endpoint, "process": process, "owner": os.getpid()}))
         return connection
 
     def _not_ready(self, code: int | None) -> ServerError:
@@ -367,6 +371,16 @@ def _is_free(port: int) -> bool:
             probe.bind((ADDRESS, port))
         except OSError:
             return False
+    return True
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
     return True
 
 
