@@ -9,7 +9,7 @@ itself counts, because it is on that day that people pay otherwise.
 
 from __future__ import annotations
 
-from assay.contracts.calendar import FromEaster, Holidays, Nth, On, Yearly
+from assay.contracts.calendar import Fixed, FromEaster, Holidays, Nth, On
 
 _MONDAY, _THURSDAY = 0, 3
 
@@ -20,30 +20,30 @@ HOLIDAYS = {
             "the Friday and the Monday after Thanksgiving by custom of trade"
         ),
         days={
-            "New Year's Day": Yearly(1, 1),
+            "New Year's Day": Fixed(1, 1),
             "Birthday of Martin Luther King, Jr.": Nth(1, _MONDAY, 3),
             "Washington's Birthday": Nth(2, _MONDAY, 3),
             "Memorial Day": Nth(5, _MONDAY, -1),
-            "Juneteenth": Yearly(6, 19, since=2021),
-            "Independence Day": Yearly(7, 4),
+            "Juneteenth": Fixed(6, 19, since=2021),
+            "Independence Day": Fixed(7, 4),
             "Labor Day": Nth(9, _MONDAY, 1),
             "Columbus Day": Nth(10, _MONDAY, 2),
-            "Veterans Day": Yearly(11, 11),
+            "Veterans Day": Fixed(11, 11),
             "Thanksgiving Day": Nth(11, _THURSDAY, 4),
             "Black Friday": Nth(11, _THURSDAY, 4, days_after=1),
             "Cyber Monday": Nth(11, _THURSDAY, 4, days_after=4),
-            "Christmas Day": Yearly(12, 25),
+            "Christmas Day": Fixed(12, 25),
         },
     ),
     "EU": Holidays(
         source="Closing days of TARGET (European Central Bank, long-term calendar of 14 December 2000)",
         days={
-            "New Year's Day": Yearly(1, 1),
+            "New Year's Day": Fixed(1, 1),
             "Good Friday": FromEaster(-2),
             "Easter Monday": FromEaster(1),
-            "Labour Day": Yearly(5, 1),
-            "Christmas Day": Yearly(12, 25),
-            "26 December": Yearly(12, 26),
+            "Labour Day": Fixed(5, 1),
+            "Christmas Day": Fixed(12, 25),
+            "26 December": Fixed(12, 26),
         },
     ),
     "APAC": Holidays(
@@ -53,9 +53,9 @@ HOLIDAYS = {
             "of Manpower"
         ),
         days={
-            "New Year's Day": Yearly(1, 1),
-            "2 January": Yearly(1, 2),
-            "3 January": Yearly(1, 3),
+            "New Year's Day": Fixed(1, 1),
+            "2 January": Fixed(1, 2),
+            "3 January": Fixed(1, 3),
             "Coming of Age Day": Nth(1, _MONDAY, 2),
             "Lunar New Year": On(
                 (
@@ -72,8 +72,8 @@ HOLIDAYS = {
                     "2027-02-06",
                 )
             ),
-            "National Foundation Day": Yearly(2, 11),
-            "Emperor's Birthday": Yearly(2, 23, since=2020),
+            "National Foundation Day": Fixed(2, 11),
+            "Emperor's Birthday": Fixed(2, 23, since=2020),
             "Vernal Equinox Day": On(
                 (
                     "2017-03-20",
@@ -89,12 +89,12 @@ HOLIDAYS = {
                     "2027-03-21",
                 )
             ),
-            "Showa Day": Yearly(4, 29),
-            "Constitution Memorial Day": Yearly(5, 3),
-            "Greenery Day": Yearly(5, 4),
-            "Children's Day": Yearly(5, 5),
+            "Showa Day": Fixed(4, 29),
+            "Constitution Memorial Day": Fixed(5, 3),
+            "Greenery Day": Fixed(5, 4),
+            "Children's Day": Fixed(5, 5),
             "Marine Day": Nth(7, _MONDAY, 3),
-            "Mountain Day": Yearly(8, 11),
+            "Mountain Day": Fixed(8, 11),
             "Respect for the Aged Day": Nth(9, _MONDAY, 3),
             "Autumnal Equinox Day": On(
                 (
@@ -112,27 +112,27 @@ HOLIDAYS = {
                 )
             ),
             "Sports Day": Nth(10, _MONDAY, 2),
-            "Culture Day": Yearly(11, 3),
-            "Labour Thanksgiving Day": Yearly(11, 23),
-            "31 December": Yearly(12, 31),
+            "Culture Day": Fixed(11, 3),
+            "Labour Thanksgiving Day": Fixed(11, 23),
+            "31 December": Fixed(12, 31),
         },
     ),
     "LATAM": Holidays(
         source="Brazil: national bank holidays as listed by ANBIMA (Laws 662/1949, 6.802/1980, 10.607/2002 and 14.759/2023)",
         days={
-            "New Year's Day": Yearly(1, 1),
+            "New Year's Day": Fixed(1, 1),
             "Carnival Monday": FromEaster(-48),
             "Carnival Tuesday": FromEaster(-47),
             "Good Friday": FromEaster(-2),
-            "Tiradentes": Yearly(4, 21),
-            "Labour Day": Yearly(5, 1),
+            "Tiradentes": Fixed(4, 21),
+            "Labour Day": Fixed(5, 1),
             "Corpus Christi": FromEaster(60),
-            "Independence Day": Yearly(9, 7),
-            "Our Lady of Aparecida": Yearly(10, 12),
-            "All Souls' Day": Yearly(11, 2),
-            "Republic Day": Yearly(11, 15),
-            "Black Awareness Day": Yearly(11, 20, since=2024),
-            "Christmas Day": Yearly(12, 25),
+            "Independence Day": Fixed(9, 7),
+            "Our Lady of Aparecida": Fixed(10, 12),
+            "All Souls' Day": Fixed(11, 2),
+            "Republic Day": Fixed(11, 15),
+            "Black Awareness Day": Fixed(11, 20, since=2024),
+            "Christmas Day": Fixed(12, 25),
         },
     ),
 }

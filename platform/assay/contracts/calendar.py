@@ -21,7 +21,7 @@ class Falls(Protocol):
 
 
 @dataclass(frozen=True)
-class Yearly:
+class Fixed:
     """A day of the calendar.
 
     Attributes:

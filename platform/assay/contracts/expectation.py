@@ -10,6 +10,7 @@ single row is to blame.
 from __future__ import annotations
 
 import dataclasses
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -27,7 +28,7 @@ _WORDS = ("name", "severity", "reason", "owner", "dimension")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Expectation:
+class Expectation(ABC):
     """What is expected of a table.
 
     Attributes:
@@ -54,14 +55,14 @@ class Expectation:
         return ()
 
     @property
+    @abstractmethod
     def title(self) -> str:
         """Its name, if it is given none."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def expected(self) -> str:
         """What is expected, in words."""
-        raise NotImplementedError
 
     @property
     def relation(self) -> str | None:

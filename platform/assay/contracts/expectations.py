@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import ClassVar
 
 from assay.contracts.dimension import Dimension
@@ -140,7 +141,10 @@ class ControlTotal(Expectation):
     on: Mapping[str, str] = field(default_factory=dict)
     rows: str | None = None
     money: Mapping[str, str] = field(default_factory=dict)
-    tolerance: float = 0.0
+    tolerance: Decimal | int | str = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tolerance", Decimal(self.tolerance))
 
     @property
     def own_columns(self) -> tuple[str, ...]:
@@ -154,7 +158,7 @@ class ControlTotal(Expectation):
     def expected(self) -> str:
         said = ["rows"] if self.rows else []
         said += [f"the total of {column}" for column in self.money]
-        within = f", give or take {self.tolerance:g}" if self.tolerance else ""
+        within = f", give or take {self.tolerance}" if self.tolerance else ""
         return f"{' and '.join(said)} come to what {self.to} says{within}"
 
     @property

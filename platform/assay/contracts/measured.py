@@ -6,6 +6,7 @@ Belongs here: the declarations. Does not belong here: how measures are computed 
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -19,9 +20,9 @@ class _Measured(Expectation):
     """One that a measure of the partition decides."""
 
     @property
+    @abstractmethod
     def measure(self) -> Measure:
         """What is measured."""
-        raise NotImplementedError
 
     @property
     def own_columns(self) -> tuple[str, ...]:

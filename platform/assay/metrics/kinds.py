@@ -9,6 +9,7 @@ it is computed from rows; `where` always is such an expression.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import ClassVar, Literal
@@ -19,7 +20,7 @@ from assay.metrics.grains import Grain
 
 
 @dataclass(frozen=True)
-class Metric(Declared):
+class Metric(Declared, ABC):
     """What every metric says of itself.
 
     Attributes:
@@ -50,9 +51,9 @@ class Metric(Declared):
         return type(self).__name__
 
     @property
+    @abstractmethod
     def formula(self) -> str:
         """How it is computed, in one line."""
-        raise NotImplementedError
 
     @property
     def refers(self) -> dict[str, str]:

@@ -7,7 +7,7 @@ import datetime as dt
 import pytest
 
 from assay.contracts import Holidays
-from assay.contracts.calendar import FromEaster, Nth, On, Yearly, easter, merged
+from assay.contracts.calendar import Fixed, FromEaster, Nth, On, easter, merged
 
 MONDAY, THURSDAY = 0, 3
 
@@ -49,12 +49,12 @@ def test_rules(rule: Nth | FromEaster | On, year: int, day: str) -> None:
 
 
 def test_a_holiday_does_not_exist_before_its_law() -> None:
-    assert Yearly(6, 19, since=2021).of(2020) == ()
+    assert Fixed(6, 19, since=2021).of(2020) == ()
     assert On(("2024-02-10",)).of(2031) == ()
 
 
 def test_the_holidays_of_a_stretch_of_days() -> None:
-    holidays = Holidays(source="a law", days={"New Year": Yearly(1, 1), "Eve": Yearly(12, 31), "Silly Day": Yearly(1, 1)})
+    holidays = Holidays(source="a law", days={"New Year": Fixed(1, 1), "Eve": Fixed(12, 31), "Silly Day": Fixed(1, 1)})
     assert holidays.between(dt.date(2024, 12, 31), dt.date(2025, 1, 1)) == {
         dt.date(2024, 12, 31): "Eve",
         dt.date(2025, 1, 1): "New Year and Silly Day",

@@ -102,7 +102,7 @@ KINDS: list[tuple[Expectation, str, Dimension, str]] = [
         "the number of rows is within 4 deviations or 30% of what days like it had",
     ),
     (
-        ControlTotal("latest.controls", on={"day": "of"}, rows="n", money={"amount": "total"}, tolerance=0.01),
+        ControlTotal("latest.controls", on={"day": "of"}, rows="n", money={"amount": "total"}, tolerance="0.01"),
         "total_as_in_controls",
         Dimension.CONSISTENCY,
         "rows and the total of amount come to what latest.controls says, give or take 0.01",

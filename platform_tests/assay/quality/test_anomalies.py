@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.contracts import Holidays, Watch
-from assay.contracts.calendar import Yearly
+from assay.contracts.calendar import Fixed
 from assay.quality.anomalies import Anomaly, Figure, complete_until, find_anomalies
 from assay.quality.profile import Metric
 
@@ -210,7 +210,7 @@ class TestCalendar:
         assert all(number < 110 for number in found)
 
     def test_holidays_are_the_region_s_own_and_learnt(self) -> None:
-        holiday = Holidays(source="a law", days={"Founding Day": Yearly(5, 8)})
+        holiday = Holidays(source="a law", days={"Founding Day": Fixed(5, 8)})
         festive = dt.date(2025, 5, 8)
 
         def quiet(number: int) -> float:
