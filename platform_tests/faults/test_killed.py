@@ -6,12 +6,12 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from assay_process import AssayProcess
 from command_line import Shop, change, contents, new_shop
 from shop_lake import ShopLake
 
@@ -76,7 +76,7 @@ def objects(folder: Path) -> int:
     return sum(1 for path in (folder / "lake").rglob("*") if path.is_file())
 
 
-def killed_after(process: subprocess.Popen[str], folder: Path, wanted: int, seconds: float) -> bool:
+def killed_after(process: AssayProcess, folder: Path, wanted: int, seconds: float) -> bool:
     """Kill a run some time after its lake has come to hold so many objects, unless it ends before."""
     while process.poll() is None and objects(folder) < wanted:
         time.sleep(0.01)

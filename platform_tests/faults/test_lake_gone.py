@@ -124,9 +124,11 @@ def test_a_missing_bucket_and_a_wrong_key_say_what_to_set(tmp_path: Path) -> Non
     assert "Traceback" not in missing.stderr + wrong.stderr
 
 
-def test_an_interrupted_run_stops_at_once(shop: Shop) -> None:
+def test_an_interrupted_run_stops_at_once(shop: Shop, tmp_path: Path) -> None:
     process = shop.start("run")
-    time.sleep(1.5)
+    # Most of the run is before it when the first raw rows are there.
+    while process.poll() is None and not any((tmp_path / "lake" / "raw").rglob("*.parquet")):
+        time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=30)
     assert process.returncode != 0

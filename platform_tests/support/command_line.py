@@ -7,13 +7,12 @@ import os
 import random
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-DOMAINS = Path(__file__).resolve().parents[1] / "domains"
-PLATFORM = Path(__file__).resolve().parents[2] / "platform"
+from assay_process import DOMAINS, PLATFORM, AssayProcess
+
 DAYS = 12
 ORDERS = 3000
 
@@ -45,21 +44,15 @@ class Shop:
         }
         return kept | own | dict(self.settings)
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str) -> AssayProcess:
         """Start `assay` with arguments."""
-        return subprocess.Popen(
-            [sys.executable, "-c", "from assay.cli import main; main()", *arguments],
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        return AssayProcess(arguments, self.environment)
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `assay` with arguments to its end."""
         process = self.start(*arguments)
         out, error = process.communicate(timeout=180)
-        return subprocess.CompletedProcess(process.args, process.returncode, out, error)
+        return subprocess.CompletedProcess(process.args, process.wait(), out, error)
 
     def report(self, command: str = "run") -> dict:
         """Run a command with `--json` and read what it prints."""
