@@ -1,17 +1,17 @@
--- One row a customer with payments, over all of them.
+-- One row a customer with payments, added up from their months: a late payment makes no other month be read again.
 WITH totals AS (
   SELECT
     customer_id,
-    count(*) AS transaction_count,
-    count(*) FILTER (WHERE status = 'captured') AS captured_count,
-    coalesce(sum(amount_usd), 0) AS gross_amount_usd,
-    count(amount_usd) AS converted_count,
-    coalesce(sum(amount_usd) FILTER (WHERE status = 'captured'), 0) AS lifetime_value_usd,
-    min(transaction_date) AS first_transaction_date,
-    max(transaction_date) AS last_transaction_date,
+    sum(transaction_count) AS transaction_count,
+    sum(converted_count) AS converted_count,
+    sum(captured_count) AS captured_count,
+    sum(gross_amount_usd) AS gross_amount_usd,
+    sum(captured_amount_usd) AS lifetime_value_usd,
+    min(first_transaction_date) AS first_transaction_date,
+    max(last_transaction_date) AS last_transaction_date,
     max(ingestion_timestamp) AS ingestion_timestamp,
-    string_agg(DISTINCT data_source, ',' ORDER BY data_source) AS data_source
-  FROM marts.transactions_enriched
+    string_agg(DISTINCT data_source, ',') AS data_sources
+  FROM marts.customer_spending
   GROUP BY customer_id
 )
 
@@ -29,5 +29,5 @@ SELECT
   last_transaction_date - first_transaction_date AS tenure_days,
   transaction_count / (date_diff('month', first_transaction_date, last_transaction_date) + 1) AS transactions_per_month,
   ingestion_timestamp,
-  data_source
+  array_to_string(list_sort(list_distinct(string_split(data_sources, ','))), ',') AS data_source
 FROM totals

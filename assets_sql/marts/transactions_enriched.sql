@@ -1,38 +1,8 @@
 -- One row a payment, joined with its customer, merchant, category, risk and the day's exchange rate.
 -- Every join finds at most one row, so that no payment is lost or counted twice.
-WITH dollar AS (
-  SELECT rate_date, rate AS dollars_for_a_euro
-  FROM enriched.fx_rates
-  WHERE currency = 'USD'
-),
-
--- DuckDB divides decimals as floats; rates are kept as whole numbers of 10^-8 instead.
-conversion AS (
-  SELECT
-    quoted.rate_date,
-    quoted.currency,
-    quoted.source_date,
-    CAST(CAST(dollar.dollars_for_a_euro AS DECIMAL(38,8)) * 100000000 AS BIGINT) AS dollars,
-    CAST(CAST(quoted.rate AS DECIMAL(38,8)) * 100000000 AS BIGINT) AS units
-  FROM enriched.fx_rates AS quoted
-  INNER JOIN dollar ON dollar.rate_date = quoted.rate_date
-  WHERE quoted.currency <> 'USD'
-),
-
-rates AS (
-  SELECT
-    rate_date,
-    currency,
-    source_date,
-    dollars,
-    units,
-    CAST((2 * CAST(dollars AS HUGEINT) * 100000000 + units) // (2 * units) AS DECIMAL(18,0)) * 0.00000001 AS rate_to_usd
-  FROM conversion
-),
-
 -- A merchant's first span reaches back without end, and each holds until the next begins.
 -- Percentages are kept as whole millionths, dollars as cents.
-merchant AS (
+WITH merchant AS (
   SELECT
     merchant_id, merchant_name, country, region, mcc, partner, time_zone,
     CAST(fee_percent * 10000 AS BIGINT) AS fee_share,
@@ -86,7 +56,7 @@ joined AS (
     merchant.partner, merchant.time_zone, merchant.fee_share, merchant.fixed_fee, merchant.cost_share,
     category.description AS category
   FROM enriched.transactions AS payment
-  LEFT JOIN rates ON rates.rate_date = payment.transaction_date AND rates.currency = payment.currency
+  LEFT JOIN enriched.dollar_rates AS rates ON rates.rate_date = payment.transaction_date AND rates.currency = payment.currency
   LEFT JOIN enriched.customers AS customer ON customer.customer_id = payment.customer_id
   LEFT JOIN enriched.customer_risk AS risk ON risk.customer_id = payment.customer_id
   LEFT JOIN merchant

@@ -27,7 +27,7 @@ _DAILY = ("transactions", "legacy_transactions")
 _TABLES = (
     *(
         f"enriched.{name}"
-        for name in ("fx_rates", "merchant_categories", "customers", "customer_risk", "merchants", "transactions")
+        for name in ("fx_rates", "dollar_rates", "merchant_categories", "customers", "customer_risk", "merchants", "transactions")
     ),
     *(f"marts.{name}" for name in lakes.MARTS),
 )

@@ -157,6 +157,7 @@ def everything(script: Script) -> None:
     script.view("history.merchants", HISTORY_OF_MERCHANTS)
     for name, key in (
         ("fx_rates", "rate_date, currency"),
+        ("dollar_rates", "rate_date, currency"),
         ("merchant_categories", "mcc"),
         ("customers", "customer_id"),
         ("customer_risk", "customer_id"),
@@ -174,7 +175,7 @@ def late_file(script: Script, late: Path) -> None:
 
 
 def rebuild(script: Script, dirty: set[str] | None) -> None:
-    """Compute days of the daily tables, all of them if none are named, and the mart that reads every day."""
+    """Compute days of the daily tables, all of them if none are named, and the marts that are added up from them."""
     for days in chunks(script, ("raw/transactions", "raw/legacy_transactions"), dirty):
         script.view("latest.transactions", newest(day_files(script, "raw/transactions", days), "transaction_id"))
         script.view("latest.legacy_transactions", newest(day_files(script, "raw/legacy_transactions", days), "transaction_id"))
@@ -189,7 +190,13 @@ def rebuild(script: Script, dirty: set[str] | None) -> None:
         read = day_files(script, "marts/transactions_enriched", _with_preceding(days))
         script.view("marts.transactions_enriched", f"FROM {read}")
         write_days(script, "marts.merchant_daily", days, "merchant_id, transaction_date")
-    script.view("marts.transactions_enriched", f"FROM read_parquet('{script.lake}/marts/transactions_enriched/*/data.parquet')")
+    for month in sorted({path.name.partition("=")[2][:7] for path in (script.lake / "marts/transactions_enriched").iterdir()}):
+        if dirty is None or any(day.startswith(month) for day in dirty):
+            read = f"{script.lake}/marts/transactions_enriched/transaction_date={month}-*/data.parquet"
+            script.view("marts.transactions_enriched", f"FROM read_parquet('{read}')")
+            spent = f"{script.table('marts.customer_spending')} ORDER BY customer_id"
+            write(script, f"marts/customer_spending/month={month}-01", spent)
+    script.view("marts.customer_spending", f"FROM read_parquet('{script.lake}/marts/customer_spending/*/data.parquet')")
     write(script, "marts/customer_lifetime", f"{script.table('marts.customer_lifetime')} ORDER BY customer_id")
 
 
@@ -283,9 +290,9 @@ def bind_whole(script: Script) -> None:
     """Bind the tables that are not cut into days to their one file each."""
     for name in ("customers", "merchants", "customer_risk", "fx_rates", "merchant_categories"):
         script.view(f"raw.{name}", f"FROM read_parquet('{script.lake}/raw/{name}/data.parquet')")
-        # Not there yet when everything is made anew; bound again once it is.
-        if (script.lake / f"enriched/{name}/data.parquet").exists():
-            bind_enriched(script, name)
+    # Not there yet when everything is made anew; bound again once it is.
+    for path in (script.lake / "enriched").glob("*/data.parquet"):
+        bind_enriched(script, path.parent.name)
 
 
 def bind_enriched(script: Script, name: str) -> None:

@@ -42,7 +42,7 @@ DATA = Path(os.environ.get("ASSAY_BENCH_DATA", Path(tempfile.gettempdir()) / "as
 THREADS = 2
 MEMORY = "2GB"
 
-MARTS = ("transactions_enriched", "daily_revenue", "merchant_daily", "customer_lifetime")
+MARTS = ("transactions_enriched", "daily_revenue", "merchant_daily", "customer_spending", "customer_lifetime")
 DEBEZIUM = ("customers", "merchants", "transactions", "refunds", "chargebacks")
 RETURNS = ("refunds", "chargebacks")
 """Sources that neither the script nor the dbt project knows."""

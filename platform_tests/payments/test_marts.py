@@ -1,4 +1,4 @@
-"""The marts over payments: `transactions_enriched`, `daily_revenue`, `customer_lifetime`."""
+"""The marts over payments: `transactions_enriched`, `daily_revenue`, `customer_spending`, `customer_lifetime`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 ENRICHED = "marts.transactions_enriched"
 REVENUE = "marts.daily_revenue"
 LIFETIME = "marts.customer_lifetime"
+SPENDING = "marts.customer_spending"
 DAY = date(2025, 1, 3)
 LANDED = datetime(2025, 2, 1, tzinfo=UTC)
 
@@ -444,6 +445,25 @@ def test_a_lifetime(compute, broken, accounted) -> None:
     assert broken(LIFETIME, rows[0]) == set()
     assert accounted(LIFETIME, rows) == (4, Decimal("70.01"))
     assert rows == compute(LIFETIME, {ENRICHED: payments[::-1]})
+
+
+def test_a_lifetime_is_added_up_from_months(compute, accounted) -> None:
+    payments = [
+        enriched(transaction_date=date(2024, 12, 5), data_source="legacy_transactions"),
+        enriched(transaction_date=date(2024, 12, 31), amount_usd=None, status="failed"),
+        enriched(transaction_date=date(2025, 1, 1), amount_usd="20.01"),
+    ]
+
+    months = compute(SPENDING, {ENRICHED: payments})
+
+    assert [row["month"] for row in months] == [date(2024, 12, 1), date(2025, 1, 1)]
+    assert [row["transaction_count"] for row in months] == [2, 1]
+    assert [row["converted_count"] for row in months] == [1, 1]
+    assert months[0]["last_transaction_date"] == date(2024, 12, 31)
+    assert accounted(SPENDING, months)[0] == 3
+    [row] = compute(LIFETIME, {SPENDING: months})
+    assert row["data_source"] == "legacy_transactions,transactions"
+    assert [row] == compute(LIFETIME, {SPENDING: months[::-1]}) == compute(LIFETIME, {ENRICHED: payments})
 
 
 def test_a_lifetime_of_one_payment(compute) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 RATES = "enriched.fx_rates"
 CATEGORIES = "enriched.merchant_categories"
 RISK = "enriched.customer_risk"
+DOLLARS = "enriched.dollar_rates"
 FRIDAY = date(2025, 1, 3)
 LANDED = datetime(2025, 2, 1, tzinfo=UTC)
 
@@ -182,3 +183,25 @@ def test_risk_rules(compute, broken, values: dict[str, Any], rule: str) -> None:
     [row] = compute(RISK, {"latest.customer_risk": [answer(**values)]})
 
     assert broken(RISK, row) == {rule}
+
+
+def test_what_a_currency_is_worth_in_dollars(compute, broken, accounted) -> None:
+    quoted = [
+        {"rate_date": FRIDAY, "currency": currency, "rate": value, "source_date": FRIDAY, "ingestion_timestamp": LANDED}
+        for currency, value in (("USD", "1.25"), ("EUR", "1"), ("JPY", "160"))
+    ]
+
+    rows = compute(DOLLARS, {RATES: quoted})
+
+    assert [row["currency"] for row in rows] == ["EUR", "JPY"]
+    assert [row["rate_to_usd"] for row in rows] == [Decimal("1.25"), Decimal("0.0078125")]
+    assert (rows[1]["dollars"], rows[1]["units"]) == (125_000_000, 16_000_000_000)
+    assert broken(DOLLARS, rows[1] | {"data_source": "fx_rates"}) == set()
+    assert accounted(DOLLARS, rows)[0] == 2
+
+
+def test_without_the_dollars_rate_nothing_is_worth_dollars(compute, broken, accounted) -> None:
+    [row] = compute(DOLLARS, {RATES: [{"rate_date": FRIDAY, "currency": "JPY", "rate": "160", "source_date": FRIDAY}]})
+
+    assert (row["dollars"], row["rate_to_usd"], row["source_date"]) == (None, None, None)
+    assert accounted(DOLLARS, [row])[0] == 1

@@ -157,7 +157,7 @@ class Chargeback(Published):
         "enriched.merchants": {"merchant_id": "merchant_id"},
         "enriched.merchant_categories": {"mcc": "mcc"},
         "enriched.customer_risk": {"customer_id": "customer_id"},
-        "enriched.fx_rates": {"opened_date": "rate_date"},
+        "enriched.dollar_rates": {"opened_date": "rate_date"},
     },
     severities={
         "amount_usd_required": Severity.WARN,

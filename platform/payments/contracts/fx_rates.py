@@ -1,6 +1,7 @@
 """Exchange rates: the euro reference rates of the European Central Bank.
 
-Belongs here: the source `fx_rates` and `enriched.fx_rates`. Does not belong here: conversion of payments (`transactions`).
+Belongs here: the source `fx_rates`, `enriched.fx_rates`, and `enriched.dollar_rates`, which is made of it. Does not belong here:
+conversion of payments (`transactions`).
 """
 
 from __future__ import annotations
@@ -57,3 +58,34 @@ class FxRate(Published):
     source_date: Date = col("The banking day whose rate this is")
     is_filled: bool = col("Whether no rate was published for the day, so that an earlier one is used")
     days_filled: Count = col("Age of the rate", unit="days", ge=0, le=10)
+
+
+@table(
+    "dollar_rates",
+    layer="enriched",
+    key=("rate_date", "currency"),
+    partition=Whole(),
+    owner=OWNER,
+    subject="reference",
+    freshness=timedelta(days=5),
+    balance=Balance(inputs=("enriched.fx_rates",), input_rows="count(*) FILTER (WHERE currency <> 'USD')"),
+    threshold=95.0,
+)
+class DollarRate(Published):
+    """One row a calendar day and currency but the dollar: how an amount becomes dollars, rounded once.
+
+    Both rates are whole numbers, so that cents * dollars / units can be rounded exactly: half the divisor is added before the
+    division. The dollar is worth a dollar on every day, also on those that no rate is known for, and has no row.
+    """
+
+    rate_date: Date = col("The day, UTC")
+    currency: str = col("ISO 4217 code", str_matches="[A-Z]{3}$", ne="USD")
+    source_date: Date = col("The banking day whose rates these are; null where the dollar's is not known", nullable=True)
+    dollars: Count = col("US dollars for one euro, times 10^8; null where that is not known", nullable=True, gt=0)
+    units: Count = col("Units of the currency for one euro, times 10^8", gt=0)
+    rate_to_usd: Rate = col(
+        "US dollars for one unit of the currency, rounded half away from zero; null where that is not known",
+        unit="USD",
+        nullable=True,
+        ge=0,
+    )

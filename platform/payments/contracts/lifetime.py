@@ -1,6 +1,7 @@
 """What customers are worth over all their time.
 
-Belongs here: `marts.customer_lifetime`. Does not belong here: who they are (`customers`).
+Belongs here: `marts.customer_spending`, their months, and `marts.customer_lifetime`, which adds them up. Does not belong here:
+who they are (`customers`).
 """
 
 from __future__ import annotations
@@ -11,9 +12,39 @@ import ibis.expr.types as ir
 import pandera.ibis as pa
 from pandera.ibis import IbisData
 
-from assay.contracts import Balance, Count, Date, Decimal, Number, Published, Whole, table
+from assay.contracts import Balance, Count, Date, Decimal, Monthly, Number, Published, Whole, table
 from assay.contracts import column as col
 from payments.contracts.vocabulary import OWNER
+
+
+@table(
+    "customer_spending",
+    layer="marts",
+    key=("customer_id", "month"),
+    partition=Monthly("month"),
+    owner=OWNER,
+    subject="customers",
+    freshness=timedelta(hours=26),
+    balance=Balance(
+        inputs=("marts.transactions_enriched",),
+        rows="transaction_count",
+        money_in="amount_usd",
+        money_out="gross_amount_usd",
+    ),
+    threshold=95.0,
+)
+class CustomerSpending(Published):
+    """One row a customer and month with payments: what a lifetime is added up from."""
+
+    customer_id: str = col("The customer", pii="identifier")
+    month: Date = col("The month's first day, UTC")
+    transaction_count: Count = col("Payments, whatever became of them", unit="payments", ge=1)
+    converted_count: Count = col("Payments whose amount in dollars is known", unit="payments", ge=0)
+    captured_count: Count = col("Payments captured and not given back", unit="payments", ge=0)
+    gross_amount_usd: Decimal = col("Amount of all payments", unit="USD", ge=0)
+    captured_amount_usd: Decimal = col("Amount captured and not given back", unit="USD", ge=0)
+    first_transaction_date: Date = col("Day of the first payment in the month, UTC")
+    last_transaction_date: Date = col("Day of the last payment in the month, UTC")
 
 
 @table(
@@ -25,9 +56,10 @@ from payments.contracts.vocabulary import OWNER
     subject="customers",
     freshness=timedelta(hours=26),
     balance=Balance(
-        inputs=("marts.transactions_enriched",),
+        inputs=("marts.customer_spending",),
         rows="transaction_count",
-        money_in="amount_usd",
+        input_rows="sum(transaction_count)",
+        money_in="gross_amount_usd",
         money_out="gross_amount_usd",
     ),
     threshold=95.0,

@@ -140,7 +140,7 @@ class Refund(Published):
         "enriched.merchants": {"merchant_id": "merchant_id"},
         "enriched.merchant_categories": {"mcc": "mcc"},
         "enriched.customer_risk": {"customer_id": "customer_id"},
-        "enriched.fx_rates": {"refund_date": "rate_date"},
+        "enriched.dollar_rates": {"refund_date": "rate_date"},
     },
     severities={"amount_usd_required": Severity.WARN, "payment_amount_usd_required": Severity.WARN},
     money="amount",
