@@ -22,7 +22,7 @@ from assay.pipeline.dropping import read_drops
 from assay.pipeline.freshness import freshness
 from assay.pipeline.quarantined import QUARANTINED, collect, rows_of
 from assay.pipeline.query import query
-from assay.pipeline.runs import failed_partitions, source_books
+from assay.pipeline.runs import failed_partitions, is_dormant, source_books
 from assay.pipeline.state import State
 from assay.pipeline.trends import broken_rules, table_days, unit_of
 from assay.quality.books import PLACES, Side
@@ -68,20 +68,22 @@ def collect_report(connection: duckdb.DuckDBPyConnection, state: State, as_of: d
     """
     days = table_days(connection, state, as_of)
     found = list(anomalies(connection, state, as_of))
-    nodes = state.workspace.project.nodes
+    declared = [node.table for node in state.workspace.project.nodes.values()]
+    built = [table for table in declared if not is_dormant(state, table)]
     return QualityReport(
         domain=state.workspace.domain.name,
         as_of=as_of,
         is_past=as_of < now,
-        tables=tuple(_table(node.table, days) for node in nodes.values()),
+        tables=tuple(_table(table, days) for table in built),
+        dormant=len(declared) - len(built),
         rules=tuple(broken_rules(connection, state, days, as_of)),
         quarantine=tuple(quarantine(connection, state, as_of)),
         drift=tuple(drift(state)),
         held=tuple(held(state)),
         anomalies=tuple(found),
-        watched=sum(node.table.watched is not None for node in nodes.values()),
-        books=tuple(books(state)),
-        freshness=tuple(fresh(state, as_of)),
+        watched=sum(table.watched is not None for table in built),
+        books=tuple(books(state, built)),
+        freshness=tuple(fresh(state, built, as_of)),
         failures=tuple(failures(state)),
         reconciled=tuple(reconciled(connection, state)),
     )
@@ -255,8 +257,8 @@ def _subject(text: str) -> str:
     return text.rpartition(", expected ")[0].rpartition(": ")[0] or text
 
 
-def books(state: State) -> Iterator[Account]:
-    """The books of every source and table, as they stand.
+def books(state: State, tables: Iterable[Table]) -> Iterator[Account]:
+    """The books of every source and of some tables, as they stand.
 
     Raises:
         StoreError: The lake cannot be read.
@@ -268,14 +270,14 @@ def books(state: State) -> Iterator[Account]:
         yield Account(
             source.full_name, "", summed.rows, money, len({part.partition for batch in ledger.batches for part in batch.parts})
         )
-    for name, node in state.workspace.project.nodes.items():
-        index = state.index(name)
+    for table in tables:
+        index = state.index(table.full_name)
         written = [entry.books for entry in index.values() if entry.books]
         yield Account(
-            name=name,
-            unit=unit_of(node.table),
+            name=table.full_name,
+            unit=unit_of(table),
             rows=_sum(written),
-            money=_sum(each.get("money", {}) for each in written) if counts_money(node.table) else None,
+            money=_sum(each.get("money", {}) for each in written) if counts_money(table) else None,
             partitions=len(index),
             unbalanced=tuple(sorted(partition for partition, entry in index.items() if not entry.books.get("balanced", False))),
         )
@@ -287,8 +289,8 @@ def _sum(written: Iterable[Mapping[str, object]]) -> Side:
     return Side(*(sum((Decimal(str(each.get(place, 0))) for each in listed), Decimal(0)) for place in PLACES))
 
 
-def fresh(state: State, as_of: dt.datetime) -> Iterator[Fresh]:
-    """How fresh every source and table was.
+def fresh(state: State, tables: Iterable[Table], as_of: dt.datetime) -> Iterator[Fresh]:
+    """How fresh every source and some tables were.
 
     Raises:
         StoreError: The lake cannot be read.
@@ -296,7 +298,10 @@ def fresh(state: State, as_of: dt.datetime) -> Iterator[Fresh]:
     every = freshness(state, as_of)
     late = {name for name, found in every.items() if found.is_late(as_of)}
     project = state.workspace.project
+    told = {table.full_name for table in tables} | {source.full_name for source in project.domain.sources.values()}
     for name, found in every.items():
+        if name not in told:
+            continue
         reads = project.upstream(name) if name in project.nodes else ()
         yield Fresh(
             name=name,

@@ -12,7 +12,7 @@ from decimal import Decimal
 
 import duckdb
 
-from assay.contracts import Source
+from assay.contracts import Source, Table
 from assay.engine.project import Node
 from assay.lake.ledger import Ledger
 from assay.landing.drift import read_held
@@ -141,7 +141,7 @@ def fill_report(state: State, report: Report) -> None:
         report.scores[source.full_name] = round(100 * float(books.rows.published) / received, 2) if received else 100.0
     for name, node in project.nodes.items():
         entries = state.index(name).values()
-        if node.table.hourly and not entries:
+        if is_dormant(state, node.table):
             continue
         report.books[name] = total(from_dict(entry.books) for entry in entries)
         staged = sum(entry.staged for entry in entries)
@@ -152,6 +152,11 @@ def fill_report(state: State, report: Report) -> None:
     for name, objects in held_objects(state).items():
         report.failures[name] = {key: (reason,) for key, reason in objects.items()}
     report.partitions.failed = sum(len(failed) for name, failed in report.failures.items() if name in project.nodes)
+
+
+def is_dormant(state: State, table: Table) -> bool:
+    """Whether a table is of the hourly job, and nothing of it was ever published: its books say nothing."""
+    return table.hourly and not state.index(table.full_name)
 
 
 def held_objects(state: State) -> dict[str, dict[str, str]]:

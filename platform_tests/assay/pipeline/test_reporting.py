@@ -7,6 +7,7 @@ import json
 from decimal import Decimal
 
 import audited_shop
+import bazaar
 import pytest
 import shop
 from change_lines import customer, order, text
@@ -197,6 +198,15 @@ def test_an_empty_lake_has_an_empty_report(tmp_path) -> None:  # type: ignore[no
     assert report.score is None
     assert (report.rules, report.quarantine, report.anomalies, report.failures) == ((), (), (), ())
     assert "Nothing has been proven yet" in render(report)
+
+
+def test_tables_that_nobody_has_asked_for_yet_are_only_counted(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    report = reported(ShopLake(tmp_path, bazaar.DOMAIN))
+    generated = bazaar.DOMAIN.generated.keys()
+    assert report.dormant == len(generated)
+    told = {table.name for table in report.tables} | {each.name for each in (*report.books, *report.freshness)}
+    assert told == {*bazaar.DOMAIN.written_tables, *(source.full_name for source in bazaar.DOMAIN.sources.values())}
+    assert f"{len(generated)} more tables are of the hourly job" in render(report)
 
 
 def test_collecting_changes_nothing_and_drawing_it_twice_gives_one_page(lake: ShopLake) -> None:
