@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import replace
+from itertools import zip_longest
 
 import ibis.expr.types as ir
 import pandera.ibis as pa
@@ -14,6 +15,7 @@ from pandera.ibis import IbisData
 
 from assay.contracts import Date, Money, Published, Table, Timestamp
 from assay.contracts import column as col
+from assay.contracts.rules import Rule
 from payments.contracts.vocabulary import CURRENCIES, REGIONS, STATUSES
 
 SINCE = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
@@ -67,9 +69,22 @@ class Sixty(Published):
 
 
 def table_of(base: Table, count: int) -> Table:
-    """The table with so many of the rules, spread evenly over their kinds."""
+    """The table with so many of the rules: one of every kind, then another of every kind, and so on."""
     table = replace(base, model=Sixty, severities={}, expects=())
     assert len(table.rules) == 60, len(table.rules)
+    kinds: dict[str, list[Rule]] = {}
+    for rule in table.rules:
+        kinds.setdefault(_kind(rule), []).append(rule)
+    in_turn = [rule for turn in zip_longest(*kinds.values()) for rule in turn if rule is not None]
     # The rules of a table are what its model says; here they are some of that.
-    vars(table)["rules"] = table.rules[:: len(table.rules) // count][:count]
+    vars(table)["rules"] = tuple(in_turn[:count])
     return table
+
+
+def _kind(rule: Rule) -> str:
+    """What a rule does: the end of its name, where that begins with its column."""
+    (first, *_) = rule.columns
+    if not rule.name.startswith(f"{first}_"):
+        return "across"
+    kind = rule.name.removeprefix(f"{first}_")
+    return "range" if kind in ("above", "at_least", "below", "at_most") else kind

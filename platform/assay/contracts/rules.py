@@ -14,7 +14,7 @@ import decimal
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ibis
@@ -46,6 +46,7 @@ class Rule:
         dimension: What it says something about.
         owner: Who answers for it, as in `team:payments`.
         expected: What is expected, in words, where that is not its reason.
+        allowed: The only texts that pass it, where it lists them.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Rule:
     dimension: Dimension = Dimension.VALIDITY
     owner: str = ""
     expected: str = ""
+    allowed: tuple[str, ...] = ()
 
 
 def rules_of(
@@ -85,25 +87,23 @@ def rules_of(
     staged = ibis.table({name: declared.dtype.type for name, declared in schema.columns.items()}, name="staged")
     rules: list[Rule] = []
 
-    def add(
-        name: str, predicate: str, columns: tuple[str, ...], reason: str, dimension: Dimension, warning: bool = False
-    ) -> None:
-        default = Severity.WARN if warning else Severity.QUARANTINE
-        severity = severities.get(name, default)
-        dimension = (dimensions or {}).get(name, dimension)
-        rules.append(Rule(name, predicate, severity, columns, reason, dimension, (owners or {}).get(name, owner)))
+    def add(rule: Rule) -> None:
+        name = rule.name
+        severity, dimension = severities.get(name, rule.severity), (dimensions or {}).get(name, rule.dimension)
+        rules.append(replace(rule, severity=severity, dimension=dimension, owner=(owners or {}).get(name, owner)))
 
     for name, declared in schema.columns.items():
         if not declared.nullable:
-            said = f"{name} must be there"
-            add(f"{name}_required", f"{quote(name)} IS NOT NULL", (name,), said, Dimension.COMPLETENESS)
+            said, predicate = f"{name} must be there", f"{quote(name)} IS NOT NULL"
+            add(Rule(f"{name}_required", predicate, Severity.QUARANTINE, (name,), said, Dimension.COMPLETENESS))
     for name, declared in schema.columns.items():
         for check in declared.checks:
             rule, predicate = _column_rule(model, staged, name, check)
-            add(rule, predicate, (name,), _reason(check, name), Dimension.VALIDITY, check.raise_warning)
+            said, allowed = _reason(check, name), _allowed(check)
+            add(Rule(rule, predicate, _severity(check), (name,), said, Dimension.VALIDITY, allowed=allowed))
     for check in schema.checks:
         predicate, columns = _custom_predicate(model, check, staged, None)
-        add(check.name or "rule", predicate, columns, _reason(check, None), Dimension.CONSISTENCY, check.raise_warning)
+        add(Rule(check.name or "rule", predicate, _severity(check), columns, _reason(check, None), Dimension.CONSISTENCY))
     _require_unique(model, rules)
     return tuple(rules)
 
@@ -190,6 +190,15 @@ def _column_rule(model: type[Contract], staged: ir.Table, name: str, check: Chec
         return f"{name}_{suffix}", write(quote(name), check.statistics or {})
     predicate, _ = _custom_predicate(model, check, staged, name)
     return check.name or f"{name}_rule", predicate
+
+
+def _severity(check: Check) -> Severity:
+    return Severity.WARN if check.raise_warning else Severity.QUARANTINE
+
+
+def _allowed(check: Check) -> tuple[str, ...]:
+    values = (check.statistics or {}).get("allowed_values", ()) if check.name == "isin" else ()
+    return tuple(sorted(values)) if all(isinstance(value, str) for value in values) else ()
 
 
 def _custom_predicate(model: type[Contract], check: Check, staged: ir.Table, name: str | None) -> tuple[str, tuple[str, ...]]:

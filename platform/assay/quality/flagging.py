@@ -12,11 +12,12 @@ are published.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import duckdb
 
-from assay.contracts.rules import Rule, quote
+from assay.contracts.rules import Rule, literal, quote
 from assay.contracts.severity import Severity
 from assay.engine.staging import STAGED
 
@@ -44,7 +45,7 @@ def flag(connection: duckdb.DuckDBPyConnection, rules: Sequence[Rule], before: S
     """
     _unmark(connection, _REFUSED)
     # A row that no fix touches is after fixes what it was before, and a row that one touches breaks a rule.
-    breaking = " OR ".join(f"NOT ({rule.predicate})" for rule in rules) or "false"
+    breaking = " OR ".join(breaking_any(rules)) or "false"
     is_fix = [rule.severity is Severity.FIX for rule in rules]
     inner = ", ".join([f"*{_replaced(rules)}", *_masks(rules, is_fix, "_fixed"), *before])
     others = _masks(rules, [not fixes for fixes in is_fix], "_judged")
@@ -60,6 +61,33 @@ def flag(connection: duckdb.DuckDBPyConnection, rules: Sequence[Rule], before: S
     connection.execute(
         f"CREATE OR REPLACE VIEW {PROVEN} AS SELECT * EXCLUDE ({_REFUSED}){_replaced(rules)}, {_REFUSED} AS _broken FROM {STAGED}"
     )
+
+
+def breaking_any(rules: Sequence[Rule]) -> Iterator[str]:
+    """Tests of a row, of which one is true when it breaks any rule.
+
+    Where a rule lists the texts of a column, every other text breaks it. So what further rules of that column say of the listed
+    ones is found out once, and not in every row.
+    """
+    lists = {rule.columns[0]: rule for rule in rules if rule.allowed}
+    for rule in rules:
+        listed = lists.get(rule.columns[0]) if len(rule.columns) == 1 else None
+        if listed is None or listed is rule:
+            yield f"NOT ({rule.predicate})"
+    for column, listed in lists.items():
+        others = tuple(rule.predicate for rule in rules if rule.columns == (column,) and rule is not listed)
+        for value in _breaking(column, listed.allowed, others) if others else ():
+            yield f"{quote(column)} IS NULL" if value is None else f"{quote(column)} = {literal(value)}"
+
+
+@lru_cache(maxsize=1024)
+def _breaking(column: str, values: tuple[str, ...], predicates: tuple[str, ...]) -> tuple[str | None, ...]:
+    """Those of some texts, or null, that break a rule of their column."""
+    rows = ", ".join(f"({literal(value)}::VARCHAR)" for value in (*values, None))
+    tests = " OR ".join(f"NOT ({predicate})" for predicate in predicates)
+    with duckdb.connect() as connection:
+        found = connection.execute(f"SELECT * FROM (VALUES {rows}) AS listed({quote(column)}) WHERE {tests}").fetchall()
+    return tuple(value for (value,) in found)
 
 
 def mark(connection: duckdb.DuckDBPyConnection, column: str, rows: str) -> bool:
