@@ -200,6 +200,8 @@ def test_a_good_row_breaks_nothing(broken) -> None:
         ({"transaction_timestamp": None}, "transaction_timestamp_required"),
         ({"customer_registered_at": "2025-01-03 14:05:10+00"}, "not_before_registration"),
         ({"status": "failed"}, "failure_has_reason"),
+        ({"created_at": "2025-01-04 14:05:10+00"}, "recorded_in_time"),
+        ({"transaction_timestamp": "2025-01-03 00:00:00+00", "created_at": "2025-01-05 00:00:01+00"}, "recorded_in_time"),
     ],
 )
 def test_each_rule_is_broken_by_its_own_fault(broken, values: dict[str, Any], rule: str) -> None:
@@ -227,6 +229,20 @@ def test_a_payment_without_a_time_may_not_be_of_the_day_before_registration(brok
     early = {"transaction_timestamp": "2025-01-03 00:00:00+00", "customer_registered_at": "2025-01-04 00:00:00+00"}
 
     assert broken(TABLE, GOOD | early) == {"not_before_registration"}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"created_at": "2025-01-04 14:05:09+00"},
+        {"transaction_timestamp": "2025-01-03 00:00:00+00", "created_at": "2025-01-05 00:00:00+00"},
+        {"created_at": None},
+    ],
+)
+def test_payments_that_are_recorded_within_a_day_are_in_time(broken, domain: Domain, values: dict[str, Any]) -> None:
+    assert broken(TABLE, GOOD | values) == set()
+    [rule] = [rule for rule in domain.tables[TABLE].rules if rule.name == "recorded_in_time"]
+    assert (rule.severity, rule.dimension) == ("warn", "timeliness")
 
 
 def test_failed_payments_without_a_reason_are_published(domain: Domain) -> None:

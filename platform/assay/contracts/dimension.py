@@ -18,4 +18,4 @@ class Dimension(StrEnum):
     CONSISTENCY = "consistency"
     """Values agree with each other, with other tables, with controls and with what days like it had."""
     TIMELINESS = "timeliness"
-    """It is there in time."""
+    """It is there in time. Rules of it mostly warn: what is late is right for all that, and nobody would hold it back."""

@@ -46,6 +46,7 @@ class Rule:
         dimension: What it says something about.
         owner: Who answers for it, as in `team:payments`.
         expected: What is expected, in words, where that is not its reason.
+        of_value: Whether it looks at nothing but the value of its one column.
         allowed: The only texts that pass it, where it lists them.
     """
 
@@ -57,6 +58,7 @@ class Rule:
     dimension: Dimension = Dimension.VALIDITY
     owner: str = ""
     expected: str = ""
+    of_value: bool = False
     allowed: tuple[str, ...] = ()
 
 
@@ -95,12 +97,13 @@ def rules_of(
     for name, declared in schema.columns.items():
         if not declared.nullable:
             said, predicate = f"{name} must be there", f"{quote(name)} IS NOT NULL"
-            add(Rule(f"{name}_required", predicate, Severity.QUARANTINE, (name,), said, Dimension.COMPLETENESS))
+            add(Rule(f"{name}_required", predicate, Severity.QUARANTINE, (name,), said, Dimension.COMPLETENESS, of_value=True))
     for name, declared in schema.columns.items():
         for check in declared.checks:
             rule, predicate = _column_rule(model, staged, name, check)
             said, allowed = _reason(check, name), _allowed(check)
-            add(Rule(rule, predicate, _severity(check), (name,), said, Dimension.VALIDITY, allowed=allowed))
+            severity = _severity(check)
+            add(Rule(rule, predicate, severity, (name,), said, Dimension.VALIDITY, of_value=True, allowed=allowed))
     for check in schema.checks:
         predicate, columns = _custom_predicate(model, check, staged, None)
         add(Rule(check.name or "rule", predicate, _severity(check), columns, _reason(check, None), Dimension.CONSISTENCY))

@@ -130,7 +130,7 @@ def account(
 ) -> dict[str, Accounted]:
     """Count, by partition of a table that is cut by `grain`, what a materialized fold (or all changes) took in and left out."""
     layer, _, bare = relation.partition(".")
-    partition = partition_text(quote(source.partition_column) if source.partition_column else None, grain)
+    partition = partition_of(quote(source.partition_column) if source.partition_column else None, grain)
     if layer == "changes":
         return {key: Accounted(received) for key, received in _totals(connection, partition, f"changes.{quote(bare)}").items()}
     received = _totals(connection, partition, f"events.{quote(bare)}")
@@ -177,8 +177,10 @@ def has_states(connection: duckdb.DuckDBPyConnection, relation: str) -> bool:
     return found is not None
 
 
-def partition_text(day: str | None, grain: Grain) -> str:
-    """Expression for the key of the partition that a row belongs to, in a table that is cut by `grain`.
+def partition_of(day: str | None, grain: Grain) -> str:
+    """Expression for the first day of the partition that a row belongs to in a table that is cut by `grain`; its text is the key.
+
+    Rows are told apart by days several times as fast as by texts of them.
 
     Args:
         day: Expression for the row's day, or None where it has none.
@@ -186,7 +188,7 @@ def partition_text(day: str | None, grain: Grain) -> str:
     """
     if day is None or grain is Grain.WHOLE:
         return literal(WHOLE)
-    return f"({first_day_sql(grain, day)})::VARCHAR"
+    return f"({first_day_sql(grain, day)})"
 
 
 def _partition_columns(source: Source) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import duckdb
 from assay.contracts import Table
 from assay.contracts.rules import quote
 from assay.engine.project import Node, Project, source_of
-from assay.engine.relations import Accounted, Amount, account, partition_text
+from assay.engine.relations import Accounted, Amount, account, partition_of
 from assay.quality.books import Books, Healing, Side
 from assay.quality.tally import counts_money
 
@@ -51,7 +51,7 @@ def _of_table(connection: duckdb.DuckDBPyConnection, read: Table, reader: Table)
     rows = balance.rows_in(read.full_name) if balance else "count(*)"
     money = balance.money_in if balance and balance.money_in else quote(read.money) if read.money else "0"
     day = reader.partition_in(read.full_name) or read.partition_column
-    partition = partition_text(quote(day) if day else None, reader.grain)
+    partition = partition_of(quote(day) if day else None, reader.grain)
     found = connection.execute(
         f"SELECT {partition}, {rows}, sum(({money})::DECIMAL(38,4)) FROM {read.full_name} GROUP BY 1"
     ).fetchall()

@@ -71,11 +71,11 @@ def breaking_any(rules: Sequence[Rule]) -> Iterator[str]:
     """
     lists = {rule.columns[0]: rule for rule in rules if rule.allowed}
     for rule in rules:
-        listed = lists.get(rule.columns[0]) if len(rule.columns) == 1 else None
+        listed = lists.get(rule.columns[0]) if rule.of_value else None
         if listed is None or listed is rule:
             yield f"NOT ({rule.predicate})"
     for column, listed in lists.items():
-        others = tuple(rule.predicate for rule in rules if rule.columns == (column,) and rule is not listed)
+        others = tuple(rule.predicate for rule in rules if rule.of_value and rule.columns == (column,) and rule is not listed)
         for value in _breaking(column, listed.allowed, others) if others else ():
             yield f"{quote(column)} IS NULL" if value is None else f"{quote(column)} = {literal(value)}"
 

@@ -15,7 +15,7 @@ import duckdb
 from assay.contracts import Source
 from assay.contracts.rules import literal, quote
 from assay.engine.project import Node, Project, source_of
-from assay.engine.relations import PARTITION, has_states, partition_text
+from assay.engine.relations import PARTITION, has_states, partition_of
 
 HEALED_RULE = "healed"
 """The rule that every value of a row is known."""
@@ -64,14 +64,14 @@ def _rows(relation: str, source: Source, node: Node) -> str:
     packed = ", ".join(f"{literal(name)}: event.{quote(name)}" for name in columns)
     own = {name: kind for name, kind in node.table.types.items() if name in source.key and name in node.table.key}
     keys = "".join(f", TRY_CAST(row.{quote(name)} AS {kind}) AS {quote(name)}" for name, kind in own.items())
-    partition = partition_text("row." + quote(source.partition_column) if source.partition_column else None, node.table.grain)
+    partition = partition_of("row." + quote(source.partition_column) if source.partition_column else None, node.table.grain)
     said = (
         "lambda name: name || ' did not change according to the producer, and no event with its value has landed; "
         "it will heal when that lands'"
     )
     same = " AND ".join(f"event.{quote(name)} = row.{quote(name)}" for name in source.key)
     return f"""
-SELECT {partition} AS {PARTITION}, true AS _broken, [{literal(HEALED_RULE)}] AS _rules,
+SELECT ({partition})::VARCHAR AS {PARTITION}, true AS _broken, [{literal(HEALED_RULE)}] AS _rules,
   list_transform(row._unhealed, {said}) AS _reasons, {literal(node.table.version)} AS _contract,
   row._origin._landing_object AS _landing_object, row._origin._landing_row AS _landing_row,
   row._origin._sequence AS _sequence, any_value(to_json({{{packed}}})) AS _record,

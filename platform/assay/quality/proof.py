@@ -25,7 +25,7 @@ from assay.quality.expectations import Judged, aggregates, judge, partition_rule
 from assay.quality.held_back import HEALED_RULE, HeldBack
 from assay.quality.hits import find_hits
 from assay.quality.keys import KEY_RULE, duplicate_keys
-from assay.quality.scores import RuleResult, Scores, counting, results, share
+from assay.quality.scores import RuleResult, Scores, counts_in_dimension, results, share
 from assay.quality.tally import Sums, Tally, bits, counts_money, hash_of, tally
 
 
@@ -160,8 +160,8 @@ class _Rules:
         of_rows, own = all_rules(node), own_rules(node)
         dimensions = {}
         for dimension in Dimension:
-            others = tuple(rule.name for rule in counting(own) if rule.dimension is dimension)
-            chosen = [rule.severity is not Severity.WARN and rule.dimension is dimension for rule in of_rows]
+            others = tuple(rule.name for rule in own if rule.dimension is dimension and counts_in_dimension(rule))
+            chosen = [rule.dimension is dimension and counts_in_dimension(rule) for rule in of_rows]
             if others or any(chosen):
                 dimensions[dimension] = (bits(chosen), others)
         return cls(

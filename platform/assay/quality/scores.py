@@ -2,7 +2,7 @@
 
 Belongs here: the arithmetic and the values. Does not belong here: counting (`tally`), keeping them (`lake.index`).
 
-Rules that only warn count in no score.
+Rules that only warn count in no score but that of timeliness, which would be of nothing without them.
 """
 
 from __future__ import annotations
@@ -115,6 +115,6 @@ def results(
     )
 
 
-def counting(rules: Sequence[Rule]) -> list[Rule]:
-    """The rules that count in scores."""
-    return [rule for rule in rules if rule.severity is not Severity.WARN]
+def counts_in_dimension(rule: Rule) -> bool:
+    """Whether a rule counts in the score of its dimension."""
+    return rule.severity is not Severity.WARN or rule.dimension is Dimension.TIMELINESS

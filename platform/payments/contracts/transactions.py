@@ -19,6 +19,7 @@ from assay.contracts import (
     Count,
     Daily,
     Date,
+    Dimension,
     Event,
     MeanShift,
     Money,
@@ -123,6 +124,7 @@ class LegacyTransaction(Event):
     balance=Balance(inputs=("latest.transactions", "latest.legacy_transactions")),
     money="amount",
     threshold=95.0,
+    dimensions={"recorded_in_time": Dimension.TIMELINESS},
     # Days that only late files fill are small, and a single bad row must not hold them back.
     tolerated=10,
     # Currencies are mixed here: money is watched in dollars, in `marts.transactions_enriched`.
@@ -167,6 +169,13 @@ class Transaction(Published):
         """Support needs the reason; the payment itself is right without it. The archive never held reasons."""
         row = data.table
         return (row.status != "failed") | row.failure_reason.notnull() | (row.data_source == "legacy_transactions")
+
+    @pa.dataframe_check(description="a payment is recorded within a day after it was made", raise_warning=True)
+    def recorded_in_time(cls, data: IbisData) -> ir.BooleanColumn:  # noqa: N805
+        """What comes later changes figures that were reported. A payment without a time stands at midnight, and has its day."""
+        paid, recorded = epoch_us(data.table.transaction_timestamp), epoch_us(data.table.created_at)
+        has_no_time = paid % MICROSECONDS_A_DAY == 0
+        return (recorded <= paid + MICROSECONDS_A_DAY) | (has_no_time & (recorded <= paid + 2 * MICROSECONDS_A_DAY))
 
 
 @table(

@@ -15,7 +15,7 @@ VALUES = ["", "a", "b", "it's", "AB"]
 
 
 def rule(predicate: str, *columns: str, allowed: tuple[str, ...] = ()) -> Rule:
-    return Rule(predicate, predicate, Severity.QUARANTINE, columns, "", allowed=allowed)
+    return Rule(predicate, predicate, Severity.QUARANTINE, columns, "", of_value=len(columns) == 1, allowed=allowed)
 
 
 def listing(column: str, values: list[str]) -> Rule:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -125,6 +126,14 @@ class TestScores:
     def test_what_warns_counts_in_none(self, proving) -> None:
         scores = judge(proving, [{"kind": "z"}]).scores
         assert (scores.score, scores.money_score, set(scores.dimensions.values())) == (100.0, 100.0, {100.0})
+
+    def test_what_warns_of_lateness_counts_in_timeliness_alone(self, proving) -> None:
+        late = replace(proving.node.table, dimensions={"kind_known": Dimension.TIMELINESS})
+        proving.node = replace(proving.node, table=late)
+        scores = judge(proving, [{"kind": "z"}, {}, {}, {}]).scores
+        assert (scores.score, scores.money_score) == (100.0, 100.0)
+        assert scores.dimensions[Dimension.TIMELINESS] == 75.0
+        assert scores.dimensions[Dimension.VALIDITY] == 100.0
 
     def test_they_are_read_back_as_they_were_written(self, proving) -> None:
         scores = judge(proving, self.ROWS).scores
