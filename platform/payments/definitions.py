@@ -3,7 +3,10 @@
 Belongs here: the one call. Does not belong here: anything of the domain.
 """
 
-from assay.orchestration.definitions import build_definitions
-from payments import DOMAIN
+from assay.loading import for_good
 
-defs = build_definitions(DOMAIN)
+with for_good():
+    from assay.orchestration.definitions import build_definitions
+    from payments import DOMAIN
+
+    defs = build_definitions(DOMAIN)

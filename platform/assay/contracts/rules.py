@@ -29,7 +29,7 @@ from assay.contracts.severity import Severity
 from assay.errors import ContractError
 
 GIVEN_RULES = "_given_rules"
-"""Attribute of a model whose rules are values and need not be compiled."""
+"""Attribute of a model whose rules are values and need not be compiled; nor has it any in its Pandera schema."""
 
 
 @dataclass(frozen=True)

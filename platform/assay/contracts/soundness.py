@@ -16,6 +16,7 @@ from assay.contracts.expectations import ControlTotal, Refers, Unique
 from assay.contracts.measured import Bounded, Drifting
 from assay.contracts.model import RUN_COLUMNS, Contract
 from assay.contracts.periods import Grain, is_longer
+from assay.contracts.rules import GIVEN_RULES
 from assay.contracts.severity import Severity
 from assay.errors import ContractError
 
@@ -32,6 +33,8 @@ def uniques_of(
     model: type[Contract], severities: Mapping[str, Severity], owners: Mapping[str, str], dimensions: Mapping[str, Dimension]
 ) -> tuple[Unique, ...]:
     """What a model says of unique values, as Pandera has it: of its columns, and in its `Config`."""
+    if GIVEN_RULES in vars(model):
+        return ()
     schema = model.to_schema()
     sets = [(name,) for name, declared in schema.columns.items() if declared.unique]
     several = schema.unique or []

@@ -16,7 +16,6 @@ from pathlib import Path
 import duckdb
 
 from assay.contracts import Domain, Grain, Source, Table
-from assay.contracts.loading import without_collecting
 from assay.contracts.model import RUN_COLUMNS
 from assay.contracts.periods import OWN, is_longer, nests
 from assay.contracts.rules import quote
@@ -26,6 +25,7 @@ from assay.engine.parameters import require_parameters
 from assay.engine.queries import RAW_LAYERS, Query, Schema, generated_query, prepare, read_query
 from assay.engine.references import relations_of, require_references
 from assay.errors import ContractError, SqlError
+from assay.loading import without_collecting
 
 
 @dataclass(frozen=True)

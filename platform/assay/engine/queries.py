@@ -74,9 +74,11 @@ def read_query(path: Path, schema: Schema, prepared: MappingSchema | None = None
     text = path.read_text(encoding="utf-8")
     select = _parse(path, text)
     names = _relations(path, select, schema)
+    canonical = fingerprint(select.sql(dialect="duckdb", comments=False))
     try:
+        # The parsed statement itself becomes the qualified one, which is why it was written out before.
         qualified = qualify(
-            select.copy(), schema=prepared or prepare(schema), dialect="duckdb", validate_qualify_columns=False, identify=False
+            select, schema=prepared or prepare(schema), dialect="duckdb", validate_qualify_columns=False, identify=False
         )
         scope = build_scope(qualified)
     except SqlglotError as error:
@@ -88,7 +90,7 @@ def read_query(path: Path, schema: Schema, prepared: MappingSchema | None = None
         sql=text,
         reads={name: _used(scope, name, schema) for name in names},
         lineage=_lineage(scope),
-        canonical=fingerprint(select.sql(dialect="duckdb", comments=False)),
+        canonical=canonical,
     )
 
 

@@ -7,17 +7,16 @@ A run that fails is told of at once. Everything else, such as what is late or ov
 run for a table to become late. Without a channel nothing is started.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from assay.alerts.channels import channels_of
-from assay.alerts.incidents import Kind
-from assay.alerts.telling import tell_everything
 from assay.orchestration.assets import RETRIES, as_failure
 from assay.orchestration.resources import Lake
-from assay.orchestration.run_status import failed_runs
-from assay.settings import read_settings
+from assay.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from assay.alerts.delivery import Channel
 
 POOL = "alerts"
 """A pool of its own: an alert does not wait for the refresh that it is about."""
@@ -29,10 +28,15 @@ def build_alerts_job() -> dg.JobDefinition:
 
     @dg.op(name="tell", pool=POOL, description="Find what is wrong, and tell every channel what it was not told.")
     def tell(context: dg.OpExecutionContext, lake: dg.ResourceParam[Lake]) -> None:
+        # Imported late: what finds and sends is of no use to who loads the definitions.
+        from assay.alerts.incidents import Kind
+        from assay.alerts.telling import tell_everything
+        from assay.orchestration.run_status import failed_runs
+
         settings = read_settings()
         with as_failure():
             runs = failed_runs(context.instance)
-            told = tell_everything(settings, channels_of(settings), lake.open_workspace, runs, {Kind.RUN_FAILED})
+            told = tell_everything(settings, _channels(settings), lake.open_workspace, runs, {Kind.RUN_FAILED})
         for record in told.book.open:
             incident = record.incident
             context.log.warning(f"{incident.table} {incident.scope}: {incident.kind.words}: {incident.text}")
@@ -62,7 +66,7 @@ def alerts_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:
         description="Tells what has become late, what is over, and what could not be told before.",
     )
     def every_ten_minutes(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        return dg.RunRequest() if channels_of(read_settings()) else dg.SkipReason(_NO_CHANNEL)
+        return dg.RunRequest() if _channels(read_settings()) else dg.SkipReason(_NO_CHANNEL)
 
     return every_ten_minutes
 
@@ -78,8 +82,15 @@ def failed_run_sensor(job: dg.JobDefinition, monitored: list[Any]) -> dg.SensorD
         description="Starts the alerts job when a run has failed.",
     )
     def failed(context: dg.RunFailureSensorContext) -> dg.RunRequest | dg.SkipReason:
-        if not channels_of(read_settings()):
+        if not _channels(read_settings()):
             return dg.SkipReason(_NO_CHANNEL)
         return dg.RunRequest(run_key=context.dagster_run.run_id)
 
     return failed
+
+
+def _channels(settings: Settings) -> "list[Channel]":
+    # Imported late: mail and the others are of no use to who loads the definitions.
+    from assay.alerts.channels import channels_of
+
+    return channels_of(settings)

@@ -195,10 +195,10 @@ def _dependencies(project: Project, node: Node) -> list[dg.AssetDep]:
     return list(found.values())
 
 
-def _may_be_missing(project: Project, node: Node) -> list[dg.AssetKey]:
+def _may_be_missing(project: Project, node: Node) -> tuple[dg.AssetKey, ...]:
     """What a table reads that need not have every partition: a day on which nothing happened has none."""
     read = {asset_key(relation): _declared(project.domain, relation) for relation in node.reads}
-    return [key for key, declared in read.items() if declared.partition_column is not None]
+    return tuple(key for key, declared in read.items() if declared.partition_column is not None)
 
 
 def _declared(domain: Domain, relation: str) -> Source | Table:

@@ -8,12 +8,13 @@ sensor on.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from functools import cache
 
 import dagster as dg
 
 
-def when_inputs_change(may_be_missing: Collection[dg.AssetKey]) -> dg.AutomationCondition[dg.AssetKey | dg.AssetCheckKey]:
+@cache
+def when_inputs_change(may_be_missing: tuple[dg.AssetKey, ...]) -> dg.AutomationCondition[dg.AssetKey | dg.AssetCheckKey]:
     """A table's partition is computed when the content of something that it reads changed, however old the period.
 
     Args:

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 import dagster as dg
 
 from assay.contracts import Domain
-from assay.contracts.loading import without_collecting
 from assay.engine.project import load_project
+from assay.loading import without_collecting
 from assay.orchestration.alerting import alerts_schedule, build_alerts_job, failed_run_sensor
 from assay.orchestration.assets import RETRIES, build_assets, proof_assets
 from assay.orchestration.audit import build_audit_job

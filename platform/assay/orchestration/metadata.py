@@ -48,7 +48,7 @@ def table_metadata(domain: Domain, node: Node) -> dict[str, Any]:
         "dagster/code_references": dg.CodeReferencesMetadataValue(
             code_references=[
                 dg.LocalFileCodeReference(file_path=str(node.query.path), label="SQL"),
-                *_contract_reference(table),
+                *([] if table.full_name in domain.generated else _contract_reference(table)),
             ]
         ),
         "sql": dg.MetadataValue.md(f"```sql\n{node.query.sql.strip()}\n```"),

@@ -11,9 +11,6 @@ import dagster as dg
 
 from assay.orchestration.assets import RETRIES, as_failure
 from assay.orchestration.resources import Lake
-from assay.pipeline.reporting import collect_report
-from assay.report.daily import write_report
-from assay.report.words import concerns, sentence, verdict
 
 REPORT = dg.AssetKey(["quality", "report"])
 POOL = "report"
@@ -33,6 +30,11 @@ def report_asset() -> dg.AssetsDefinition:
         description="One HTML file a day: scores and trends, worst rules, quarantine by age, anomalies, books, freshness.",
     )
     def quality_report(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult:
+        # Imported late: what makes the page is of no use to who loads the definitions.
+        from assay.pipeline.reporting import collect_report
+        from assay.report.daily import write_report
+        from assay.report.words import concerns, sentence, verdict
+
         now = dt.datetime.now(dt.UTC)
         with lake.open() as opened, as_failure():
             report = collect_report(opened.connection, opened.state, now, now)

@@ -6,11 +6,13 @@ Belongs here: reading it for alerts and metrics. Does not belong here: telling a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from assay.alerts.exposition import JobRuns
-from assay.alerts.incidents import Incident, Kind
+if TYPE_CHECKING:
+    from assay.alerts.exposition import JobRuns
+    from assay.alerts.incidents import Incident
 
 MONITORED = ("refresh", "hourly", "audit", "compact", "reconcile")
 """The jobs that run by themselves."""
@@ -21,6 +23,9 @@ _WILL_RETRY = "dagster/will_retry"
 
 def failed_runs(instance: dg.DagsterInstance, jobs: Sequence[str] = MONITORED) -> list[Incident]:
     """An incident for each job whose last run failed for a reason other than data, and is not tried again."""
+    # Imported late, as below: every run looks for a tag of this module, and needs nothing of alerts.
+    from assay.alerts.incidents import Incident, Kind
+
     found = []
     for job in jobs:
         record = _last(instance, job, dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE)
@@ -35,6 +40,8 @@ def failed_runs(instance: dg.DagsterInstance, jobs: Sequence[str] = MONITORED) -
 
 def job_runs(instance: dg.DagsterInstance, jobs: Sequence[str] = MONITORED) -> list[JobRuns]:
     """Count the runs of each job, and time the last that succeeded."""
+    from assay.alerts.exposition import JobRuns
+
     found = []
     for job in jobs:
         counts = {
