@@ -19,8 +19,10 @@ from rich.console import Console
 
 from assay.cli.show import output, print_report, print_rows, watched
 from assay.contracts import Source
+from assay.engine.project import load_project
 from assay.errors import AssayError, SettingsError, StoreError
 from assay.lake.layout import landing_prefix
+from assay.loading import for_good
 from assay.pipeline.outcome import Observer, Report
 from assay.pipeline.query import query
 from assay.pipeline.session import session
@@ -214,9 +216,11 @@ def verify(
 
 
 def _refresh(settings: Settings, workspace: Workspace, observer: Observer) -> Report:
-    # Dagster takes most of a second to import, which the commands that do not run anything need not pay.
-    from assay.orchestration.in_process import run_refresh
+    with for_good():
+        # Dagster takes most of a second to import, which the commands that do not run anything need not pay.
+        from assay.orchestration.in_process import run_refresh
 
+        load_project(workspace.domain)
     return run_refresh(settings, workspace, observer)
 
 
