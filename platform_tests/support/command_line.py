@@ -54,9 +54,9 @@ class Shop:
         out, error = process.communicate(timeout=180)
         return subprocess.CompletedProcess(process.args, process.wait(), out, error)
 
-    def report(self, command: str = "run") -> dict:
+    def report(self, command: str = "run", *options: str) -> dict:
         """Run a command with `--json` and read what it prints."""
-        done = self.run(command, "--json")
+        done = self.run(command, *options, "--json")
         assert done.stdout, done.stderr
         return json.loads(done.stdout)
 

@@ -1,6 +1,7 @@
-"""The audit job: recompute what is published, publish nothing, compare.
+"""The audit job: recompute and add up what is published, publish nothing, compare.
 
-Belongs here: the job's one step. Does not belong here: how partitions are compared (`pipeline.verify`).
+Belongs here: the job's one step. Does not belong here: how partitions are compared (`pipeline.verify`) and added up
+(`pipeline.totals`).
 """
 
 import dagster as dg
@@ -8,7 +9,8 @@ import dagster as dg
 from assay.engine.project import Project
 from assay.orchestration.assets import POOL, RETRIES, as_failure
 from assay.orchestration.resources import Lake
-from assay.pipeline.verify import verify_table
+from assay.pipeline.totals import Totals, add_up, is_of_tables
+from assay.pipeline.verify import Compared, verify_table
 
 NEWEST = 7
 """Partitions of each table that the daily audit recomputes."""
@@ -17,7 +19,12 @@ NEWEST = 7
 def build_audit_job(project: Project) -> dg.JobDefinition:
     """Make the job."""
 
-    @dg.op(name="audit", pool=POOL, description="Recompute the newest partitions of every table and compare content hashes.")
+    @dg.op(
+        name="audit",
+        pool=POOL,
+        description="Recompute the newest partitions of every table and compare content hashes; add up all of them and what they "
+        "were made of.",
+    )
     def audit(context: dg.OpExecutionContext, lake: dg.ResourceParam[Lake]) -> None:
         different = []
         with lake.open() as opened, as_failure():
@@ -25,9 +32,12 @@ def build_audit_job(project: Project) -> dg.JobDefinition:
                 compared = verify_table(opened.connection, opened.state, node, newest=NEWEST)
                 same = sum(each.is_same for each in compared)
                 context.log.info(f"{node.table.full_name}: {same} of {len(compared)} partitions are what their inputs give")
-                different += [
-                    f"{node.table.full_name} {each.partition}: {each.explanation}" for each in compared if not each.is_same
-                ]
+                wrong: list[Compared | Totals] = [each for each in compared if not each.is_same]
+                if is_of_tables(node):
+                    added = add_up(opened.connection, opened.state, node)
+                    context.log.info(f"{node.table.full_name}: {len(added)} partitions were held against their inputs' totals")
+                    wrong += [each for each in added if not each.is_equal]
+                different += [f"{node.table.full_name} {each.partition}: {each.explanation}" for each in wrong]
         if different:
             raise dg.Failure("Published partitions differ from their inputs.\n" + "\n".join(different), allow_retries=False)
 

@@ -44,6 +44,9 @@ def test_verify_finds_everything_as_it_should_be_and_a_change_by_hand(ran: Shop,
     one = json.loads(ran.run("verify", "daily_totals", "--json").stdout)
     assert list(one["books"]) == ["marts.daily_totals"]
     assert one["partitions"]["unchanged"] == 12
+    added_up = ran.report("verify", "--totals")
+    assert added_up["partitions"]["failed"] == 0
+    assert 12 <= added_up["partitions"]["unchanged"] < 39
 
 
 def test_sql_prints_a_table_json_csv_and_parquet(ran: Shop, tmp_path: Path) -> None:

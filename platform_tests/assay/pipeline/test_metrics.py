@@ -28,6 +28,7 @@ from assay.pipeline.changes import changed_rows, history
 from assay.pipeline.metrics import ask, plan_question, rows_read
 from assay.pipeline.query import query
 from assay.pipeline.state import State
+from assay.pipeline.totals import add_up, is_of_tables
 from assay.pipeline.verify import verify_table
 
 LATTICE = lattice_of(bazaar.DOMAIN)
@@ -116,6 +117,9 @@ def test_every_mart_is_right_balanced_and_reproducible(filled: ShopLake) -> None
         for node in filled.workspace.project.nodes.values():
             compared = verify_table(connection, state, node)
             assert compared and all(each.is_same for each in compared), node.table.full_name
+            if is_of_tables(node):
+                added = add_up(connection, state, node)
+                assert len(added) == len(compared) and all(each.is_equal for each in added), node.table.full_name
 
 
 def test_one_late_sale_restates_what_holds_its_day_and_what_looks_back_on_it(lake: ShopLake) -> None:
