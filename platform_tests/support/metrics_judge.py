@@ -10,7 +10,7 @@ import datetime as dt
 import math
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
@@ -24,6 +24,7 @@ from assay.metrics import kinds
 from assay.metrics.catalog import Catalog
 from assay.metrics.declarations import Entity, Fact
 from assay.metrics.grains import Grain
+from assay.metrics.lattice import Mart
 from assay.metrics.resolving import Resolved
 
 Period = tuple[Any, ...]
@@ -309,3 +310,19 @@ def _together(groups: Mapping[tuple[Any, Period], Rows], wanted: Iterable[tuple[
         for fact, rows in groups.get(at, {}).items():
             found[fact] += rows
     return found
+
+
+def published(lake: duckdb.DuckDBPyConnection, relation: str, mart: Mart) -> dict[tuple[Any, tuple[Any, ...]], dict[str, Any]]:
+    """The rows of a mart by member and period."""
+    found = lake.execute(f"SELECT * FROM {relation}")
+    names = [column[0] for column in found.description]
+    rows = [dict(zip(names, values, strict=True)) for values in found.fetchall()]
+    return {(row[mart.entity.key] if mart.entity.key else "", tuple(row[name] for name in mart.period)): row for row in rows}
+
+
+def differences(computed: dict[Any, dict[str, Any]], expected: dict[Any, dict[str, Any]]) -> Iterator[str]:
+    """Where a mart says something else than its judge."""
+    for at, metrics in expected.items():
+        for name, value in metrics.items():
+            if computed[at][name] != value:
+                yield f"{at}: {name} is {computed[at][name]!r}, and should be {value!r}"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-from typing import Any
 
 import duckdb
 import pytest
-from metrics_judge import Judge, last_day_of
+from metrics_judge import Judge, differences, last_day_of, published
 from metrics_world import disputes, payments, refunds, world
 
 from assay.contracts import Domain, load_domain
@@ -44,14 +43,6 @@ def judge(lake: duckdb.DuckDBPyConnection) -> Judge:
     return Judge(LATTICE.catalog, lake)
 
 
-def published(lake: duckdb.DuckDBPyConnection, relation: str, mart: Mart) -> dict[tuple[Any, tuple[Any, ...]], dict[str, Any]]:
-    """The rows of a mart by member and period."""
-    found = lake.execute(f"SELECT * FROM {relation}")
-    names = [column[0] for column in found.description]
-    rows = [dict(zip(names, values, strict=True)) for values in found.fetchall()]
-    return {(row[mart.entity.key] if mart.entity.key else "", tuple(row[name] for name in mart.period)): row for row in rows}
-
-
 @pytest.mark.parametrize("mart", LATTICE.marts, ids=lambda mart: mart.name)
 def test_a_mart_says_what_the_rows_say(lake: duckdb.DuckDBPyConnection, judge: Judge, mart: Mart) -> None:
     computed = published(lake, mart.full_name, mart)
@@ -68,13 +59,6 @@ def test_a_trend_says_what_the_rows_say(lake: duckdb.DuckDBPyConnection, judge: 
 
     assert computed.keys() == expected.keys()
     assert not list(differences(computed, expected))
-
-
-def differences(computed: dict[Any, dict[str, Any]], expected: dict[Any, dict[str, Any]]) -> Iterator[str]:
-    for at, metrics in expected.items():
-        for name, value in metrics.items():
-            if computed[at][name] != value:
-                yield f"{at}: {name} is {computed[at][name]!r}, and should be {value!r}"
 
 
 @pytest.mark.parametrize("mart", [mart for mart in LATTICE.marts if mart.grain.days > 1], ids=lambda mart: mart.name)
