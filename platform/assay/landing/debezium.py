@@ -12,7 +12,7 @@ Numbers are read by DuckDB's JSON reader, which keeps 17 significant digits; in 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -21,11 +21,19 @@ from typing import Any
 
 from assay.contracts import Source
 from assay.contracts.rules import literal, quote
-from assay.landing.debezium_exact import accepted, by_column, exact_events, form_of, sent_names
+from assay.landing.debezium_exact import accepted, exact_events, form_of, sent_names
 from assay.landing.debezium_positions import POSITIONS
 from assay.landing.debezium_values import Described, is_encoded, may_be_unchanged, placeholders, quickly
 from assay.landing.formats import Debezium
-from assay.landing.lines import MAX_LINE_BYTES, lines_relation, numbered_lines, salvage_lines, salvaged_relation, wanted_lines
+from assay.landing.lines import (
+    MAX_LINE_BYTES,
+    last_line,
+    lines_relation,
+    numbered_lines,
+    salvage_lines,
+    salvaged_relation,
+    wanted_lines,
+)
 from assay.landing.records import LandedFile, Parsed, Wanted, text_list
 
 _RECHECK = "to be read again, exactly"
@@ -50,7 +58,8 @@ class DebeziumReader:
         for file in files:
             messages = _first_messages(file.path)
             alike.setdefault(_usual(messages, source), []).append(file.path)
-            layouts |= {tuple(row) for message in messages if (row := _row(message)) is not None}
+            seen = [*messages, _object(last_line(file.path))]
+            layouts |= {tuple(row) for message in seen if (row := _row(message)) is not None}
         return Parsed(
             [
                 _usual_events(paths, source, usual, sorted(layouts)) if usual else _unusual_files(paths, source)
@@ -143,11 +152,14 @@ def _object(raw: bytes) -> dict[str, Any]:
 def _usual_events(paths: list[Path], source: Source, usual: _Usual, layouts: list[tuple[str, ...]]) -> str:
     """Write the query that reads envelopes whose columns are among the declared ones; all others are marked.
 
+    A row is read as the list of its columns and the list of its values, of which those of a known layout are taken by their
+    place: to look each of them up by its name takes twice as long.
+
     Args:
         paths: The files.
         source: Their source.
         usual: What they have in common.
-        layouts: The columns of rows that are known to be there; of others, what is missing is searched for.
+        layouts: The columns of rows that are known to be there; rows of others are marked.
     """
     form = form_of(source)
     positions = POSITIONS[form.connector]
@@ -164,72 +176,82 @@ def _usual_events(paths: list[Path], source: Source, usual: _Usual, layouts: lis
     columns = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in envelope.items())
     numbers = positions.numbers(lambda name: f"source.{quote(name)}")
     values, doubts = [], [f"schema IS DISTINCT FROM {literal(usual.schema)}"] if usual.schema else []
+    if long := [_sent(spec.name) for spec in source.columns if spec.name not in source.key and may_be_unchanged(spec)]:
+        doubts.append(_has_placeholder(long, form))
     for spec in source.columns:
-        sent = quote(_sent(spec.name))
-        if spec.name not in source.key and may_be_unchanged(spec):
-            doubts.append(_is_placeholder(sent, form))
         described = usual.columns.get(names[spec.name], Described(None, None)) if usual.columns else None
-        value, doubt = quickly(sent, spec, form, described)
+        value, doubt = quickly(quote(_sent(spec.name)), spec, form, described)
         values.append(f"{value} AS {quote(spec.name)}")
         doubts += [doubt] if doubt else []
-    # Counting tells whether there are undeclared columns: it is cheaper than looking for them.
+    known = _known_layouts(list(names.values()), layouts)
+    table, connectors = f"source.{quote(positions.table)}", accepted(positions)
     return f"""
 WITH messages AS (
   SELECT filename AS _path, row_number() OVER () AS _n, {read} FROM read_json(
     {text_list([str(path) for path in paths])}, format='newline_delimited', ignore_errors=true, filename=true,
     compression='uncompressed', maximum_object_size={MAX_LINE_BYTES}, columns={{{columns}}})
 ),
-events AS (
-  SELECT _path, _n, {"schema, " if usual.schema else ""}op, source.{quote(positions.table)} AS of_table, source.connector,
-    [{", ".join(numbers)}]::BIGINT[] AS position, coalesce(source.ts_ms, ts_ms) AS happened,
-    CASE WHEN op <> 'd' THEN map_keys(after) END AS keys, {", ".join(_sent_values(source))}
+opened AS (
+  SELECT *, [{", ".join(numbers)}]::BIGINT[] AS position, map_values(after) AS row,
+    {_cases("map_keys(after)", {text_list(layout): str(number) for number, layout in enumerate(known)})} AS layout
   FROM messages
 ),
-compared AS (SELECT *, {_missing(list(names.values()), layouts)} AS missing FROM events)
+events AS (SELECT *, {", ".join(_sent_values(source, known))} FROM opened)
 SELECT _path, _n, NULL::VARCHAR AS _record,
-  CASE WHEN of_table = {literal(form.table)} AND coalesce(connector IN ({accepted(positions)}), true)
+  CASE WHEN {table} = {literal(form.table)} AND coalesce(source.connector IN ({connectors}), true)
       AND {" AND ".join(f"position[{number}] IS NOT NULL" for number in range(1, len(numbers) + 1))}
-      AND (op = 'd' OR op IN ('c', 'u', 'r') AND len(keys) + coalesce(len(missing), 0) = {len(names)}
-        AND NOT ({" OR ".join(doubts) or "false"})) THEN NULL
-    ELSE {literal(_RECHECK)} END AS _reason,
+      AND (op = 'd' AND after IS NULL OR op IN ('c', 'u', 'r') AND layout IS NOT NULL AND NOT ({" OR ".join(doubts) or "false"}))
+    THEN NULL ELSE {literal(_RECHECK)} END AS _reason,
   op AS _op,
   position AS _sequence,
-  TRY(make_timestamptz(happened * 1000)) AS _source_timestamp,
-  {by_column("missing", source)} AS _missing,
+  TRY(make_timestamptz(coalesce(source.ts_ms, ts_ms) * 1000)) AS _source_timestamp,
+  {_missing(source, known)} AS _missing,
   NULL::VARCHAR[] AS _unchanged,
   NULL::VARCHAR AS _rescued,
   {", ".join(values)}
-FROM compared"""
+FROM events"""
 
 
 def _sent(column: str) -> str:
     return f"sent for {column}"
 
 
-def _sent_values(source: Source) -> Iterator[str]:
+def _known_layouts(declared: list[str], layouts: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Layouts without undeclared columns and without a column twice, that of the contract among them."""
+    known = dict.fromkeys([*layouts, tuple(declared)])
+    return [layout for layout in known if layout and set(layout) <= set(declared) and len(set(layout)) == len(layout)]
+
+
+def _sent_values(source: Source, known: list[tuple[str, ...]]) -> Iterator[str]:
     for column, name in sent_names(source).items():
-        after = f"after[{literal(name)}]"
+        places = {str(number): str(layout.index(name) + 1) for number, layout in enumerate(known) if name in layout}
+        after = f"list_extract(row, {_cases('layout', places, len(known))})" if places else "NULL::VARCHAR"
         # A delete's before image holds made-up values for everything but the key (default replica identity).
         sent = f"coalesce({after}, before[{literal(name)}])" if column in source.key else after
         yield f"{sent} AS {quote(_sent(column))}"
 
 
-def _missing(declared: list[str], layouts: list[tuple[str, ...]]) -> str:
-    """Expression for the declared columns that are not among a row's `keys`; null where none is missing, or there is no row."""
-    known = " ".join(
-        f"WHEN keys = {text_list(layout)} THEN {text_list(missing) if missing else 'NULL'}"
-        for layout in dict.fromkeys([*layouts, tuple(declared)])
-        if (missing := [name for name in declared if name not in layout]) or len(layout) == len(declared)
-    )
-    searched = f"list_filter({text_list(declared)}, lambda name: NOT list_contains(keys, name))"
-    return f"CASE WHEN keys IS NULL THEN NULL {known} ELSE nullif({searched}, []) END"
+def _missing(source: Source, known: list[tuple[str, ...]]) -> str:
+    """Expression for the declared columns that a row of a known layout does not have; null where it has all."""
+    names = sent_names(source)
+    lacking = {number: [column for column, name in names.items() if name not in layout] for number, layout in enumerate(known)}
+    lists = {str(number): text_list(columns) for number, columns in lacking.items() if columns}
+    return _cases("layout", lists) if lists else "NULL::VARCHAR[]"
 
 
-def _is_placeholder(sent: str, form: Debezium) -> str:
-    """Expression, never null, for whether a text says that its value did not change; most texts are too short to."""
+def _cases(of: str, values: Mapping[str, str], every: int | None = None) -> str:
+    """Expression for what belongs to each value of an expression; the one value itself, if all of `every` have the same."""
+    if len(values) == every and len(set(values.values())) == 1:
+        return next(iter(values.values()))
+    return f"CASE {of} {' '.join(f'WHEN {each} THEN {value}' for each, value in values.items())} END"
+
+
+def _has_placeholder(columns: list[str], form: Debezium) -> str:
+    """Expression, never null, for whether one of a row's texts says that its value did not change; most are too short."""
     texts = placeholders(form)
     shortest = min(len(text.encode()) for text in texts)
-    return f"CASE WHEN strlen({sent}) >= {shortest} THEN {sent} IN ({text_list(texts)[1:-1]}) ELSE false END"
+    longest = f"greatest({', '.join(f'strlen({quote(name)})' for name in columns)}, 0)"
+    return f"CASE WHEN {longest} >= {shortest} THEN coalesce(list_has_any(row, {text_list(texts)}), false) ELSE false END"
 
 
 def _unusual_files(paths: list[Path], source: Source) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import zlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ KEPT_OF_A_BAD_LINE = 4096
 DAMAGED = "the file is damaged from here on"
 DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile)
 """What reading an unpacked file raises where its compression is broken."""
+_END_BYTES = 1 << 16
 _GZIP = b"\x1f\x8b"
 # A raw control character cannot occur in valid JSON, so it never splits a line.
 _NO_DELIMITER = "E'\\x01'"
@@ -105,10 +107,13 @@ def wanted_lines(wanted: Mapping[Path, Collection[int]], to: Path) -> str:
     """
     with to.open("wb") as copy:
         for number, (path, rows) in enumerate(wanted.items(), 1):
+            last = max(rows, default=0)
             with path.open("rb") as file:
-                for row, raw in enumerate(filter(bytes.strip, _short_lines(file)), 1):
+                for row, raw in enumerate((raw for raw in _short_lines(file) if not raw.isspace()), 1):
                     if row in rows and b"\x01" not in raw and _is_utf8(raw):
                         copy.write(b"%d\x01%d\x01%s\n" % (number, row, raw.rstrip(b"\r\n")))
+                    if row == last:
+                        break
     names = "[" + ", ".join(literal(str(path)) for path in wanted) + "]"
     return (
         f"SELECT {names}[file] AS _path, _n, line FROM read_csv({literal(str(to))}, "
@@ -199,7 +204,7 @@ def line_starts(path: Path) -> Iterator[tuple[int, int]]:
     with open_unpacked(path) as stream:
         try:
             for raw in iter(partial(stream.readline, MAX_LINE_BYTES + 1), b""):
-                if not is_within and (raw.strip() or len(raw) > MAX_LINE_BYTES):
+                if not is_within and (len(raw) > MAX_LINE_BYTES or not raw.isspace()):
                     row += 1
                     yield row, offset
                 is_within = (is_within or len(raw) > MAX_LINE_BYTES) and not raw.endswith(b"\n")
@@ -207,6 +212,14 @@ def line_starts(path: Path) -> Iterator[tuple[int, int]]:
         except DAMAGE:
             if not is_within:
                 yield row + 1, offset
+
+
+def last_line(path: Path) -> bytes:
+    """The end of a file that is not packed, from its last line break on; nothing of a line that is long."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _END_BYTES))
+        return file.read().rstrip().rpartition(b"\n")[2]
 
 
 def _skip_line(stream: BinaryIO) -> tuple[int, int]:
