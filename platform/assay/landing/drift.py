@@ -27,6 +27,7 @@ from assay.lake.store import ObjectStore
 
 LEAST_MISFITS = 3
 """Values that must all fail to fit before a column is taken to have changed its type."""
+_IS_MISFIT = "_reason LIKE '%, which is no %'"
 
 
 @dataclass(frozen=True)
@@ -71,13 +72,18 @@ def find_drift(cursor: duckdb.DuckDBPyConnection, source: Source, staged: str) -
         source: The source.
         staged: The staged batch's table.
     """
-    missing = _missing(cursor, staged)
-    added = _added(cursor, staged)
+    # Most batches have nothing of the kind: one look tells, where each of the others costs more to plan than to run.
+    lacks, adds, misfits = cursor.execute(
+        f"SELECT bool_or(_reason IS NULL AND _missing IS NOT NULL), bool_or(_rescued IS NOT NULL), bool_or({_IS_MISFIT}) "
+        f"FROM {staged}"
+    ).fetchone() or (False, False, False)
+    missing = _missing(cursor, staged) if lacks else {}
+    added = _added(cursor, staged) if adds else {}
     layouts = {
         path: Layout(missing=tuple(sorted(missing.get(path, ()))), added=dict(sorted(added.get(path, {}).items())))
         for path in sorted({*missing, *added})
     }
-    held = _changed_types(cursor, source, staged)
+    held = _changed_types(cursor, source, staged) if misfits else {}
     if source.drift == "freeze":
         held |= {path: _frozen(source, columns) for path, columns in added.items()}
     return Differences(layouts, held)
@@ -179,7 +185,7 @@ def _changed_types(cursor: duckdb.DuckDBPyConnection, source: Source, staged: st
     typed = {spec.name: spec.sql_type for spec in source.columns if spec.sql_type != "VARCHAR"}
     suspects = cursor.execute(f"""
 SELECT _path, regexp_extract(_reason, '^(.+?) is ''', 1) AS name, count(*), min(_reason) FROM {staged}
-WHERE _reason LIKE '%, which is no %' GROUP BY 1, 2 HAVING count(*) >= {LEAST_MISFITS}""").fetchall()
+WHERE {_IS_MISFIT} GROUP BY 1, 2 HAVING count(*) >= {LEAST_MISFITS}""").fetchall()
     held: dict[str, str] = {}
     for path, name, misfits, example in suspects:
         if name not in typed:

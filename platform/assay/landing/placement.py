@@ -113,7 +113,8 @@ class _Search:
         old = [batch for batch in self.ledger.batches if batch.id not in news]
         new_days, new_undated, _ = _split(new)
         old_days, old_undated, noted = _split(old)
-        asked = self._table("asked", f"SELECT DISTINCT {self._hash} AS _h FROM ({self._rows(new_undated)})")
+        self.cursor.execute("CREATE TEMP TABLE asked (_h UBIGINT)")
+        asked = self._insert("asked", f"SELECT DISTINCT {self._hash} FROM ({self._rows(new_undated)})") if new_undated else 0
         strays = self._find_strays(new_days, old_days) if self._moves == "told" else 0
         if strays:
             asked += self._insert("asked", "SELECT DISTINCT _h FROM strays")
@@ -142,6 +143,8 @@ class _Search:
             "GROUP BY 1, 2",
         )
         unmade = self.cursor.execute("SELECT DISTINCT _home::VARCHAR FROM arrived WHERE NOT _made").fetchall()
+        if not unmade:
+            return 0
         days = {str(day) for (day,) in unmade}
         before = self._rows(part for part in old if part.partition in days)
         return self._table(
@@ -219,8 +222,7 @@ class _Search:
         )
 
     def _table(self, name: str, query: str) -> int:
-        self.cursor.execute(f"CREATE TEMP TABLE {name} AS {query}")
-        counted = self.cursor.execute(f"SELECT count(*) FROM {name}").fetchone()
+        counted = self.cursor.execute(f"CREATE TEMP TABLE {name} AS {query}").fetchone()
         return int(counted[0]) if counted else 0
 
     def _insert(self, name: str, query: str) -> int:

@@ -6,7 +6,7 @@ not belong here: why a record is refused (`typed`, the readers).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import duckdb
@@ -45,7 +45,10 @@ def write_refused(
         folder: For temporary files.
         carried: Query of records that stay in quarantine as they are.
     """
-    _find_bytes(cursor, source, files, staged)
+    refused = _refused_lines(cursor, staged)
+    if not refused and carried is None:
+        return None
+    _find_bytes(cursor, source, files, staged, refused)
     columns = (
         f"{_ORIGIN}, place.byte AS _landing_byte, record._sequence AS _sequence, "
         f"['readable'] AS _rules, [record._reason] AS _reasons, {literal(source.version)} AS _contract"
@@ -55,19 +58,29 @@ def write_refused(
     return _write(store, cursor, staged, columns, _REFUSED, key, local, found, carried)
 
 
-def _find_bytes(cursor: duckdb.DuckDBPyConnection, source: Source, files: Iterable[LandedFile], staged: str) -> None:
-    """List, in a table beside the staged one, where refused records begin in the text of their objects."""
-    cursor.execute(f"CREATE OR REPLACE TABLE {staged}_bytes (path VARCHAR, row BIGINT, byte BIGINT)")
-    rows = {
+def _refused_lines(cursor: duckdb.DuckDBPyConnection, staged: str) -> dict[str, tuple[set[int], bool]]:
+    """The lines of refused records, and whether the file was read record by record, by path."""
+    return {
         path: (set(lines), bool(one_by_one))
         for path, lines, one_by_one in cursor.execute(
             f"SELECT _path, list({LINE}), bool_and(NOT record._running) FROM {staged} AS record "
             f"JOIN {staged}_files AS file ON file.path = record._path WHERE {_REFUSED} GROUP BY 1"
         ).fetchall()
     }
+
+
+def _find_bytes(
+    cursor: duckdb.DuckDBPyConnection,
+    source: Source,
+    files: Iterable[LandedFile],
+    staged: str,
+    refused: Mapping[str, tuple[set[int], bool]],
+) -> None:
+    """List, in a table beside the staged one, where refused records begin in the text of their objects."""
+    cursor.execute(f"CREATE OR REPLACE TABLE {staged}_bytes (path VARCHAR, row BIGINT, byte BIGINT)")
     for file in files:
-        if str(file.path) in rows:
-            wanted, one_by_one = rows[str(file.path)]
+        if str(file.path) in refused:
+            wanted, one_by_one = refused[str(file.path)]
             found = offsets(file, wanted, source, one_by_one=one_by_one)
             cursor.execute(
                 f"INSERT INTO {staged}_bytes SELECT ?, unnest(?::BIGINT[]), unnest(?::BIGINT[])",
@@ -80,6 +93,8 @@ def write_messages(
 ) -> str | None:
     """Write the records of a batch that are no row changes; returns the object's key, or None when there are none."""
     condition = "record._reason IS NULL AND record._op = 'm'"
+    if not cursor.execute(f"SELECT 1 FROM {staged} AS record WHERE {condition} LIMIT 1").fetchone():
+        return None
     return _write(store, cursor, staged, _ORIGIN, condition, messages_key(source.name, batch), folder / "messages.parquet")
 
 

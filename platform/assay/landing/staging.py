@@ -20,8 +20,8 @@ from assay.lake.ledger import Part
 from assay.lake.store import ObjectStore
 from assay.landing.lines import Rejected
 from assay.landing.parts import upload_parts, write_parts
-from assay.landing.records import BLANK, LandedFile, Parsed, Reader
-from assay.landing.typed import event_select, typed_records
+from assay.landing.records import BLANK, LandedFile, Parsed, Reader, Wanted
+from assay.landing.typed import event_select, typed_columns, typed_records
 
 _ABOUT_DATA = (
     duckdb.InvalidInputException,
@@ -30,6 +30,8 @@ _ABOUT_DATA = (
     duckdb.IOException,
 )
 """What DuckDB raises about a file that it cannot read whole. Any other error is ours, and is not to be hidden by salvaging."""
+_UNUSUAL = "_running AND _reason IS NOT NULL AND _record IS NULL"
+"""Condition for a record that the fast way of reading could not read."""
 
 
 def stage(
@@ -51,9 +53,8 @@ def stage(
     Raises:
         duckdb.Error: There is no room, or a file cannot be reached.
     """
-    cursor.execute(
-        f"CREATE OR REPLACE TABLE {staged} AS SELECT *, true AS _running FROM ({typed_records(_no_records(source), source)})"
-    )
+    columns = ", ".join(f"{quote(name)} {kind}" for name, kind in typed_columns(source).items())
+    cursor.execute(f"CREATE OR REPLACE TABLE {staged} ({columns}, _running BOOLEAN)")
     readable = [file for file in files if file.info.size > 0]
     for file in files:
         if file.info.size == 0:
@@ -70,22 +71,15 @@ def stage(
         salvaged = reader.salvage(file, source, folder)
         _insert(cursor, source, staged, salvaged, running=False)
         warnings += salvaged.warnings
-    _list_files(cursor, reader, files, staged)
-    _recheck(cursor, source, reader, usual, staged, folder)
+    unusual = _list_files(cursor, reader, files, staged)
+    _recheck(cursor, source, reader, {file: rows for file in usual if (rows := unusual.get(str(file.path)))}, staged, folder)
     return warnings
 
 
 def _recheck(
-    cursor: duckdb.DuckDBPyConnection, source: Source, reader: Reader, files: list[LandedFile], staged: str, folder: Path
+    cursor: duckdb.DuckDBPyConnection, source: Source, reader: Reader, wanted: Wanted, staged: str, folder: Path
 ) -> None:
     """Read again, exactly, the records that the fast way of reading found unusual."""
-    unusual = "_running AND _reason IS NOT NULL AND _record IS NULL"
-    rows = dict(
-        cursor.execute(
-            f"SELECT _path, list(_n - base) FROM {staged} JOIN {staged}_files ON path = _path WHERE {unusual} GROUP BY 1"
-        ).fetchall()
-    )
-    wanted = {file: frozenset(rows[str(file.path)]) for file in files if str(file.path) in rows}
     parsed = reader.recheck(wanted, source, folder) if wanted else None
     if parsed is None:
         return
@@ -95,7 +89,7 @@ def _recheck(
     for file, numbers in wanted.items():
         mine = f"DELETE FROM {staged} WHERE _path = {literal(str(file.path))}"
         if found.get(str(file.path)) == len(numbers):
-            cursor.execute(f"{mine} AND {unusual}")
+            cursor.execute(f"{mine} AND {_UNUSUAL}")
         else:
             cursor.execute(mine)
             _insert(cursor, source, staged, reader.salvage(file, source, folder), running=False)
@@ -138,30 +132,34 @@ def _insert_rejected(cursor: duckdb.DuckDBPyConnection, staged: str, path: Path,
         )
 
 
-def _no_records(source: Source) -> str:
-    texts = ", ".join(f"NULL::VARCHAR AS {quote(spec.name)}" for spec in source.columns)
-    return (
-        "SELECT NULL::VARCHAR AS _path, NULL::BIGINT AS _n, NULL::VARCHAR AS _record, NULL::VARCHAR AS _reason, "
-        "NULL::VARCHAR AS _op, NULL::BIGINT[] AS _sequence, NULL::TIMESTAMPTZ AS _source_timestamp, "
-        f"NULL::VARCHAR[] AS _missing, NULL::VARCHAR[] AS _unchanged, NULL::VARCHAR AS _rescued, {texts} WHERE false"
-    )
+def _list_files(
+    cursor: duckdb.DuckDBPyConnection, reader: Reader, files: list[LandedFile], staged: str
+) -> dict[str, frozenset[int]]:
+    """Create the table of a batch's files; `base` turns a record's running number into its line.
 
-
-def _list_files(cursor: duckdb.DuckDBPyConnection, reader: Reader, files: list[LandedFile], staged: str) -> None:
-    """Create the table of a batch's files; `base` turns a record's running number into its line."""
+    Returns:
+        The lines of the records that are to be read again, by path.
+    """
+    found = {
+        # An empty snapshot has a record without a line.
+        path: (None if first is None else first - reader.first_row, unusual or [])
+        for path, first, unusual in cursor.execute(
+            f"SELECT _path, min(_n), list(_n) FILTER ({_UNUSUAL}) FROM {staged} WHERE _running GROUP BY 1"
+        ).fetchall()
+    }
+    paths = [str(file.path) for file in files]
+    # A row each, as lists, for there may be a thousand: `executemany` takes a millisecond for one.
     cursor.execute(
-        f"CREATE OR REPLACE TABLE {staged}_files (path VARCHAR, key VARCHAR, modified TIMESTAMPTZ, base BIGINT DEFAULT 0)"
+        f"CREATE OR REPLACE TABLE {staged}_files AS SELECT unnest(?::VARCHAR[]) AS path, unnest(?::VARCHAR[]) AS key, "
+        "unnest(?::TIMESTAMPTZ[]) AS modified, unnest(?::BIGINT[]) AS base",
+        [
+            paths,
+            [file.info.key for file in files],
+            [file.info.modified for file in files],
+            [found[path][0] if path in found else 0 for path in paths],
+        ],
     )
-    if files:
-        # A row each, as lists, for there may be a thousand: `executemany` takes a millisecond for one.
-        cursor.execute(
-            f"INSERT INTO {staged}_files (path, key, modified) SELECT unnest(?), unnest(?), unnest(?)",
-            [[str(file.path) for file in files], [file.info.key for file in files], [file.info.modified for file in files]],
-        )
-    cursor.execute(
-        f"UPDATE {staged}_files SET base = first_n - {reader.first_row} FROM "
-        f"(SELECT _path, min(_n) AS first_n FROM {staged} WHERE _running GROUP BY 1) WHERE path = _path"
-    )
+    return {path: frozenset(number - (base or 0) for number in unusual) for path, (base, unusual) in found.items()}
 
 
 def write_staged(

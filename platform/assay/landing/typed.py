@@ -34,7 +34,7 @@ def typed_records(parsed: str, source: Source) -> str:
     day = f", {_day(source)} AS {quote(source.partition_column)}" if source.partition_column else ""
     about = f"{quote(source.partition_column)} AS _about" if source.partition_column else "NULL::DATE AS _about"
     money = f"coalesce(({source.money})::DECIMAL(38,4), 0)" if source.money else "0::DECIMAL(38,4)"
-    kept = ", ".join(quote(name) for name in source.types if name not in _LATER)
+    kept = ", ".join(quote(name) for name in typed_columns(source) if name not in _OF_RECORDS)
     return f"""
 WITH parsed AS (SELECT * EXCLUDE ({", ".join(quote(name) for name in names)}), {texts} FROM ({parsed})),
 casted AS (SELECT *, {casts} FROM parsed),
@@ -44,6 +44,12 @@ SELECT _path, _n, CASE WHEN _refused IS NOT NULL OR _op = 'm' THEN _record END A
 FROM (SELECT *, {about}, {_reason(source)} AS _refused FROM (SELECT {_only_known_days(source)} FROM dated))"""
 
 
+def typed_columns(source: Source) -> dict[str, str]:
+    """DuckDB type by column of typed records."""
+    return {**_OF_RECORDS, **{name: kind for name, kind in source.types.items() if name not in _LATER}}
+
+
+_OF_RECORDS = {"_path": "VARCHAR", "_n": "BIGINT", "_record": "VARCHAR", "_reason": "VARCHAR", "_partition": "VARCHAR"}
 _LATER = ("_ingested_at", "_source", "_landing_object", "_landing_row")
 """Event columns that the landing object gives."""
 
