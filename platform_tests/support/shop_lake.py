@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 import shop
 
 from assay.contracts import Domain, Source
-from assay.engine.connection import Limits
+from assay.engine.connection import Limits, connect
+from assay.engine.relations import create_layers
 from assay.lake import ObjectStore, open_store
 from assay.lake.layout import landing_prefix, partition_key
 from assay.lake.ledger import Ledger, LedgerLog
@@ -69,6 +70,7 @@ class ShopLake:
         self.folder = folder / "lake"
         self.store = store or open_store(self.folder.as_uri())
         self.workspace = Workspace(domain, self.store, Limits("1GB", 2, folder / "scratch"))
+        self._idle: list[duckdb.DuckDBPyConnection] = []
 
     def land(self, source: str, name: str, content: bytes, at: dt.datetime = LANDED_AT) -> str:
         """Write a landing object as another program would; returns its key."""
@@ -85,9 +87,14 @@ class ShopLake:
 
     @contextmanager
     def connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection that sees the lake."""
-        with self.workspace.connection() as connection:
-            yield connection
+        """A connection that sees the lake, kept for the next who asks: opening one takes as long as a small ingest."""
+        if self._idle:
+            connection = self._idle.pop()
+        else:
+            connection = connect(self.workspace.limits)
+            create_layers(connection)
+        yield connection
+        self._idle.append(connection)
 
     def ingest(self, source: str, replaying: Replay | None = None) -> Ingested:
         """Ingest what has landed for a source, and replay its quarantine if that is asked for."""
