@@ -16,6 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
 from assay.contracts.rules import literal
 
 MAX_LINE_BYTES = 8 * 1024 * 1024
@@ -26,6 +28,9 @@ DAMAGED = "the file is damaged from here on"
 DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile)
 """What reading an unpacked file raises where its compression is broken."""
 _END_BYTES = 1 << 16
+_BLOCK_BYTES = 1 << 18
+_NEWLINE = 10
+_IS_SPACE = np.isin(np.arange(256), list(b" \t\n\r\v\f"))
 _GZIP = b"\x1f\x8b"
 # A raw control character cannot occur in valid JSON, so it never splits a line.
 _NO_DELIMITER = "E'\\x01'"
@@ -103,30 +108,22 @@ def wanted_lines(wanted: Mapping[Path, Collection[int]], to: Path) -> str:
 
     Args:
         wanted: The numbers of a file's lines, from 1, blank lines not counted.
-        to: Where the lines are copied to; without those that DuckDB does not read as one, up to one that is too long.
+        to: Where the lines are copied to; without those that DuckDB does not read as one.
     """
     with to.open("wb") as copy:
         for number, (path, rows) in enumerate(wanted.items(), 1):
-            last = max(rows, default=0)
             with path.open("rb") as file:
-                for row, raw in enumerate((raw for raw in _short_lines(file) if not raw.isspace()), 1):
-                    if row in rows and b"\x01" not in raw and _is_utf8(raw):
+                for row, start in starts_of(path, rows).items():
+                    file.seek(start)
+                    raw = file.readline(MAX_LINE_BYTES + 1)
+                    is_short = len(raw) <= MAX_LINE_BYTES or raw.endswith(b"\n")
+                    if is_short and b"\x01" not in raw and _is_utf8(raw):
                         copy.write(b"%d\x01%d\x01%s\n" % (number, row, raw.rstrip(b"\r\n")))
-                    if row == last:
-                        break
     names = "[" + ", ".join(literal(str(path)) for path in wanted) + "]"
     return (
         f"SELECT {names}[file] AS _path, _n, line FROM read_csv({literal(str(to))}, "
         f"columns={{'file': 'BIGINT', '_n': 'BIGINT', 'line': 'VARCHAR'}}, {_SALVAGED})"
     )
-
-
-def _short_lines(file: BinaryIO) -> Iterator[bytes]:
-    """The lines of a file up to one that is too long; they take a fraction of what `located_lines` needs."""
-    for raw in iter(partial(file.readline, MAX_LINE_BYTES + 1), b""):
-        if len(raw) > MAX_LINE_BYTES and not raw.endswith(b"\n"):
-            return
-        yield raw
 
 
 def salvaged_relation(path: Path, salvaged: Path) -> str:
@@ -220,6 +217,39 @@ def last_line(path: Path) -> bytes:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - _END_BYTES))
         return file.read().rstrip().rpartition(b"\n")[2]
+
+
+def starts_of(path: Path, rows: Collection[int]) -> dict[int, int]:
+    """The first byte of some lines of a file that is not packed, by their numbers, in a fraction of the time of `line_starts`."""
+    found: dict[int, int] = {}
+    wanted = sorted(rows, reverse=True)
+    row = offset = 0
+    with path.open("rb") as file:
+        while wanted and (block := file.read(_BLOCK_BYTES)):
+            if not block.endswith(b"\n"):
+                block += file.readline(MAX_LINE_BYTES + 1)
+            starts = _starts_in(block)
+            while wanted and wanted[-1] <= row + len(starts):
+                number = wanted.pop()
+                found[number] = offset + int(starts[number - row - 1])
+            row += len(starts)
+            offset += len(block)
+            if not block.endswith(b"\n"):
+                offset += _skip_line(file)[0]
+    return found
+
+
+def _starts_in(block: bytes) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+    """Where the lines of a block begin that are not blank; what is too long is none of those."""
+    codes = np.frombuffer(block, dtype=np.uint8)
+    bounds = np.concatenate(([0], np.flatnonzero(codes == _NEWLINE) + 1, [len(block)]))
+    starts = bounds[:-1][bounds[:-1] < len(block)]
+    blank = [
+        place
+        for place in np.flatnonzero(_IS_SPACE[codes[starts]])
+        if bounds[place + 1] - bounds[place] <= MAX_LINE_BYTES and block[bounds[place] : bounds[place + 1]].isspace()
+    ]
+    return np.delete(starts, blank) if blank else starts
 
 
 def _skip_line(stream: BinaryIO) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from assay.contracts import Source
 from assay.landing import containers, csv_records, documents, split_records
 from assay.landing.containers import ARRAY, container_of
 from assay.landing.formats import Csv, Dms, JsonDocuments
-from assay.landing.lines import line_starts
+from assay.landing.lines import is_gzipped, line_starts, starts_of
 from assay.landing.records import LandedFile
 
 
@@ -30,6 +30,8 @@ def offsets(file: LandedFile, rows: Collection[int], source: Source, *, one_by_o
     Returns:
         What is found of them.
     """
+    if file.text is not None and _is_of_lines(file, source) and not is_gzipped(file.text):
+        return starts_of(file.text, rows)
     found: dict[int, int] = {}
     last = max(rows, default=0)
     for row, offset in _places(file, source, one_by_one):
@@ -63,12 +65,23 @@ def _places(file: LandedFile, source: Source, one_by_one: bool) -> Iterator[tupl
     form, text = source.format, file.text
     if text is None:
         return iter(())
+    if _is_of_lines(file, source):
+        return line_starts(text)
     if isinstance(form, Csv):
         return csv_records.places(text, file.info.key, source, by_line=one_by_one)
     if isinstance(form, Dms):
         return split_records.places(text, form.delimiter)
-    if container_of(text) == ARRAY and text != file.path:
-        return containers.places(text)
-    if isinstance(form, JsonDocuments) and form.records is not None:
+    if isinstance(form, JsonDocuments) and form.records is not None and not _is_array(file):
         return documents.places(text, form.records)
-    return line_starts(text)
+    return containers.places(text)
+
+
+def _is_of_lines(file: LandedFile, source: Source) -> bool:
+    """Whether each line of a file's text is a record."""
+    form = source.format
+    holds_others = isinstance(form, Csv | Dms) or (isinstance(form, JsonDocuments) and form.records is not None)
+    return not holds_others and not _is_array(file)
+
+
+def _is_array(file: LandedFile) -> bool:
+    return file.text is not None and file.text != file.path and container_of(file.text) == ARRAY
