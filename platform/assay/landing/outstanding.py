@@ -9,6 +9,7 @@ that equal timestamps, late listings and clocks that go backwards lose nothing.
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -21,6 +22,8 @@ from assay.landing.kafka_keys import KeysBeside
 
 BATCH_BYTES = 24 * 1024 * 1024
 BATCH_OBJECTS = 1000
+SHARED_BYTES = 4 * 1024 * 1024
+"""What is as large as that is worth a batch of its own, if another thread can read it meanwhile."""
 _UNFINISHED = (".tmp", ".part", ".partial", ".crdownload", ".filepart", "_$folder$", "/")
 
 
@@ -80,16 +83,20 @@ def outstanding(listing: Iterable[ObjectInfo], ledger: Ledger, settled_before: d
 def batches(objects: Iterable[ObjectInfo], beside: KeysBeside | None = None) -> Iterator[tuple[ObjectInfo, ...]]:
     """Cut objects into batches of bounded size, in their order.
 
+    There is an even number of batches of one size where they are large, for they are read two or more at a time.
+
     Args:
         objects: The objects.
         beside: Which of them hold the keys of which: they are read together with the values.
     """
     values = beside.values if beside else {}
+    sizes = [(info, info.size + (values[info.key].size if info.key in values else 0)) for info in objects]
+    total = sum(read for _, read in sizes)
+    enough = max(SHARED_BYTES, total / (2 * math.ceil(total / (2 * BATCH_BYTES)) or 1))
     batch: list[ObjectInfo] = []
     size = 0
-    for info in objects:
-        read = info.size + (values[info.key].size if info.key in values else 0)
-        if batch and (size + read > BATCH_BYTES or len(batch) == BATCH_OBJECTS):
+    for info, read in sizes:
+        if batch and (size >= enough or size + read > BATCH_BYTES or len(batch) == BATCH_OBJECTS):
             yield tuple(batch)
             batch, size = [], 0
         batch.append(info)

@@ -101,6 +101,21 @@ class TestBatches:
         cut = list(batches([listed(f"{place:05}", size=0) for place in range(2 * BATCH_OBJECTS + 1)]))
         assert [len(batch) for batch in cut] == [BATCH_OBJECTS, BATCH_OBJECTS, 1]
 
+    @pytest.mark.parametrize(
+        ("megabytes", "expected"),
+        [
+            ([1, 1, 1], [3]),
+            ([4, 4], [4, 4]),
+            ([5, 5, 5, 1], [10, 6]),
+            ([20, 6, 6], [20, 12]),
+            ([8] * 8, [16, 16, 16, 16]),
+        ],
+        ids=["small", "worth two", "uneven", "one is large", "large"],
+    )
+    def test_two_threads_have_as_much_to_read(self, megabytes: list[int], expected: list[int]) -> None:
+        cut = batches([listed(f"{place:03}", size=each * 1024**2) for place, each in enumerate(megabytes)])
+        assert [sum(info.size for info in batch) // 1024**2 for batch in cut] == expected
+
     def test_nothing_makes_no_batch(self) -> None:
         assert list(batches([])) == []
 
