@@ -88,7 +88,9 @@ class Court:
     connection: duckdb.DuckDBPyConnection
     domains: dict[Schema, Domain] = field(default_factory=dict)
 
-    def try_seed(self, seed: int, features: Features = ALL, *, most_runs: int = 3, shrinks: bool = True) -> None:
+    def try_seed(
+        self, seed: int, features: Features = ALL, *, most_runs: int = 3, shrinks: bool = True, alone: bool = True
+    ) -> None:
         """Try what a seed makes up.
 
         Args:
@@ -96,6 +98,7 @@ class Court:
             features: What may occur.
             most_runs: Over how many runs it lands at most.
             shrinks: Look for the smallest case of what is wrong.
+            alone: Compute each partition of the later deliveries by itself.
 
         Raises:
             Wrong: It is published wrongly; the message has the smallest case that was found of it.
@@ -103,16 +106,17 @@ class Court:
         stream = make_stream(seed, features)
         deliveries = [make_delivery(stream, seed * 2, most_runs), make_delivery(stream, seed * 2 + 1, most_runs - 1)]
         try:
-            self.try_case(stream.schema, deliveries, features)
+            self.try_case(stream.schema, deliveries, features, alone=alone)
         except Exception as error:
             if shrinks:
-                deliveries, error = self._shrunk(stream.schema, deliveries, features, error)
+                deliveries, error = self._shrunk(stream.schema, deliveries, features, error, alone)
             raise Wrong(f"seed {seed}: {error}\n{described(stream.schema, deliveries)}") from error
 
-    def try_case(self, schema: Schema, deliveries: Sequence[Delivery], features: Features = ALL) -> Result:
+    def try_case(self, schema: Schema, deliveries: Sequence[Delivery], features: Features = ALL, *, alone: bool = True) -> Result:
         """Publish deliveries of the same events and compare them with what the interpreter says, and with each other.
 
-        The first is looked at after each of its runs; the others at their end, with each partition computed by itself.
+        The first is looked at after each of its runs; the others at their end, with each partition computed by itself if that is
+        asked for.
 
         Returns:
             What all of them came to.
@@ -126,7 +130,8 @@ class Court:
         try:
             for number, delivery in enumerate(deliveries):
                 lake = _Lake(folder / str(number), schema, domain, self.connection)
-                results.append(_delivered(lake, delivery, f"delivery {number + 1}", number == 0 and features.steps))
+                in_steps = number == 0 and features.steps
+                results.append(_delivered(lake, delivery, f"delivery {number + 1}", in_steps, alone and not in_steps))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         for number, result in enumerate(results[1:], start=2):
@@ -144,7 +149,7 @@ class Court:
         return self.domains[schema]
 
     def _shrunk(
-        self, schema: Schema, deliveries: list[Delivery], features: Features, error: Exception
+        self, schema: Schema, deliveries: list[Delivery], features: Features, error: Exception, alone: bool
     ) -> tuple[list[Delivery], Exception]:
         """Leave out event after event, as long as something is wrong and there is time."""
         until = time.monotonic() + SHRINK_SECONDS
@@ -153,29 +158,28 @@ class Court:
                 break
             fewer = [without(delivery, event) for delivery in deliveries]
             try:
-                self.try_case(schema, fewer, features)
+                self.try_case(schema, fewer, features, alone=alone)
             except Exception as found:
                 if type(found) is type(error):
                     deliveries, error = fewer, found
         return deliveries, error
 
 
-def _delivered(lake: _Lake, delivery: Delivery, name: str, in_steps: bool) -> Result:
+def _delivered(lake: _Lake, delivery: Delivery, name: str, in_steps: bool, alone: bool) -> Result:
     landed: list[Event] = []
     for run, files in enumerate(delivery, start=1):
         for file in files:
             lake.land(file)
             landed += file.events
         lake.ingest()
-        if in_steps:
+        if in_steps and run < len(delivery):
             lake.build()
             lake.compare(landed, f"{name} after run {run} of {len(delivery)}")
-    if not in_steps:
-        with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
+        if alone:
             patch.setattr(build, "ROWS_AT_ONCE", 1)
-            lake.build()
-        lake.compare(landed, name)
-    return lake.result()
+        lake.build()
+    return lake.compare(landed, name)
 
 
 @contextmanager
@@ -227,14 +231,16 @@ class _Lake:
             if failed:
                 raise Wrong(f"partitions failed: {failed}")
 
-    def compare(self, landed: Sequence[Event], when: str) -> None:
-        """Hold what is published against the interpreter."""
+    def compare(self, landed: Sequence[Event], when: str) -> Result:
+        """Hold what is published against the interpreter; returns it."""
         judge = Interpreter(self.schema.names, self.schema.day)
         asked = [*(part.name for part in self.schema.key), *self.schema.tracked]
-        found = self.result().rows
+        result = self.result()
+        found = result.rows
         _require_rows(found[LATEST], self.schema.names, judge.latest(landed, self.schema.names), f"{LATEST}, {when}")
         intervals = (*asked, "valid_from", "valid_to")
         _require_rows(found[HISTORY], intervals, judge.history(landed, asked), f"{HISTORY}, {when}")
+        return result
 
     def result(self) -> Result:
         """Read what is published."""
