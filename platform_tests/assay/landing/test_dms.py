@@ -526,7 +526,7 @@ class TestDamage:
 CHANGE = st.tuples(st.sampled_from("IUD"), st.integers(1, 3), st.integers(0, 2), st.integers(3, 5))
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(made=st.lists(CHANGE, min_size=1, max_size=8), data=st.data())
 def test_any_order_batching_and_repetition_gives_the_same_rows(
     made: list[tuple[str, int, int, int]], data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

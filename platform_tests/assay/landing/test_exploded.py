@@ -102,7 +102,7 @@ class TestElementsThatAreGone:
 
     @pytest.mark.parametrize("lake_in", [items_lake, daily_items_lake])
     @given(histories(), st.randoms(use_true_random=False), st.integers(1, 4))
-    @settings(max_examples=25)
+    @settings(max_examples=12)
     def test_in_any_order_and_however_often(
         self, lake_in: Callable[[Path], ShopLake], documents: list[Document], random: Random, size: int
     ) -> None:

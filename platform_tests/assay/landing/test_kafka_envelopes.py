@@ -190,7 +190,7 @@ class TestOffsets:
     )
 
     @given(st.permutations(range(6)), st.lists(st.integers(0, 5), max_size=4), st.integers(1, 8))
-    @settings(max_examples=15)
+    @settings(max_examples=10)
     def test_the_offset_orders_them_and_a_null_is_a_delete(self, order: list[int], again: list[int], size: int) -> None:
         with tempfile.TemporaryDirectory() as folder:
             lake = changelog_lake(Path(folder))

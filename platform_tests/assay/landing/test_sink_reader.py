@@ -215,7 +215,7 @@ class TestKeysObjects:
         ]
 
     @given(st.permutations([(number, name) for number in range(3) for name in ("json", "keys.json")]), st.data())
-    @settings(max_examples=20)
+    @settings(max_examples=12)
     def test_in_any_order_and_with_any_ingests_between(self, order: list[tuple[int, str]], data: st.DataObject) -> None:
         changes = [change(1, note="a"), change(2, note="b"), keyless_delete(3), change(4, id="1", note="c"), keyless_delete(5)]
         changes += [{**change(6, note="d"), "more": 1}]
