@@ -22,6 +22,7 @@ from assay.contracts import Domain
 from assay.engine.project import Node, Project
 from assay.errors import AssayError
 from assay.orchestration.assets import POOL
+from assay.orchestration.event_log import kept_open
 from assay.orchestration.recording import (
     ANOMALY_DAYS,
     anomaly_result,
@@ -90,7 +91,7 @@ def _ingest_op(domain: Domain) -> dg.OpDefinition:
     def ingest(context: dg.OpExecutionContext, lake: dg.ResourceParam[Lake]) -> None:
         with (
             lake.open() as opened,
-            _step(opened, "ingest"),
+            _step(context, opened, "ingest"),
             opened.workspace.connection(INGEST_THREADS) as connection,
         ):
             sources = domain.sources.values()
@@ -120,7 +121,7 @@ def _build_op(
         description=f"Dirty partitions of {len(nodes)} tables, proven and published.",
     )
     def build(context: dg.OpExecutionContext, lake: dg.ResourceParam[Lake]) -> None:
-        with lake.open() as opened, _step(opened, name):
+        with lake.open() as opened, _step(context, opened, name):
             proven = []
             for node, (planned, outcomes) in _refreshed(opened, nodes, context.run_id):
                 count(opened.report, planned, outcomes)
@@ -202,11 +203,12 @@ def _judge(context: dg.OpExecutionContext, opened: Opened) -> None:
 
 
 @contextmanager
-def _step(opened: Opened, stage: str) -> Iterator[None]:
+def _step(context: dg.OpExecutionContext, opened: Opened, stage: str) -> Iterator[None]:
     """Time a step, and turn Assay's errors into failures that read as one sentence."""
     started = time.perf_counter()
     try:
-        yield
+        with kept_open(context.instance, context.run_id):
+            yield
     except AssayError as error:
         opened.error = error
         raise dg.Failure(str(error)) from error
