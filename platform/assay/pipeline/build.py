@@ -235,9 +235,12 @@ def _lookups(
     connection: duckdb.DuckDBPyConnection, state: State, node: Node, partitions: Sequence[str]
 ) -> dict[str, dict[str, dict[str, str]]]:
     found: dict[str, dict[str, dict[str, str]]] = {partition: {} for partition in partitions}
+    lookups = lookups_of(node)
+    if not lookups:
+        return found
     content = contents(state, node)
     with aside(connection) as others:
-        for name, lookup in lookups_of(node).items():
+        for name, lookup in lookups.items():
             # What the SQL looks up is bound already.
             where, rows = (connection, PROVEN) if name in node.table.lookups else (others, f"{main_of(connection)}.{PROVEN}")
             for partition, hashed in hashes(where, node, lookup, rows, partitions).items():

@@ -112,9 +112,11 @@ def tally(
     has_fixes = any(rule.severity is Severity.FIX for rule in rules)
     measures = _measures(table)
     was = {measure: f"{_WAS}{measure}" for measure in measures}
-    flag(connection, rules, [f"{measures[each]} AS {name}" for each, name in was.items()] if has_fixes else [])
+    any_flagged = flag(connection, rules, [f"{measures[each]} AS {name}" for each, name in was.items()] if has_fixes else [])
     figures: dict[str, dict[str, Any]] = {}
     staged = _counted(connection, STAGED, measures, [], partitions, aggregates, figures)
+    if not any_flagged:
+        return {partition: Tally(sums[0], {}, figures[partition]) for partition, sums in staged.items()}
     after = _counted(connection, FLAGGED, measures, masks(rules), partitions)
     before = _counted(connection, FLAGGED, was, [], partitions) if has_fixes else after
     return {
