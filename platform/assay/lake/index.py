@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -82,7 +82,7 @@ class Entry:
 
     def to_json(self) -> str:
         """Write the entry as canonical JSON."""
-        return json.dumps(asdict(self), sort_keys=True)
+        return json.dumps(vars(self), sort_keys=True)
 
 
 FOREIGN = Entry(
@@ -125,7 +125,7 @@ def write_index(store: ObjectStore, table: Table, changed: Mapping[str, Entry]) 
     """Remember changed entries beside those already there. The last writer wins; see the module's docstring."""
     if changed:
         remembered = _read_remembered(store, table) | dict(changed)
-        body = json.dumps({partition: asdict(entry) for partition, entry in sorted(remembered.items())})
+        body = json.dumps({partition: vars(entry) for partition, entry in sorted(remembered.items())})
         store.put(index_key(table), body.encode())
 
 
