@@ -5,6 +5,8 @@ Belongs here: memory, threads, scratch folder, time zone and access to the lake.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,6 +73,24 @@ def connect(limits: Limits, s3: S3Access | None = None) -> duckdb.DuckDBPyConnec
     if s3 is not None:
         _see_s3(connection, s3)
     return connection
+
+
+@contextmanager
+def one_thread_each(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Run every statement in the one thread that asks for it: for many small ones, side by side on cursors.
+
+    A statement that threads share costs each of them buffers for every column, which is more than the work on a few rows.
+
+    Args:
+        connection: Nothing else may be running on it.
+    """
+    found = connection.execute("SELECT current_setting('threads')").fetchone()
+    assert found is not None
+    connection.execute("SET threads = 1")
+    try:
+        yield
+    finally:
+        connection.execute(f"SET threads = {found[0]}")
 
 
 def _see_s3(connection: duckdb.DuckDBPyConnection, s3: S3Access) -> None:

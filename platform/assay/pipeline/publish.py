@@ -12,6 +12,7 @@ import datetime as dt
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ import duckdb
 from assay.contracts import Table
 from assay.contracts.rules import literal, quote
 from assay.contracts.version import fingerprint
+from assay.engine.connection import one_thread_each
 from assay.engine.project import Node
 from assay.engine.relations import PARTITION
 from assay.errors import Conflict, StoreError
@@ -33,6 +35,10 @@ from assay.quality.quarantine import write_quarantine
 
 WRITERS = 4
 """Partitions written at a time: one uploads while another is compressed."""
+_ROW_GROUP = 122_880
+"""Rows of which DuckDB gives a second thread nothing to do."""
+_FEW_ROWS = 100
+"""Rows that zstd, which is dear to begin for every column, does not make smaller than snappy does."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,11 @@ def publish(
         finally:
             cursor.close()
 
-    with ThreadPoolExecutor(WRITERS, thread_name_prefix="publish") as pool:
+    are_small = len(candidates) > 1 and all(candidate.verdict.rows < _ROW_GROUP for candidate in candidates)
+    with (
+        one_thread_each(connection) if are_small else nullcontext(),
+        ThreadPoolExecutor(WRITERS, thread_name_prefix="publish") as pool,
+    ):
         yield from zip(candidates, pool.map(publish_one, candidates), strict=True)
 
 
@@ -159,8 +169,10 @@ def _write(cursor: duckdb.DuckDBPyConnection, table: Table, candidate: Candidate
         f"TIMESTAMPTZ {literal(entry.published_at)} AS processing_timestamp, {literal(entry.run_id)} AS job_run_id, "
         f"{entry.score}::DOUBLE AS data_quality_score"
     )
+    compression = "snappy" if entry.rows < _FEW_ROWS else "zstd"
     good = "" if candidate.verdict.quarantined == 0 else " AND NOT _broken"
+    metadata = f"KV_METADATA {{{METADATA_KEY}: {literal(entry.to_json())}}}"
     cursor.execute(
         f"COPY (SELECT {columns}, {run} FROM {PROVEN} WHERE {PARTITION} = {literal(candidate.partition)}{good}) "
-        f"TO {literal(str(to))} (FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{METADATA_KEY}: {literal(entry.to_json())}}})"
+        f"TO {literal(str(to))} (FORMAT parquet, COMPRESSION {compression}, {metadata})"
     )

@@ -61,7 +61,6 @@ def flag(connection: duckdb.DuckDBPyConnection, rules: Sequence[Rule], before: S
         f"(SELECT {', '.join(['*', *others])} FROM (SELECT {inner} FROM {_NUMBERED} WHERE {breaking})))"
     ).fetchone()
     if flagged is None or flagged[0] == 0:
-        # The plainer the view, the sooner each of many partitions is planned.
         connection.execute(f"CREATE OR REPLACE VIEW {PROVEN} AS SELECT *, false AS _broken FROM {STAGED}")
         return False
     mark(connection, _REFUSED, f"SELECT {ROW} FROM {FLAGGED} WHERE _broken")

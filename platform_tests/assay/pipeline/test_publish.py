@@ -83,6 +83,20 @@ class TestObject:
         assert path is not None
         assert pq.read_table(path, columns=["order_id"], partitioning=None)["order_id"].to_pylist() == ["o1", "o3", "o5", "o9"]
 
+    def test_how_it_is_compressed_hangs_on_its_rows_alone(self, lake: ShopLake) -> None:
+        many = [order(f"o{number}", number + 1, day=D4) for number in range(100)]
+        lake.land("customers", "1.json", text(customer("c1", 1, level="gold")))
+        lake.land("orders", "1.json", text(order("o", 1, day=D3), *many))
+        lake.run("first")
+
+        assert {day: self.compression(lake, day) for day in (D3, D4)} == {D3: "SNAPPY", D4: "ZSTD"}
+
+    @staticmethod
+    def compression(lake: ShopLake, day: str) -> str:
+        path = lake.store.local(partition_key(lake.workspace.domain.tables["enriched.orders"], day))
+        assert path is not None
+        return str(pq.read_metadata(path).row_group(0).column(0).compression)
+
 
 class TestQuarantine:
     def test_refused_rows_lie_beside_and_go_when_they_are_mended(self, lake: ShopLake) -> None:
