@@ -94,7 +94,8 @@ class TestProperties:
         assert days_of(find(second)) == [*range(at, at + length), at + length + 9]
         (told,) = (each for each in find(second) if each.day == day(at + length + 9))
         (alone,) = find(clean)
-        assert told.expected == pytest.approx(alone.expected, rel=0.05)
+        # The days that are left out are days fewer to learn from, most of all early on.
+        assert told.expected == pytest.approx(alone.expected, rel=0.08)
 
     @few
     @given(st.integers(45, DAYS - 2), st.floats(0, 3), st.integers(0, 60 * 29))
