@@ -1,7 +1,7 @@
 """`assay` in processes of its own, forked from one that has imported everything.
 
 Importing takes seconds of processor time, and tests start hundreds of commands. What a command does is what a newly started
-one does; that the installed command starts is tested where that is asked (`test_up`, `test_start`).
+one does; `cli.test_up` and `cli.test_app` start it anew.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -95,6 +96,12 @@ class AssayProcess:
     def printed(self) -> str:
         """What it has printed to standard output until now."""
         return self._out.read_text() if self._out.exists() else ""
+
+    def line(self) -> str:
+        """Wait for the first line that it prints, or its end."""
+        while "\n" not in self.printed and self.poll() is None:
+            time.sleep(0.05)
+        return self.printed.partition("\n")[0]
 
 
 def _run(command: list[str], environment: dict[str, str], out: str, error: str) -> None:

@@ -87,8 +87,7 @@ def test_help_has_an_example(command: Command, name: str) -> None:
 
 def test_the_metrics_endpoint_answers_until_it_is_interrupted(lake: ShopLake, tmp_path: Path) -> None:
     process = Shop(tmp_path / "home", lake.store.uri).start("metrics-endpoint", "--port", "0")
-    assert process.stdout is not None
-    address = process.stdout.readline().split()[1]
+    address = process.line().split()[1]
     with urllib.request.urlopen(address, timeout=30) as answer:
         body = answer.read().decode()
     assert 'assay_incidents{kind="threshold_crossed",table="enriched.orders"} 1.0' in body

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import socket
+import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 
@@ -23,7 +25,8 @@ def free_port() -> int:
 def test_it_starts_answers_and_one_interrupt_stops_all(tmp_path: Path) -> None:
     port = free_port()
     shop = shop_in(tmp_path)
-    process = shop.start("up", "--ui-port", str(port))
+    command = [sys.executable, "-c", "from assay.cli import main; main()", "up", "--ui-port", str(port)]
+    process = subprocess.Popen(command, env=shop.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith("Ctrl-C"):
