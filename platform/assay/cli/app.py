@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import typer
@@ -70,6 +71,7 @@ class Commands(TyperGroup):
         return name, load_command(str(name)), rest
 
 
+@cache
 def load_command(name: str) -> Any:
     """Import a command.
 
