@@ -19,6 +19,8 @@ from assay.engine.project import Node
 from assay.engine.relations import PARTITION
 
 STAGED = "staged"
+REFUSED = "_refused"
+"""The column of staged rows that is true, once they are judged, for those that go to quarantine."""
 """The table that holds the computed rows."""
 
 
@@ -44,9 +46,10 @@ def stage(connection: duckdb.DuckDBPyConnection, node: Node, partitions: Collect
         for name, kind in node.casts.items()
     ]
     partition = f"{_partition(table)} AS {PARTITION}"
+    refused = f"false AS {REFUSED}"
     body = node.query.sql.rstrip().rstrip(";")
     connection.execute(
-        f"CREATE OR REPLACE TABLE {STAGED} AS SELECT {', '.join([*columns, *flags, partition])}\n"
+        f"CREATE OR REPLACE TABLE {STAGED} AS SELECT {', '.join([*columns, *flags, partition, refused])}\n"
         f"FROM (\n{body}\n) AS computed{_only(table, partitions)}\n"
         # So that each partition is written from one stretch of rows, in the order of its key.
         f"ORDER BY {PARTITION}, {', '.join(quote(name) for name in table.key)}"

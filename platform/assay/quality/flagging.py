@@ -19,7 +19,7 @@ import duckdb
 
 from assay.contracts.rules import Rule, literal, quote
 from assay.contracts.severity import Severity
-from assay.engine.staging import STAGED
+from assay.engine.staging import REFUSED, STAGED
 
 PROVEN = "proven"
 """The relation of staged rows after fixes, with `_broken` true for what goes to quarantine."""
@@ -29,8 +29,7 @@ ROW = "_row"
 """The column that numbers staged rows."""
 RULES_A_MASK = 64
 
-_REFUSED = "_refused"
-_NUMBERED = f"(SELECT rowid AS {ROW}, * FROM {STAGED})"
+_NUMBERED = f"(SELECT rowid AS {ROW}, * EXCLUDE ({REFUSED}) FROM {STAGED})"
 
 
 def flag(connection: duckdb.DuckDBPyConnection, rules: Sequence[Rule], before: Sequence[str] = ()) -> bool:
@@ -46,7 +45,7 @@ def flag(connection: duckdb.DuckDBPyConnection, rules: Sequence[Rule], before: S
     Returns:
         Whether any row breaks a rule.
     """
-    _unmark(connection, _REFUSED)
+    connection.execute(f"UPDATE {STAGED} SET {REFUSED} = false WHERE {REFUSED}")
     # A row that no fix touches is after fixes what it was before, and a row that one touches breaks a rule.
     breaking = " OR ".join(breaking_any(rules)) or "false"
     is_fix = [rule.severity is Severity.FIX for rule in rules]
@@ -61,11 +60,11 @@ def flag(connection: duckdb.DuckDBPyConnection, rules: Sequence[Rule], before: S
         f"(SELECT {', '.join(['*', *others])} FROM (SELECT {inner} FROM {_NUMBERED} WHERE {breaking})))"
     ).fetchone()
     if flagged is None or flagged[0] == 0:
-        connection.execute(f"CREATE OR REPLACE VIEW {PROVEN} AS SELECT *, false AS _broken FROM {STAGED}")
+        connection.execute(f"CREATE OR REPLACE VIEW {PROVEN} AS SELECT * EXCLUDE ({REFUSED}), false AS _broken FROM {STAGED}")
         return False
-    mark(connection, _REFUSED, f"SELECT {ROW} FROM {FLAGGED} WHERE _broken")
+    _set(connection, REFUSED, f"SELECT {ROW} FROM {FLAGGED} WHERE _broken")
     connection.execute(
-        f"CREATE OR REPLACE VIEW {PROVEN} AS SELECT * EXCLUDE ({_REFUSED}){_replaced(rules)}, {_REFUSED} AS _broken FROM {STAGED}"
+        f"CREATE OR REPLACE VIEW {PROVEN} AS SELECT * EXCLUDE ({REFUSED}){_replaced(rules)}, {REFUSED} AS _broken FROM {STAGED}"
     )
     return True
 
@@ -108,16 +107,17 @@ def mark(connection: duckdb.DuckDBPyConnection, column: str, rows: str) -> bool:
     Returns:
         Whether there are any.
     """
-    _unmark(connection, column)
+    connection.execute(f"ALTER TABLE {STAGED} DROP COLUMN IF EXISTS {column}")
     connection.execute(f"ALTER TABLE {STAGED} ADD COLUMN {column} BOOLEAN DEFAULT false")
+    return _set(connection, column, rows) > 0
+
+
+def _set(connection: duckdb.DuckDBPyConnection, column: str, rows: str) -> int:
+    """Make a column of `staged` true for some rows; returns for how many."""
     marked = connection.execute(
         f"UPDATE {STAGED} SET {column} = true FROM ({rows}) AS marked({ROW}) WHERE rowid = {ROW}"
     ).fetchone()
-    return marked is not None and marked[0] > 0
-
-
-def _unmark(connection: duckdb.DuckDBPyConnection, column: str) -> None:
-    connection.execute(f"ALTER TABLE {STAGED} DROP COLUMN IF EXISTS {column}")
+    return 0 if marked is None else int(marked[0])
 
 
 def breaks(rules: Sequence[Rule]) -> dict[str, str]:

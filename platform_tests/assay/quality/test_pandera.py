@@ -173,9 +173,9 @@ def broken_for_us(table: Table, rows: Sequence[Row]) -> set[tuple[int, str]]:
     """Number of the row and name of the rule, of all that one fused scan finds broken."""
     connection = duckdb.connect(config={"threads": 1})
     declared = ", ".join(f"{quote(name)} {kind}" for name, kind in COLUMNS.items())
-    connection.execute(f"CREATE TABLE staged ({declared}, _partition VARCHAR)")
+    connection.execute(f"CREATE TABLE staged ({declared}, _partition VARCHAR, _refused BOOLEAN DEFAULT false)")
     for row in rows:
-        connection.execute("INSERT INTO staged VALUES (?, ?, ?, ?, 'all')", row)
+        connection.execute("INSERT INTO staged VALUES (?, ?, ?, ?, 'all', false)", row)
     rules = table.rules + tuple(each.rule("team:x") for each in table.expectations.values())
     flag(connection, find_hits(connection, table, rules, Around()))
     found = set()

@@ -32,9 +32,11 @@ SEVERITIES = st.sampled_from([Severity.WARN, Severity.QUARANTINE, Severity.STOP]
 
 def staged(rows: Sequence[Row]) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
-    connection.execute("CREATE TABLE staged (_partition VARCHAR, number BIGINT, amount DECIMAL(18,2))")
+    connection.execute(
+        "CREATE TABLE staged (_partition VARCHAR, number BIGINT, amount DECIMAL(18,2), _refused BOOLEAN DEFAULT false)"
+    )
     for row in rows:
-        connection.execute("INSERT INTO staged VALUES (?, ?, ?)", row)
+        connection.execute("INSERT INTO staged VALUES (?, ?, ?, false)", row)
     return connection
 
 
@@ -105,7 +107,9 @@ def test_there_may_be_any_number_of_rules(count: int) -> None:
 def test_what_is_published_stays_in_the_order_in_which_it_was_staged(tmp_path: Path) -> None:
     """A join with the broken rows would lose it, once there are enough rows for several threads."""
     connection = duckdb.connect(config={"threads": 4})
-    connection.execute("CREATE TABLE staged AS SELECT 'a' AS _partition, range AS number FROM range(1_500_000)")
+    connection.execute(
+        "CREATE TABLE staged AS SELECT 'a' AS _partition, range AS number, false AS _refused FROM range(1_500_000)"
+    )
     connection.execute("ALTER TABLE staged ADD COLUMN amount DECIMAL(18,2)")
     found = tally(connection, TABLE, [rule("odd", "number % 97 <> 0", Severity.QUARANTINE, "number")], ["a"])["a"]
     assert found.breaking(1).rows == 15_464
