@@ -1,4 +1,4 @@
--- One row a customer with payments, added up from their months: a late payment makes no other month be read again.
+-- One row a customer with payments, added up from their months: of no other month are payments read again for a late one.
 WITH totals AS (
   SELECT
     customer_id,

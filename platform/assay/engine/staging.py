@@ -19,9 +19,9 @@ from assay.engine.project import Node
 from assay.engine.relations import PARTITION
 
 STAGED = "staged"
+"""The table that holds the computed rows."""
 REFUSED = "_refused"
 """The column of staged rows that is true, once they are judged, for those that go to quarantine."""
-"""The table that holds the computed rows."""
 
 
 def stage(connection: duckdb.DuckDBPyConnection, node: Node, partitions: Collection[str]) -> None:

@@ -22,7 +22,7 @@ from assay.pipeline.plan import plan
 from assay.pipeline.state import State
 from assay.quality.accounting import received
 from assay.quality.books import Books, Side, from_dict
-from assay.quality.tally import counts_money
+from assay.quality.tally import measures_of
 
 
 @dataclass(frozen=True)
@@ -91,9 +91,8 @@ def _with(received: Side, kept: Side, published: Decimal) -> Side:
 
 def _published(connection: duckdb.DuckDBPyConnection, state: State, table: Table) -> dict[str, tuple[Decimal, Decimal]]:
     """Rows and money of inputs that a table accounts for, by partition."""
-    rows = table.balance.rows if table.balance else "1"
-    declared = (table.balance and table.balance.money_out) or (quote(table.money) if table.money else None)
-    money = f"({declared})::DECIMAL(38,4)" if declared and counts_money(table) else "0"
+    measures = measures_of(table)
+    rows, money = measures.get("accounted", "1"), measures.get("money", "0")
     partition = partition_of(quote(table.partition_column) if table.partition_column else None, table.grain)
     counted = connection.execute(
         f"SELECT {partition}, sum({rows}), sum({money}) FROM ({typed_rows(table, state.all_files(table.full_name))}) GROUP BY 1"

@@ -110,7 +110,7 @@ def tally(
         aggregates: Further aggregates to compute in the same scan, by name.
     """
     has_fixes = any(rule.severity is Severity.FIX for rule in rules)
-    measures = _measures(table)
+    measures = measures_of(table)
     was = {measure: f"{_WAS}{measure}" for measure in measures}
     any_flagged = flag(connection, rules, [f"{measures[each]} AS {name}" for each, name in was.items()] if has_fixes else [])
     figures: dict[str, dict[str, Any]] = {}
@@ -135,8 +135,8 @@ def counts_money(table: Table) -> bool:
     return table.money is not None or (table.balance is not None and table.balance.money_out is not None)
 
 
-def _measures(table: Table) -> dict[str, str]:
-    """What is summed of a row, by the place that it is summed for; what every row has alike is not summed."""
+def measures_of(table: Table) -> dict[str, str]:
+    """Expressions over a row, by what is summed: `hashed`, and `accounted` and `money` where not every row has the same."""
     measures = {"hashed": hash_of(table)}
     if table.balance is not None:
         measures["accounted"] = f"({table.balance.rows})"
