@@ -48,6 +48,7 @@ class Rule:
         expected: What is expected, in words, where that is not its reason.
         of_value: Whether it looks at nothing but the value of its one column.
         allowed: The only texts that pass it, where it lists them.
+        opposite: What is true of the rows that break it, where that is quicker to find out than that the predicate is false.
     """
 
     name: str
@@ -60,6 +61,12 @@ class Rule:
     expected: str = ""
     of_value: bool = False
     allowed: tuple[str, ...] = ()
+    opposite: str = ""
+
+    @property
+    def broken(self) -> str:
+        """DuckDB boolean expression over a row that is true if it breaks the rule, else false or null."""
+        return f"({self.opposite})" if self.opposite else f"NOT ({self.predicate})"
 
 
 def rules_of(
@@ -100,13 +107,13 @@ def rules_of(
             add(Rule(f"{name}_required", predicate, Severity.QUARANTINE, (name,), said, Dimension.COMPLETENESS, of_value=True))
     for name, declared in schema.columns.items():
         for check in declared.checks:
-            rule, predicate = _column_rule(model, staged, name, check)
-            said, allowed = _reason(check, name), _allowed(check)
-            severity = _severity(check)
-            add(Rule(rule, predicate, severity, (name,), said, Dimension.VALIDITY, of_value=True, allowed=allowed))
+            add(_column_rule(model, staged, name, check))
     for check in schema.checks:
-        predicate, columns = _custom_predicate(model, check, staged, None)
-        add(Rule(check.name or "rule", predicate, _severity(check), columns, _reason(check, None), Dimension.CONSISTENCY))
+        expression = _custom(model, check, staged, None)
+        columns = tuple(dict.fromkeys(column.name for column in expression.find_all(exp.Column)))
+        said, opposite = _reason(check, None), _opposite_of(expression)
+        predicate = expression.sql(dialect="duckdb")
+        add(Rule(check.name or "rule", predicate, _severity(check), columns, said, Dimension.CONSISTENCY, opposite=opposite))
     _require_unique(model, rules)
     return tuple(rules)
 
@@ -187,12 +194,61 @@ _BUILT_IN: dict[str, tuple[str, Callable[[str, Mapping[str, Any]], str]]] = {
 }
 
 
-def _column_rule(model: type[Contract], staged: ir.Table, name: str, check: Check) -> tuple[str, str]:
+# Of these DuckDB finds the rows that break them faster when asked for what they are than for what they are not: it compares
+# equality with its statistics of a column, ends at the first of several comparisons that fails, has a word for a prefix.
+_OPPOSITE: dict[str, Callable[[str, Mapping[str, Any]], str]] = {
+    "equal_to": lambda c, s: f"{c} <> {literal(s['value'])}",
+    "not_equal_to": lambda c, s: f"{c} = {literal(s['value'])}",
+    "isin": lambda c, s: " AND ".join(f"{c} <> {literal(value)}" for value in sorted(s["allowed_values"], key=str)),
+    "notin": lambda c, s: f"{c} IN {_list(sorted(s['forbidden_values'], key=str))}",
+    "str_startswith": lambda c, s: f"NOT prefix({c}, {literal(s['string'])})",
+}
+
+
+def _column_rule(model: type[Contract], staged: ir.Table, name: str, check: Check) -> Rule:
+    """A check of one column as a rule."""
     if check.name in _BUILT_IN:
         suffix, write = _BUILT_IN[check.name]
-        return f"{name}_{suffix}", write(quote(name), check.statistics or {})
-    predicate, _ = _custom_predicate(model, check, staged, name)
-    return check.name or f"{name}_rule", predicate
+        statistics = check.statistics or {}
+        rule, predicate = f"{name}_{suffix}", write(quote(name), statistics)
+        opposite = _OPPOSITE[check.name](quote(name), statistics) if check.name in _OPPOSITE else ""
+    else:
+        expression = _custom(model, check, staged, name)
+        rule, predicate, opposite = check.name or f"{name}_rule", expression.sql(dialect="duckdb"), _opposite_of(expression)
+    said, allowed = _reason(check, name), _allowed(check)
+    return Rule(rule, predicate, _severity(check), (name,), said, of_value=True, allowed=allowed, opposite=opposite)
+
+
+# Each comparison and the one that is true where it is false, and null where it is null.
+_INVERSE: dict[type[exp.Expr], type[exp.Binary]] = {
+    exp.EQ: exp.NEQ,
+    exp.NEQ: exp.EQ,
+    exp.GT: exp.LTE,
+    exp.LTE: exp.GT,
+    exp.GTE: exp.LT,
+    exp.LT: exp.GTE,
+}
+
+
+def _opposite_of(expression: exp.Expr) -> str:
+    return _negated(expression).sql(dialect="duckdb")
+
+
+def _negated(expression: exp.Expr) -> exp.Expr:
+    """The opposite of a boolean expression, with NOT as far inside as it goes: De Morgan's laws, which hold with nulls, too."""
+    match expression:
+        case exp.Paren():
+            return _negated(expression.this)
+        case exp.Not():
+            return exp.paren(expression.this)
+        case exp.And():
+            return exp.or_(_negated(expression.left), _negated(expression.right), copy=False)
+        case exp.Or():
+            return exp.and_(_negated(expression.left), _negated(expression.right), copy=False)
+        case exp.Binary() if type(expression) in _INVERSE:
+            return _INVERSE[type(expression)](this=expression.left.copy(), expression=expression.right.copy())
+        case _:
+            return exp.not_(expression)
 
 
 def _severity(check: Check) -> Severity:
@@ -204,7 +260,8 @@ def _allowed(check: Check) -> tuple[str, ...]:
     return tuple(sorted(values)) if all(isinstance(value, str) for value in values) else ()
 
 
-def _custom_predicate(model: type[Contract], check: Check, staged: ir.Table, name: str | None) -> tuple[str, tuple[str, ...]]:
+def _custom(model: type[Contract], check: Check, staged: ir.Table, name: str | None) -> exp.Expr:
+    """What a check of the author's own asserts of a row."""
     where = f"{model.__module__}.{model.__name__}: check {check.name}"
     try:
         output = check(staged, name).check_output
@@ -223,10 +280,9 @@ def _custom_predicate(model: type[Contract], check: Check, staged: ir.Table, nam
             hint="compute what it compares with as a column in the table's SQL",
         )
     expression = select.selects[0].unalias()
-    columns = {column.name: None for column in expression.find_all(exp.Column)}
     for column in list(expression.find_all(exp.Column)):
         column.set("table", None)
-    return expression.sql(dialect="duckdb"), tuple(columns)
+    return expression
 
 
 def _reason(check: Check, column: str | None) -> str:

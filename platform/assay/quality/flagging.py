@@ -79,7 +79,7 @@ def breaking_any(rules: Sequence[Rule]) -> Iterator[str]:
     for rule in rules:
         listed = lists.get(rule.columns[0]) if rule.of_value else None
         if listed is None or listed is rule:
-            yield f"NOT ({rule.predicate})"
+            yield rule.broken
     for column, listed in lists.items():
         others = tuple(rule.predicate for rule in rules if rule.of_value and rule.columns == (column,) and rule is not listed)
         for value in _breaking(column, listed.allowed, others) if others else ():

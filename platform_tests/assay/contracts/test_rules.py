@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import operator
 import re
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -85,6 +87,11 @@ def refused_by_us(model: type[Contract], connection: duckdb.DuckDBPyConnection) 
     return sorted(row[0] for row in connection.execute(f"SELECT v::VARCHAR FROM staged WHERE {tests}").fetchall())
 
 
+def broken_by_us(model: type[Contract], connection: duckdb.DuckDBPyConnection) -> list[str]:
+    tests = " OR ".join(rule.broken for rule in rules_of(model, {}))
+    return sorted(row[0] for row in connection.execute(f"SELECT v::VARCHAR FROM staged WHERE {tests}").fetchall())
+
+
 def refused_by_pandera(model: type[Contract], staged: ir.Table) -> list[str]:
     found: set[str] = set()
     every: list[str] = []
@@ -106,7 +113,7 @@ def test_a_built_in_check_refuses_the_rows_that_pandera_refuses(
     backend.con.executemany("INSERT INTO staged VALUES (?)", [[value] for value in values])
     model = model_of(kind, checks)
     ours = refused_by_us(model, backend.con)
-    assert ours == refused_by_pandera(model, backend.table("staged"))
+    assert ours == broken_by_us(model, backend.con) == refused_by_pandera(model, backend.table("staged"))
     assert len(ours) < len(values)
 
 
@@ -170,6 +177,29 @@ class TestNames:
             rules_of(Twice, {})
 
 
+Condition = Callable[[ir.Table], ir.BooleanColumn]
+
+
+def conditions() -> st.SearchStrategy[Condition]:
+    """Conditions over two numbers: comparisons, lists, nulls, and what AND, OR and NOT make of them."""
+    compare = st.sampled_from([operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge])
+    simple = st.one_of(
+        compare.map(lambda by: lambda row: by(row.a, row.b)),
+        compare.map(lambda by: lambda row: by(row.a, 1)),
+        st.just(lambda row: row.b.isin([0, 2])),
+        st.just(lambda row: row.a.notnull()),
+    )
+    return st.recursive(
+        simple,
+        lambda inner: st.one_of(
+            st.tuples(inner, inner).map(lambda two: lambda row: two[0](row) & two[1](row)),
+            st.tuples(inner, inner).map(lambda two: lambda row: two[0](row) | two[1](row)),
+            inner.map(lambda one: lambda row: ~one(row)),
+        ),
+        max_leaves=5,
+    )
+
+
 class TestCustom:
     def test_a_check_over_columns_is_a_predicate_over_one_row(self) -> None:
         class Span(Contract):
@@ -206,6 +236,20 @@ class TestCustom:
         (rule,) = rules_of(Even, {})
         assert (rule.name, rule.columns) == ("even", ("number",))
         assert duckdb.execute(f"SELECT ({rule.predicate}) FROM (VALUES (1), (2)) AS t(number)").fetchall() == [(False,), (True,)]
+
+    @given(write=conditions(), rows=st.lists(st.tuples(*[st.sampled_from([None, 0, 1, 2])] * 2), min_size=1))
+    def test_its_opposite_is_true_where_it_is_false(self, write: Condition, rows: list[tuple[int | None, int | None]]) -> None:
+        body = {
+            "__annotations__": {"a": int, "b": int},
+            "a": column("A", nullable=True),
+            "b": column("B", nullable=True),
+            "judge": pa.dataframe_check(lambda cls, data: write(data.table)),
+            "__module__": __name__,
+        }
+        (rule,) = rules_of(type("Made", (Contract,), body), {})
+        values = ", ".join(f"({literal(a)}::INT, {literal(b)}::INT)" for a, b in rows)
+        query = f"SELECT {rule.broken} IS TRUE, ({rule.predicate}) IS FALSE FROM (VALUES {values}) AS t(a, b)"
+        assert all(broken == is_false for broken, is_false in duckdb.execute(query).fetchall())
 
     @pytest.mark.parametrize(
         ("write", "said"),

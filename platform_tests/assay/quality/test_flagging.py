@@ -62,4 +62,4 @@ def test_it_finds_the_rows_that_the_rules_one_by_one_find(
 )
 def test_what_lists_allow_is_judged_once_and_not_in_every_row(others: list[str], tests: list[str]) -> None:
     listed = listing("x", ["a", "b"])
-    assert list(breaking_any([listed, *(rule(each, "x") for each in others)])) == [f"NOT ({listed.predicate})", *tests]
+    assert list(breaking_any([listed, *(rule(each, "x") for each in others)])) == [listed.broken, *tests]
