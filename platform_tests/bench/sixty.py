@@ -68,6 +68,25 @@ class Sixty(Published):
         return data.table.customer_id != data.table.merchant_id
 
 
+BREAKING: dict[str, list[str]] = {
+    "transaction_id": ["'X' || repeat('x', 40)"],
+    "customer_id": ["'cust_00000000'", "repeat('x', 41)", "NULL"],
+    "merchant_id": ["'mer_00000000'", "'mer_test'", "repeat('x', 41)", "NULL"],
+    "amount": ["-1", "3000000", "999999.99", "NULL"],
+    "currency": ["'long'", "'XXX'", "NULL"],
+    "status": ["'lost'", "repeat('x', 11)", "NULL"],
+    "failure_reason": ["''", "'?'", "repeat('x', 61)"],
+    "region": ["'MOON'", "repeat('x', 6)", "NULL"],
+    "payment_method": ["'barter'", "repeat('x', 21)"],
+    "sca_method": ["'none'", "'?'", "repeat('x', 21)"],
+    "transaction_timestamp": ["TIMESTAMPTZ '1999-01-01 00:00:00Z'", "TIMESTAMPTZ '2100-01-02 00:00:00Z'", "NULL"],
+    "customer_registered_at": ["TIMESTAMPTZ '1999-01-01 00:00:00Z'", "TIMESTAMPTZ '2100-01-02 00:00:00Z'"],
+    "created_at": ["TIMESTAMPTZ '1999-01-01 00:00:00Z'", "TIMESTAMPTZ '2100-01-02 00:00:00Z'"],
+    "updated_at": ["TIMESTAMPTZ '1999-01-01 00:00:00Z'", "TIMESTAMPTZ '2100-01-02 00:00:00Z'"],
+}
+"""By column, as SQL, values that break its rules: all of them but those of the partition's day and of what publishing adds."""
+
+
 def table_of(base: Table, count: int) -> Table:
     """The table with so many of the rules: one of every kind, then another of every kind, and so on."""
     table = replace(base, model=Sixty, severities={}, expects=())
