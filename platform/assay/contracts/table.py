@@ -103,19 +103,23 @@ class Balance:
         inputs: The relations whose rows must all be accounted for, as the SQL names them.
         rows: Expression over a published row: how many input rows it accounts for.
         input_rows: Aggregate over the inputs: how many rows came in; by input, where it is not the same for all.
-        money_in: Expression over an input row: its money.
+        money_in: Expression over an input row: its money; by input, where it is not the same for all.
         money_out: Expression over a published row: the money it accounts for.
     """
 
     inputs: tuple[str, ...]
     rows: str = "1"
     input_rows: str | Mapping[str, str] = "count(*)"
-    money_in: str | None = None
+    money_in: str | Mapping[str, str] | None = None
     money_out: str | None = None
 
     def rows_in(self, relation: str) -> str:
         """Aggregate over one of the inputs: how many rows came in."""
         return self.input_rows if isinstance(self.input_rows, str) else self.input_rows[relation]
+
+    def money_of(self, relation: str) -> str | None:
+        """Expression over a row of one of the inputs: its money; None for what that table's own books count."""
+        return self.money_in.get(relation) if isinstance(self.money_in, Mapping) else self.money_in
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from assay.metrics.kinds import Metric
 from assay.metrics.parts import Part, PartKey, parts_of
 from assay.metrics.probing import Prober, conditions_of, require_fact
 from assay.metrics.resolving import Resolved, Resolver
-from assay.metrics.validation import by_name, require_facts, require_metrics, require_parts
+from assay.metrics.validation import by_name, require_facts, require_metrics, require_parts, require_totals
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,15 @@ class Catalog:
             part.fact: part
             for part in reversed(list(self.parts.values()))
             if part.function == "count" and not part.of and not part.where
+        }
+
+    @cached_property
+    def total_parts(self) -> Mapping[str, Part]:
+        """By fact that names a total, the part that adds it up over all its rows."""
+        return {
+            part.fact: part
+            for part in self.parts.values()
+            if part.function == "sum" and not part.where and part.of == self.facts[part.fact].total
         }
 
     def find(self, name: str) -> Resolved:
@@ -105,6 +114,7 @@ def make_catalog(
             require_fact(prober, fact, tables[fact.table].types)
         parts = _stored(prober, declared, named_facts)
     require_parts(parts, declared)
+    require_totals(parts, named_facts)
     metrics = Resolver(declared, named_entities, named_facts, parts).all()
     stored = {part.name: part for own in parts.values() for part in own}
     counted = {part.fact for part in stored.values() if part.function == "count" and not part.of and not part.where}

@@ -76,6 +76,7 @@ class Fact(Declared):
         keys: By entity, the expression of its key in a row; null counts as `unknown`.
         money: By column that holds money, the currency: as in `USD`, or `CHARGED`.
         signed: Columns that may be below zero.
+        total: The column of money whose total the books of marts are closed with, beside the number of rows; of one currency.
         rows_a_day: About how many rows a day has: what a scan costs.
     """
 
@@ -86,6 +87,7 @@ class Fact(Declared):
     keys: Mapping[str, str]
     money: Mapping[str, str] = field(default_factory=dict)
     signed: tuple[str, ...] = ()
+    total: str | None = None
     rows_a_day: int = 1_000_000
 
 

@@ -165,7 +165,8 @@ class Lattice:
         metrics = [metric for metric in self.of_entity[mart.entity.name] if mart.grain in metric.grains]
         names = dict.fromkeys(name for metric in metrics for name in metric.parts)
         facts = dict.fromkeys(self.catalog.parts[name].fact for name in names)
-        names |= dict.fromkeys(self.catalog.rows_parts[fact].name for fact in facts)
+        for closing in (self.catalog.rows_parts, self.catalog.total_parts):
+            names |= dict.fromkeys(closing[fact].name for fact in facts if fact in closing)
         return tuple(part for name, part in self.catalog.parts.items() if name in names)
 
     @cached_property

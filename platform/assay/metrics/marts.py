@@ -305,21 +305,30 @@ class _Factory:
         return tuple(rules)
 
     def _balance(self, mart: Mart) -> Balance:
-        """Every row of every fact is counted: in what the marts read count, or as rows."""
-        counts = [part for part in self._lattice.stored(mart) if self._is_rows(part)]
-        added: dict[str, list[str]] = {}
-        input_rows: dict[str, str] = {}
-        for part in counts:
-            parent = self._lattice.parent(mart, part).origin
-            if isinstance(parent, Mart):
-                added.setdefault(parent.full_name, []).append(part.name)
-            else:
-                input_rows[self._catalog.facts[part.fact].table] = "count(*)"
-        input_rows |= {relation: f"coalesce(sum({' + '.join(names)}), 0)" for relation, names in added.items()}
-        return Balance(tuple(input_rows), rows=" + ".join(part.name for part in counts), input_rows=input_rows)
+        """Every row of every fact is counted, and its total added up: in what the marts read say of it, or as rows."""
+        rows, totals = self._catalog.rows_parts, self._catalog.total_parts
+        counted, added = self._read_for(mart, rows), self._read_for(mart, totals)
+        inputs = tuple(dict.fromkeys([*counted, *added]))
+        money = [part.name for part in self._lattice.stored(mart) if part in totals.values()]
+        return Balance(
+            inputs=inputs,
+            rows=" + ".join(part.name for part in self._lattice.stored(mart) if part in rows.values()),
+            input_rows={relation: f"coalesce(sum({' + '.join(counted.get(relation, ['0']))}), 0)" for relation in inputs},
+            money_in={relation: " + ".join(added.get(relation, ["0"])) for relation in inputs},
+            money_out=" + ".join(money) or None,
+        )
 
-    def _is_rows(self, part: Part) -> bool:
-        return self._catalog.rows_parts[part.fact].name == part.name
+    def _read_for(self, mart: Mart, closing: Mapping[str, Part]) -> dict[str, list[str]]:
+        """By relation, what of a row of it goes into the parts of a mart that close its books."""
+        found: dict[str, list[str]] = {}
+        for part in self._lattice.stored(mart):
+            if closing.get(part.fact) == part:
+                parent = self._lattice.parent(mart, part).origin
+                if isinstance(parent, Fact):
+                    found.setdefault(parent.table, []).append(part.of or "1")
+                else:
+                    found.setdefault(parent.full_name, []).append(part.name)
+        return found
 
 
 def _partitioning(grain: Grain) -> Partitioning:

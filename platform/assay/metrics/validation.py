@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from assay.contracts import Table
 from assay.contracts.columns import column_specs
 from assay.contracts.model import RUN_COLUMNS, Published
-from assay.metrics.declarations import Declared, Entity, Fact, Group
+from assay.metrics.declarations import CHARGED, Declared, Entity, Fact, Group
 from assay.metrics.grains import Grain
 from assay.metrics.kinds import Metric, Quantile
 from assay.metrics.parts import Part
@@ -108,6 +108,25 @@ def require_parts(parts: Mapping[str, tuple[Part, ...]], metrics: Mapping[str, t
             if part.metric == name != part.name and part.name in metrics:
                 other = metrics[part.name][0]
                 raise other.place.error(other.name, "name", f"{name} stores a part under this name", "Rename one of them.")
+
+
+def require_totals(parts: Mapping[str, tuple[Part, ...]], facts: Mapping[str, Fact]) -> None:
+    """Require that the total of each fact is money of one currency that a metric adds up over all its rows.
+
+    Raises:
+        MetricError: It is not.
+    """
+    added = {(part.fact, part.of) for own in parts.values() for part in own if part.function == "sum" and not part.where}
+    for fact in facts.values():
+        if fact.total is None:
+            continue
+        if fact.money.get(fact.total, CHARGED) == CHARGED:
+            one = [name for name, currency in fact.money.items() if currency != CHARGED]
+            said = f"There are {', '.join(one)}." if one else "Name no total."
+            raise fact.place.error(fact.name, "total", f"{fact.total} is no money of one currency", said)
+        if (fact.name, fact.total) not in added:
+            hint = f'Declare a metric for it, as in Sum(…, of="{fact.total}").'
+            raise fact.place.error(fact.name, "total", f"no metric adds up {fact.total} over all {fact.name}", hint)
 
 
 def _require_group(group: Group, facts: Mapping[str, Fact], entities: Mapping[str, Entity]) -> None:

@@ -49,11 +49,12 @@ def received(
 def _of_table(connection: duckdb.DuckDBPyConnection, read: Table, reader: Table) -> Mapping[str, Accounted]:
     balance = reader.balance
     rows = balance.rows_in(read.full_name) if balance else "count(*)"
-    money = balance.money_in if balance and balance.money_in else quote(read.money) if read.money else "0"
+    money = (balance.money_of(read.full_name) if balance else None) or (quote(read.money) if read.money else "0")
     day = reader.partition_in(read.full_name) or read.partition_column
     partition = partition_of(quote(day) if day else None, reader.grain)
+    # Sums of decimals are exact, and those of narrow ones ten times faster.
     found = connection.execute(
-        f"SELECT {partition}, {rows}, sum(({money})::DECIMAL(38,4)) FROM {read.full_name} GROUP BY 1"
+        f"SELECT {partition}, {rows}, sum({money})::DECIMAL(38,4) FROM {read.full_name} GROUP BY 1"
     ).fetchall()
     return {str(partition): Accounted(Amount(int(count), total or Decimal(0))) for partition, count, total in found}
 

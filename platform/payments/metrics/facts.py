@@ -36,6 +36,7 @@ PAYMENTS = Fact(
         "net_revenue_usd": "USD",
     },
     signed=("net_revenue", "net_revenue_usd"),
+    total="amount_usd",
     rows_a_day=2_000_000,
 )
 REFUNDS = Fact(
@@ -45,6 +46,7 @@ REFUNDS = Fact(
     at="requested_at",
     keys=KEYS,
     money={"amount": CHARGED, "payment_amount": CHARGED, "amount_usd": "USD", "payment_amount_usd": "USD"},
+    total="amount_usd",
     rows_a_day=60_000,
 )
 DISPUTES = Fact(
@@ -54,6 +56,7 @@ DISPUTES = Fact(
     at="opened_at",
     keys=KEYS,
     money={"amount": CHARGED, "payment_amount": CHARGED, "amount_usd": "USD", "payment_amount_usd": "USD"},
+    total="amount_usd",
     rows_a_day=10_000,
 )
 

@@ -150,6 +150,9 @@ def test_metrics_of_money_as_charged_are_kept_to_the_currency(make) -> None:
             {"keys": {"stall": "stall", "currency": "currency", "customer": "customer", "x": "stall"}},
             "sales: keys: there is no entity x",
         ),
+        ({"total": "amount"}, "sales: total: amount is no money of one currency. There are dollars, tip, euros."),
+        ({"total": "pieces"}, "sales: total: pieces is no money of one currency"),
+        ({"total": "euros"}, "sales: total: no metric adds up euros over all sales. Declare a metric for it, as in Sum("),
     ],
     ids=str,
 )

@@ -30,6 +30,7 @@ from assay.pipeline.query import query
 from assay.pipeline.state import State
 from assay.pipeline.totals import add_up, is_of_tables
 from assay.pipeline.verify import verify_table
+from assay.quality.books import from_dict
 
 LATTICE = lattice_of(bazaar.DOMAIN)
 DAYS = (
@@ -120,6 +121,14 @@ def test_every_mart_is_right_balanced_and_reproducible(filled: ShopLake) -> None
             if is_of_tables(node):
                 added = add_up(connection, state, node)
                 assert len(added) == len(compared) and all(each.is_equal for each in added), node.table.full_name
+
+
+def test_the_books_of_every_mart_hold_all_the_money(filled: ShopLake) -> None:
+    state = State(filled.workspace)
+    ((sold,),) = filled.rows("SELECT sum(amount) FROM enriched.sales")
+    for mart in LATTICE.marts:
+        books = [from_dict(entry.books) for entry in state.index(mart.full_name).values()]
+        assert sum(each.money.published for each in books) == sum(each.money.received for each in books) == sold != 0, mart.name
 
 
 def test_one_late_sale_restates_what_holds_its_day_and_what_looks_back_on_it(lake: ShopLake) -> None:

@@ -52,6 +52,7 @@ SALES = Fact(
     keys={"stall": "stall", "customer": "customer"},
     money={"amount": "EUR"},
     signed=("amount",),
+    total="amount",
     rows_a_day=1000,
 )
 EVERYBODY = ("bazaar", "stall", "customer")
