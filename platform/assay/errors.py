@@ -64,3 +64,7 @@ class EditError(AssayError):
 
 class ControlError(AssayError):
     """A control that the lake is to be compared with cannot be asked, or its answer is not to be understood."""
+
+
+class ControlMissing(ControlError):
+    """No file of a control is there."""

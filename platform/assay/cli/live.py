@@ -30,7 +30,7 @@ from assay.cli.serve import Children
 from assay.contracts.domain import LiveSystem
 from assay.errors import AssayError, ServerError, StoreError
 from assay.lake.index import read_index
-from assay.lake.layout import landing_prefix
+from assay.lake.layout import demo_key
 from assay.lake.ledger import LedgerLog
 from assay.lake.server import EmbeddedS3
 from assay.orchestration.in_process import run_refresh
@@ -173,7 +173,7 @@ class _Demo:
         with tempfile.TemporaryDirectory(dir=self._workspace.scratch) as folder:
             for file in self._live.files(Path(folder)):
                 with suppress(StoreError):
-                    store.put(landing_prefix(file.source) + file.name, file.path, if_absent=True)
+                    store.put(demo_key(file), file.path, if_absent=True)
 
     @contextmanager
     def _business(self, database: Database) -> Iterator[None]:

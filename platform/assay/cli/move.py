@@ -10,6 +10,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -22,7 +23,7 @@ from assay.cli.show import output, print_report, print_rows, watched
 from assay.contracts import Source
 from assay.engine.project import Node, load_project
 from assay.errors import AssayError, SettingsError, StoreError
-from assay.lake.layout import landing_prefix
+from assay.lake.layout import CONTROLS, LANDING, demo_key, landing_prefix
 from assay.loading import for_good
 from assay.pipeline.outcome import Observer, Report
 from assay.pipeline.query import query
@@ -267,20 +268,23 @@ def _land_demo(workspace: Workspace, observer: Observer, days: int, transactions
     started = time.perf_counter()
     landed = 0
     workspace.scratch.mkdir(parents=True, exist_ok=True)
-    present = {info.key: info.size for info in workspace.store.list("landing/")}
-    with tempfile.TemporaryDirectory(dir=workspace.scratch) as folder:
-        files = workspace.domain.demo(Path(folder), days=days, transactions_per_day=transactions_per_day, seed=seed)
+    present = {info.key: info.size for zone in (LANDING, CONTROLS) for info in workspace.store.list(f"{zone}/")}
+    with (
+        tempfile.TemporaryDirectory(dir=workspace.scratch) as folder,
+        # Closed before the folder is removed: until then files may be written that nobody waits for.
+        closing(workspace.domain.demo(Path(folder), days=days, transactions_per_day=transactions_per_day, seed=seed)) as files,
+    ):
         for file in files:
-            key = landing_prefix(file.source) + file.name
+            key = demo_key(file)
             if key not in present:
                 workspace.store.put(key, file.path, if_absent=True)
-                landed += 1
+                landed += file.source is not None
             elif present[key] != file.path.stat().st_size:
                 raise StoreError(
                     f"{key} is there already, from a demo with other options.",
                     hint="Use the same options, or another lake (ASSAY_HOME or ASSAY_LAKE).",
                 )
-            observer.landed(file.records)
+            observer.landed(file.records if file.source is not None else 0)
             file.path.unlink()
     return landed, time.perf_counter() - started
 
@@ -324,6 +328,7 @@ def _print_demo(console: Console, workspace: Workspace, report: Report, landed: 
         '  assay sql "select * from marts.daily_revenue order by transaction_date limit 10"\n'
         "  assay describe marts.merchant_daily\n"
         "  assay verify\n"
+        "  assay reconcile   # day by day, against what the company's own systems counted\n"
         "  assay up          # the Dagster UI",
         highlight=False,
         soft_wrap=True,

@@ -45,9 +45,10 @@ def reconcile(
 ) -> None:
     """Compare what tables add up to, day by day, with controls: a database or a file that says what it should be.
 
-    Days that differed before are compared again until they agree. Every result is kept: `assay sql "select * from
-    quality.reconciliations"` reads the newest of each day, `quality.reconciliation_history` all of them. Exits with 1 when a
-    complete day differs, or a control cannot be asked.
+    Days that differed before are compared again until they agree. What differs by just the rows in quarantine is `quarantined`:
+    nothing is lost. Every result is kept: `assay sql "select * from quality.reconciliations"` reads the newest of each day,
+    `quality.reconciliation_history` all of them. Exits with 1 when a complete day differs, or a control cannot be asked; one that
+    nothing has ever landed of is named, and is no error.
 
     Example: `assay reconcile ledger --days 60`, `assay reconcile ledger --file ledger.csv`
     """
@@ -112,6 +113,7 @@ def _described(work: Reconciling) -> dict[str, Any]:
             }
             for found in work.done
         },
+        "waiting": {control.name: control.table for control in work.waiting},
         "failed": {name: str(error) for name, error in work.failed.items()},
     }
 
@@ -126,6 +128,7 @@ def _figure(figure: Compared) -> dict[str, Any]:
         "key": json.loads(figure.key) if figure.key else None,
         "measure": figure.measure,
         "in_lake": figure.in_lake,
+        "in_quarantine": figure.in_quarantine,
         "in_control": figure.in_control,
         "difference": figure.difference,
         "status": str(figure.match),
@@ -136,26 +139,37 @@ def _print(console: Console, work: Reconciling) -> None:
     for found in work.done:
         wrong = _wrong(found)
         said = f"[bold red]{len(found.wrong)} days differ[/]" if wrong else "[green]agrees[/]"
+        aside = ", when what is in quarantine is counted" if found.quarantined and not wrong else ""
         figures = ", ".join(f"{count} {status}" for status, count in sorted(found.counts.items()))
         console.print(
-            f"[bold]{found.control.name}[/] ({found.control.table}): {said}; {len(found.compared)} days were compared, complete "
-            f"until {found.last_complete} ({figures})",
+            f"[bold]{found.control.name}[/] ({found.control.table}): {said}{aside}; {len(found.compared)} days were compared, "
+            f"complete until {found.last_complete} ({figures})",
             highlight=False,
         )
         if wrong:
             console.print(_grid(wrong[-ROWS_SHOWN:]))
         if len(wrong) > ROWS_SHOWN:
             console.print(f"… the newest {ROWS_SHOWN} of {len(wrong)} figures; `--json` gives all")
+    for control in work.waiting:
+        console.print(
+            f"[bold]{control.name}[/] ({control.table}): no control has landed, nothing was compared; it reads "
+            f"{escape(_path(control))}",
+            highlight=False,
+        )
     for error in work.failed.values():
         console.print(f"[bold red]failed:[/] {escape(str(error))}", highlight=False)
 
 
+def _path(control: Control) -> str:
+    return control.from_.path if isinstance(control.from_, ControlFile) else ""
+
+
 def _grid(figures: Sequence[Compared]) -> Grid:
     grid = Grid()
-    for name in ("day", "key", "measure", "in the lake", "in the control", "difference", "status"):
+    for name in ("day", "key", "measure", "in the lake", "in quarantine", "in the control", "difference", "status"):
         grid.add_column(name, justify="right" if name.startswith(("in ", "diff")) else "left", overflow="fold")
     for each in figures:
-        sides = ("" if side is None else _amount(side) for side in (each.in_lake, each.in_control))
+        sides = ("" if side is None else _amount(side) for side in (each.in_lake, each.in_quarantine, each.in_control))
         grid.add_row(str(each.day), escape(each.key or ""), each.measure, *sides, _amount(each.difference, "+"), str(each.match))
     return grid
 

@@ -72,6 +72,9 @@ class MySqlQuery:
 class ControlFile:
     """Files with the same columns as a query gives. They speak of the days from their first to their last.
 
+    Lines of one day and key are added up: a system may write what it booked each day, whatever days that is about, and never
+    correct a file. Until the first file has landed there is nothing to compare with, which is no error.
+
     Attributes:
         path: CSV with a header (gzipped or not) or Parquet: a key in the lake, as in `controls/ledger/*.csv`, or the absolute
             path of a local file. `*` and `?` stand for any characters.
@@ -101,7 +104,7 @@ class Control:
         sums: By name: expression over a row of the table, whose sum the control gives under that name.
         where: Which rows of the table the control speaks of; all when None.
         tolerance: By how much each count and each sum may be off.
-        days: How many days back are compared, if nobody asks for others.
+        days: How many days back are compared, if nobody asks for others; None for all that it knows.
         since: The first day that the control knows.
         complete_after: How long after its end a day is complete on both sides; until then it may differ.
     """
@@ -114,7 +117,7 @@ class Control:
     sums: Mapping[str, str] = field(default_factory=dict, hash=False)
     where: str | None = None
     tolerance: Decimal | int | str = 0
-    days: int = 35
+    days: int | None = 35
     since: date | None = None
     complete_after: timedelta = timedelta(hours=6)
 
@@ -182,7 +185,8 @@ def _require_names(control: Control, said: str) -> None:
     if wrong:
         raise ContractError(f"{said}: {wrong[0]!r} is no name of a sum", hint="use small letters, digits and underscores")
     tolerance = Decimal(control.tolerance)
-    if not tolerance.is_finite() or tolerance < 0 or control.days < 1 or control.complete_after < timedelta(0):
+    is_no_span = (control.days is not None and control.days < 1) or control.complete_after < timedelta(0)
+    if not tolerance.is_finite() or tolerance < 0 or is_no_span:
         raise ContractError(f"{said}: tolerance, days and complete_after are no amounts", hint="tolerance >= 0, days >= 1")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
@@ -27,16 +27,16 @@ from assay.errors import ContractError, SettingsError
 
 
 class DemoFile(Protocol):
-    """One landing file that a domain's demo produced."""
+    """One file that a domain's demo produced: a landing file, or one of a control."""
 
     @property
-    def source(self) -> str:
-        """The source it is for."""
+    def source(self) -> str | None:
+        """The source it is for; None for a control's file."""
         ...
 
     @property
     def name(self) -> str:
-        """Its key below the source's landing prefix."""
+        """Its key below the source's landing prefix, or below `controls/`."""
         ...
 
     @property
@@ -50,8 +50,11 @@ class DemoFile(Protocol):
         ...
 
 
-Demo = Callable[..., Iterator[DemoFile]]
-"""`demo(folder, days=…, transactions_per_day=…, seed=…)`: writes landing files below a folder, yields each when whole."""
+Demo = Callable[..., Generator[DemoFile, None, None]]
+"""`demo(folder, days=…, transactions_per_day=…, seed=…)`: writes files below a folder, yields each when whole.
+
+Who stops early closes it, and may remove the folder then.
+"""
 
 
 class LiveSystem(Protocol):

@@ -8,12 +8,14 @@ from __future__ import annotations
 from datetime import datetime
 
 from assay.contracts import WHOLE, Control, Source, Table
+from assay.contracts.domain import DemoFile
 from assay.contracts.periods import is_partition
 
 LANDING = "landing"
 RAW = "raw"
 QUARANTINE = "quarantine"
 AUDIT = "audit"
+CONTROLS = "controls"
 QUALITY = "quality"
 DATA = "data.parquet"
 UNPLACED = "unplaced"
@@ -47,6 +49,11 @@ def edits_audit_prefix(source: str) -> str:
 def dropped_prefix(table: str) -> str:
     """Prefix of the records of what was dropped from the quarantine of a table or source, by its full name."""
     return f"{AUDIT}/dropped/{table.replace('.', '/', 1)}/"
+
+
+def demo_key(file: DemoFile) -> str:
+    """Key of a file that a domain's demo produced: a landing object, or what a control says."""
+    return f"{CONTROLS}/{file.name}" if file.source is None else landing_prefix(file.source) + file.name
 
 
 def raw_prefix(source: str) -> str:

@@ -2,7 +2,8 @@
 
 Belongs here: turning results into Dagster events. Does not belong here: reconciling (`pipeline.reconciling`).
 
-That the lake and a control differ fails the control's check, and no run: a run fails when a control cannot be asked.
+That the lake and a control differ fails the control's check, and no run: a run fails when a control cannot be asked. Where no file
+of a control has ever landed, its check says so, and passes.
 """
 
 import datetime as dt
@@ -27,6 +28,7 @@ from assay.settings import read_settings
 POOL = "reconciliation"
 """A pool of its own: it reads what is published, and waits for no refresh."""
 KEY = asset_key(RECONCILIATIONS.full_name)
+NOTHING_LANDED = "no control has landed, and nothing was compared"
 SHOWN = 20
 """Figures that differ, as the check shows them."""
 
@@ -64,12 +66,13 @@ def build_reconciliations(
             work = opened.reconciling or Reconciling(controls, read_settings().dsn)
             _run(context, opened, work)
         metadata = {found.control.name: _summary(found) for found in work.done}
-        checks = [_check_result(found) for found in work.done]
+        metadata |= {control.name: NOTHING_LANDED for control in work.waiting}
+        checks = [*(_check_result(found) for found in work.done), *(_check_of_nothing(control) for control in work.waiting)]
         if work.failed:
             # A failed step yields no results, and what was found was kept.
             for check in checks:
                 context.log_event(evaluation(check))
-            if work.done:
+            if metadata:
                 context.log_event(dg.AssetMaterialization(KEY, metadata=metadata))
             may_pass = any(isinstance(error, ControlError) for error in work.failed.values())
             raise dg.Failure("\n".join(str(error) for error in work.failed.values()), allow_retries=may_pass)
@@ -115,6 +118,8 @@ def _run(context: dg.AssetExecutionContext, opened: Opened, work: Reconciling) -
         raise
     for found in work.done:
         context.log.info(f"{found.control.name}: {_summary(found)}")
+    for control in work.waiting:
+        context.log.info(f"{control.name}: {NOTHING_LANDED}")
 
 
 def _check_spec(project: Project, control: Control) -> dg.AssetCheckSpec:
@@ -144,8 +149,13 @@ def _check_result(found: Reconciled) -> dg.AssetCheckResult:
     )
 
 
+def _check_of_nothing(control: Control) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(asset_key=KEY, check_name=control.name, passed=True, description=NOTHING_LANDED)
+
+
 def _summary(found: Reconciled) -> str:
-    return f"{len(found.wrong)} days differ; {len(found.compared)} were compared, complete until {found.last_complete}"
+    aside = f", {found.quarantined} of them but for what is in quarantine" if found.quarantined else ""
+    return f"{len(found.wrong)} days differ; {len(found.compared)} were compared{aside}, complete until {found.last_complete}"
 
 
 def differences(wrong: Sequence[DayResult]) -> dg.MetadataValue:
@@ -159,6 +169,7 @@ def differences(wrong: Sequence[DayResult]) -> dg.MetadataValue:
                     "key": each.key or "",
                     "measure": each.measure,
                     "in the lake": "" if each.in_lake is None else f"{each.in_lake:,}",
+                    "in quarantine": f"{each.in_quarantine:,}",
                     "in the control": "" if each.in_control is None else f"{each.in_control:,}",
                     "difference": f"{each.difference:+,}",
                     "status": str(each.match),

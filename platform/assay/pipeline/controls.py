@@ -23,7 +23,7 @@ from pydantic import SecretStr
 from assay.contracts import Control, ControlFile, MySqlQuery, PostgresQuery
 from assay.contracts.control import FIRST, LAST
 from assay.contracts.rules import literal, quote
-from assay.errors import ControlError, SettingsError
+from assay.errors import ControlError, ControlMissing, SettingsError
 from assay.lake.store import ObjectStore
 from assay.quality.reconciliation import Keys, Totals
 
@@ -66,6 +66,7 @@ def ask(
 
     Raises:
         SettingsError: There is no connection string, or it is none.
+        ControlMissing: No file of the control is there.
         ControlError: The control cannot be asked, or its answer is not to be understood.
     """
     asked = control.from_
@@ -186,7 +187,9 @@ def _ask_files(
 ) -> tuple[list[str], list[Sequence[Any]]]:
     paths = _paths(store, asked.path)
     if not paths:
-        raise ControlError(f"The control {control.name}: there is no file {asked.path}.", hint="Deliver it, or correct the path.")
+        raise ControlMissing(
+            f"The control {control.name}: there is no file {asked.path}.", hint="Deliver it, or correct the path."
+        )
     columns = [*control.by, *control.measures]
     listed = ", ".join(literal(path) for path in paths)
     is_parquet = asked.path.lower().endswith(".parquet")

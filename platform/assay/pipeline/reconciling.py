@@ -3,9 +3,12 @@
 Belongs here: which days are compared, the lake's side of them, and where results lie. Does not belong here: asking the control
 (`controls`), how the two are compared and which result counts (`quality.reconciliation`).
 
-A day that was found wrong, or was open, is compared again every time until it is right, however old it is: a late restatement on
-either side is what mends it. Results of a control are one object, replaced by compare-and-swap, so that two who reconcile at once
-lose nothing, and one who is killed leaves what was there.
+The lake's side is what is published, and beside it what the table's contract refused: a control knows nothing of quarantine, and
+what stands there is not lost. A record that could not be read has no day and is on neither side.
+
+A day that was found wrong, was open, or differs by what is in quarantine is compared again every time until it is right, however
+old it is: a late restatement on either side is what mends it. Results of a control are one object, replaced by compare-and-swap,
+so that two who reconcile at once lose nothing, and one who is killed leaves what was there.
 """
 
 from __future__ import annotations
@@ -26,8 +29,8 @@ from pydantic import SecretStr
 
 from assay.contracts import Control, ControlFile
 from assay.contracts.rules import literal, quote
-from assay.errors import AssayError, Conflict, ControlError, ObjectMissing, SettingsError, StoreError
-from assay.lake.layout import control_key
+from assay.errors import AssayError, Conflict, ControlError, ControlMissing, ObjectMissing, SettingsError, StoreError
+from assay.lake.layout import control_key, partition_key
 from assay.lake.rows import files_by_version, typed_rows
 from assay.lake.store import ObjectStore
 from assay.pipeline.build import raise_if_not_about_data
@@ -38,6 +41,7 @@ from assay.quality.reconciliation import Compared, DayResult, Keys, Match, Total
 
 ATTEMPTS = 20
 """How often results are written while others keep writing theirs first."""
+_QUARANTINED = "in_quarantine"
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,14 @@ class Reconciled:
         return tuple(result for result in self.standing if result.is_wrong)
 
     @property
+    def quarantined(self) -> int:
+        """How many of the days compared now agree only when what is in quarantine is counted."""
+        return sum(
+            not result.is_wrong and any(figure.match is Match.QUARANTINED for figure in result.figures)
+            for result in self.compared
+        )
+
+    @property
     def counts(self) -> Mapping[str, int]:
         """Figures compared now, by status."""
         return Counter(str(figure.match) for result in self.compared for figure in result.figures)
@@ -77,6 +89,7 @@ class Reconciling:
         days: How many days back are compared; as each control says when None.
         progress: Told of each control before it is asked.
         done: What was found.
+        waiting: Controls that nothing has ever landed of.
         failed: Why controls could not be reconciled, by name.
     """
 
@@ -85,6 +98,7 @@ class Reconciling:
     days: int | None = None
     progress: Callable[[Control], None] = lambda control: None
     done: list[Reconciled] = field(default_factory=list)
+    waiting: list[Control] = field(default_factory=list)
     failed: dict[str, AssayError] = field(default_factory=dict)
 
     def run(self, connection: duckdb.DuckDBPyConnection, state: State, now: dt.datetime, run_id: str) -> None:
@@ -93,6 +107,12 @@ class Reconciling:
             self.progress(control)
             try:
                 self.done.append(reconcile(connection, state, control, self.dsns, now, run_id, days=self.days))
+            except ControlMissing as error:
+                # One that was there before is lost, which is no matter of waiting.
+                if read_results(state.workspace.store, control):
+                    self.failed[control.name] = error
+                else:
+                    self.waiting.append(control)
             except (ControlError, SettingsError) as error:
                 self.failed[control.name] = error
 
@@ -138,6 +158,7 @@ def reconcile(
 
     Raises:
         SettingsError: There is no connection string, or it is none.
+        ControlMissing: No file of the control is there.
         ControlError: The control cannot be asked, or its answer is not to be understood.
         StoreError: The lake cannot be read or written.
     """
@@ -148,8 +169,8 @@ def reconcile(
     said = ask(connection, store, control, dsns, wanted[0], wanted[-1])
     if isinstance(control.from_, ControlFile):
         wanted = _spoken_of(control, control.from_, wanted, said)
-    lake = lake_totals(connection, state, control, wanted)
-    compared = compare(control, wanted, lake, said, last_complete)
+    lake, refused = lake_totals(connection, state, control, wanted)
+    compared = compare(control, wanted, lake, refused, said, last_complete)
     found = [DayResult(day, tuple(figures), control.from_.kind, now, now, run_id) for day, figures in sorted(compared.items())]
     results = _keep(store, control, found) if keep else merge(before, found)
     standing = [result for result in latest(results) if control.since is None or result.day >= control.since]
@@ -157,14 +178,14 @@ def reconcile(
 
 
 def _wanted(
-    control: Control, state: State, now: dt.datetime, last_complete: dt.date, days: int, standing: Sequence[DayResult]
+    control: Control, state: State, now: dt.datetime, last_complete: dt.date, days: int | None, standing: Sequence[DayResult]
 ) -> list[dt.date]:
     """The days to compare: the last ones, and those that were not right before."""
     since = control.since or state.workspace.domain.start
     today = now.date()
-    first = max(last_complete - dt.timedelta(days=days - 1), since)
+    first = since if days is None else max(last_complete - dt.timedelta(days=days - 1), since)
     window = {first + dt.timedelta(days=number) for number in range((today - first).days + 1)}
-    again = {result.day for result in standing if (result.is_wrong or result.is_open) and since <= result.day <= today}
+    again = {result.day for result in standing if not result.is_settled and since <= result.day <= today}
     if not window | again:
         raise ControlError(f"The control {control.name} knows no day before {since}.", hint="Wait, or correct its since.")
     return sorted(window | again)
@@ -181,7 +202,9 @@ def _spoken_of(control: Control, file: ControlFile, wanted: Sequence[dt.date], s
     return [day for day in wanted if min(spoken) <= day <= max(spoken)]
 
 
-def lake_totals(connection: duckdb.DuckDBPyConnection, state: State, control: Control, days: Sequence[dt.date]) -> Totals:
+def lake_totals(
+    connection: duckdb.DuckDBPyConnection, state: State, control: Control, days: Sequence[dt.date]
+) -> tuple[Totals, Totals]:
     """Add up a table as a control does.
 
     Args:
@@ -190,31 +213,54 @@ def lake_totals(connection: duckdb.DuckDBPyConnection, state: State, control: Co
         control: The control.
         days: The days.
 
+    Returns:
+        The totals of what is published, and of what is in quarantine.
+
     Raises:
+        ControlError: An expression fails on the data.
         StoreError: The lake cannot be read.
     """
-    table = state.workspace.domain.tables[control.table]
-    available = state.available(control.table)
-    is_cut = control.day == table.partition_column
-    partitions = [day.isoformat() for day in days if day.isoformat() in available] if is_cut else sorted(available)
-    objects = [(each.version, state.workspace.store.path(each.key)) for name in partitions for each in available[name]]
-    keys = "".join(f", {quote(name)}::VARCHAR AS k{place}" for place, name in enumerate(control.keys))
-    sums = ", ".join(f"coalesce(sum({expression}), 0)::VARCHAR" for expression in control.measures.values())
-    rows = typed_rows(table, files_by_version(objects))
-    wanted = ", ".join(literal(day) for day in days)
-    also = f" AND ({control.where})" if control.where is not None else ""
-    day = quote(control.day)
-    query = f"SELECT {day} AS day{keys}, {sums} FROM ({rows}) WHERE {day} IN ({wanted}){also} GROUP BY ALL"
     try:
-        found = connection.execute(query).fetchall()
+        try:
+            return _lake_totals(connection, state, control, days)
+        except duckdb.IOException:
+            # A run may have replaced a partition's quarantine since the index was read.
+            return _lake_totals(connection, State(state.workspace), control, days)
     except duckdb.Error as error:
         raise_if_not_about_data(error)
         raise ControlError(
             f"The control {control.name}: {control.table} cannot be added up: {str(error).splitlines()[0]}",
             hint="Correct its rows, sums or where.",
         ) from error
+
+
+def _lake_totals(
+    connection: duckdb.DuckDBPyConnection, state: State, control: Control, days: Sequence[dt.date]
+) -> tuple[Totals, Totals]:
+    table = state.workspace.domain.tables[control.table]
+    store = state.workspace.store
+    index = state.index(control.table)
+    is_cut = control.day == table.partition_column
+    partitions = [day.isoformat() for day in days if day.isoformat() in index] if is_cut else sorted(index)
+    entries = [(name, index[name]) for name in partitions]
+    published = [(entry.contract, store.path(partition_key(table, name))) for name, entry in entries]
+    # Of no version: rows that were refused were not finished, and lack columns that published ones have.
+    refused = [("", store.path(entry.quarantine)) for _, entry in entries if entry.quarantine]
+    return (
+        _add_up(connection, control, days, typed_rows(table, files_by_version(published))),
+        _add_up(connection, control, days, typed_rows(table, files_by_version(refused))) if refused else {},
+    )
+
+
+def _add_up(connection: duckdb.DuckDBPyConnection, control: Control, days: Sequence[dt.date], rows: str) -> Totals:
+    keys = "".join(f", {quote(name)}::VARCHAR AS k{place}" for place, name in enumerate(control.keys))
+    sums = ", ".join(f"coalesce(sum({expression}), 0)::VARCHAR" for expression in control.measures.values())
+    wanted = ", ".join(literal(day) for day in days)
+    also = f" AND ({control.where})" if control.where is not None else ""
+    day = quote(control.day)
+    query = f"SELECT {day} AS day{keys}, {sums} FROM ({rows}) WHERE {day} IN ({wanted}){also} GROUP BY ALL"
     width = len(control.by)
-    return {_place(row[:width]): _figures(control, row[width:]) for row in found}
+    return {_place(row[:width]): _figures(control, row[width:]) for row in connection.execute(query).fetchall()}
 
 
 def _place(values: Sequence[Any]) -> tuple[dt.date, Keys]:
@@ -243,6 +289,11 @@ def _read(store: ObjectStore, control: Control) -> tuple[list[DayResult], str | 
         rows = pq.read_table(pa.BufferReader(store.get(key)))
     except ObjectMissing:
         return [], None
+    place = RECONCILIATION_HISTORY.schema.get_field_index(_QUARANTINED)
+    if rows.schema.equals(RECONCILIATION_HISTORY.schema.remove(place)):
+        # Written before quarantine was looked at.
+        added = RECONCILIATION_HISTORY.schema.field(place)
+        rows = rows.add_column(place, added, pa.nulls(rows.num_rows, added.type).fill_null(Decimal(0)))
     if not rows.schema.equals(RECONCILIATION_HISTORY.schema):
         raise StoreError(f"{key} has other columns than this version of Assay writes.", hint="Move it out of the lake.")
     return _results(rows), etag
@@ -273,6 +324,7 @@ def _rows(control: Control, results: Sequence[DayResult]) -> pa.Table:
             "key": figure.key,
             "measure": figure.measure,
             "in_lake": figure.in_lake,
+            _QUARANTINED: figure.in_quarantine,
             "in_control": figure.in_control,
             "difference": figure.difference,
             "tolerance": figure.tolerance,
@@ -306,6 +358,7 @@ def _compared(row: Mapping[str, Any]) -> Compared:
         key=row["key"],
         measure=row["measure"],
         in_lake=row["in_lake"],
+        in_quarantine=row[_QUARANTINED],
         in_control=row["in_control"],
         tolerance=row["tolerance"],
         match=Match(row["status"]),

@@ -168,12 +168,14 @@ class ReconciliationRow(Contract):
     day: Date = col("The day")
     key: str = col("What the control distinguishes beside the day, as a JSON object; null where it is nothing", nullable=True)
     measure: str = col("row_count, or the name of a sum")
-    in_lake: Decimal = col("What the lake adds up to; null where it has nothing of the day and key", nullable=True)
+    in_lake: Decimal = col("What is published adds up to; null where nothing is of the day and key", nullable=True)
+    in_quarantine: Decimal = col("What rows of the table add up to that its contract refused")
     in_control: Decimal = col("What the control says; null where it says nothing of the day and key", nullable=True)
-    difference: Decimal = col("How much more the lake has")
+    difference: Decimal = col("How much more is published")
     tolerance: Decimal = col("By how much they may differ")
     status: str = col(
-        "same, tolerated, different, only_in_lake, only_in_control, or open: the day was not complete and may differ"
+        "same, tolerated, quarantined: the difference is in quarantine, different, only_in_lake, only_in_control, or open: the "
+        "day was not complete and may differ"
     )
     asked: str = col("Who said what the control says: postgresql, mysql or file")
     found_at: Timestamp = col("When the day was first found to be so")

@@ -32,6 +32,8 @@ class Match(StrEnum):
     SAME = "same"
     TOLERATED = "tolerated"
     """They differ by no more than the control tolerates."""
+    QUARANTINED = "quarantined"
+    """They differ by what the lake has in quarantine, and by nothing else."""
     DIFFERENT = "different"
     ONLY_IN_LAKE = "only_in_lake"
     ONLY_IN_CONTROL = "only_in_control"
@@ -39,8 +41,13 @@ class Match(StrEnum):
     """The day is not complete yet, and may differ."""
 
     @property
+    def is_settled(self) -> bool:
+        """Whether it need not be compared again."""
+        return self in (Match.SAME, Match.TOLERATED)
+
+    @property
     def is_wrong(self) -> bool:
-        """Whether somebody must look at it."""
+        """Whether somebody must look at it. What is in quarantine is looked at there."""
         return self in (Match.DIFFERENT, Match.ONLY_IN_LAKE, Match.ONLY_IN_CONTROL)
 
 
@@ -52,10 +59,11 @@ class Compared:
         day: The day.
         key: The further key values as a JSON object; None where there are none.
         measure: `row_count`, or the name of a sum.
-        in_lake: The lake's figure; None where it has no such day or key.
+        in_lake: The lake's published figure; None where it has no such day or key.
         in_control: The control's figure; None where it has no such day or key.
         tolerance: By how much they may differ.
         match: How they compare.
+        in_quarantine: What rows of the table add up to that its contract refused.
     """
 
     day: dt.date
@@ -65,10 +73,11 @@ class Compared:
     in_control: Decimal | None
     tolerance: Decimal
     match: Match
+    in_quarantine: Decimal = _NOTHING.quantize(_PLACES)
 
     @property
     def difference(self) -> Decimal:
-        """How much more the lake has; what is not there counts as nothing."""
+        """How much more the lake has published; what is not there counts as nothing."""
         return (self.in_lake or _NOTHING) - (self.in_control or _NOTHING)
 
 
@@ -98,9 +107,9 @@ class DayResult:
         return any(figure.match.is_wrong for figure in self.figures)
 
     @property
-    def is_open(self) -> bool:
-        """Whether the day was not complete."""
-        return any(figure.match is Match.OPEN for figure in self.figures)
+    def is_settled(self) -> bool:
+        """Whether the day need not be compared again."""
+        return all(figure.match.is_settled for figure in self.figures)
 
     @property
     def order(self) -> tuple[dt.datetime, str, dt.datetime]:
@@ -113,14 +122,15 @@ class DayResult:
 
 
 def compare(
-    control: Control, days: Sequence[dt.date], lake: Totals, said: Totals, last_complete: dt.date
+    control: Control, days: Sequence[dt.date], lake: Totals, refused: Totals, said: Totals, last_complete: dt.date
 ) -> dict[dt.date, list[Compared]]:
     """Compare what the lake adds up to with what a control says.
 
     Args:
         control: The control.
         days: The days to compare; one that neither side has anything of is the same on both, namely nothing.
-        lake: The lake's totals of those days.
+        lake: The lake's totals of those days, of what is published.
+        refused: The same of what is in quarantine.
         said: The control's totals of those days.
         last_complete: The last day that is complete.
 
@@ -131,10 +141,11 @@ def compare(
     found: dict[dt.date, list[Compared]] = {day: [] for day in days}
     for day, keys in places:
         if day in found:
-            found[day] += _figures(control, day, keys, lake.get((day, keys)), said.get((day, keys)), day > last_complete)
+            sides = (each.get((day, keys)) for each in (lake, refused, said))
+            found[day] += _figures(control, day, keys, *sides, is_open=day > last_complete)
     for day, figures in found.items():
         if not figures:
-            figures += _figures(control, day, (), None, None, day > last_complete)
+            figures += _figures(control, day, (), None, None, None, is_open=day > last_complete)
     return found
 
 
@@ -143,7 +154,9 @@ def _figures(
     day: dt.date,
     keys: Keys,
     lake: Mapping[str, Decimal] | None,
+    refused: Mapping[str, Decimal] | None,
     said: Mapping[str, Decimal] | None,
+    *,
     is_open: bool,
 ) -> list[Compared]:
     key = json.dumps(dict(zip(control.keys, keys, strict=True)), ensure_ascii=False) if keys else None
@@ -151,19 +164,24 @@ def _figures(
     for measure in control.measures:
         here = _rounded(lake[measure]) if lake is not None else None
         there = _rounded(said[measure]) if said is not None else None
+        aside = _rounded(refused[measure] if refused is not None else _NOTHING)
         tolerance = Decimal(control.tolerance)
-        found.append(Compared(day, key, measure, here, there, tolerance, _match(here, there, tolerance, is_open)))
+        match = _match(here, aside, there, tolerance, is_open)
+        found.append(Compared(day, key, measure, here, there, tolerance, match, aside))
     return found
 
 
-def _match(here: Decimal | None, there: Decimal | None, tolerance: Decimal, is_open: bool) -> Match:
-    difference = abs((here or _NOTHING) - (there or _NOTHING))
+def _match(here: Decimal | None, aside: Decimal, there: Decimal | None, tolerance: Decimal, is_open: bool) -> Match:
+    missing = (there or _NOTHING) - (here or _NOTHING)
+    difference = abs(missing)
     if is_open:
         return Match.OPEN
     if difference == 0:
         return Match.SAME
     if difference <= tolerance:
         return Match.TOLERATED
+    if abs(missing - aside) <= tolerance:
+        return Match.QUARANTINED
     if there is None:
         return Match.ONLY_IN_LAKE
     return Match.ONLY_IN_CONTROL if here is None else Match.DIFFERENT

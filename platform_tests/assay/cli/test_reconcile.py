@@ -67,7 +67,7 @@ def test_it_agrees_or_says_what_differs_and_exits_with_one(lake: ShopLake, ledge
     told = run("ledger", "--file", str(ledger), *ALL, "--json")
     assert told.exit_code == 1
     said = json.loads(told.stdout)
-    assert said["failed"] == {}
+    assert (said["failed"], said["waiting"]) == ({}, {})
     assert said["controls"]["ledger"]["figures"] == {"same": 3, "different": 1}
     (figure,) = said["controls"]["ledger"]["wrong"]
     assert figure == {
@@ -75,6 +75,7 @@ def test_it_agrees_or_says_what_differs_and_exits_with_one(lake: ShopLake, ledge
         "key": {"customer_level": "basic"},
         "measure": "row_count",
         "in_lake": "2.0000",
+        "in_quarantine": "0.0000",
         "in_control": "3.0000",
         "difference": "-1.0000",
         "status": "different",
@@ -86,7 +87,7 @@ def test_what_cannot_be_asked_is_said_and_nothing_secret(lake: ShopLake, tmp_pat
     done = run()
     assert done.exit_code == 1
     said = " ".join(done.stdout.split())
-    assert f"there is no file {ROLLS.from_.path}" in said  # type: ignore[union-attr]
+    assert f"no control has landed, nothing was compared; it reads {ROLLS.from_.path}" in said  # type: ignore[union-attr]
     assert "Set ASSAY_DSN__LEDGER" in said
     done = run("ledger", "--dsn", "postgresql://u:s3cret@127.0.0.1:1/d")
     assert done.exit_code == 1
@@ -95,6 +96,16 @@ def test_what_cannot_be_asked_is_said_and_nothing_secret(lake: ShopLake, tmp_pat
     kept = [path for folder in (tmp_path / "home", lake.folder) for path in folder.rglob("*") if path.is_file()]
     assert kept
     assert not [path for path in kept if b"s3cret" in path.read_bytes()]
+
+
+def test_a_control_that_nothing_has_landed_of_is_named_and_no_error(lake: ShopLake) -> None:
+    done = run("till_rolls")
+    assert (done.exit_code, "no control has landed" in done.stdout) == (0, True)
+    told = run("till_rolls", "--json")
+    assert (told.exit_code, json.loads(told.stdout)) == (
+        0,
+        {"controls": {}, "waiting": {"till_rolls": "enriched.orders"}, "failed": {}},
+    )
 
 
 @pytest.mark.parametrize(

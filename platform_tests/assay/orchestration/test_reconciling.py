@@ -15,7 +15,7 @@ from change_lines import customer, order, text
 from shop_lake import ShopLake
 
 from assay.orchestration.definitions import build_definitions
-from assay.orchestration.reconciling import KEY
+from assay.orchestration.reconciling import KEY, NOTHING_LANDED
 from assay.orchestration.resources import Lake, Opened
 from assay.pipeline.state import State
 
@@ -69,6 +69,7 @@ def test_a_day_that_differs_fails_the_check_and_no_run(lake: ShopLake) -> None:
                     "key": "",
                     "measure": "row_count",
                     "in the lake": "1.0000",
+                    "in quarantine": "0.0000",
                     "in the control": "2.0000",
                     "difference": "-1.0000",
                     "status": "different",
@@ -87,6 +88,26 @@ def test_a_control_that_cannot_be_asked_fails_the_run_and_keeps_what_others_foun
         assert (check.check_name, check.passed) == ("till_rolls", True)
         assert instance.get_latest_materialization_event(KEY) is not None
     assert lake.rows("SELECT count(*) FROM quality.reconciliations") == [(2,)]
+
+
+def test_a_control_that_nothing_has_landed_of_passes_and_says_so(lake: ShopLake) -> None:
+    with dg.instance_for_test() as instance:
+        result = ran(lake, instance)
+        assert result.success
+        (check,) = result.get_asset_check_evaluations()
+        assert (check.check_name, check.passed, check.description) == ("till_rolls", True, NOTHING_LANDED)
+        (materialized,) = result.asset_materializations_for_node("quality__reconciliations")
+        assert materialized.metadata["till_rolls"].value == NOTHING_LANDED
+
+
+def test_a_day_that_only_quarantine_explains_passes_and_says_so(lake: ShopLake) -> None:
+    lake.land("orders", "bad.json", text(order("b", 3, amount="-1.00")))
+    lake.run("bad")
+    lake.store.put("controls/till_rolls-1.csv", b"order_day,row_count,amount\n2025-01-03,2,9.00\n")
+    with dg.instance_for_test() as instance:
+        (check,) = ran(lake, instance).get_asset_check_evaluations()
+    assert check.passed
+    assert "0 days differ; 1 were compared, 1 of them but for what is in quarantine" in str(check.description)
 
 
 def test_the_graph_has_it_where_there_are_controls() -> None:

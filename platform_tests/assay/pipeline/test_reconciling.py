@@ -5,10 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import threading
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import audited_shop
+import pyarrow.parquet as pq
 import pytest
 from audited_shop import LEDGER, ROLLS
 from change_lines import customer, deleted_order, order, text
@@ -160,6 +162,62 @@ def test_one_that_cannot_be_asked_does_not_hold_up_the_others(lake: ShopLake) ->
     assert [each.control.name for each in work.done] == ["till_rolls"]
     assert "ASSAY_DSN__LEDGER" in str(work.failed["ledger"])
     assert list(lake.etags("quality/reconciliation_history/")) == [control_key("reconciliation_history", ROLLS)]
+
+
+def test_what_was_refused_is_counted_beside_what_is_published(lake: ShopLake) -> None:
+    lake.land("orders", "bad.json", text(order("g", 11, day="2025-01-03", customer="c2", amount="-3.00")))
+    lake.run("bad")
+    [(key, *rest)] = lake.rows(
+        "SELECT order_day::VARCHAR, count(*), sum(amount) FROM enriched.orders WHERE order_day = '2025-01-03' GROUP BY ALL"
+    )
+    assert (key, rest) == ("2025-01-03", [3, Decimal("25.20")])
+    roll(lake, d3=(4, "22.20"), d4=(1, "10.10"))
+    found = done(lake)
+    assert (statuses(found), found.wrong, found.quarantined) == ({"03": "quarantined", "04": "same"}, (), 1)
+    figures = "SELECT measure, in_lake::DOUBLE, in_quarantine::DOUBLE, in_control::DOUBLE FROM quality.reconciliations WHERE day = '2025-01-03'"
+    assert sorted(lake.rows(figures)) == [("amount", 25.2, -3.0, 22.2), ("row_count", 3.0, 1.0, 4.0)]
+    # However old: what stands in quarantine is compared until it has left.
+    lake.land("orders", "good.json", text(order("g", 12, day="2025-01-03", customer="c2", amount="3.00")))
+    lake.run("good")
+    roll(lake, d3=(4, "28.20"), d4=(1, "10.10"))
+    assert statuses(done(lake, now=NOW + dt.timedelta(days=400))) == {"03": "same"}
+
+
+def test_all_days_that_a_control_knows(lake: ShopLake) -> None:
+    roll(lake, d3=(3, "25.2"), d4=(1, "10.10"))
+    much_later = NOW + dt.timedelta(days=400)
+    assert list(statuses(done(lake, replace(ROLLS, days=None), now=much_later))) == ["03", "04"]
+    with pytest.raises(ControlError, match="has no day from"):
+        done(lake, replace(ROLLS, days=None), now=much_later, days=10)
+
+
+def test_nothing_that_has_landed_yet_is_waited_for_and_what_is_lost_is_not(lake: ShopLake) -> None:
+    def ran() -> Reconciling:
+        work = Reconciling([ROLLS], {})
+        with lake.connection() as connection:
+            work.run(connection, State(lake.workspace), NOW, "run")
+        return work
+
+    work = ran()
+    assert (work.waiting, work.done, work.failed) == ([ROLLS], [], {})
+    roll(lake, d3=(3, "25.2"))
+    assert [each.control for each in ran().done] == [ROLLS]
+    lake.store.delete("controls/till_rolls-1.csv")
+    work = ran()
+    assert (work.waiting, work.done) == ([], [])
+    assert "there is no file controls/till_rolls" in str(work.failed["till_rolls"])
+
+
+def test_results_from_before_quarantine_was_looked_at_are_read(lake: ShopLake) -> None:
+    roll(lake, d3=(2, "15.10"))
+    done(lake)
+    path = lake.store.local(control_key("reconciliation_history", ROLLS))
+    older = pq.read_table(path).drop_columns(["in_quarantine"])
+    pq.write_table(older, path)
+    [result] = read_results(lake.store, ROLLS)
+    assert {each.in_quarantine for each in result.figures} == {Decimal(0)}
+    done(lake, now=NOW + dt.timedelta(hours=1))
+    assert len(lake.rows(HISTORY)) == 2
 
 
 def test_an_expression_that_fails_on_the_data_is_said(lake: ShopLake) -> None:

@@ -21,8 +21,8 @@ def totals(day: dt.date = DAY, *keys: str, rows: str, amount: str) -> dict:  # t
     return {(day, keys): {"row_count": Decimal(rows), "amount": Decimal(amount)}}
 
 
-def matches(lake: dict, said: dict, *, complete: dt.date = DAY, control=ROLLS) -> list[str]:  # type: ignore[no-untyped-def, type-arg]
-    return [str(each.match) for each in compare(control, [DAY], lake, said, complete)[DAY]]
+def matches(lake: dict, said: dict, *, refused: dict | None = None, complete: dt.date = DAY, control=ROLLS) -> list[str]:  # type: ignore[no-untyped-def, type-arg]
+    return [str(each.match) for each in compare(control, [DAY], lake, refused or {}, said, complete)[DAY]]
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,44 @@ def test_what_is_tolerated_is_said_to_be() -> None:
     assert matches(lake, totals(DAY, "gold", rows="2", amount="9.99"), control=LEDGER) == ["same", "different"]
 
 
+@pytest.mark.parametrize(
+    ("here", "aside", "there", "found"),
+    [
+        (("2", "10.00"), ("1", "5.00"), ("3", "15.00"), ["quarantined", "quarantined"]),
+        (None, ("1", "5.00"), ("1", "5.00"), ["quarantined", "quarantined"]),
+        # An amount that could not be read is no money here.
+        (("2", "10.00"), ("1", "0"), ("3", "10.00"), ["quarantined", "same"]),
+        (("2", "10.00"), ("1", "0"), ("3", "15.00"), ["quarantined", "different"]),
+        # What the control does not count needs no explanation.
+        (("2", "10.00"), ("1", "5.00"), ("2", "10.00"), ["same", "same"]),
+        (None, ("1", "-5.00"), ("1", "-5.00"), ["quarantined", "quarantined"]),
+        (("2", "10.00"), ("1", "5.00"), ("4", "20.00"), ["different", "different"]),
+        (("2", "10.00"), ("1", "5.00"), None, ["only_in_lake", "only_in_lake"]),
+        (None, ("1", "5.00"), None, ["same", "same"]),
+    ],
+)
+def test_what_is_in_quarantine_explains_what_is_missing(
+    here: tuple[str, str] | None, aside: tuple[str, str], there: tuple[str, str] | None, found: list[str]
+) -> None:
+    lake, refused, said = (totals(rows=side[0], amount=side[1]) if side else {} for side in (here, aside, there))
+    assert matches(lake, said, refused=refused) == found
+
+
+def test_what_is_tolerated_is_so_with_quarantine_too() -> None:
+    lake, refused = totals(DAY, "gold", rows="2", amount="10.00"), totals(DAY, "gold", rows="1", amount="5.00")
+    assert matches(lake, totals(DAY, "gold", rows="3", amount="15.04"), refused=refused, control=LEDGER) == ["quarantined"] * 2
+    assert matches(lake, totals(DAY, "gold", rows="3", amount="15.06"), refused=refused, control=LEDGER)[1] == "different"
+
+
+def test_what_is_in_quarantine_is_not_wrong_and_not_settled() -> None:
+    assert [(match.is_wrong, match.is_settled) for match in (Match.QUARANTINED, Match.SAME, Match.OPEN, Match.DIFFERENT)] == [
+        (False, False),
+        (False, True),
+        (False, False),
+        (True, False),
+    ]
+
+
 def test_a_day_that_is_not_complete_is_open_whatever_it_has() -> None:
     before = DAY - dt.timedelta(days=1)
     assert matches(totals(rows="2", amount="1"), {}, complete=before) == ["open", "open"]
@@ -59,7 +97,7 @@ def test_a_day_that_is_not_complete_is_open_whatever_it_has() -> None:
 def test_keys_are_compared_one_by_one() -> None:
     lake = totals(DAY, "gold", rows="1", amount="5") | totals(DAY, "basic", rows="1", amount="5")
     said = totals(DAY, "gold", rows="2", amount="10")
-    found = compare(LEDGER, [DAY], lake, said, DAY)[DAY]
+    found = compare(LEDGER, [DAY], lake, {}, said, DAY)[DAY]
     assert [(each.key, str(each.match), each.difference) for each in found if each.measure == "amount"] == [
         ('{"customer_level": "basic"}', "only_in_lake", Decimal(5)),
         ('{"customer_level": "gold"}', "different", Decimal(-5)),
@@ -67,7 +105,7 @@ def test_keys_are_compared_one_by_one() -> None:
 
 
 def test_days_that_nobody_asked_for_are_left_out() -> None:
-    assert list(compare(ROLLS, [DAY], totals(dt.date(2025, 1, 4), rows="1", amount="1"), {}, DAY)) == [DAY]
+    assert list(compare(ROLLS, [DAY], totals(dt.date(2025, 1, 4), rows="1", amount="1"), {}, {}, DAY)) == [DAY]
 
 
 def result(minute: int, figure: int, day: int = 0, match: Match = Match.DIFFERENT) -> DayResult:
