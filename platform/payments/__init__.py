@@ -1,28 +1,30 @@
 """The payments domain: what a payments company lands, and the tables and marts made of it.
 
-Belongs here: declarations only, that is contracts, sources and the simulated company that lands demo files. Does not
+Belongs here: declarations only, that is contracts, sources, controls and the simulated company that lands demo files. Does not
 belong here: machinery of any kind; another company replaces this package and `assets_sql/` and changes nothing in `assay`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from datetime import date
 from pathlib import Path
 
 from assay.contracts import Domain
 from assay.contracts.domain import DemoFile, LiveSystem
+from payments.controls import CONTROLS
 from payments.holidays import HOLIDAYS
 from payments.monitoring import RULES
 
 
-def _demo(folder: Path, *, days: int, transactions_per_day: int, seed: int) -> Iterator[DemoFile]:
-    """Write the landing files of a simulated payments company below a folder, yielding each when it is whole."""
+def _demo(folder: Path, *, days: int, transactions_per_day: int, seed: int) -> Generator[DemoFile, None, None]:
+    """Write the files of a simulated payments company below a folder, yielding each when it is whole."""
     # Imported late, because only the demo needs it.
     import simulator
 
     company = simulator.Company(days=days, transactions_per_day=transactions_per_day, seed=seed)
     yield from simulator.produce(company, folder)
+    yield from simulator.closings(company, folder)
 
 
 def _live() -> LiveSystem:
@@ -48,6 +50,7 @@ DOMAIN = Domain(
     demo=_demo,
     live=_live,
     holidays=HOLIDAYS,
+    controls=CONTROLS,
     metrics="payments.metrics",
     histories={"customer": "enriched.customer_history", "merchant": "enriched.merchants"},
     monitoring=RULES,

@@ -10,9 +10,10 @@ value is drawn from a hash of the seed, an id and a purpose, never from the stat
 alone, in any order, on any number of threads.
 """
 
+from simulator.closing import ClosingFile, closings
 from simulator.company import Company
 from simulator.files import LandingFile
 from simulator.produce import produce
 from simulator.truth import Total, Truth, truth
 
-__all__ = ["Company", "LandingFile", "Total", "Truth", "produce", "truth"]
+__all__ = ["ClosingFile", "Company", "LandingFile", "Total", "Truth", "closings", "produce", "truth"]

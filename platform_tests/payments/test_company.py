@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from collections import Counter
 from collections.abc import Mapping
@@ -10,10 +11,11 @@ from decimal import Decimal
 import pytest
 from shop_lake import LANDED_AT, ShopLake
 
-from assay.lake.layout import landing_prefix
+from assay.lake.layout import demo_key, landing_prefix
+from assay.pipeline.reconciling import Reconciling
 from assay.pipeline.state import State
 from payments import DOMAIN
-from simulator import Company, Total, Truth, produce, truth
+from simulator import Company, Total, Truth, closings, produce, truth
 
 COMPANY = Company(days=8, transactions_per_day=500, seed=13)
 # The archive is judged on its own, and is a month of days.
@@ -30,6 +32,8 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> ShopLake:
             place.parent.mkdir(parents=True, exist_ok=True)
             file.path.rename(place)
             os.utime(place, (LANDED_AT.timestamp(), LANDED_AT.timestamp()))
+    for closed in closings(COMPANY, folder / "files"):
+        lake.store.put(demo_key(closed), closed.path)
     ran = lake.run(leave_out=DOMAIN.generated)
     failed = {
         f"{name} {outcome.partition}": outcome.status.value
@@ -182,3 +186,23 @@ def test_customers_who_pay_often_are_alerted_with_all_their_payments(lake: ShopL
         "ON t.transaction_id = payment.transaction_id AND t.transaction_date = payment.transaction_date"
     )
     assert (differing, alerted > 10) == (0, True)
+
+
+def test_what_the_systems_booked_is_published_or_in_quarantine(lake: ShopLake, told: Truth) -> None:
+    work = Reconciling(DOMAIN.controls, {})
+    with lake.connection() as connection:
+        work.run(connection, State(lake.workspace), dt.datetime(2026, 1, 1, tzinfo=dt.UTC), "reconcile")
+    assert (work.waiting, work.failed) == ([], {})
+    assert {found.control.name: set(found.counts) for found in work.done} == {
+        "booked_transactions": {"same", "quarantined"},
+        "booked_refunds": {"same", "quarantined"},
+        "booked_chargebacks": {"same", "quarantined"},
+    }
+    assert [found.wrong for found in work.done] == [(), (), ()]
+    [(published, refused, booked)] = lake.rows(
+        "SELECT sum(in_lake)::BIGINT, sum(in_quarantine)::BIGINT, sum(in_control)::BIGINT FROM quality.reconciliations "
+        "WHERE control = 'booked_transactions' AND measure = 'row_count'"
+    )
+    assert published == sum(told.statuses.values())
+    assert refused == told.early + told.malformed // 2
+    assert booked == published + refused

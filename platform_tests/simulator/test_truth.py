@@ -8,24 +8,11 @@ from collections import Counter, defaultdict
 from decimal import Decimal
 
 import pytest
+from company_values import amount_of, instant_of
 
 from simulator import Company, truth
 from simulator.model import open_model
 from simulator.topics import TRANSACTIONS, count_day
-
-EPOCH = dt.datetime(1970, 1, 1)
-
-
-def amount_of(value) -> Decimal:
-    return Decimal(str(value).replace("$", "").replace(",", ""))
-
-
-def instant_of(value) -> dt.datetime:
-    if isinstance(value, int):
-        return EPOCH + dt.timedelta(seconds=value)
-    if "/" in value:
-        return dt.datetime.strptime(value, "%m/%d/%Y %H:%M:%S")
-    return dt.datetime.fromisoformat(value.removesuffix("Z"))
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,8 @@
 
 Belongs here: turning results into Dagster events. Does not belong here: reconciling (`pipeline.reconciling`).
 
-That the lake and a control differ fails the control's check, and no run: a run fails when a control cannot be asked. Where no file
-of a control has ever landed, its check says so, and passes.
+That the lake and a control differ fails the control's check, and no run: a run fails when a control cannot be asked. Of a control
+that no file has ever landed of, the check says so, and passes.
 """
 
 import datetime as dt

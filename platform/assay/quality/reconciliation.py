@@ -73,7 +73,7 @@ class Compared:
     in_control: Decimal | None
     tolerance: Decimal
     match: Match
-    in_quarantine: Decimal = _NOTHING.quantize(_PLACES)
+    in_quarantine: Decimal = Decimal("0.0000")
 
     @property
     def difference(self) -> Decimal:

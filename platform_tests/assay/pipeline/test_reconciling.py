@@ -167,15 +167,16 @@ def test_one_that_cannot_be_asked_does_not_hold_up_the_others(lake: ShopLake) ->
 def test_what_was_refused_is_counted_beside_what_is_published(lake: ShopLake) -> None:
     lake.land("orders", "bad.json", text(order("g", 11, day="2025-01-03", customer="c2", amount="-3.00")))
     lake.run("bad")
-    [(key, *rest)] = lake.rows(
-        "SELECT order_day::VARCHAR, count(*), sum(amount) FROM enriched.orders WHERE order_day = '2025-01-03' GROUP BY ALL"
-    )
-    assert (key, rest) == ("2025-01-03", [3, Decimal("25.20")])
+    published = "SELECT count(*), sum(amount) FROM enriched.orders WHERE order_day = '2025-01-03'"
+    assert lake.rows(published) == [(3, Decimal("25.20"))]
     roll(lake, d3=(4, "22.20"), d4=(1, "10.10"))
     found = done(lake)
     assert (statuses(found), found.wrong, found.quarantined) == ({"03": "quarantined", "04": "same"}, (), 1)
-    figures = "SELECT measure, in_lake::DOUBLE, in_quarantine::DOUBLE, in_control::DOUBLE FROM quality.reconciliations WHERE day = '2025-01-03'"
-    assert sorted(lake.rows(figures)) == [("amount", 25.2, -3.0, 22.2), ("row_count", 3.0, 1.0, 4.0)]
+    figures = "SELECT measure, in_lake::DOUBLE, in_quarantine::DOUBLE, in_control::DOUBLE FROM quality.reconciliations"
+    assert sorted(lake.rows(f"{figures} WHERE day = '2025-01-03'")) == [
+        ("amount", 25.2, -3.0, 22.2),
+        ("row_count", 3.0, 1.0, 4.0),
+    ]
     # However old: what stands in quarantine is compared until it has left.
     lake.land("orders", "good.json", text(order("g", 12, day="2025-01-03", customer="c2", amount="3.00")))
     lake.run("good")

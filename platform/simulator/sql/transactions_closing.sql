@@ -1,0 +1,7 @@
+-- Payments as the payment service has booked them: on which day, of which day, in which currency, how much. Reads `valued`.
+-- Malformed lines (kind 3) are written as in `transactions_lines.sql`; those that are rows with a day are booked as they are.
+SELECT commit_us // 86400000000 - getvariable('start_day') AS day, paid_s // 86400 AS of_day,
+  CASE WHEN kind = 3 AND no % 8 = 3 THEN 'XXX' ELSE currency END AS currency,
+  CASE WHEN kind = 3 AND no % 8 = 2 THEN NULL WHEN kind = 3 AND no % 8 = 4 THEN -cents ELSE cents END AS cents
+FROM valued
+WHERE kind = 0 OR no % 8 IN (2, 3, 4, 6)
