@@ -56,32 +56,34 @@ located AS (
   FROM addressed
 ),
 
+-- A document in a document: its quotes are escaped.
 profiled AS (
   SELECT *, concat(
-    '{"personal_information": {"first_name": "', first_name, '", "last_name": "', last_name,
-    '", "date_of_birth": "', CAST(DATE '1945-01-01' + CAST(floor(share(person, 2) * 21900) AS INTEGER) AS VARCHAR),
-    '", "phone": "+', 10000000000 + remainder(contact, 89999999999), '"}, "addresses": [',
+    '"{\"personal_information\": {\"first_name\": \"', first_name, '\", \"last_name\": \"', last_name,
+    '\", \"date_of_birth\": \"', CAST(DATE '1945-01-01' + CAST(floor(share(person, 2) * 21900) AS INTEGER) AS VARCHAR),
+    '\", \"phone\": \"+', 10000000000 + remainder(contact, 89999999999), '\"}, \"addresses\": [',
     array_to_string(list_transform(located_addresses, lambda address: concat(
-      '{"type": "', address.type,
-      '", "line1": "', 1 + remainder(address.bits, 199), ' ',
+      '{\"type\": \"', address.type,
+      '\", \"line1\": \"', 1 + remainder(address.bits, 199), ' ',
       pick(['Oak Street', 'Station Road', 'Mill Lane', 'Park Avenue', 'Harbour Way', 'High Street'], share(address.bits, 1)),
-      '", "city": "', city_of(pick(places(address.region), share(address.bits, 2))),
-      '", "postal_code": "', 10000 + remainder(hash(address.bits), 89999),
-      '", "country": "', country_of(pick(places(address.region), share(address.bits, 2))),
-      '", "region": "', address.region, '"}'
+      '\", \"city\": \"', city_of(pick(places(address.region), share(address.bits, 2))),
+      '\", \"postal_code\": \"', 10000 + remainder(hash(address.bits), 89999),
+      '\", \"country\": \"', country_of(pick(places(address.region), share(address.bits, 2))),
+      '\", \"region\": \"', address.region, '\"}'
     )), ', '),
-    '], "preferences": {"notifications": {"email": {"enabled": ', flag_json(share(preferences, 0) < 0.6, share(forms, 0)),
-    ', "frequency": "', pick(['daily', 'weekly', 'monthly'], share(preferences, 1)),
-    '"}, "sms": {"enabled": ', flag_json(share(preferences, 2) < 0.3, share(forms, 1)),
-    '}, "push": {"enabled": ', flag_json(share(preferences, 3) < 0.5, share(forms, 2)),
-    '}}, "language": "', pick(['en', 'de', 'fr', 'es', 'pt', 'ja'], fine_share(hash(preferences), 0)),
-    '", "display": {"theme": "', pick(['light', 'dark', 'system'], share(hash(preferences), 2)),
-    '", "currency": "', currency_of(located_addresses[1].region, share(hash(preferences), 3)), '"}}}'
+    '], \"preferences\": {\"notifications\": {\"email\": {\"enabled\": ',
+    replace(flag_json(share(preferences, 0) < 0.6, share(forms, 0)), '"', '\"'),
+    ', \"frequency\": \"', pick(['daily', 'weekly', 'monthly'], share(preferences, 1)),
+    '\"}, \"sms\": {\"enabled\": ', replace(flag_json(share(preferences, 2) < 0.3, share(forms, 1)), '"', '\"'),
+    '}, \"push\": {\"enabled\": ', replace(flag_json(share(preferences, 3) < 0.5, share(forms, 2)), '"', '\"'),
+    '}}, \"language\": \"', pick(['en', 'de', 'fr', 'es', 'pt', 'ja'], fine_share(hash(preferences), 0)),
+    '\", \"display\": {\"theme\": \"', pick(['light', 'dark', 'system'], share(hash(preferences), 2)),
+    '\", \"currency\": \"', currency_of(located_addresses[1].region, share(hash(preferences), 3)), '\"}}}"'
   ) AS profile
   FROM located
 )
 
-SELECT line_no, concat(getvariable('line_prefix'), envelope(
+SELECT line_no, envelope(
   'customers', CASE kind WHEN 0 THEN 'r' WHEN 1 THEN 'c' WHEN 2 THEN 'u' ELSE 'd' END,
   CASE
     WHEN kind = 3 THEN concat(
@@ -96,12 +98,12 @@ SELECT line_no, concat(getvariable('line_prefix'), envelope(
       '{"customer_id":"', identifier('cust_', no),
       '","email":"', CASE WHEN share(contact, 3) < 0.1 THEN upper(first_name) ELSE lower(first_name) END,
       '.', replace(lower(last_name), '''', ''), no, '@example.com',
-      '","profile":', CAST(to_json(profile) AS VARCHAR),
+      '","profile":', profile,
       ',"status":"', CASE WHEN share(hash(home), 0) < 0.95 THEN 'active' ELSE 'suspended' END,
       '","registered_at":', instant_json(registered_s, share(forms, 3)),
       ',"updated_at":', CASE WHEN kind = 0 THEN registered_s * 1000000 ELSE commit_us END, '}'
     )
   END,
   commit_us, lsn, connector_lag_us(no)
-), getvariable('line_suffix')) AS line
+) AS line
 FROM profiled

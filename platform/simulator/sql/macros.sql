@@ -165,13 +165,8 @@ CREATE MACRO risk_score(customer, day) AS CAST(floor(least(100, greatest(0,
 
 -- How values are written, as JSON.
 CREATE MACRO instant_json(seconds, part) AS CASE
-  WHEN part < 0.70 THEN concat('"', replace(CAST(make_timestamp(seconds * 1000000) AS VARCHAR), ' ', 'T'), 'Z"')
-  WHEN part < 0.80 THEN concat(
-    '"', substr(CAST(make_timestamp(seconds * 1000000) AS VARCHAR), 6, 2), '/',
-    substr(CAST(make_timestamp(seconds * 1000000) AS VARCHAR), 9, 2), '/',
-    left(CAST(make_timestamp(seconds * 1000000) AS VARCHAR), 4),
-    substr(CAST(make_timestamp(seconds * 1000000) AS VARCHAR), 11), '"'
-  )
+  WHEN part < 0.70 THEN strftime(make_timestamp(seconds * 1000000), '"%Y-%m-%dT%H:%M:%SZ"')
+  WHEN part < 0.80 THEN strftime(make_timestamp(seconds * 1000000), '"%m/%d/%Y %H:%M:%S"')
   WHEN part < 0.95 THEN CAST(seconds AS VARCHAR)
   ELSE concat('"', CAST(make_timestamp(seconds * 1000000) AS VARCHAR), '"')
 END;
@@ -197,16 +192,17 @@ CREATE MACRO method_text(part) AS CASE
   WHEN part < 0.70 THEN 'card' WHEN part < 0.90 THEN 'wallet' ELSE 'bank_transfer'
 END;
 CREATE MACRO long_identifier(prefix, no) AS concat(prefix, substr(CAST(100000000000000 + no AS VARCHAR), 2));
-CREATE MACRO identifier(prefix, no) AS concat(prefix, right(CAST(100000000 + no AS VARCHAR), 8));
+CREATE MACRO identifier(prefix, no) AS concat(prefix, substr(CAST(100000000 + no AS VARCHAR), 2));
 
--- Debezium's envelope, PostgreSQL connector. A snapshot read has no last commit.
+-- Debezium's envelope, PostgreSQL connector, with what a converter puts around it. A snapshot read has no last commit.
 CREATE MACRO envelope(tbl, op, before, after, commit_us, lsn, lag_us) AS concat(
-  '{"before":', before, ',"after":', after,
+  getvariable('line_prefix'), '{"before":', before, ',"after":', after,
   ',"source":{"version":"3.6.0.Final","connector":"postgresql","name":"payments","ts_ms":', commit_us // 1000,
   CASE WHEN op = 'r' THEN ',"snapshot":"true","db":"payments","sequence":"[null'
     ELSE concat(',"snapshot":"false","db":"payments","sequence":"[\"', lsn - 256, '\"') END,
   ',\"', lsn, '\"]","ts_us":', commit_us, ',"ts_ns":', commit_us, '000,"schema":"public","table":"', tbl,
   '","txId":', 700 + lsn // 256 % 2000000000, ',"lsn":', lsn, ',"xmin":null},"transaction":null,"op":"', op,
-  '","ts_ms":', (commit_us + lag_us) // 1000, ',"ts_us":', commit_us + lag_us, ',"ts_ns":', commit_us + lag_us, '000}'
+  '","ts_ms":', (commit_us + lag_us) // 1000, ',"ts_us":', commit_us + lag_us, ',"ts_ns":', commit_us + lag_us, '000}',
+  getvariable('line_suffix')
 );
 CREATE MACRO connector_lag_us(event) AS 50000 + CAST(floor(share(draw(event, 'lag'), 0) * 450000) AS BIGINT);

@@ -23,7 +23,7 @@ settled AS (
   FROM drawn
 )
 
-SELECT line_no, concat(getvariable('line_prefix'), envelope(
+SELECT line_no, envelope(
   'merchants', CASE kind WHEN 0 THEN 'r' WHEN 1 THEN 'c' ELSE 'u' END, 'null',
   concat(
     '{"merchant_id":"', identifier('mer_', no), '","name":"',
@@ -42,5 +42,5 @@ SELECT line_no, concat(getvariable('line_prefix'), envelope(
     ',"updated_at":', CASE WHEN kind = 0 THEN created_us ELSE commit_us END, '}'
   ),
   commit_us, lsn, connector_lag_us(no)
-), getvariable('line_suffix')) AS line
+) AS line
 FROM settled

@@ -38,7 +38,7 @@ written AS (
 ),
 
 enveloped AS (
-  SELECT line_no, malformed, concat(getvariable('line_prefix'), envelope(
+  SELECT line_no, malformed, envelope(
     'refunds', CASE WHEN kind = 1 THEN 'u' ELSE 'c' END, 'null',
     concat(
       '{"refund_id":"', refund_id, '","transaction_id":"', transaction_id, '","customer_id":', customer_id,
@@ -48,7 +48,7 @@ enveloped AS (
       ',"refunded_at":', refunded_at, ',"created_at":', made_us, ',"updated_at":', commit_us, '}'
     ),
     commit_us, lsn, connector_lag_us(4 * record_no + kind)
-  ), getvariable('line_suffix')) AS line
+  ) AS line
   FROM written
 )
 

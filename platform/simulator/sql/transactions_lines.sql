@@ -44,7 +44,7 @@ written AS (
 ),
 
 enveloped AS (
-  SELECT line_no, malformed, concat(getvariable('line_prefix'), envelope(
+  SELECT line_no, malformed, envelope(
     'transactions', CASE WHEN kind IN (1, 2) THEN 'u' ELSE 'c' END, 'null',
     concat(
       '{"transaction_id":', transaction_id, ',"customer_id":', customer_id, ',"merchant_id":"', merchant_id,
@@ -54,7 +54,7 @@ enveloped AS (
       ',"created_at":', created_us, ',"updated_at":', commit_us, sca_member, '}'
     ),
     commit_us, lsn, connector_lag_us(4 * no + kind)
-  ), getvariable('line_suffix')) AS line
+  ) AS line
   FROM written
 )
 
