@@ -4,7 +4,7 @@ Belongs here: what `assay run`, `assay demo` and `assay reconcile` need of Dagst
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import dagster as dg
 
@@ -47,7 +47,9 @@ def run_refresh(
     return _run(job, settings, workspace, observer, replaying or {}, Report())
 
 
-def run_hourly(settings: Settings, workspace: Workspace, observer: Observer, report: Report) -> Report:
+def run_hourly(
+    settings: Settings, workspace: Workspace, observer: Observer, report: Report, only: Collection[str] | None = None
+) -> Report:
     """Rebuild what is dirty of the tables that are `hourly`, as one recorded run.
 
     Args:
@@ -55,12 +57,13 @@ def run_hourly(settings: Settings, workspace: Workspace, observer: Observer, rep
         workspace: The domain and the lake.
         observer: Whoever watches.
         report: What was done before; what this run does is added to it.
+        only: Full names of the tables to rebuild instead.
 
     Raises:
         AssayError: Something other than data stopped the run.
     """
     with quiet_beta():
-        job = build_hourly_job(workspace.project, retries=None)
+        job = build_hourly_job(workspace.project, retries=None, only=only)
     return _run(job, settings, workspace, observer, {}, report)
 
 

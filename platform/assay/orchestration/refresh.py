@@ -12,7 +12,7 @@ seconds. It has a pool of its own, for what it builds nothing else builds.
 
 import datetime as dt
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -65,14 +65,18 @@ def build_refresh_job(project: Project, retries: dg.RetryPolicy | None) -> dg.Jo
     return refresh.to_job(executor_def=dg.in_process_executor, op_retry_policy=retries, tags={"assay/job": REFRESH})
 
 
-def build_hourly_job(project: Project, retries: dg.RetryPolicy | None) -> dg.JobDefinition:
+def build_hourly_job(
+    project: Project, retries: dg.RetryPolicy | None, only: Collection[str] | None = None
+) -> dg.JobDefinition:
     """Make the job that rebuilds the tables that are `hourly`.
 
     Args:
         project: The domain's tables.
         retries: How steps are retried; None for a run that somebody is waiting for.
+        only: Full names of the tables to rebuild instead.
     """
-    build = _build_op("hourly_tables", hourly_tables(project), pool=HOURLY_POOL, is_first=True, is_last=True)
+    nodes = hourly_tables(project) if only is None else [node for name, node in project.nodes.items() if name in only]
+    build = _build_op("hourly_tables", nodes, pool=HOURLY_POOL, is_first=True, is_last=True)
 
     @dg.graph(name=HOURLY, description="Rebuild the dirty partitions of the tables that nobody waits for.")
     def hourly() -> None:

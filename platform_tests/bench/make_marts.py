@@ -1,0 +1,47 @@
+"""The marts of metrics and what customers are worth, made by the platform as the hourly job makes them: one recorded run.
+
+Belongs here: the process that is measured. Does not belong here: the facts (`facts`), the script it is compared with
+(`marts_by_hand`). It prints the report of the run as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+from assay.contracts import Domain
+from assay.loading import for_good
+
+LIFETIME = ("marts.customer_spending", "marts.customer_lifetime")
+
+
+def marts_of(domain: Domain) -> tuple[str, ...]:
+    """Full names of the tables that are made."""
+    return (*domain.generated, *LIFETIME)
+
+
+def main() -> None:
+    """Make what is dirty."""
+    started = time.perf_counter()
+    from assay.pipeline.outcome import Report, Unobserved
+    from assay.pipeline.session import session
+    from assay.settings import read_settings
+
+    settings = read_settings()
+    with session(settings) as workspace:
+        with for_good():
+            from assay.engine.project import load_project
+            from assay.orchestration.in_process import run_hourly
+
+            load_project(workspace.domain)
+        loaded = time.perf_counter() - started
+        report = run_hourly(settings, workspace, Unobserved(), Report(), only=marts_of(workspace.domain))
+    report.seconds["loading"] = loaded
+    report.seconds["total"] = time.perf_counter() - started
+    print(json.dumps({"partitions": report.partitions.to_dict(), "failures": report.failures, "seconds": report.seconds}))
+    sys.exit(1 if report.partitions.failed else 0)
+
+
+if __name__ == "__main__":
+    main()
