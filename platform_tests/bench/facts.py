@@ -140,11 +140,14 @@ def _drawn(trade: Trade, rows: Mapping[dt.date, int], seed: int) -> str:
     return f"""
 WITH days(day, count) AS (VALUES {_values(rows)}),
 one AS (SELECT day, unnest(range(count)) AS number FROM days),
-chance AS (SELECT day, number, hash(day, number, {seed}) AS h, hash(number, {seed}, day) AS g, hash({seed}, number, day) AS f FROM one),
+chance AS (
+  SELECT day, number, hash(day, number, {seed}) AS h, hash(number, {seed}, day) AS g, hash({seed}, number, day) AS f
+  FROM one
+),
 who AS (
   SELECT *, {_draw("h", 0)} AS a, {_draw("h", 1)} AS b, {_draw("h", 2)} AS c, {_draw("h", 3)} AS d,
     {_draw("f", 0)} AS e, {_draw("f", 1)} AS i, {_draw("f", 2)} AS j, {_draw("f", 3)} AS k,
-    {merchants.replace("{g}", "g")} AS merchant, {customers} AS customer
+    {merchants} AS merchant, {customers} AS customer
   FROM chance
 ),
 placed AS (
@@ -162,12 +165,15 @@ priced AS (
   FROM placed
 ),
 rated AS (
-  SELECT *, CASE currency WHEN 'USD' THEN 1 WHEN 'EUR' THEN 1.08 WHEN 'GBP' THEN 1.27 WHEN 'JPY' THEN 0.0067 ELSE 0.19 END AS rate,
+  SELECT *,
+    CASE currency WHEN 'USD' THEN 1 WHEN 'EUR' THEN 1.08 WHEN 'GBP' THEN 1.27 WHEN 'JPY' THEN 0.0067 ELSE 0.19 END AS rate,
     make_timestamp(epoch_us(day::TIMESTAMP) + ((e + i) / 2 * 86399e6)::BIGINT) AS paid
   FROM priced
 ),
 worth AS (
-  SELECT *, greatest(round(dollars / rate, 2), 0.01)::DECIMAL(18,2) AS amount, greatest(round(dollars, 2), 0.01)::DECIMAL(18,2) AS usd
+  SELECT *,
+    greatest(round(dollars / rate, 2), 0.01)::DECIMAL(18,2) AS amount,
+    greatest(round(dollars, 2), 0.01)::DECIMAL(18,2) AS usd
   FROM rated
 )"""
 
@@ -199,7 +205,8 @@ def _payments(trade: Trade, rows: Mapping[dt.date, int]) -> str:
     return f"""{_drawn(trade, rows, 1)},
 told AS (
   SELECT *,
-    CASE WHEN j < 0.08 THEN 'failed' WHEN j < 0.11 THEN 'authorized' WHEN j < 0.14 THEN 'refunded' WHEN j < 0.145 THEN 'chargeback'
+    CASE WHEN j < 0.08 THEN 'failed' WHEN j < 0.11 THEN 'authorized' WHEN j < 0.14 THEN 'refunded'
+      WHEN j < 0.145 THEN 'chargeback'
       ELSE 'captured' END AS state
   FROM worth
 ),

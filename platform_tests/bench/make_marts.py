@@ -39,7 +39,7 @@ def main() -> None:
         report = run_hourly(settings, workspace, Unobserved(), Report(), only=marts_of(workspace.domain))
     report.seconds["loading"] = loaded
     report.seconds["total"] = time.perf_counter() - started
-    print(json.dumps({"partitions": report.partitions.to_dict(), "failures": report.failures, "seconds": report.seconds}))
+    sys.stdout.write(json.dumps(report.to_dict()))
     sys.exit(1 if report.partitions.failed else 0)
 
 

@@ -1,7 +1,7 @@
 """The marts of metrics by hand: one DuckDB process that runs the same SELECTs over the same Parquet files, each of them once.
 
-Belongs here: what a careful author would write who has the SQL of every mart: a view over the facts and over each mart, and a COPY
-a mart, cut by period. Does not belong here: making facts (`facts`), comparing (`test_metrics`).
+Belongs here: what a careful author would write who has the SQL of every mart: a view over the facts and over each mart, and a
+COPY a mart, cut by period. Does not belong here: making facts (`facts`), comparing (`test_metrics`).
 
 The SQL is the platform's own, `assay metrics sql MART`; it is in a file of its own for each mart, beside a list that says their
 order, partition columns and keys. A mart of a year is one statement, and one scan of what it reads. There is no contract, proof,
@@ -55,9 +55,7 @@ def _make(connection: duckdb.DuckDBPyConnection, mart: dict[str, str], sql: Path
 
 
 def _see(connection: duckdb.DuckDBPyConnection, name: str, folder: Path) -> None:
-    connection.execute(
-        f"CREATE VIEW marts.{name} AS FROM read_parquet('{folder}/**/*.parquet', hive_partitioning=false)"
-    )
+    connection.execute(f"CREATE VIEW marts.{name} AS FROM read_parquet('{folder}/**/*.parquet', hive_partitioning=false)")
 
 
 if __name__ == "__main__":

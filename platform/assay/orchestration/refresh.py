@@ -65,9 +65,7 @@ def build_refresh_job(project: Project, retries: dg.RetryPolicy | None) -> dg.Jo
     return refresh.to_job(executor_def=dg.in_process_executor, op_retry_policy=retries, tags={"assay/job": REFRESH})
 
 
-def build_hourly_job(
-    project: Project, retries: dg.RetryPolicy | None, only: Collection[str] | None = None
-) -> dg.JobDefinition:
+def build_hourly_job(project: Project, retries: dg.RetryPolicy | None, only: Collection[str] | None = None) -> dg.JobDefinition:
     """Make the job that rebuilds the tables that are `hourly`.
 
     Args:
