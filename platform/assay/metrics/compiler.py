@@ -17,6 +17,7 @@ from assay.metrics import multisets
 from assay.metrics.declarations import UNKNOWN, Entity, Fact
 from assay.metrics.expressions import Writer
 from assay.metrics.grains import Grain, first_day, last_day
+from assay.metrics.kinds import Rank, Share
 from assay.metrics.lattice import Lattice, Mart, Members, Origin, Parent
 from assay.metrics.parts import Part, columns_in
 from assay.metrics.resolving import Resolved
@@ -194,12 +195,13 @@ def _final(
     lattice: Lattice, mart: Mart, metrics: list[Resolved], source: str, tables: dict[str, tuple[list[str], str]]
 ) -> Select:
     columns = {name: name for name in mart.key}
-    joined = source
+    among = _among(lattice, mart, metrics, source, tables)
+    joined = f"{source}\nINNER JOIN among USING ({', '.join(mart.key)})" if among else source
     if has_span(mart):
         period = mart.grain.period_column
         reach = Select({period: period, "newest_day": "max(newest_day)"}, source, grouped=True)
         tables["reach"] = (["How far the data of a period reach, whatever the entity."], indented(reach.text()))
-        joined = f"{source}\nINNER JOIN reach USING ({period})"
+        joined += f"\nINNER JOIN reach USING ({period})"
         columns["newest_day"] = "reach.newest_day"
         columns["is_partial"] = f"reach.newest_day < {last_day(mart.grain, period)}"
     given = _given_attributes(lattice, mart)
@@ -212,7 +214,7 @@ def _final(
         if metric.group.name != group:
             group = metric.group.name
             headings[metric.name] = metric.group.title
-        columns[metric.name] = writer.row(metric, lambda name: name, mart.period)
+        columns[metric.name] = metric.name if metric.name in among else writer.row(metric, lambda name: name, mart.period)
     for part in lattice.stored(mart):
         if part.name not in columns:
             if group != _OTHERS:
@@ -221,6 +223,34 @@ def _final(
     columns["ingestion_timestamp"] = "ingestion_timestamp"
     columns["data_source"] = f"'{sources_of(lattice, mart)}'"
     return Select(columns, joined, headings=headings)
+
+
+def _among(
+    lattice: Lattice, mart: Mart, metrics: list[Resolved], source: str, tables: dict[str, tuple[list[str], str]]
+) -> set[str]:
+    """Add common tables of places and shares, if they pay; returns the names of those metrics.
+
+    Each of their windows sorts whole rows, also the columns that it has no use for; those of hours are few.
+    """
+    found = {metric.name: metric.metric for metric in metrics if isinstance(metric.metric, Rank | Share)}
+    if not found or mart.entity.key is None or mart.grain is Grain.HOUR:
+        return set()
+    parts = [part for metric in metrics if metric.name in found for part in metric.parts]
+    within = [declared.within for declared in found.values() if isinstance(declared, Rank | Share) and declared.within]
+    if not set(within) <= _given_attributes(lattice, mart):
+        return set()
+    writer = Writer(lattice.catalog)
+    compared = {name: name for name in (*mart.key, *within, *parts)}
+    tables["compared"] = (
+        ["What is compared with others, without all else: a window sorts whole rows."],
+        indented(Select(compared, source).text()),
+    )
+    columns = {name: name for name in mart.key}
+    for metric in metrics:
+        if metric.name in found:
+            columns[metric.name] = writer.over_parts(metric, lambda name: name, mart.period)
+    tables["among"] = ([], indented(Select(columns, "compared").text()))
+    return set(found)
 
 
 def sources_of(lattice: Lattice, mart: Mart) -> str:
