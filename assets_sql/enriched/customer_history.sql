@@ -1,8 +1,7 @@
 -- One row for every time span in which nothing about a customer changed (SCD2).
--- Profiles are read exactly as `enriched.customers` reads the latest of them.
 WITH documents AS (
   SELECT
-    customer_id, email, status, registered_at, valid_from, valid_to, _ingested_at, _source,
+    customer_id, email, status, registered_at, updated_at, valid_from, valid_to, _ingested_at, _source,
     -- A profile that is no JSON leaves the customer without details, not the table without customers.
     TRY_CAST(profile AS JSON) AS profile
   FROM history.customers
@@ -10,7 +9,7 @@ WITH documents AS (
 
 parts AS (
   SELECT
-    customer_id, email, status, registered_at, valid_from, valid_to, _ingested_at, _source,
+    customer_id, email, status, registered_at, updated_at, valid_from, valid_to, _ingested_at, _source,
     json_extract(profile, '$.personal_information') AS person,
     json_extract(profile, '$.preferences') AS preferences,
     coalesce(
@@ -26,7 +25,7 @@ parts AS (
 
 addressed AS (
   SELECT
-    customer_id, email, status, registered_at, valid_from, valid_to, _ingested_at, _source, person, preferences,
+    customer_id, email, status, registered_at, updated_at, valid_from, valid_to, _ingested_at, _source, person, preferences,
     len(addresses) AS address_count,
     list_filter(addresses, lambda address: lower(trim(address.type)) = 'billing')[1] AS billing,
     list_filter(addresses, lambda address: lower(trim(address.type)) = 'shipping')[1] AS shipping
@@ -59,6 +58,7 @@ flattened AS (
     preferences ->> '$.language' AS language,
     preferences ->> '$.display.theme' AS theme,
     upper(trim(preferences ->> '$.display.currency')) AS preferred_currency,
+    updated_at,
     valid_from,
     valid_to,
     _ingested_at,
@@ -107,6 +107,7 @@ standard AS (
     language,
     theme,
     preferred_currency,
+    updated_at,
     valid_from,
     valid_to,
     -- States that were replaced within the same database transaction were never in force.
@@ -184,6 +185,7 @@ SELECT
   any_value(language) AS language,
   any_value(theme) AS theme,
   any_value(preferred_currency) AS preferred_currency,
+  make_timestamptz(max(updated_at)) AS updated_at,
   count(*) AS state_count,
   max(_ingested_at) AS ingestion_timestamp,
   min(_source) AS data_source

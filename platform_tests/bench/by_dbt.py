@@ -27,7 +27,16 @@ _DAILY = ("transactions", "legacy_transactions")
 _TABLES = (
     *(
         f"enriched.{name}"
-        for name in ("fx_rates", "dollar_rates", "merchant_categories", "customers", "customer_risk", "merchants", "transactions")
+        for name in (
+            "fx_rates",
+            "dollar_rates",
+            "merchant_categories",
+            "customer_history",
+            "customers",
+            "customer_risk",
+            "merchants",
+            "transactions",
+        )
     ),
     *(f"marts.{name}" for name in lakes.MARTS),
 )
@@ -35,7 +44,6 @@ _READS = re.compile(r"\b(?:raw|latest|history|enriched|marts)\.\w+")
 _KEYS = {
     "fx_rates": "date, currency",
     "merchant_categories": "mcc",
-    "customers": "customer_id",
     "customer_risk": "customer_id",
     "transactions": "transaction_id",
     "legacy_transactions": "transaction_id",
@@ -100,7 +108,8 @@ def _write_models(landing: Path, folder: Path) -> None:
                 # One key is folded within its day, as the script and the platform do.
                 query = by_hand.newest(f"(FROM raw.{source} WHERE event_date IS NOT NULL)", f"event_date, {_KEYS[source]}")
             _write_model(folder, f"latest.{source}", query, materialized="view")
-    _write_model(folder, "history.merchants", by_hand.HISTORY_OF_MERCHANTS, materialized="view")
+    for source, columns in (("customers", by_hand.CUSTOMER), ("merchants", by_hand.MERCHANT)):
+        _write_model(folder, f"history.{source}", by_hand.history(source, columns), materialized="view")
     for name in _TABLES:
         sql = (lakes.SQL / f"{name.replace('.', '/')}.sql").read_text(encoding="utf-8").rstrip().rstrip(";")
         if name == "enriched.transactions":

@@ -68,27 +68,6 @@ GOOD_PAYMENT = """
   )
 """
 
-HISTORY_OF_MERCHANTS = """
-WITH positions AS (
-  SELECT *, coalesce(_source_timestamp, _ingested_at) AS since FROM raw.merchants
-  QUALIFY row_number() OVER (PARTITION BY merchant_id, _sequence ORDER BY _op = 'd' DESC, _landing_object) = 1
-),
-lasting AS (
-  SELECT * FROM positions
-  QUALIFY row_number() OVER (PARTITION BY merchant_id, since ORDER BY _sequence DESC) = 1
-),
-changed AS (
-  SELECT * FROM lasting
-  QUALIFY (_op = 'd', name, mcc, country, region, city, terms, active, time_zone) IS DISTINCT FROM
-    lag((_op = 'd', name, mcc, country, region, city, terms, active, time_zone))
-      OVER (PARTITION BY merchant_id ORDER BY _sequence)
-),
-spans AS (
-  SELECT *, since AS valid_from, lead(since) OVER (PARTITION BY merchant_id ORDER BY _sequence) AS valid_to FROM changed
-)
-SELECT *, valid_to IS NULL AS is_current FROM spans WHERE _op <> 'd'
-"""
-
 
 @dataclass(frozen=True)
 class Script:
@@ -152,13 +131,14 @@ def everything(script: Script) -> None:
     bind_whole(script)
     script.view("latest.fx_rates", newest("raw.fx_rates", "date, currency"))
     script.view("latest.merchant_categories", newest("raw.merchant_categories", "mcc"))
-    script.view("latest.customers", newest("raw.customers", "customer_id"))
     script.view("latest.customer_risk", newest("raw.customer_risk", "customer_id"))
-    script.view("history.merchants", HISTORY_OF_MERCHANTS)
+    script.view("history.customers", history("customers", CUSTOMER))
+    script.view("history.merchants", history("merchants", MERCHANT))
     for name, key in (
         ("fx_rates", "rate_date, currency"),
         ("dollar_rates", "rate_date, currency"),
         ("merchant_categories", "mcc"),
+        ("customer_history", "customer_id, valid_from"),
         ("customers", "customer_id"),
         ("customer_risk", "customer_id"),
         ("merchants", "merchant_id, valid_from"),
@@ -307,6 +287,29 @@ def newest(relation: str, key: str) -> str:
       SELECT * FROM (
         FROM {relation} QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {order}) = 1
       ) WHERE _op <> 'd'"""
+
+
+def history(source: str, columns: Sequence[str]) -> str:
+    """Query of the spans in which nothing changed, of a source whose first column is its key."""
+    key, *state = columns
+    values = f"(_op = 'd', {', '.join(state)})"
+    return f"""
+      WITH positions AS (
+        SELECT *, coalesce(_source_timestamp, _ingested_at) AS since FROM raw.{source}
+        QUALIFY row_number() OVER (PARTITION BY {key}, _sequence ORDER BY _op = 'd' DESC, _landing_object) = 1
+      ),
+      lasting AS (
+        SELECT * FROM positions
+        QUALIFY row_number() OVER (PARTITION BY {key}, since ORDER BY _sequence DESC) = 1
+      ),
+      changed AS (
+        SELECT * FROM lasting
+        QUALIFY {values} IS DISTINCT FROM lag({values}) OVER (PARTITION BY {key} ORDER BY _sequence)
+      ),
+      spans AS (
+        SELECT *, since AS valid_from, lead(since) OVER (PARTITION BY {key} ORDER BY _sequence) AS valid_to FROM changed
+      )
+      SELECT *, valid_to IS NULL AS is_current FROM spans WHERE _op <> 'd'"""
 
 
 def day_files(script: Script, folder: str, days: Collection[str]) -> str:

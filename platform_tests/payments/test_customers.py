@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 TABLE = "enriched.customers"
+HISTORY = "enriched.customer_history"
 
 
 def profile(**parts: Any) -> dict[str, Any]:
@@ -46,7 +47,7 @@ def address(kind: str, line1: str) -> dict[str, str]:
 
 
 def event(document: Any = None, **values: Any) -> dict[str, Any]:
-    """An event of `latest.customers`."""
+    """An event of a customer."""
     return {
         "customer_id": "c1",
         "email": " Ada@Example.ORG ",
@@ -59,8 +60,14 @@ def event(document: Any = None, **values: Any) -> dict[str, Any]:
     } | values
 
 
+def today(compute, state: dict[str, Any]) -> list[dict[str, Any]]:
+    """`enriched.customers`, of customers whose state has not changed since the start of 2025."""
+    lasting = state | {"valid_from": datetime(2025, 1, 1, tzinfo=UTC), "valid_to": None, "is_current": True}
+    return compute(TABLE, {HISTORY: compute(HISTORY, {"history.customers": [lasting]})})
+
+
 def test_a_whole_profile(compute) -> None:
-    [row] = compute(TABLE, {"latest.customers": [event()]})
+    [row] = today(compute, event())
 
     assert row == {
         "customer_id": "c1",
@@ -106,7 +113,7 @@ def test_a_whole_profile(compute) -> None:
     ],
 )
 def test_registration(compute, text: str, instant: datetime | None) -> None:
-    [row] = compute(TABLE, {"latest.customers": [event(registered_at=text)]})
+    [row] = today(compute, event(registered_at=text))
 
     assert row["registered_at"] == instant
 
@@ -119,7 +126,7 @@ def test_notification_flags(compute, written: Any, truth: bool | None) -> None:
     channels = {channel: {"enabled": written} for channel in ("email", "sms", "push")}
     document = profile(preferences={"notifications": channels})
 
-    [row] = compute(TABLE, {"latest.customers": [event(document)]})
+    [row] = today(compute, event(document))
 
     assert [row[f"{channel}_notifications"] for channel in channels] == [truth] * 3
     assert row["notification_frequency"] is None
@@ -128,14 +135,14 @@ def test_notification_flags(compute, written: Any, truth: bool | None) -> None:
 def test_the_first_billing_address_counts_and_none_is_made_up(compute) -> None:
     document = profile(addresses=[address("billing", "first"), address("billing", "second")])
 
-    [row] = compute(TABLE, {"latest.customers": [event(document)]})
+    [row] = today(compute, event(document))
 
     assert (row["billing_line1"], row["shipping_line1"], row["address_count"]) == ("first", None, 2)
 
 
 @pytest.mark.parametrize("document", ["{}", "null", "[]", "not json", '{"addresses": {"type": "billing"}}', '"text"'])
 def test_a_profile_of_another_shape_costs_only_the_details(compute, document: str) -> None:
-    [row] = compute(TABLE, {"latest.customers": [event(document)]})
+    [row] = today(compute, event(document))
 
     assert (row["customer_id"], row["full_name"], row["billing_line1"]) == ("c1", None, None)
     assert (row["address_count"], row["email_notifications"]) == (0, None)
@@ -144,13 +151,13 @@ def test_a_profile_of_another_shape_costs_only_the_details(compute, document: st
 def test_one_name_is_a_full_name(compute) -> None:
     document = profile(personal_information={"first_name": "Plato", "last_name": " "})
 
-    [row] = compute(TABLE, {"latest.customers": [event(document)]})
+    [row] = today(compute, event(document))
 
     assert (row["last_name"], row["full_name"], row["date_of_birth"]) == (None, "Plato", None)
 
 
 def test_rules(compute, broken) -> None:
-    [row] = compute(TABLE, {"latest.customers": [event()]})
+    [row] = today(compute, event())
 
     assert broken(TABLE, row) == set()
     assert broken(TABLE, row | {"customer_id": None}) == {"customer_id_required"}
@@ -158,8 +165,6 @@ def test_rules(compute, broken) -> None:
 
 
 # --- Through time ----------------------------------------------------------------------------------------------------
-
-HISTORY = "enriched.customer_history"
 
 
 def held(first: int, last: int | None, document: Any = None, **values: Any) -> dict[str, Any]:
@@ -176,14 +181,23 @@ def spans(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
     ]
 
 
-def test_a_span_has_all_that_the_table_of_today_has(compute, broken) -> None:
-    [today] = compute(TABLE, {"latest.customers": [event()]})
-    [span] = compute(HISTORY, {"history.customers": [held(1, None)]})
+def test_only_the_state_that_lasts_is_one_of_today(compute, accounted) -> None:
+    states = [held(1, 3), held(3, None, status="closed"), held(1, 4, customer_id="gone")]
+    history = compute(HISTORY, {"history.customers": states})
+    rows = compute(TABLE, {HISTORY: history})
 
-    assert {name: span[name] for name in today if name != "updated_at"} == {
-        name: value for name, value in today.items() if name != "updated_at"
-    }
-    assert broken(HISTORY, span) == set()
+    assert [(row["customer_id"], row["status"]) for row in rows] == [("c1", "closed")]
+    assert accounted(TABLE, rows) == (1, 0)
+
+
+def test_a_span_was_changed_when_its_last_state_was(compute) -> None:
+    changed = [datetime(2025, 1, day, tzinfo=UTC) for day in (1, 3)]
+    states = [
+        held(1, 3) | {"updated_at": changed[0].timestamp() * 1_000_000},
+        held(3, None) | {"updated_at": changed[1].timestamp() * 1_000_000},
+    ]
+
+    assert [row["updated_at"] for row in compute(HISTORY, {"history.customers": states})] == changed[1:]
 
 
 def test_every_change_begins_a_span_and_what_differs_only_in_writing_does_not(compute, accounted) -> None:

@@ -149,7 +149,6 @@ def test_personal_columns_are_marked(domain: Domain) -> None:
         ("enriched/chargebacks.sql", "closed_at", instant),
         ("enriched/chargebacks.sql", "captured_at", instant),
         ("enriched/chargebacks.sql", "paid_at", instant),
-        ("enriched/customers.sql", "registered_at", instant),
         ("enriched/customer_history.sql", "registered_at", instant),
         ("enriched/return_changes.sql", "amount", money),
         ("enriched/return_changes.sql", "paid_at", instant),
@@ -172,24 +171,6 @@ def test_marts_find_merchants_in_the_same_way(domain: Domain) -> None:
     held = [next(cte for cte in each.find_all(exp.CTE) if cte.alias == "merchant") for each in parsed]
     for name in ("held_from", "held_to"):
         assert len({next(column.sql() for column in cte.this.selects if column.alias == name) for cte in held}) == 1, name
-
-
-def test_profiles_of_then_are_read_as_those_of_today(domain: Domain) -> None:
-    """Every expression of every step, but for what says when a profile held."""
-    today, then = (
-        sqlglot.parse_one((domain.sql / f"enriched/{name}.sql").read_text(encoding="utf-8"), dialect="duckdb")
-        for name in ("customers", "customer_history")
-    )
-
-    def columns(select: exp.Expr) -> dict[str, str]:
-        return {column.alias_or_name: column.unalias().sql(dialect="duckdb") for column in select.selects}
-
-    steps = {cte.alias: columns(cte.this) for cte in then.find_all(exp.CTE)}
-    for step, written in {cte.alias: columns(cte.this) for cte in today.find_all(exp.CTE)}.items():
-        assert written.items() - steps[step].items() == {("updated_at", "updated_at")}, step
-    last = columns(today)
-    changed = {"updated_at", "ingestion_timestamp", "data_source"}
-    assert {name for name in last if steps["standard"].get(name) != last[name]} == changed
 
 
 def test_sql_knows_every_decline_reason(domain: Domain) -> None:

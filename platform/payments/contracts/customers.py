@@ -71,21 +71,6 @@ class Profile(Published):
     language: str = col("Language of the interface", nullable=True)
     theme: str = col("Colours of the interface", nullable=True)
     preferred_currency: str = col("Currency that amounts are shown in, ISO 4217", nullable=True)
-
-
-@table(
-    "customers",
-    layer="enriched",
-    key=("customer_id",),
-    partition=Whole(),
-    owner=OWNER,
-    subject="customers",
-    freshness=timedelta(hours=26),
-    threshold=95.0,
-)
-class Customer(Profile):
-    """One row a customer: the latest profile, flattened. Deleted customers are gone."""
-
     updated_at: Timestamp = col("When the customer was last changed at the source, UTC", nullable=True)
 
 
@@ -115,3 +100,18 @@ class CustomerSpan(Profile):
     def span_not_empty(cls, data: IbisData) -> ir.BooleanColumn:  # noqa: N805
         """Of several changes in one database transaction only the last is ever in force."""
         return data.table.valid_to > data.table.valid_from
+
+
+@table(
+    "customers",
+    layer="enriched",
+    key=("customer_id",),
+    partition=Whole(),
+    owner=OWNER,
+    subject="customers",
+    freshness=timedelta(hours=26),
+    balance=Balance(inputs=("enriched.customer_history",), input_rows="count(*) FILTER (is_current)"),
+    threshold=95.0,
+)
+class Customer(Profile):
+    """One row a customer: the profile as it is now. Deleted customers are gone."""
