@@ -24,6 +24,9 @@ from assay.lake.rows import Files, typed_rows
 PARTITION = "_partition"
 """The partition a row belongs to, as text, wherever one relation holds several."""
 
+_UNFOLDED = ("changes.", "raw.")
+"""Begins the names of relations that hold all events."""
+
 
 @dataclass(frozen=True)
 class Amount:
@@ -94,7 +97,7 @@ def bind(
         return
     events = f"events.{name}"
     connection.execute(f"CREATE OR REPLACE VIEW {events} AS {typed_rows(declared, files)}")
-    if layer in ("changes", "raw"):
+    if relation.startswith(_UNFOLDED):
         connection.execute(f"CREATE OR REPLACE VIEW {layer}.{name} AS FROM {events}{_own_changes(declared)}")
         return
     emptied = list(truncates)
@@ -104,11 +107,14 @@ def bind(
         connection, events, f"truncates.{name}" if emptied else None, declared, f"folds.{quote(f'{relation} keys')}"
     )
     wanted = _as_declared((*columns, *declared.key, *_partition_columns(declared), "_op", "_money"), declared)
-    kind = "TABLE" if materialize else "VIEW"
-    folded = f"folds.{quote(relation)}"
-    for dropped in ("TABLE", "VIEW"):
-        _drop(connection, dropped, "folds", relation)
-    connection.execute(f"CREATE {kind} {folded} AS {_fold(layer, events, declared, wanted, unusual, by_day)}")
+    query = _fold(layer, events, declared, wanted, unusual, by_day)
+    folded = _kept(relation)
+    # Dropped, not replaced: there need not be room for two.
+    connection.execute(f"DROP TABLE IF EXISTS {folded}")
+    if materialize:
+        connection.execute(f"CREATE TABLE {folded} AS {query}")
+    else:
+        folded = f"({query})"
     alive = "_op <> 'd'" if unusual is None else "_op <> 'd' AND _unhealed IS NULL"
     seen = "*" if unusual is None else f"* EXCLUDE ({', '.join(STATE_COLUMNS)})"
     connection.execute(f"CREATE OR REPLACE VIEW {layer}.{name} AS SELECT {seen} FROM {folded} WHERE {alive}")
@@ -134,47 +140,38 @@ def account(
     if layer == "changes":
         return {key: Accounted(received) for key, received in _totals(connection, partition, f"changes.{quote(bare)}").items()}
     received = _totals(connection, partition, f"events.{quote(bare)}")
-    folded = f"folds.{quote(relation)}"
-    nothing = Amount()
-    if not has_states(connection, relation):
-        kept = _totals(connection, partition, folded)
-        deleted = _totals(connection, partition, f"{folded} WHERE _op = 'd'")
-        return {
-            key: Accounted(amount, superseded=amount - kept.get(key, nothing), deleted=deleted.get(key, nothing))
-            for key, amount in received.items()
-        }
-    # A truncate is no row of the key that it deletes; as the newest state it stands for the event that it replaced.
-    told = "true" if layer == "latest" else "_is_told"
-    kept = _totals(connection, partition, f"{folded} WHERE {told}")
-    deleted = _totals(connection, partition, f"{folded} WHERE _op = 'd' AND {told}")
-    held_back = _totals(connection, partition, f"{folded} WHERE _unhealed IS NOT NULL")
-    healed = {
-        str(key): (int(rows), int(columns))
-        for key, rows, columns in connection.execute(
-            f"SELECT {partition}, count(*), sum(_healed) FROM {folded} WHERE _healed > 0 GROUP BY 1"
-        ).fetchall()
-    }
-    return {
-        key: Accounted(
+    is_kept, is_held_back, healed = "true", "false", "0, 0"
+    if has_states(connection, relation):
+        # A truncate is no row of the key that it deletes; as the newest state it stands for the event that it replaced.
+        is_kept = "true" if layer == "latest" else "_is_told"
+        is_held_back = "_unhealed IS NOT NULL"
+        healed = "count(*) FILTER (_healed > 0), sum(_healed)"
+    amounts = ", ".join(
+        f"count(*) FILTER ({rows}), sum(_money) FILTER ({rows})" for rows in (is_kept, f"_op = 'd' AND {is_kept}", is_held_back)
+    )
+    counted = connection.execute(f"SELECT {partition}, {amounts}, {healed} FROM {_kept(relation)} GROUP BY 1").fetchall()
+    folded = {str(key): row for key, *row in counted}
+    nothing = (0,) * 8
+    accounted = {}
+    for key, amount in received.items():
+        row = folded.get(key, nothing)
+        accounted[key] = Accounted(
             received=amount,
-            superseded=amount - kept.get(key, nothing),
-            deleted=deleted.get(key, nothing),
-            held_back=held_back.get(key, nothing),
-            healed_rows=healed.get(key, (0, 0))[0],
-            healed_columns=healed.get(key, (0, 0))[1],
+            superseded=amount - _amount(*row[0:2]),
+            deleted=_amount(*row[2:4]),
+            held_back=_amount(*row[4:6]),
+            healed_rows=int(row[6]),
+            healed_columns=int(row[7]),
         )
-        for key, amount in received.items()
-    }
+    return accounted
 
 
 def has_states(connection: duckdb.DuckDBPyConnection, relation: str) -> bool:
-    """Whether a bound fold holds keys whose states had to be worked out, and so has `STATE_COLUMNS`."""
-    found = connection.execute(
-        "SELECT 1 FROM duckdb_columns() WHERE database_name = current_database() AND schema_name = 'folds' "
-        "AND table_name = ? AND column_name = '_unhealed'",
-        [relation],
-    ).fetchone()
-    return found is not None
+    """Whether a materialized fold holds keys whose states had to be worked out, and so has `STATE_COLUMNS`."""
+    if relation.startswith(_UNFOLDED):
+        return False
+    found = connection.execute(f"FROM {_kept(relation)} LIMIT 0")
+    return any(name == "_unhealed" for name, *_ in found.description or ())
 
 
 def partition_of(day: str | None, grain: Grain) -> str:
@@ -227,16 +224,15 @@ def _folded(
     return fold.history(events, group, columns, (*(spec.name for spec in source.columns if spec.name in columns), *also))
 
 
+def _kept(relation: str) -> str:
+    """Name of the table that a materialized fold is kept in."""
+    return f"folds.{quote(relation)}"
+
+
 def _totals(connection: duckdb.DuckDBPyConnection, partition: str, rows: str) -> dict[str, Amount]:
     found = connection.execute(f"SELECT {partition} AS p, count(*), sum(_money) FROM {rows} GROUP BY ALL").fetchall()
-    return {str(key): Amount(int(count), money or Decimal(0)) for key, count, money in found}
+    return {str(key): _amount(count, money) for key, count, money in found}
 
 
-def _drop(connection: duckdb.DuckDBPyConnection, kind: str, schema: str, name: str) -> None:
-    found = connection.execute(
-        "SELECT 1 FROM information_schema.tables "
-        "WHERE table_catalog = current_database() AND table_schema = ? AND table_name = ? AND table_type = ?",
-        [schema, name, "VIEW" if kind == "VIEW" else "BASE TABLE"],
-    ).fetchone()
-    if found:
-        connection.execute(f"DROP {kind} {schema}.{quote(name)}")
+def _amount(rows: int, money: Decimal | None) -> Amount:
+    return Amount(int(rows), money or Decimal(0))
