@@ -253,7 +253,7 @@ class _Lake:
                 if not entry.rows:
                     continue
                 contents[name, partition] = entry.content
-                part = pq.read_table(self.folder / "lake" / partition_key(node.table, partition), partitioning=None)
+                part = pq.ParquetFile(self.folder / "lake" / partition_key(node.table, partition)).read()
                 days = pc.unique(part["day"]).to_pylist() if "day" in part.column_names else []
                 if days not in ([], [dt.date.fromisoformat(partition)] if days else []):
                     raise Wrong(f"{name} {partition} has rows of {days}")

@@ -37,6 +37,8 @@ from assay.quality.quarantine import Example, collect_refused, examples
 
 ROWS_AT_ONCE = 3_000_000
 """Input rows computed in one go, whole partitions: keeps memory bounded by settings, not by data."""
+FEW_ROWS = 1_000
+"""Events that are copied from their files before they are looked at."""
 ATTEMPTS = 3
 """How often a partition is computed anew when others keep publishing it first."""
 
@@ -104,6 +106,7 @@ def compute(connection: duckdb.DuckDBPyConnection, state: State, node: Node, par
                 truncates=state.truncate_files(relation),
                 by_day=node.table.partition_column is not None,
                 materialize=relation in node.inputs,
+                copy=sum(found.rows for _, found in state.inputs(node, relation, partitions)) <= FEW_ROWS,
             )
     stage(connection, node, partitions)
     counted = received(connection, state.workspace.project, node, partitions)
