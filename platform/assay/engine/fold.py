@@ -43,7 +43,9 @@ def latest(events: str, group: Collection[str], columns: Collection[str]) -> str
     )
 
 
-def history(events: str, group: Collection[str], columns: Collection[str], state: Collection[str]) -> str:
+def history(
+    events: str, group: Collection[str], columns: Collection[str], state: Collection[str], *, is_unique: bool = False
+) -> str:
     """Fold events to the intervals in which each key's state did not change.
 
     Each state runs from its event's source timestamp to the next state's; equal neighbours are one interval. A delete closes
@@ -54,14 +56,15 @@ def history(events: str, group: Collection[str], columns: Collection[str], state
         group: The key's columns.
         columns: The columns that are wanted, of the event or of `HISTORY_COLUMNS`.
         state: Those in which neighbours must agree to be one interval.
+        is_unique: Whether it is known that a key has one event at a position, as of `states`.
     """
     wanted = [name for name in columns if name not in HISTORY_COLUMNS]
     packed = "{" + ", ".join(f"{quote(name)}: {quote(name)}" for name in state) + "}" if state else "0"
     key = _select(group)
+    newest = "" if is_unique else f"\n  QUALIFY row_number() OVER (PARTITION BY {key}, _sequence ORDER BY {NEWEST_FIRST}) = 1"
     return f"""
 WITH positions AS (
-  SELECT *, coalesce(_source_timestamp, _ingested_at) AS _since FROM {events}
-  QUALIFY row_number() OVER (PARTITION BY {key}, _sequence ORDER BY {NEWEST_FIRST}) = 1
+  SELECT *, coalesce(_source_timestamp, _ingested_at) AS _since FROM {events}{newest}
 ),
 lasting AS (
   -- A state that was replaced at the instant it began (one transaction), or before it (a clock set back), never held.

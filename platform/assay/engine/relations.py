@@ -220,16 +220,17 @@ def _fold(layer: str, events: str, source: Source, columns: tuple[str, ...], unu
     ordinary = _folded(layer, f"(SELECT * FROM {events} ANTI JOIN {unusual.keys} USING ({keys}))", source, source.key, columns)
     added = ", ".join(f"{value}::{STATE_COLUMNS[name]} AS {name}" for name, value in ORDINARY.items())
     worked_out = f"({states(events, unusual, source, plain, by_day)})"
-    others = _folded(layer, worked_out, source, group_of(source, by_day), (*columns, *STATE_COLUMNS), ("_unhealed",))
+    others = _folded(layer, worked_out, source, group_of(source, by_day), (*columns, *STATE_COLUMNS), of_states=True)
     return f"SELECT *, {added} FROM ({ordinary}) UNION ALL BY NAME ({others})"
 
 
 def _folded(
-    layer: str, events: str, source: Source, group: tuple[str, ...], columns: tuple[str, ...], also: tuple[str, ...] = ()
+    layer: str, events: str, source: Source, group: tuple[str, ...], columns: tuple[str, ...], *, of_states: bool = False
 ) -> str:
     if layer == "latest":
         return fold.latest(events, group, columns)
-    return fold.history(events, group, columns, (*(spec.name for spec in source.columns if spec.name in columns), *also))
+    state = [spec.name for spec in source.columns if spec.name in columns]
+    return fold.history(events, group, columns, [*state, "_unhealed"] if of_states else state, is_unique=of_states)
 
 
 def _kept(relation: str) -> str:

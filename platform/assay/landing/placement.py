@@ -113,19 +113,18 @@ class _Search:
         old = [batch for batch in self.ledger.batches if batch.id not in news]
         new_days, new_undated, _ = _split(new)
         old_days, old_undated, noted = _split(old)
-        self.cursor.execute("CREATE TEMP TABLE asked (_h UBIGINT)")
-        asked = self._insert("asked", f"SELECT DISTINCT {self._hash} FROM ({self._rows(new_undated)})") if new_undated else 0
         strays = self._find_strays(new_days, old_days) if self._moves == "told" else 0
+        asking = [f"SELECT {self._hash} AS _h FROM ({self._rows(new_undated)})"] if new_undated else []
         if strays:
-            asked += self._insert("asked", "SELECT DISTINCT _h FROM strays")
+            asking.append("SELECT _h FROM strays")
         if self._moves == "any" and len({part.partition for part in (*new_days, *old_days)}) > 1:
-            asked += self._insert("asked", f"SELECT DISTINCT {self._hash} FROM ({self._rows(new_days)})")
+            asking.append(f"SELECT {self._hash} AS _h FROM ({self._rows(new_days)})")
         if again := [*old_undated, *noted]:
-            came = f"SELECT DISTINCT {self._hash} AS _h FROM ({self._rows(new_days)})"
-            asked += self._insert(
-                "asked",
-                f"SELECT DISTINCT {self._hash} FROM ({self._rows(again)}) SEMI JOIN ({came}) AS came ON _h = {self._hash}",
+            came = f"SELECT {self._hash} AS _came FROM ({self._rows(new_days)})"
+            asking.append(
+                f"SELECT {self._hash} AS _h FROM ({self._rows(again)}) SEMI JOIN ({came}) AS came ON _came = {self._hash}"
             )
+        asked = self._table("asked", f"SELECT DISTINCT _h FROM ({' UNION ALL '.join(asking)})") if asking else 0
         found = [self._copies(new_days, new_undated, old_days, old_undated) if asked else None]
         found += [self._notes(new_days, noted) if strays else None]
         return " UNION ALL ".join(query for query in found if query) or None
@@ -223,10 +222,6 @@ class _Search:
 
     def _table(self, name: str, query: str) -> int:
         counted = self.cursor.execute(f"CREATE TEMP TABLE {name} AS {query}").fetchone()
-        return int(counted[0]) if counted else 0
-
-    def _insert(self, name: str, query: str) -> int:
-        counted = self.cursor.execute(f"INSERT INTO {name} {query}").fetchone()
         return int(counted[0]) if counted else 0
 
 

@@ -110,7 +110,8 @@ def compute(connection: duckdb.DuckDBPyConnection, state: State, node: Node, par
             )
     stage(connection, node, partitions)
     counted = received(connection, state.workspace.project, node, partitions)
-    held_back = set_aside(connection, state.workspace.project, node)
+    is_held_back = any(books.healing.unhealed for books in counted.values())
+    held_back = set_aside(connection, state.workspace.project, node) if is_held_back else {}
     with surroundings(connection, state, node, partitions) as around:
         return prove(connection, node, partitions, counted, held_back, around)
 
