@@ -68,16 +68,15 @@ def find_unusual(
     copied = f"_about IS DISTINCT FROM {quote(source.partition_column)}" if source.partition_column else "false"
     partial = "_op = 'u' AND _missing IS NOT NULL"
     found = connection.execute(
-        f"SELECT bool_or({copied}), list(DISTINCT _missing) FILTER ({partial}), "
-        f"list(DISTINCT _unchanged) FILTER (_unchanged IS NOT NULL) FROM {events}"
+        f"SELECT bool_or({copied}), bool_or({partial}), bool_or(_unchanged IS NOT NULL) FROM {events}"
     ).fetchone()
-    has_copies, missing_lists, unchanged_lists = found or (False, None, None)
+    has_copies, has_partial, has_unchanged = found or (False, False, False)
     of = source.elements
-    if not (has_copies or missing_lists or unchanged_lists or truncates or of):
+    if not (has_copies or has_partial or has_unchanged or truncates or of):
         return None
     key = ", ".join(quote(name) for name in source.key)
-    unchanged = _named(source, unchanged_lists or [])
-    missing = _given_elsewhere(connection, events, _named(source, missing_lists or []))
+    unchanged = _named(connection, events, source, "_unchanged", "true") if has_unchanged else []
+    missing = _given_elsewhere(connection, events, _named(connection, events, source, "_missing", partial) if has_partial else [])
     emptied = f" OR _sequence <= (SELECT max(_sequence) FROM {truncates})" if truncates else ""
     queries = [f"SELECT {key} FROM {events} WHERE {copied} OR _unchanged IS NOT NULL{emptied}"]
     if missing:
@@ -238,9 +237,12 @@ following AS (
 ),"""
 
 
-def _named(source: Source, lists: Collection[Collection[str]]) -> list[str]:
-    """The source's columns that any of some lists names."""
-    named = {name for names in lists for name in names}
+def _named(connection: duckdb.DuckDBPyConnection, events: str, source: Source, lists: str, condition: str) -> list[str]:
+    """The source's columns that some events' lists name."""
+    found = connection.execute(
+        f"SELECT DISTINCT unnest({lists}) FROM {events} WHERE {lists} IS NOT NULL AND {condition}"
+    ).fetchall()
+    named = {name for (name,) in found}
     return [spec.name for spec in source.columns if spec.name in named]
 
 

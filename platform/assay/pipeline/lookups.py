@@ -57,14 +57,16 @@ def contents(state: State, node: Node) -> dict[str, str]:
 
 
 def bind_lookup(connection: duckdb.DuckDBPyConnection, state: State, node: Node, relation: str) -> None:
-    """Bind the whole of a relation that the SQL looks up."""
-    bind_whole(connection, state, relation, node.query.reads[relation])
+    """Bind the whole of a relation that the SQL looks up; its fold is kept if the books count what it left out."""
+    bind_whole(connection, state, relation, node.query.reads[relation], materialize=relation in node.inputs)
 
 
-def bind_whole(connection: duckdb.DuckDBPyConnection, state: State, relation: str, columns: Collection[str]) -> None:
+def bind_whole(
+    connection: duckdb.DuckDBPyConnection, state: State, relation: str, columns: Collection[str], *, materialize: bool = False
+) -> None:
     """Bind the whole of a relation."""
     files, truncates = state.all_files(relation), state.truncate_files(relation)
-    bind(connection, relation, state.declared(relation), files, columns, truncates=truncates)
+    bind(connection, relation, state.declared(relation), files, columns, truncates=truncates, materialize=materialize)
 
 
 def hashes(

@@ -105,12 +105,18 @@ def test_only_the_files_given_are_read_and_binding_again_replaces(tmp_path: Path
         assert connection.execute("SELECT order_id FROM latest.orders").fetchall() == [(key,)]
 
 
+@pytest.mark.parametrize("copy", [False, True])
 @pytest.mark.parametrize(
     ("relation", "superseded", "deleted"),
     [("latest.orders", (3, "20"), (1, "0")), ("history.orders", (1, "10"), (1, "0")), ("changes.orders", (0, "0"), (0, "0"))],
 )
 def test_what_a_fold_left_out_is_counted_by_partition(
-    tmp_path: Path, connection: duckdb.DuckDBPyConnection, relation: str, superseded: tuple[int, str], deleted: tuple[int, str]
+    tmp_path: Path,
+    connection: duckdb.DuckDBPyConnection,
+    relation: str,
+    superseded: tuple[int, str],
+    deleted: tuple[int, str],
+    copy: bool,
 ) -> None:
     lake = ShopLake(tmp_path)
     create = order("o1", 1, amount="10")
@@ -132,7 +138,10 @@ def test_what_a_fold_left_out_is_counted_by_partition(
             ),
         )
     ]
-    bind(connection, relation, ORDERS, files, ["order_id", "amount"], materialize=True)
+    bind(connection, relation, ORDERS, files, ["order_id", "amount"], materialize=True, copy=copy)
+    if copy:
+        for path in files[0].paths:
+            Path(path).unlink()
     counted = account(connection, relation, ORDERS)
     assert sorted(counted) == ["2025-01-03", "2025-01-04"]
     day = counted["2025-01-03"]
