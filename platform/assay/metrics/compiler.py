@@ -91,7 +91,7 @@ def branch_of(lattice: Lattice, mart: Mart, parent: Parent, parts: list[Part]) -
     """What one parent gives to a mart."""
     origin = parent.origin
     if isinstance(origin, Members):
-        return _of_members(mart, origin, parent, parts)
+        return _of_members(lattice, mart, origin, parent, parts)
     relation = origin.table if isinstance(origin, Fact) else origin.full_name
     branch = Branch(f"from_{origin.name}", relation)
     columns: dict[str, str] = {}
@@ -154,14 +154,14 @@ def _add_mart(mart: Mart, origin: Mart, parts: list[Part], add: _Add) -> None:
         add(part.name, part.merged(part.name), part.name)
 
 
-def _of_members(mart: Mart, members: Members, parent: Parent, parts: list[Part]) -> Branch:
+def _of_members(lattice: Lattice, mart: Mart, members: Members, parent: Parent, parts: list[Part]) -> Branch:
     branch = Branch(f"from_{members.name}", members.full_name)
-    branch.reads = {*members.key, *(part.name for part in parts)}
-    branch.tables = multisets.unfolded(mart, members, branch.name, parts, parent.why)
+    branch.reads = {*members.key, *map(lattice.tally, parts)}
+    branch.tables = multisets.unfolded(lattice, mart, members, branch.name, parts, parent.why)
     branch.columns = [*mart.key, *(part.name for part in parts)]
     branch.lineage = {name: (name,) for name in mart.entity.keys}
     branch.lineage |= {mart.grain.period_column: ("month",)}
-    branch.lineage |= {part.name: (part.name, "member") for part in parts}
+    branch.lineage |= {part.name: (lattice.tally(part), "member") for part in parts}
     return branch
 
 

@@ -10,7 +10,7 @@ that are kept by month.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -193,6 +193,26 @@ class Lattice:
         """The distinct counts and quantiles of an entity and fact."""
         month = Mart(members.entity, Grain.MONTH)
         return tuple(part for part in self.stored(month) if part.is_set and part.fact == members.fact.name)
+
+    @cached_property
+    def _tallies(self) -> dict[tuple[str, str], str]:
+        named: dict[tuple[str, str], str] = {}
+        for part in sorted(self.catalog.parts.values(), key=lambda part: part.function != "count"):
+            if part.where and (part.is_set or not part.of):
+                named.setdefault((part.fact, part.condition), part.name)
+        return named
+
+    def tally(self, part: Part) -> str:
+        """The column of multisets that says how many rows with a value meet the condition of a distinct count or quantile.
+
+        Conditions are shared by what is counted, and those of all entities have the same column: it is named like the count of
+        such rows where there is one.
+        """
+        return self._tallies[part.fact, part.condition] if part.where else "row_count"
+
+    def tallies(self, parts: Iterable[Part]) -> dict[str, str]:
+        """The conditions of some distinct counts and quantiles, by their columns in multisets; there are `row_count` of all."""
+        return {self.tally(part): part.where for part in parts if part.where}
 
     def parent(self, mart: Mart, part: Part) -> Parent:
         """The cheapest relation that gives a part of a mart exactly."""

@@ -136,7 +136,7 @@ class _Factory:
             mart.key,
             f"{heading(mart)} Every metric that the period gives by itself.",
             columns,
-            self._rules(mart.key, [part for part in parts if part.sql_type == "BIGINT"], names),
+            self._rules(mart.key, [part.name for part in parts if _is_count(part)], names),
             self._balance(mart),
             compile_mart(self._lattice, mart),
         )
@@ -146,7 +146,9 @@ class _Factory:
         parts = self._lattice.sets(members)
         parent = self._lattice.members_parent(members)
         key = key_of(members.entity, members.fact) if members.entity.key is not None else None
-        sql = multisets.kept(members, parts, key, parent.origin, parent.why)
+        expressions = list(dict.fromkeys(part.of for part in parts))
+        tallies = self._lattice.tallies(parts)
+        sql = multisets.kept(members, expressions, tallies, key, parent.origin, parent.why)
         columns = [
             *self._entity_columns(members.entity),
             ColumnSpec("month", "DATE", False, _PERIODS[Grain.MONTH], None, None),
@@ -154,17 +156,16 @@ class _Factory:
             ColumnSpec("member", "VARCHAR", False, "The value, as text", None, "identifier"),
             ColumnSpec("row_count", "BIGINT", False, "Rows that have it", members.fact.name, None),
             *(
-                ColumnSpec(part.name, "BIGINT", False, f"Rows that {part.name} counts of them", members.fact.name, None)
-                for part in parts
+                ColumnSpec(tally, "BIGINT", False, f"Rows of them where {where}", members.fact.name, None)
+                for tally, where in tallies.items()
             ),
         ]
         known = self._catalog.tables[members.fact.table].types
-        expressions = list(multisets.by_expression(parts))
         if isinstance(parent.origin, Fact):
             relation = members.fact.table
-            used = " ".join([*expressions, *(part.where for part in parts), members.fact.keys.get(members.entity.name, "")])
+            used = " ".join([*expressions, *tallies.values(), members.fact.keys.get(members.entity.name, "")])
             reads = {*columns_in(used, known), members.fact.day, "ingestion_timestamp"}
-            used_by = {part.name: f"{part.of} {part.where}" for part in parts} | {
+            used_by = dict(tallies) | {
                 "month": members.fact.day,
                 **dict.fromkeys(members.entity.keys, members.fact.keys.get(members.entity.name, "")),
                 **dict.fromkeys(("counted", "member", "row_count"), " ".join(expressions)),
@@ -177,7 +178,7 @@ class _Factory:
         else:
             assert isinstance(parent.origin, Members)
             relation = parent.origin.full_name
-            reads = {"month", "counted", "member", "row_count", "ingestion_timestamp", *(part.name for part in parts)}
+            reads = {"month", "counted", "member", "row_count", "ingestion_timestamp", *tallies}
             lineage = {name: (origin(relation, name),) for name in reads}
             counted = "coalesce(sum(row_count), 0)"
         return self._table(
@@ -187,7 +188,7 @@ class _Factory:
             members.key,
             f"{multisets.heading(members)} The exact multisets behind distinct counts and quantiles.",
             columns,
-            self._rules(members.key, parts, set()),
+            self._rules(members.key, tallies, set()),
             Balance(inputs=(relation,), rows="row_count", input_rows=counted),
             Compiled(sql, {relation: tuple(sorted(reads))}, lineage),
         )
@@ -282,11 +283,11 @@ class _Factory:
 
     # --- Rules and books ---------------------------------------------------------------------------------------------
 
-    def _rules(self, key: Iterable[str], counts: Iterable[Part], metrics: set[str]) -> tuple[Rule, ...]:
+    def _rules(self, key: Iterable[str], counts: Iterable[str], metrics: set[str]) -> tuple[Rule, ...]:
         keys = tuple(key)
         present = " AND ".join(f'"{name}" IS NOT NULL' for name in keys)
         rules = [Rule("key_required", present, Severity.STOP, keys, f"{', '.join(keys)} must be there")]
-        names = tuple(part.name for part in counts if part.function in ("count", "distinct"))
+        names = tuple(counts)
         if names:
             least = names[0] if len(names) == 1 else f"least({', '.join(names)})"
             rules.append(Rule("counts_not_negative", f"{least} >= 0", Severity.STOP, names[:1], "no count is below zero"))
@@ -329,6 +330,10 @@ class _Factory:
                 else:
                     found.setdefault(parent.full_name, []).append(part.name)
         return found
+
+
+def _is_count(part: Part) -> bool:
+    return part.sql_type == "BIGINT" and part.function in ("count", "distinct")
 
 
 def _partitioning(grain: Grain) -> Partitioning:

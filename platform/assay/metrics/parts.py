@@ -55,7 +55,12 @@ class Part:
     @property
     def key(self) -> PartKey:
         """What makes it the same as another."""
-        return self.fact, self.function, _plain(self.of), _plain(self.where), self.q
+        return self.fact, self.function, _plain(self.of), self.condition, self.q
+
+    @property
+    def condition(self) -> str:
+        """Which rows, the same text for the same condition."""
+        return _plain(self.where)
 
     @property
     def additivity(self) -> Additivity:

@@ -18,6 +18,7 @@ from assay.metrics.expressions import Writer
 from assay.metrics.grains import Grain
 from assay.metrics.kinds import Arrived, Cumulative, Followed, Growth, Lost, Metric, Moving, Retained, Retention
 from assay.metrics.lattice import Lattice, Mart, Members
+from assay.metrics.multisets import met
 from assay.metrics.resolving import Resolved
 from assay.metrics.text import Select, indented, statement
 
@@ -108,11 +109,11 @@ def compile_trend(lattice: Lattice, mart: Mart) -> CompiledTrend:
         _follow(lattice, members, own, name, tables)
         source += f"\nLEFT JOIN {name} USING ({', '.join(mart.key)})"
         windows[members.full_name] = Window(before=max(_months(metric) for metric in own))
-        used = {*members.key, *(metric.refers[0] for metric in own)}
-        reads[members.full_name] = tuple(sorted(used))
+        tallies = {metric.name: lattice.tally(lattice.catalog.parts[metric.refers[0]]) for metric in own}
+        reads[members.full_name] = tuple(sorted({*members.key, *tallies.values()}))
         for metric in own:
             values[metric.name] = metric.name if isinstance(metric.metric, Retention) else f"coalesce({metric.name}, 0)"
-            trend.lineage[metric.name] = (origin(members.full_name, metric.refers[0]), origin(members.full_name, "member"))
+            trend.lineage[metric.name] = (origin(members.full_name, tallies[metric.name]), origin(members.full_name, "member"))
     # A joined key is that of both sides.
     selected = keys | {metric.name: values[metric.name] for metric in metrics}
     selected |= {"ingestion_timestamp": "ingestion_timestamp", "data_source": f"'{mart.name}'"}
@@ -204,7 +205,7 @@ def _follow(
         seen = f"seen_{members.fact.name}_{place}"
         tables[seen] = (
             ["Each month in which somebody was counted, beside the months around it."],
-            indented(_seen(members, own, part.of, of).text()),
+            indented(_seen(members, own, met(lattice, part)).text()),
         )
         for months in sorted({_months(metric) for metric in own}):
             ahead = {key: key for key in keys} | {"month": f"CAST(month + INTERVAL {months} MONTH AS DATE)"}
@@ -235,7 +236,7 @@ def _follow(
     tables[name] = ([], indented(Select(columns, f"(\n{body}\n)", grouped=True).text()))
 
 
-def _seen(members: Members, metrics: Sequence[Resolved], of: str, column: str) -> Select:
+def _seen(members: Members, metrics: Sequence[Resolved], counted: str) -> Select:
     by = ", ".join((*members.entity.keys, "member"))
     columns = {key: key for key in members.entity.keys} | {"month": "month"}
     windows = {}
@@ -250,5 +251,4 @@ def _seen(members: Members, metrics: Sequence[Resolved], of: str, column: str) -
         name = f"{word}_{_months(metric)}"
         columns[name] = f"count(*) OVER in_{name}"
         windows[f"in_{name}"] = f"PARTITION BY {by} ORDER BY month RANGE {frame.format(_months(metric))}"
-    counted = "'" + of.replace("'", "''") + "'"
-    return Select(columns, members.full_name, where=f"counted = {counted} AND {column} > 0", windows=windows)
+    return Select(columns, members.full_name, where=counted, windows=windows)
