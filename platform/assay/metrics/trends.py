@@ -16,7 +16,7 @@ from assay.metrics.compiler import Compiled, heading, origin
 from assay.metrics.exact import MONEY_PLACES, SHARE_PLACES, divide
 from assay.metrics.expressions import Writer
 from assay.metrics.grains import Grain
-from assay.metrics.kinds import Arrived, Cumulative, Followed, Growth, Lost, Metric, Moving, Retained, Retention
+from assay.metrics.kinds import Arrived, Cumulative, Followed, Growth, Lost, Moving, Retained, Retention
 from assay.metrics.lattice import Lattice, Mart, Members
 from assay.metrics.multisets import met
 from assay.metrics.resolving import Resolved
@@ -195,60 +195,60 @@ def _months(metric: Resolved) -> int:
 def _follow(
     lattice: Lattice, members: Members, metrics: Sequence[Resolved], name: str, tables: dict[str, tuple[list[str], str]]
 ) -> None:
-    """Add common tables that follow who was counted from month to month."""
+    """Add common tables that follow who was counted from month to month.
+
+    The months in which somebody was counted are the bits of a number, so that each is grouped once and many are alike. A number
+    holds those of one year asked about and of the years before that it is compared with: however many years are read, it is
+    never too long.
+    """
     keys = {key: key for key in members.entity.keys}
+    years = f"years_{members.fact.name}"
+    before = -(-max(_months(metric) for metric in metrics) // 12)
+    tables[years] = (["The years that are asked about."], "  SELECT DISTINCT year(month) AS year FROM looked_back")
+    read = f"{members.full_name}\nINNER JOIN {years} ON year BETWEEN year(month) AND year(month) + {before}"
+    bits = "bit_or(CAST(1 AS BIGINT) << CAST(12 * (year - year(month)) + 12 - month(month) AS INTEGER))"
     branches = []
-    of_sets = dict.fromkeys(metric.refers[0] for metric in metrics)
-    for place, of in enumerate(of_sets):
-        part = lattice.catalog.parts[of]
+    for place, of in enumerate(dict.fromkeys(metric.refers[0] for metric in metrics)):
         own = [metric for metric in metrics if metric.refers[0] == of]
-        seen = f"seen_{members.fact.name}_{place}"
-        tables[seen] = (
-            ["Each month in which somebody was counted, beside the months around it."],
-            indented(_seen(members, own, met(lattice, part)).text()),
+        each, alike, seen = (f"{word}_{members.fact.name}_{place}" for word in ("each", "alike", "seen"))
+        columns = keys | {"member": "member", "year": "year", "months": bits}
+        where = met(lattice, lattice.catalog.parts[of])
+        tables[each] = (
+            [f"The months that {of} met each in, as bits: bit 0 is December of the year, bit 1 the month before."],
+            indented(Select(columns, read, where=where, grouped=True).text()),
         )
-        for months in sorted({_months(metric) for metric in own}):
-            ahead = {key: key for key in keys} | {"month": f"CAST(month + INTERVAL {months} MONTH AS DATE)"}
-            later = {
-                metric.name: f"count(*) FILTER (WHERE after_{months} = 0)"
-                for metric in own
-                if isinstance(metric.metric, Lost) and _months(metric) == months
-            } | {
-                metric.name: divide(f"count(*) FILTER (WHERE again_{months} > 0)", "BIGINT", "count(*)", "BIGINT", SHARE_PLACES)
-                for metric in own
-                if isinstance(metric.metric, Retention) and _months(metric) == months
-            }
-            if later:
-                branches.append(Select(ahead | later, seen, grouped=True))
-        now = {
-            metric.name: f"count(*) FILTER (WHERE ago_{_months(metric)} > 0)"
-            for metric in own
-            if isinstance(metric.metric, Retained)
-        } | {
-            metric.name: f"count(*) FILTER (WHERE before_{_months(metric)} = 0)"
-            for metric in own
-            if isinstance(metric.metric, Arrived)
-        }
-        if now:
-            branches.append(Select(keys | {"month": "month"} | now, seen, grouped=True))
+        columns = keys | {"year": "year", "months": "months", "members": "count(*)"}
+        tables[alike] = ([], indented(Select(columns, each, grouped=True).text()))
+        columns = {"month": "make_date(year, number, 1)", "months": "months >> (12 - number)", "members": "members"}
+        tables[seen] = (
+            ["The same seen from each month of the year: bit 0 is that month, bit 1 the month before."],
+            indented(Select(keys | columns, f"{alike}\nCROSS JOIN range(1, 13) AS of_year(number)").text()),
+        )
+        columns = keys | {"month": "month"} | {metric.name: _followed(metric) for metric in own}
+        branches.append(Select(columns, seen, grouped=True))
     body = "\n  UNION ALL BY NAME\n".join(branch.text("  ") for branch in branches)
-    columns = keys | {"month": "month"} | {metric.name: f"max({metric.name})" for metric in metrics}
-    tables[name] = ([], indented(Select(columns, f"(\n{body}\n)", grouped=True).text()))
+    if len(branches) > 1:
+        columns = keys | {"month": "month"} | {metric.name: f"max({metric.name})" for metric in metrics}
+        body = indented(Select(columns, f"(\n{body}\n)", grouped=True).text())
+    tables[name] = ([], body)
 
 
-def _seen(members: Members, metrics: Sequence[Resolved], counted: str) -> Select:
-    by = ", ".join((*members.entity.keys, "member"))
-    columns = {key: key for key in members.entity.keys} | {"month": "month"}
-    windows = {}
-    frames: dict[type[Metric], tuple[str, str]] = {
-        Lost: ("after", "BETWEEN INTERVAL 1 MONTH FOLLOWING AND INTERVAL {} MONTH FOLLOWING"),
-        Retention: ("again", "BETWEEN INTERVAL {0} MONTH FOLLOWING AND INTERVAL {0} MONTH FOLLOWING"),
-        Retained: ("ago", "BETWEEN INTERVAL {0} MONTH PRECEDING AND INTERVAL {0} MONTH PRECEDING"),
-        Arrived: ("before", "BETWEEN INTERVAL {} MONTH PRECEDING AND INTERVAL 1 MONTH PRECEDING"),
-    }
-    for metric in metrics:
-        word, frame = frames[type(metric.metric)]
-        name = f"{word}_{_months(metric)}"
-        columns[name] = f"count(*) OVER in_{name}"
-        windows[f"in_{name}"] = f"PARTITION BY {by} ORDER BY month RANGE {frame.format(_months(metric))}"
-    return Select(columns, members.full_name, where=counted, windows=windows)
+def _followed(metric: Resolved) -> str:
+    """A metric of months that are bits: bit 0 is the month itself, bit 1 the month before."""
+    now, then = 1, 1 << _months(metric)
+    since = 2 * then - 1
+    match metric.metric:
+        case Retained():
+            return _members_whose(f"months & {then + now} = {then + now}")
+        case Retention():
+            again, cohort = _members_whose(f"months & {then + now} = {then + now}"), _members_whose(f"months & {then} = {then}")
+            return divide(again, "BIGINT", cohort, "BIGINT", SHARE_PLACES)
+        case Arrived():
+            return _members_whose(f"months & {since} = {now}")
+        case Lost():
+            return _members_whose(f"months & {since} = {then}")
+    raise AssertionError(f"{metric.metric.type} follows nobody")
+
+
+def _members_whose(months: str) -> str:
+    return f"CAST(coalesce(sum(members) FILTER (WHERE {months}), 0) AS BIGINT)"
