@@ -2,8 +2,9 @@
 
 Belongs here: how numbers are divided, and what a formula may say. Does not belong here: metrics (`expressions`).
 
-DuckDB divides decimals as floats. Here both sides become whole numbers (HUGEINT), the quotient is rounded once, half away from
-zero, and becomes a decimal again.
+DuckDB divides decimals as floats. Here both sides become whole numbers, the quotient is rounded once, half away from zero, and
+becomes a decimal again. Money becomes HUGEINT. Counts stay BIGINT, which divides ten times as fast and does for shares of 46
+billion rows; beyond that DuckDB refuses, and gives no wrong number.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ def divide(above: str, above_type: str, below: str, below_type: str, places: int
         signed: Whether a whole number that is divided may be negative; money always may.
     """
     above_scale, below_scale = scale_of(above_type) or 0, scale_of(below_type) or 0
+    if above_scale == below_scale == 0:
+        half = f"sign({above}) * {below}" if signed else below
+        return f"CAST(({2 * 10**places} * {above} + {half}) // nullif(2 * {below}, 0) AS HUGEINT) * {_unit(places)}"
     # Both in whole units of the finer one; what the quotient's own decimals need is made up on the upper side.
     common = max(above_scale, below_scale)
     if below_scale == 0:

@@ -52,6 +52,8 @@ class Writer:
             case Share(of=of, within=within):
                 total = f"sum({name(of)}) OVER ({_partition((*period, within) if within else period)})"
                 shared = self.catalog.metrics[of]
+                if shared.sql_type == "BIGINT":
+                    total = f"CAST({total} AS BIGINT)"
                 return divide(name(of), shared.sql_type, total, shared.sql_type, SHARE_PLACES, signed=shared.is_signed)
             case Rank(of=of, within=within):
                 window = f"{_partition((*period, within) if within else period)} ORDER BY {name(of)} DESC NULLS LAST"
