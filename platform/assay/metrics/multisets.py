@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from assay.metrics.declarations import Fact
 from assay.metrics.grains import Grain, first_day
-from assay.metrics.parts import Part
+from assay.metrics.parts import Part, count_where
 from assay.metrics.text import Select, indented, statement
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def unfolded(lattice: Lattice, mart: Mart, members: Members, name: str, parts: l
     branches = []
     if distinct:
         columns = keys | period
-        columns |= {part.name: f"count(*) FILTER (WHERE {met(lattice, part)})" for part in distinct}
+        columns |= {part.name: count_where(met(lattice, part)) for part in distinct}
         branches.append(Select(columns, source, grouped=True))
     by = ", ".join([*keys, *period])
     quantiles: dict[str, list[Part]] = {}
@@ -116,7 +116,7 @@ def kept(
     for of in expressions:
         columns = own | {"month": first_day(Grain.MONTH, origin.day), "counted": _text(of), "member": f"CAST({of} AS VARCHAR)"}
         columns["row_count"] = "count(*)"
-        columns |= {tally: f"count(*) FILTER (WHERE {where})" for tally, where in tallies.items()}
+        columns |= {tally: count_where(where) for tally, where in tallies.items()}
         columns |= _origin_columns(members)
         branches.append(Select(columns, origin.table, where=f"({of}) IS NOT NULL", grouped=True).text())
     return "\n".join(f"-- {line}" for line in said) + "\n" + "\nUNION ALL\n".join(branches) + "\n"

@@ -96,6 +96,8 @@ class Part:
 
     def aggregate(self) -> str:
         """The aggregate over rows of the fact."""
+        if self.function in ("count", "sum") and self.where:
+            return self._total(_where(self.function, self.of or "1", self.where))
         of = {
             "count": f"count({self.of or '*'})",
             "sum": f"sum({self.of})",
@@ -104,10 +106,23 @@ class Part:
             "distinct": f"count(DISTINCT {self.of})",
             "quantile": f"quantile_disc({self.of}, {self.q})",
         }[self.function]
-        found = f"{of} FILTER (WHERE {self.where})" if self.where else of
+        return self._total(f"{of} FILTER (WHERE {self.where})" if self.where else of)
+
+    def _total(self, found: str) -> str:
+        """A sum of no rows is zero."""
         if self.function != "sum":
             return found
         return f"CAST(coalesce({found}, 0) AS BIGINT)" if self.sql_type == "BIGINT" else f"coalesce({found}, 0)"
+
+
+def count_where(condition: str) -> str:
+    """The number of rows that meet a condition."""
+    return _where("count", "1", condition)
+
+
+def _where(function: str, of: str, condition: str) -> str:
+    """An aggregate over some rows: by CASE, as a hundred of them by FILTER take DuckDB twice as long."""
+    return f"{function}(CASE WHEN {condition} THEN {of} END)"
 
 
 def parts_of(metric: Metric, fact: str) -> tuple[Part, ...]:
