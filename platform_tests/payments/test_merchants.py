@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
+from change_lines import change, text
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from shop_lake import ShopLake
+
+from assay.pipeline.build import compute
+from assay.pipeline.state import State
+from assay.quality.quarantine import REFUSED, collect_refused
+from payments import DOMAIN
 
 MERCHANTS = "enriched.merchants"
 DAILY = "marts.merchant_daily"
@@ -286,3 +295,25 @@ def test_a_day_is_the_same_with_its_window_as_with_all_history(compute, accounte
 
     assert windowed[-1] == everything[-1]
     assert accounted(DAILY, everything) == (len(payments), 10 * len(payments))
+
+
+# --- Quarantine ------------------------------------------------------------------------------------------------------
+
+CHANGED = {"merchant_id": "m1", "name": "Ada's", "mcc": "5411", "country": "GB", "region": "EU"}
+
+
+def test_a_refused_span_keeps_the_record_that_began_it(tmp_path: Path) -> None:
+    lake = ShopLake(tmp_path, DOMAIN)
+    states = [change("merchants", "u", place, CHANGED | {"mcc": mcc}) for place, mcc in enumerate(("5411", "food", "5812"), 1)]
+    landed = lake.land("merchants", "1.json", text(*states))
+    lake.ingest("merchants")
+    node = lake.workspace.project.nodes["enriched.merchants"]
+
+    with lake.connection() as connection:
+        compute(connection, State(lake.workspace), node, ["all"])
+        collect_refused(connection, lake.workspace.project, node)
+        rows = connection.execute(f"SELECT mcc, _rules, _landing_object, _landing_row, _record FROM {REFUSED}").fetchall()
+
+    ((mcc, rules, where, line, record),) = rows
+    assert (mcc, rules, where, line) == ("food", ["mcc_matches"], landed, 2)
+    assert json.loads(record)["mcc"] == "food"

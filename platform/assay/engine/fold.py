@@ -27,6 +27,8 @@ _PLACE = (
 )
 """Where an event stands: one value, because DuckDB sorts by one composite key faster than by five."""
 NEWEST_FIRST = f"{_PLACE} DESC"
+SINCE = "coalesce(_source_timestamp, _ingested_at)"
+"""Since when an event's state has held: `valid_from` in `history`."""
 
 
 def latest(events: str, group: Collection[str], columns: Collection[str]) -> str:
@@ -64,7 +66,7 @@ def history(
     newest = "" if is_unique else f"\n  QUALIFY row_number() OVER (PARTITION BY {key}, _sequence ORDER BY {NEWEST_FIRST}) = 1"
     return f"""
 WITH positions AS (
-  SELECT *, coalesce(_source_timestamp, _ingested_at) AS _since FROM {events}{newest}
+  SELECT *, {SINCE} AS _since FROM {events}{newest}
 ),
 lasting AS (
   -- A state that was replaced at the instant it began (one transaction), or before it (a clock set back), never held.

@@ -7,7 +7,7 @@ people. Does not belong here: records that could not be read at all (`landing.re
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import duckdb
 
 from assay.contracts import Source
 from assay.contracts.rules import Rule, literal, quote
-from assay.engine.fold import NEWEST_FIRST
+from assay.engine.fold import NEWEST_FIRST, SINCE
 from assay.engine.project import Node, Project, source_of
 from assay.engine.relations import PARTITION
 from assay.quality.flagging import FLAGGED, breaks
@@ -64,7 +64,7 @@ def collect_refused(connection: duckdb.DuckDBPyConnection, project: Project, nod
     reasons = {rule.name: rule.reason for rule in rules}
     connection.execute(
         f"CREATE OR REPLACE TABLE {_BROKEN} AS SELECT *, {_said(flags, {name: name for name in flags})} AS _rules, "
-        f"{_said(flags, reasons)} AS _reasons, {literal(node.table.version)} AS _contract, {_texts(node.table.key)} "
+        f"{_said(flags, reasons)} AS _reasons, {literal(node.table.version)} AS _contract, {_texts(map(quote, node.table.key))} "
         f"FROM {FLAGGED}"
     )
     columns = ", ".join(quote(spec.name) for spec in node.table.columns)
@@ -155,9 +155,9 @@ def _own(key: Sequence[str]) -> str:
     return ", ".join(f"k{place}" for place in range(len(key)))
 
 
-def _texts(key: Sequence[str]) -> str:
+def _texts(key: Iterable[str]) -> str:
     """A key's values as text, because they may be of another type where they come from."""
-    return ", ".join(f"{quote(name)}::VARCHAR AS k{place}" for place, name in enumerate(key))
+    return ", ".join(f"({value})::VARCHAR AS k{place}" for place, value in enumerate(key))
 
 
 def _newest(key: str) -> str:
@@ -165,14 +165,15 @@ def _newest(key: str) -> str:
 
 
 def _key_in(node: Node, relation: str, source: Source) -> list[str] | None:
-    """The source's columns that a table's key comes from, if they are just the source's key."""
+    """What a table's key is in a source's events: its key, and since when a span's state held; None if it is anything else."""
     columns = []
     for name in node.table.key:
         origins = {origin.column for origin in node.query.lineage.get(name, ()) if origin.relation == relation}
         if len(origins) != 1:
             return None
         columns.append(origins.pop())
-    return columns if set(columns) == set(source.key) else None
+    known = {name: quote(name) for name in source.key} | ({"valid_from": SINCE} if relation.startswith("history.") else {})
+    return [known[name] for name in columns] if set(source.key) <= set(columns) <= known.keys() else None
 
 
 def _records(source: Source, keys: list[str], rows: str) -> str:
