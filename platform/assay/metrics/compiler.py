@@ -171,18 +171,23 @@ def has_span(mart: Mart) -> bool:
 
 
 def _side_by_side(lattice: Lattice, mart: Mart, branches: list[Branch], tables: dict[str, tuple[list[str], str]]) -> str:
-    union = "\n  UNION ALL BY NAME\n".join(f"  FROM {branch.name}" for branch in branches)
-    tables["side_by_side"] = (["Each column is of one parent only, and null in the rows of the others."], union)
+    keys = ", ".join(mart.key)
+    joined = "".join(f"\nFULL JOIN {branch.name} USING ({keys})" for branch in branches[1:])
+
+    def greatest(name: str) -> str:
+        given = [f"{branch.name}.{name}" for branch in branches if name in branch.columns]
+        return given[0] if len(given) == 1 else f"greatest({', '.join(given)})"
+
     columns = {name: name for name in mart.key}
     given = {name for branch in branches for name in branch.columns}
     merged = ["newest_day"] if has_span(mart) else []
     merged += [attribute.name for attribute in mart.entity.attributes if attribute.name in given]
-    columns |= {name: f"max({name})" for name in merged}
+    columns |= {name: greatest(name) for name in merged}
     for part in lattice.stored(mart):
-        total = f"max({part.name})"
-        columns[part.name] = f"coalesce({total}, 0)" if starts_at_zero(part) else total
-    columns["ingestion_timestamp"] = "max(ingestion_timestamp)"
-    tables["together"] = ([], indented(Select(columns, "side_by_side", grouped=True).text()))
+        columns[part.name] = f"coalesce({part.name}, 0)" if starts_at_zero(part) else part.name
+    columns["ingestion_timestamp"] = greatest("ingestion_timestamp")
+    said = ["What each parent gives, side by side: each has at most one row of a key."]
+    tables["together"] = (said, indented(Select(columns, branches[0].name + joined).text()))
     return "together"
 
 

@@ -3,8 +3,9 @@
 Belongs here: how numbers are divided, and what a formula may say. Does not belong here: metrics (`expressions`).
 
 DuckDB divides decimals as floats. Here both sides become whole numbers, the quotient is rounded once, half away from zero, and
-becomes a decimal again. Money becomes HUGEINT. Counts stay BIGINT, which divides ten times as fast and does for shares of 46
-billion rows; beyond that DuckDB refuses, and gives no wrong number.
+becomes a decimal again. Counts stay BIGINT, which does for shares of 46 billion rows; beyond that DuckDB refuses, and gives no
+wrong number. Money is BIGINT where the row's is little enough, as nearly always, and HUGEINT where it is more: that takes
+fifteen times as long, so that a mart's quotients would be half of what it costs.
 """
 
 from __future__ import annotations
@@ -42,18 +43,32 @@ def divide(above: str, above_type: str, below: str, below_type: str, places: int
     if above_scale == below_scale == 0:
         half = f"sign({above}) * {below}" if signed else below
         return f"CAST(({2 * 10**places} * {above} + {half}) // nullif(2 * {below}, 0) AS HUGEINT) * {_unit(places)}"
-    # Both in whole units of the finer one; what the quotient's own decimals need is made up on the upper side.
-    common = max(above_scale, below_scale)
-    if below_scale == 0:
-        upper, lower = _whole(above, places), below
-    else:
-        upper, lower = f"{10**places} * {_whole(above, common)}", _whole(below, common)
-    half = lower if above_scale == 0 and not signed else f"sign({above}) * {lower}"
-    return f"(2 * {upper} + {half}) // nullif(2 * {lower}, 0) * {_unit(places)}"
+    # Both sides in whole units of the finer one. A count stays as it is if the quotient's own decimals make up for it.
+    units = max(above_scale, below_scale)
+    is_plain = below_scale == 0 and above_scale <= places
+    factor, units_below = (2 * 10 ** (places - units), 0) if is_plain else (2 * 10**places, units)
+    sign = f"sign({above}) * " if above_scale or signed else ""
+
+    def quotient(upper: str, lower: str) -> str:
+        return f"({factor} * {upper} + {sign}{lower}) // nullif(2 * {lower}, 0)"
+
+    wide = quotient(_wide(above, units), _wide(below, units_below))
+    narrow = quotient(_narrow(above, above_scale, units), _narrow(below, below_scale, units_below))
+    is_little = f"abs({above}) < {min(10 ** (18 - above_scale - units), 9 * 10**18 // (factor * 10**units))}"
+    if units_below:
+        is_little += f" AND {below} < {10 ** (min(16, 18 - below_scale) - units_below)}"
+    return f"CASE WHEN {is_little} THEN CAST({narrow} AS HUGEINT) ELSE {wide} END * {_unit(places)}"
 
 
-def _whole(value: str, places: int) -> str:
-    return f"CAST({value} * {10**places} AS HUGEINT)" if places else f"CAST({value} AS HUGEINT)"
+def _wide(value: str, units: int) -> str:
+    return f"CAST({value} * {10**units} AS HUGEINT)" if units else value
+
+
+def _narrow(value: str, scale: int, units: int) -> str:
+    """A value in whole units as BIGINT; multiplied as a short decimal, which is not divided when it becomes one."""
+    if scale == 0:
+        return f"{value} * {10**units}" if units else value
+    return f"CAST(CAST({value} AS DECIMAL(18,{scale})) * {10**units} AS BIGINT)"
 
 
 def _unit(places: int) -> str:
