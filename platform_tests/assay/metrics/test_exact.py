@@ -31,6 +31,11 @@ def connection() -> duckdb.DuckDBPyConnection:
     return duckdb.connect()
 
 
+def written(number: int, scale: int) -> str:
+    """A number in units of its last decimal, as SQL has it."""
+    return f"{Decimal(number).scaleb(-scale):f}"
+
+
 def quotient(above: int, below: int, places: int) -> Fraction | None:
     """Rounded once, half away from zero."""
     if below == 0:
@@ -52,12 +57,10 @@ def test_a_quotient_is_exact_whatever_its_size(
     @given(rows=st.lists(st.tuples(numbers(above_scale, -MOST), numbers(below_scale, 0)), min_size=1, max_size=20))
     def holds(rows: list[tuple[int, int]]) -> None:
         values = ", ".join(
-            f"({place}, {Decimal(above).scaleb(-above_scale):f}::{above_type}, {Decimal(below).scaleb(-below_scale):f}::{below_type})"
+            f"({place}, {written(above, above_scale)}::{above_type}, {written(below, below_scale)}::{below_type})"
             for place, (above, below) in enumerate(rows)
         )
-        found = connection.execute(
-            f"SELECT {said} FROM (VALUES {values}) AS rows(place, above, below) ORDER BY place"
-        ).fetchall()
+        found = connection.execute(f"SELECT {said} FROM (VALUES {values}) AS rows(place, above, below) ORDER BY place").fetchall()
         assert [None if value is None else Fraction(value) for (value,) in found] == [
             quotient(above * 10**below_scale, below * 10**above_scale, places) for above, below in rows
         ]

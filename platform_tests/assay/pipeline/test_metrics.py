@@ -168,6 +168,27 @@ def test_what_was_reported_and_is_not_any_more_is_kept(lake: ShopLake) -> None:
     assert "marts.stall_hour" in tables and not any("members" in name for name in tables)
 
 
+def test_each_restated_period_is_kept_with_what_was_reported_of_it(lake: ShopLake) -> None:
+    first, second = DAYS[0], "2024-01-05"
+    earlier = sale(97, 97, day=second, stall="s0", customer="ann", amount="1.00", pieces="1")
+    lake.land("sales", "2.json", text(earlier), dt.datetime(2025, 3, 1, tzinfo=dt.UTC))
+    lake.run("first")
+    both = [
+        sale(number, number, day=day, stall="s0", customer="ann", amount="2.00", pieces="1")
+        for number, day in ((98, first), (99, second))
+    ]
+    lake.land("sales", "3.json", text(*both), dt.datetime(2025, 3, 2, tzinfo=dt.UTC))
+    lake.run("second")
+
+    assert lake.rows(
+        "SELECT \"partition\"::VARCHAR, run_id, after::DECIMAL(18,2) - coalesce(before, '0')::DECIMAL(18,2), "
+        "seen_until = TIMESTAMPTZ '2025-03-01 00:00:00+00' FROM quality.restatements "
+        "WHERE table_name = 'marts.bazaar_day' AND metric = 'sold' ORDER BY ALL"
+    ) == [(first, "second", 2, False), (second, "first", 1, False), (second, "second", 2, True)]
+    objects = lake.workspace.store.list("quality/restatements/marts/bazaar_day/")
+    assert len(list(objects)) == 3
+
+
 def test_a_change_names_the_rows_behind_it(lake: ShopLake) -> None:
     late = dt.datetime(2025, 3, 1, tzinfo=dt.UTC)
     corrected = [
