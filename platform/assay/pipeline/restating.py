@@ -164,6 +164,6 @@ def _compare(
         f"FROM (FROM {PROVEN} WHERE {PARTITION} IN ({partitions})) AS new FULL JOIN {old} AS old ON {same} "
         f"WHERE {hashes[0]} <> {hashes[1]}) "
         f"INNER JOIN (VALUES {reported}) AS reported(day, reported_at) USING (day) "
-        f"INNER JOIN (SELECT {quote(day)} AS day, max(ingestion_timestamp) AS seen_until FROM {old} GROUP BY 1) USING (day) "
+        f"LEFT JOIN (SELECT {quote(day)} AS day, max(ingestion_timestamp) AS seen_until FROM {old} GROUP BY 1) USING (day) "
         "WHERE cell.before IS DISTINCT FROM cell.after"
     )
