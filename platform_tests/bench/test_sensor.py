@@ -15,7 +15,7 @@ from assay.engine.connection import Limits
 from assay.lake import ObjectStore
 from assay.lake.layout import landing_prefix
 from assay.lake.ledger import Batch, LandedObject, LedgerLog
-from assay.landing.outstanding import outstanding
+from assay.landing.outstanding import cuts, outstanding
 from assay.orchestration.sensing import outstanding_objects
 from assay.pipeline.workspace import Workspace
 
@@ -62,9 +62,9 @@ def _measure(board: measure.Board, where: str, store: ObjectStore, folder: Path)
     found = outstanding_objects(workspace, payments.DOMAIN, now)
     assert [len(objects) for objects in found.values()] == [NEW]
     tick = measure.timed(lambda: outstanding_objects(workspace, payments.DOMAIN, now), TICKS)
-    listed = measure.timed(lambda: list(store.list(prefix)), TICKS)
     read = measure.timed(lambda: LedgerLog(store, SOURCE).read().landed, TICKS)
     ledger = LedgerLog(store, SOURCE).read()
+    listed = measure.timed(lambda: list(store.list(prefix, cuts(ledger))), TICKS)
     compared = measure.timed(lambda: outstanding(listing, ledger), TICKS)
     board.bar(
         "sensor", f"tick, {OBJECTS:,} objects, {where}", measure.seconds(tick), f"≤ {MOST_SECONDS:g} s", tick <= MOST_SECONDS

@@ -18,7 +18,7 @@ import shutil
 import time
 import uuid
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -59,7 +59,7 @@ class FileStore:
     def settles(self) -> float:
         return 2.0
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+    def list(self, prefix: str, cuts: Collection[str] = ()) -> Iterator[ObjectInfo]:
         folder = prefix.rpartition("/")[0]
         if folder:
             check_key(folder)
@@ -136,9 +136,12 @@ class FileStore:
             if key.endswith("/"):
                 yield from self._walk(key.removesuffix("/"), prefix)
                 continue
-            # A file may have been deleted since the folder was read.
-            with contextlib.suppress(FileNotFoundError):
-                yield _info(key, entry.stat())
+            try:
+                stat = entry.stat()
+            except FileNotFoundError:
+                # Deleted since the folder was read.
+                continue
+            yield _info(key, stat)
 
     def _write_temporary(self, body: bytes | Path) -> Path:
         folder = self.root / _TEMPORARY
@@ -235,7 +238,7 @@ def _make_rename_durable(folder: Path) -> None:
 
 def _info(key: str, stat: os.stat_result) -> ObjectInfo:
     modified = dt.datetime.fromtimestamp(stat.st_mtime, tz=dt.UTC)
-    return ObjectInfo(key=key, etag=_etag(stat), size=stat.st_size, modified=modified)
+    return ObjectInfo(key, _etag(stat), stat.st_size, modified)
 
 
 def _etag(stat: os.stat_result) -> str:

@@ -46,7 +46,7 @@ class Layout:
     added: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LandedObject:
     """A landing object that a batch has read.
 

@@ -1,7 +1,7 @@
 """The object store that is a bucket of S3 or of a server that speaks its protocol.
 
-Belongs here: boto3, and what its errors mean to whoever runs Assay. Does not belong here: folders (`files`),
-the interface (`store`), the embedded server (`server`).
+Belongs here: boto3, and what its errors mean to whoever runs Assay. Does not belong here: how long listings are read
+(`s3_listing`), folders (`files`), the interface (`store`), the embedded server (`server`).
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ import contextlib
 import datetime as dt
 import ipaddress
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 import boto3
-import botocore.session
 from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
@@ -30,9 +29,9 @@ from botocore.exceptions import (
     ReadTimeoutError,
     ResponseStreamingError,
 )
-from botocore.utils import parse_timestamp
 
 from assay.errors import Conflict, ObjectMissing, SettingsError, StoreError, StoreUnavailable
+from assay.lake.s3_listing import Page, list_in_parts, pages_of, read_leanly
 from assay.lake.store import ObjectInfo, check_key, complete_or_absent
 
 if TYPE_CHECKING:
@@ -102,25 +101,17 @@ class S3Store:
     def settles(self) -> float:
         return 0.0
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        pages = iter(
-            self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self.bucket, Prefix=self._prefix + prefix, PaginationConfig={"PageSize": 1000}
-            )
-        )
+    def list(self, prefix: str, cuts: Collection[str] = ()) -> Iterator[ObjectInfo]:
+        yield from list_in_parts(lambda after: self._pages(prefix, after), cuts)
+
+    def _pages(self, prefix: str, after: str) -> Iterator[Page]:
+        pages = iter(pages_of(self._client, self.bucket, self._prefix, prefix, after))
         while True:
             with self._explained(prefix):
                 page = next(pages, None)
             if page is None:
                 return
-            for entry in page.get("Contents", ()):
-                if not entry["Key"].endswith("/"):
-                    yield ObjectInfo(
-                        key=entry["Key"].removeprefix(self._prefix),
-                        etag=_unquoted(entry["ETag"]),
-                        size=entry["Size"],
-                        modified=_utc(entry["LastModified"]),
-                    )
+            yield page
 
     def head(self, key: str) -> ObjectInfo:
         with self._explained(key):
@@ -314,24 +305,22 @@ def _client(endpoint: str | None, region: str | None, access_key: str | None, se
             "Only one of the S3 access key and secret key is given.",
             hint="Set both AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or neither.",
         )
-    inner = botocore.session.Session()
-    # The default parser of times takes more than half of the time that a long listing takes.
-    inner.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
     try:
         session = boto3.Session(
             aws_access_key_id=access_key,
             aws_secret_access_key=secret_key,
             region_name=region,
-            botocore_session=inner,
         )
         if access_key is None and session.get_credentials() is None:
             raise _no_credentials()
-        return session.client(
+        client = session.client(
             "s3",
             endpoint_url=endpoint,
             region_name=session.region_name or _DEFAULT_REGION,
             config=_config(endpoint),
         )
+        read_leanly(client)
+        return client
     except PartialCredentialsError as error:
         raise _no_credentials() from error
     except (BotoCoreError, ValueError) as error:
@@ -377,13 +366,6 @@ def _is_lost(error: ClientError) -> bool:
 
 def _retried(error: ClientError) -> bool:
     return error.response["ResponseMetadata"].get("RetryAttempts", 0) > 0
-
-
-def _timestamp(value: Any) -> dt.datetime:
-    if isinstance(value, str):
-        with contextlib.suppress(ValueError):
-            return dt.datetime.fromisoformat(value)
-    return parse_timestamp(value)
 
 
 def _utc(moment: dt.datetime) -> dt.datetime:

@@ -12,7 +12,7 @@ import datetime as dt
 import errno
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -26,7 +26,7 @@ _FORMS = "Set ASSAY_LAKE to s3://bucket/prefix or file:///path."
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ObjectInfo:
     """What is known of an object without reading it.
 
@@ -66,10 +66,15 @@ class ObjectStore(Protocol):
         """
         ...
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+    def list(self, prefix: str, cuts: Collection[str] = ()) -> Iterator[ObjectInfo]:
         """List the objects whose key starts with a string, **in no particular order**.
 
         Real S3 and folders list in key order; some S3 servers (SeaweedFS) do not.
+
+        Args:
+            prefix: What the keys start with; may be empty.
+            cuts: Keys with that prefix at which a long listing may be cut, to be read in parts beside each other. What is listed
+                does not depend on them, nor on whether they are there.
         """
         ...
 

@@ -29,7 +29,7 @@ from assay.lake.store import ObjectInfo, ObjectStore
 from assay.landing.drift import Differences, find_drift, layout_id, new_columns, write_held
 from assay.landing.edited import Replaced, find_replaced, keep_copies
 from assay.landing.kafka_keys import KeysBeside, keys_beside
-from assay.landing.outstanding import Outstanding, batch_id, batches, outstanding
+from assay.landing.outstanding import Outstanding, batch_id, batches, cuts, outstanding
 from assay.landing.placement import place
 from assay.landing.readers import is_of_sink
 from assay.landing.reading import Objects, explained
@@ -91,7 +91,7 @@ def find_outstanding(store: ObjectStore, source: Source, ledger: Ledger, now: dt
     Objects of snapshots that are not whole, and keys of values that have not landed, are not settled.
     """
     settled = now - dt.timedelta(seconds=store.settles) if store.settles else None
-    listing = list(store.list(landing_prefix(source.name)))
+    listing = list(store.list(landing_prefix(source.name), cuts(ledger)))
     found = outstanding(listing, ledger, settled)
     arrived = sort_out(found.new, source)
     beside = keys_beside(listing) if is_of_sink(source) else KeysBeside()

@@ -1,6 +1,7 @@
 """What has landed and was not ingested: a pure function of a listing and the ledger.
 
-Belongs here: deciding which landing objects to read, and cutting them into batches. Does not belong here: listing or reading.
+Belongs here: deciding which landing objects to read, cutting them into batches, and where a listing may be cut. Does not belong
+here: listing or reading.
 
 There is no cursor and no watermark: an object is outstanding when the ledger does not have its key, whatever its time, so
 that equal timestamps, late listings and clocks that go backwards lose nothing.
@@ -24,6 +25,8 @@ BATCH_BYTES = 24 * 1024 * 1024
 BATCH_OBJECTS = 1000
 SHARED_BYTES = 4 * 1024 * 1024
 """What is as large as that is worth a batch of its own, if another thread can read it meanwhile."""
+PART_OBJECTS = 5000
+"""Where so many objects lie one after the other, they are listed apart from the rest: five pages of S3."""
 _UNFINISHED = (".tmp", ".part", ".partial", ".crdownload", ".filepart", "_$folder$", "/")
 
 
@@ -78,6 +81,14 @@ def outstanding(listing: Iterable[ObjectInfo], ledger: Ledger, settled_before: d
     deleted = sorted(ingested.keys() - seen)
     by_key = sorted(new, key=lambda info: info.key)
     return Outstanding(tuple(by_key), tuple(unsettled), tuple(replaced), tuple(deleted), edits=tuple(edits))
+
+
+def cuts(ledger: Ledger) -> list[str]:
+    """Ingested keys at which a listing may be cut into parts of a few pages each.
+
+    They say nothing of what has landed: the parts are listed from one such key to the next, whatever is there now.
+    """
+    return sorted(ledger.landed)[PART_OBJECTS - 1 :: PART_OBJECTS]
 
 
 def batches(objects: Iterable[ObjectInfo], beside: KeysBeside | None = None) -> Iterator[tuple[ObjectInfo, ...]]:

@@ -11,6 +11,7 @@ from assay.contracts import Domain
 from assay.contracts.version import fingerprint
 from assay.lake.ledger import LedgerLog
 from assay.landing.ingest import find_outstanding
+from assay.loading import without_collecting
 from assay.orchestration.resources import Lake
 from assay.pipeline.workspace import Workspace
 
@@ -57,11 +58,13 @@ def landing_sensor(domain: Domain, job: dg.JobDefinition, seconds: int) -> dg.Se
 def outstanding_objects(workspace: Workspace, domain: Domain, now: dt.datetime) -> dict[str, list[tuple[str, str]]]:
     """Key and version of every landing object that was not ingested, by source; sources without any are left out."""
     found: dict[str, list[tuple[str, str]]] = {}
-    for source in domain.sources.values():
-        ledger = LedgerLog(workspace.store, source.name).read()
-        waiting = find_outstanding(workspace.store, source, ledger, now)
-        if new := (*waiting.new, *waiting.edits):
-            found[source.name] = [(info.key, info.etag) for info in new]
+    # All that is listed and read stays until it has been compared: the collector would look at it again and again, in vain.
+    with without_collecting():
+        for source in domain.sources.values():
+            ledger = LedgerLog(workspace.store, source.name).read()
+            waiting = find_outstanding(workspace.store, source, ledger, now)
+            if new := (*waiting.new, *waiting.edits):
+                found[source.name] = [(info.key, info.etag) for info in new]
     return found
 
 

@@ -11,7 +11,7 @@ from shop import DOMAIN
 
 from assay.lake.ledger import Batch, LandedObject, Ledger
 from assay.lake.store import ObjectInfo
-from assay.landing.outstanding import BATCH_BYTES, BATCH_OBJECTS, batch_id, batches, outstanding
+from assay.landing.outstanding import BATCH_BYTES, BATCH_OBJECTS, PART_OBJECTS, batch_id, batches, cuts, outstanding
 
 AT = dt.datetime(2025, 1, 10, tzinfo=dt.UTC)
 
@@ -130,3 +130,14 @@ class TestBatchId:
         orders, customers = DOMAIN.sources["orders"], DOMAIN.sources["customers"]
         names = {batch_id([listed("a")], orders), batch_id([listed("a", etag="2")], orders), batch_id([listed("a")], customers)}
         assert len(names) == 3
+
+
+class TestCuts:
+    def test_a_short_listing_is_not_cut(self) -> None:
+        assert cuts(NOTHING) == []
+        assert cuts(ledger(listed("a"), listed("b"))) == []
+
+    def test_parts_have_as_many_ingested_objects_each(self) -> None:
+        known = [listed(f"{number:06}") for number in range(3 * PART_OBJECTS)]
+        found = cuts(ledger(*reversed(known)))
+        assert found == [known[part * PART_OBJECTS - 1].key for part in (1, 2, 3)]
