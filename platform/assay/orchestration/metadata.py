@@ -6,9 +6,10 @@ Belongs here: Dagster metadata from contracts and parsed SQL. Does not belong he
 from __future__ import annotations
 
 import inspect
+import linecache
+import re
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -97,8 +98,10 @@ def _column_dep(origin: ColumnOrigin) -> dg.TableColumnDep:
 
 def _contract_reference(table: Table) -> list[dg.LocalFileCodeReference]:
     try:
-        path = Path(inspect.getfile(table.model))
-        _, line = inspect.getsourcelines(table.model)
+        path = inspect.getfile(table.model)
     except (OSError, TypeError):
         return []
-    return [dg.LocalFileCodeReference(file_path=str(path), line_number=line, label="contract")]
+    # Asking `inspect` for the line would parse the whole module anew for each contract in it.
+    named = re.compile(rf"\s*class {table.model.__name__}\b")
+    line = next((number for number, text in enumerate(linecache.getlines(path), start=1) if named.match(text)), None)
+    return [dg.LocalFileCodeReference(file_path=path, line_number=line, label="contract")]
