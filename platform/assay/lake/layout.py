@@ -124,14 +124,24 @@ def index_key(table: Table) -> str:
     return f"{AUDIT}/published/{table.layer}/{table.name}.json"
 
 
+def held_prefix() -> str:
+    """Prefix of the lists of landing objects that are held back."""
+    return f"{AUDIT}/held/"
+
+
 def held_key(source: str) -> str:
     """Key of the list of landing objects that are held back from a source."""
-    return f"{AUDIT}/held/{source}.json"
+    return f"{held_prefix()}{source}.json"
+
+
+def failures_prefix() -> str:
+    """Prefix of the records of partitions that failed their proof."""
+    return f"{AUDIT}/failed/"
 
 
 def failures_key(table: Table) -> str:
     """Key of the record of a table's partitions that failed their proof."""
-    return f"{AUDIT}/failed/{table.layer}/{table.name}.json"
+    return f"{failures_prefix()}{table.layer}/{table.name}.json"
 
 
 def quality_prefix(relation: str) -> str:

@@ -14,6 +14,7 @@ import duckdb
 
 from assay.contracts import Source, Table
 from assay.engine.project import Node
+from assay.lake.layout import failures_key, failures_prefix, held_key, held_prefix
 from assay.lake.ledger import Ledger
 from assay.landing.drift import read_held
 from assay.landing.ingest import Ingested, ingest
@@ -161,15 +162,19 @@ def is_dormant(state: State, table: Table) -> bool:
 
 def held_objects(state: State) -> dict[str, dict[str, str]]:
     """Why landing objects are held back, by source and key; sources without any are left out."""
-    workspace = state.workspace
-    found = {source.full_name: read_held(workspace.store, source.name) for source in workspace.domain.sources.values()}
+    store, sources = state.workspace.store, state.workspace.domain.sources.values()
+    # Most have none: whether they have is asked for all at once.
+    there = {info.key for info in store.list(held_prefix())}
+    found = {source.full_name: read_held(store, source.name) for source in sources if held_key(source.name) in there}
     return {name: held for name, held in found.items() if held}
 
 
 def failed_partitions(state: State) -> dict[str, dict[str, Failure]]:
     """The partitions whose last proof failed, by table; tables without any are left out."""
-    workspace = state.workspace
-    found = {name: read_failures(workspace.store, node.table) for name, node in workspace.project.nodes.items()}
+    store, nodes = state.workspace.store, state.workspace.project.nodes
+    # As with what is held back: only a few tables have any.
+    there = {info.key for info in store.list(failures_prefix())}
+    found = {name: read_failures(store, node.table) for name, node in nodes.items() if failures_key(node.table) in there}
     return {name: dict(sorted(failures.items())) for name, failures in found.items() if failures}
 
 
