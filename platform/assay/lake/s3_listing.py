@@ -3,7 +3,7 @@
 Belongs here: what a page says, and which parts make a whole. Does not belong here: errors and credentials (`s3`).
 
 boto3 looks up each member of each entry in its model of S3, and before that reads the whole page once more, only to see whether
-it is an error: four fifths of what a long listing costs this process. So the entries are taken out of a page before boto3 sees
+it is an error: two thirds of what a long listing costs this process. So the entries are taken out of a page before boto3 sees
 it. What is left says all that it needs: whether there is an error, and where the next page begins.
 """
 
