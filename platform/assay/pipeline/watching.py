@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from assay.contracts import Holidays, Table, Watch
@@ -83,15 +84,15 @@ def watch_table(
         return None
     store = state.workspace.store
     profiles = _up_to_date(connection, state, table, watch, keep)
-    figures = _figures(profiles)
-    until = complete_until(figures, watch, as_of)
-    contents = {day: state.index(table.full_name)[day.isoformat()].content for day in {each.day for each in figures}}
+    until = complete_until(_figures(profiles.filter(pc.field("metric") == Metric.FIRST_LANDING.value)), watch, as_of)
+    index = state.index(table.full_name)
+    contents = {day: index[day.isoformat()].content for day in profiles["partition"].unique().to_pylist()}
     holidays = state.workspace.domain.holidays
     judged_from = _judged_from(contents, watch, holidays, until)
     kept = _read(store, ANOMALIES, table)
     if kept is not None and (kept.schema.metadata or {}).get(_JUDGED_FROM) == judged_from:
         return Watched(table, until, _anomalies(kept))
-    found = find_anomalies(figures, watch, holidays, as_of)
+    found = find_anomalies(_figures(profiles), watch, holidays, as_of)
     if keep:
         rows = _anomaly_rows(table, found, contents).replace_schema_metadata({_JUDGED_FROM: judged_from})
         _write(store, ANOMALIES, table, rows)
@@ -108,19 +109,20 @@ def _up_to_date(connection: duckdb.DuckDBPyConnection, state: State, table: Tabl
     }
     kept = _read(state.workspace.store, PROFILES, table)
     profiles = PROFILES.schema.empty_table() if kept is None else kept
-    days, contents, watches = (profiles[name].to_pylist() for name in ("partition", "content", "watch"))
-    is_current = [
-        wanted.get(day) == content and version == watch.version
-        for day, content, version in zip(days, contents, watches, strict=True)
-    ]
-    current = profiles.filter(pa.array(is_current, pa.bool_()))
-    missing = sorted(wanted.keys() - set(current["partition"].to_pylist()))
+    measured_of = profiles.group_by(["partition", "content", "watch"]).aggregate([]).to_pylist()
+    current_days = {
+        row["partition"]
+        for row in measured_of
+        if wanted.get(row["partition"]) == row["content"] and row["watch"] == watch.version
+    }
+    missing = sorted(wanted.keys() - current_days)
+    if not missing and len(measured_of) == len(current_days):
+        return profiles
+    current = profiles.filter(pc.field("partition").isin(pa.array(current_days, pa.date32())))
     measured = [
         _measure(connection, state, table, watch, {day: wanted[day] for day in missing[start : start + DAYS_AT_ONCE]})
         for start in range(0, len(missing), DAYS_AT_ONCE)
     ]
-    if not measured and len(current) == len(profiles):
-        return profiles
     profiles = pa.concat_tables([current, *measured]).sort_by([("partition", "ascending"), ("metric", "ascending")])
     if keep:
         _write(state.workspace.store, PROFILES, table, profiles)
