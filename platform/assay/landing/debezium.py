@@ -75,8 +75,8 @@ class DebeziumReader:
 
     def recheck(self, wanted: Wanted, source: Source, scratch: Path) -> Parsed | None:
         """Read the lines of unusual events exactly, all in one query, for it takes longer to plan than to run."""
-        lines = wanted_lines({file.path: rows for file, rows in wanted.items()}, scratch / "unusual.lines")
-        return Parsed([exact_events(lines, source)])
+        lines, starts = wanted_lines({file.path: rows for file, rows in wanted.items()}, scratch / "unusual.lines")
+        return Parsed([exact_events(lines, source)], starts=starts)
 
 
 # --- The quick way ---

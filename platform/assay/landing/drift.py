@@ -152,15 +152,13 @@ def _missing(cursor: duckdb.DuckDBPyConnection, staged: str) -> dict[str, list[s
     found: dict[str, list[str]] = {}
     rows = cursor.execute(f"""
 WITH lists AS (
-  SELECT _path, _missing, count(*) AS records FROM {staged} WHERE _reason IS NULL AND _missing IS NOT NULL GROUP BY ALL
+  SELECT _path, _missing, count(*) AS records, count(*) FILTER (_op IN ('c', 'u', 'r')) AS changes
+  FROM {staged} WHERE _reason IS NULL GROUP BY ALL
 ),
 lacking AS (SELECT _path, unnest(_missing) AS name, records FROM lists),
-counted AS (
-  SELECT _path, count(*) AS records FROM {staged} SEMI JOIN lists USING (_path)
-  WHERE _reason IS NULL AND _op IN ('c', 'u', 'r') GROUP BY 1
-)
+counted AS (SELECT _path, sum(changes) AS records FROM lists GROUP BY 1)
 SELECT _path, name FROM lacking JOIN counted USING (_path)
-GROUP BY _path, name, counted.records HAVING sum(lacking.records) >= counted.records""").fetchall()
+GROUP BY _path, name, counted.records HAVING counted.records > 0 AND sum(lacking.records) >= counted.records""").fetchall()
     for path, name in rows:
         found.setdefault(str(path), []).append(str(name))
     return found

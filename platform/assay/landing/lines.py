@@ -101,7 +101,7 @@ def is_gzipped(path: Path) -> bool:
         return file.read(2) == _GZIP
 
 
-def wanted_lines(wanted: Mapping[Path, Collection[int]], to: Path) -> str:
+def wanted_lines(wanted: Mapping[Path, Collection[int]], to: Path) -> tuple[str, dict[Path, dict[int, int]]]:
     """Like `lines_relation`, for some lines of some files that are not gzipped.
 
     They are few among many, so that copying them takes less than DuckDB does to read them all.
@@ -109,21 +109,26 @@ def wanted_lines(wanted: Mapping[Path, Collection[int]], to: Path) -> str:
     Args:
         wanted: The numbers of a file's lines, from 1, blank lines not counted.
         to: Where the lines are copied to; without those that DuckDB does not read as one.
+
+    Returns:
+        The query, and the bytes at which the lines begin, by file and number.
     """
+    starts = {path: starts_of(path, rows) for path, rows in wanted.items()}
     with to.open("wb") as copy:
-        for number, (path, rows) in enumerate(wanted.items(), 1):
+        for number, (path, found) in enumerate(starts.items(), 1):
             with path.open("rb") as file:
-                for row, start in starts_of(path, rows).items():
+                for row, start in found.items():
                     file.seek(start)
                     raw = file.readline(MAX_LINE_BYTES + 1)
                     is_short = len(raw) <= MAX_LINE_BYTES or raw.endswith(b"\n")
                     if is_short and b"\x01" not in raw and _is_utf8(raw):
                         copy.write(b"%d\x01%d\x01%s\n" % (number, row, raw.rstrip(b"\r\n")))
     names = "[" + ", ".join(literal(str(path)) for path in wanted) + "]"
-    return (
+    query = (
         f"SELECT {names}[file] AS _path, _n, line FROM read_csv({literal(str(to))}, "
         f"columns={{'file': 'BIGINT', '_n': 'BIGINT', 'line': 'VARCHAR'}}, {_SALVAGED})"
     )
+    return query, starts
 
 
 def salvaged_relation(path: Path, salvaged: Path) -> str:

@@ -71,12 +71,14 @@ class Parsed:
         rejected: What could not even be read as a record, by file.
         unusual: Files that none of the queries reads, because only `salvage` can.
         warnings: What an operator should know of how files were read, as of repaired texts.
+        starts: The bytes at which some records begin, by file and number, where reading had to find them anyway.
     """
 
     queries: list[str]
     rejected: dict[Path, list[Rejected]] = field(default_factory=dict)
     unusual: list[LandedFile] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    starts: dict[Path, dict[int, int]] = field(default_factory=dict)
 
 
 class Reader(Protocol):

@@ -53,18 +53,22 @@ def write_refused(
         f"{_ORIGIN}, place.byte AS _landing_byte, record._sequence AS _sequence, "
         f"['readable'] AS _rules, [record._reason] AS _reasons, {literal(source.version)} AS _contract"
     )
-    found = f"LEFT JOIN {staged}_bytes AS place ON place.path = record._path AND place.row = {LINE}"
     key, local = raw_quarantine_key(source.name, batch), folder / "quarantine.parquet"
-    return _write(store, cursor, staged, columns, _REFUSED, key, local, found, carried)
+    return _write(store, cursor, staged, columns, _REFUSED, key, local, _placed(staged), carried)
+
+
+def _placed(staged: str) -> str:
+    """The join of staged records with the bytes at which they begin, as far as those are known."""
+    return f"LEFT JOIN {staged}_bytes AS place ON place.path = record._path AND place.row = {LINE}"
 
 
 def _refused_lines(cursor: duckdb.DuckDBPyConnection, staged: str) -> dict[str, tuple[set[int], bool]]:
-    """The lines of refused records, and whether the file was read record by record, by path."""
+    """The lines of refused records whose byte is not known, and whether the file was read record by record, by path."""
     return {
-        path: (set(lines), bool(one_by_one))
+        path: (set(lines or ()), bool(one_by_one))
         for path, lines, one_by_one in cursor.execute(
-            f"SELECT _path, list({LINE}), bool_and(NOT record._running) FROM {staged} AS record "
-            f"JOIN {staged}_files AS file ON file.path = record._path WHERE {_REFUSED} GROUP BY 1"
+            f"SELECT _path, list({LINE}) FILTER (place.byte IS NULL), bool_and(NOT record._running) FROM {staged} AS record "
+            f"JOIN {staged}_files AS file ON file.path = record._path {_placed(staged)} WHERE {_REFUSED} GROUP BY 1"
         ).fetchall()
     }
 
@@ -76,11 +80,10 @@ def _find_bytes(
     staged: str,
     refused: Mapping[str, tuple[set[int], bool]],
 ) -> None:
-    """List, in a table beside the staged one, where refused records begin in the text of their objects."""
-    cursor.execute(f"CREATE OR REPLACE TABLE {staged}_bytes (path VARCHAR, row BIGINT, byte BIGINT)")
+    """Add to the table beside the staged one where refused records begin in the text of their objects."""
     for file in files:
-        if str(file.path) in refused:
-            wanted, one_by_one = refused[str(file.path)]
+        wanted, one_by_one = refused.get(str(file.path), (set(), False))
+        if wanted:
             found = offsets(file, wanted, source, one_by_one=one_by_one)
             cursor.execute(
                 f"INSERT INTO {staged}_bytes SELECT ?, unnest(?::BIGINT[]), unnest(?::BIGINT[])",

@@ -72,7 +72,8 @@ class SinkReader:
         if parsed is None:
             return None
         apart = [file for file in values if _needs_keys(file)]
-        return Parsed(_with_keys(parsed.queries, apart, source, "_n") if apart else parsed.queries, parsed.rejected)
+        queries = _with_keys(parsed.queries, apart, source, "_n") if apart else parsed.queries
+        return Parsed(queries, parsed.rejected, starts=parsed.starts)
 
 
 def _holds(file: LandedFile) -> Holds:

@@ -4,11 +4,13 @@ Belongs here: reading files into a table of typed records, the damaged ones reco
 it. Does not belong here: fetching files, and what becomes of the records (`ingest`, `replay`, `editing`).
 
 A staged batch is a table of records (`typed.typed_records`, and whether a record's number runs over all files) and, beside it,
-the table of its files: `<name>_files`.
+the table of its files, `<name>_files`, and that of the bytes at which records begin, as far as reading has found them:
+`<name>_bytes`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import duckdb
@@ -72,6 +74,7 @@ def stage(
         _insert(cursor, source, staged, salvaged, running=False)
         warnings += salvaged.warnings
     unusual = _list_files(cursor, reader, files, staged)
+    cursor.execute(f"CREATE OR REPLACE TABLE {staged}_bytes (path VARCHAR, row BIGINT, byte BIGINT)")
     _recheck(cursor, source, reader, {file: rows for file in usual if (rows := unusual.get(str(file.path)))}, staged, folder)
     return warnings
 
@@ -83,6 +86,7 @@ def _recheck(
     parsed = reader.recheck(wanted, source, folder) if wanted else None
     if parsed is None:
         return
+    _insert_starts(cursor, staged, parsed, wanted)
     found: dict[str, int] = {}
     if _try_insert(cursor, source, staged, parsed, running=False):
         found = dict(cursor.execute(f"SELECT _path, count(*) FROM {staged} WHERE NOT _running GROUP BY 1").fetchall())
@@ -93,6 +97,18 @@ def _recheck(
         else:
             cursor.execute(mine)
             _insert(cursor, source, staged, reader.salvage(file, source, folder), running=False)
+
+
+def _insert_starts(cursor: duckdb.DuckDBPyConnection, staged: str, parsed: Parsed, files: Iterable[LandedFile]) -> None:
+    """Keep where records begin in the text of their objects."""
+    # Lines that were put together from something else have another place there.
+    own = {str(file.path): parsed.starts.get(file.path, {}) for file in files if file.text == file.path}
+    paths = [path for path, starts in own.items() for _ in starts]
+    places = [place for starts in own.values() for place in starts.items()]
+    cursor.execute(
+        f"INSERT INTO {staged}_bytes SELECT unnest(?::VARCHAR[]), unnest(?::BIGINT[]), unnest(?::BIGINT[])",
+        [paths, [row for row, _ in places], [byte for _, byte in places]],
+    )
 
 
 def _try_insert(cursor: duckdb.DuckDBPyConnection, source: Source, staged: str, parsed: Parsed, *, running: bool = True) -> bool:

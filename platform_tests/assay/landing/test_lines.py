@@ -59,5 +59,7 @@ def test_wanted_lines_are_those_of_their_numbers(tmp_path_factory, contents: lis
             for line in lines.located_lines(path):
                 if not line.reason and line.row in rows and b"\xff" not in line.raw and b"\x01" not in line.raw:
                     expected.append((str(path), line.row, line.raw.rstrip(b"\r\n").decode()))
-        found = duckdb.sql(lines.wanted_lines(wanted, folder / "copied")).fetchall()
+        query, starts = lines.wanted_lines(wanted, folder / "copied")
+        found = duckdb.sql(query).fetchall()
+        assert starts == {path: lines.starts_of(path, rows) for path, rows in wanted.items()}
     assert sorted(found) == sorted(expected)
