@@ -137,19 +137,19 @@ class _Search:
     def _find_strays(self, new: Collection[Part], old: Collection[Part]) -> int:
         """Find the keys of new events whose day has no making of the key, neither new nor old; returns how many."""
         self._table(
-            "arrived",
-            f"SELECT {self._hash} AS _h, {self._day} AS _home, bool_or(_op = 'c') AS _made FROM ({self._rows(new)}) "
-            "GROUP BY 1, 2",
+            "unmade",
+            f"SELECT {self._hash} AS _h, {self._day} AS _home FROM ({self._rows(new)}) "
+            "GROUP BY 1, 2 HAVING NOT bool_or(_op = 'c')",
         )
-        unmade = self.cursor.execute("SELECT DISTINCT _home::VARCHAR FROM arrived WHERE NOT _made").fetchall()
+        unmade = self.cursor.execute("SELECT DISTINCT _home::VARCHAR FROM unmade").fetchall()
         if not unmade:
             return 0
         days = {str(day) for (day,) in unmade}
         before = self._rows(part for part in old if part.partition in days)
         return self._table(
             "strays",
-            f"SELECT _h, _home FROM arrived ANTI JOIN (SELECT {self._hash} AS _made_h, {self._day} AS _made_home FROM ({before}) "
-            "WHERE _op = 'c') AS made ON _h = _made_h AND _home = _made_home WHERE NOT _made",
+            f"SELECT _h, _home FROM unmade ANTI JOIN (SELECT {self._hash} AS _made_h, {self._day} AS _made_home FROM ({before}) "
+            "WHERE _op = 'c') AS made ON _h = _made_h AND _home = _made_home",
         )
 
     def _notes(self, new: Collection[Part], noted: Collection[Part]) -> str | None:
