@@ -46,7 +46,7 @@ def write_refused(
         carried: Query of records that stay in quarantine as they are.
     """
     refused = _refused_lines(cursor, staged)
-    if not refused and carried is None:
+    if not refused and not (carried and cursor.execute(f"SELECT 1 FROM ({carried}) LIMIT 1").fetchone()):
         return None
     _find_bytes(cursor, source, files, staged, refused)
     columns = (
@@ -111,15 +111,13 @@ def _write(
     local: Path,
     joined: str = "",
     carried: str | None = None,
-) -> str | None:
+) -> str:
     records = (
         f"SELECT {columns} FROM {staged} AS record JOIN {staged}_files AS file ON file.path = record._path {joined} "
         f"WHERE {condition}"
     )
     if carried:
         records = f"{records} UNION ALL BY NAME ({carried})"
-    if not cursor.execute(f"SELECT 1 FROM ({records}) LIMIT 1").fetchone():
-        return None
     cursor.execute(
         f"COPY (FROM ({records}) ORDER BY _landing_object, _landing_row) TO {literal(str(local))} "
         "(FORMAT parquet, COMPRESSION zstd)"

@@ -90,12 +90,12 @@ def _recheck(
     found: dict[str, int] = {}
     if _try_insert(cursor, source, staged, parsed, running=False):
         found = dict(cursor.execute(f"SELECT _path, count(*) FROM {staged} WHERE NOT _running GROUP BY 1").fetchall())
-    for file, numbers in wanted.items():
-        mine = f"DELETE FROM {staged} WHERE _path = {literal(str(file.path))}"
-        if found.get(str(file.path)) == len(numbers):
-            cursor.execute(f"{mine} AND {_UNUSUAL}")
-        else:
-            cursor.execute(mine)
+    exact = {str(file.path) for file, numbers in wanted.items() if found.get(str(file.path)) == len(numbers)}
+    if exact:
+        cursor.execute(f"DELETE FROM {staged} WHERE _path IN ({', '.join(map(literal, sorted(exact)))}) AND {_UNUSUAL}")
+    for file in wanted:
+        if str(file.path) not in exact:
+            cursor.execute(f"DELETE FROM {staged} WHERE _path = {literal(str(file.path))}")
             _insert(cursor, source, staged, reader.salvage(file, source, folder), running=False)
 
 
