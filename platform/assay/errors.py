@@ -4,6 +4,8 @@ Belongs here: the exceptions that any room may raise and that the command line s
 belong here: the reasons for which a single record is quarantined; a bad record is data, not an exception.
 """
 
+_ENDS = tuple(".!?…:")
+
 
 class AssayError(Exception):
     """What is wrong, and what to do next.
@@ -19,7 +21,12 @@ class AssayError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message} {self.hint}".rstrip()
+        if not self.hint:
+            return self.message
+        if self.message.rstrip()[-1:] in _ENDS:
+            return f"{self.message.rstrip()} {self.hint}"
+        # Many a message ends with what somebody else said, which has no full stop.
+        return f"{self.message.rstrip()}{'.' if self.hint[:1].isupper() else ';'} {self.hint}"
 
 
 class SettingsError(AssayError):

@@ -46,7 +46,7 @@ def test_a_day_is_complete_some_hours_after_its_end(now: str, last: str) -> None
     ("wrong", "said"),
     [
         ({"name": "Till Rolls"}, "no name"),
-        ({"table": "enriched.nonsense"}, "which is no table the tables are: enriched.customers"),
+        ({"table": "enriched.nonsense"}, "which is no table; the tables are: enriched.customers"),
         ({"by": ()}, "begin with a column of days"),
         ({"by": ("customer_id",)}, "begin with a column of days"),
         ({"by": ("order_day", "nonsense")}, "enriched.orders has no nonsense"),
