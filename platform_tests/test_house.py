@@ -22,10 +22,10 @@ DOMAINS = ("payments",)
 LONGEST_MODULE_LINES = 500
 
 # What each room of assay/ may import of the others. Imports run downward only; a new room says here where it stands.
-BELOW: dict[str, set[str]] = {"errors": set(), "loading": set()}
+BELOW: dict[str, set[str]] = {"errors": set(), "loading": set(), "nearest": set()}
 BELOW["settings"] = {"errors"}
-BELOW["contracts"] = {"errors"}
-BELOW["lake"] = {"contracts", "errors", "loading", "settings"}
+BELOW["contracts"] = {"errors", "nearest"}
+BELOW["lake"] = {"contracts", "errors", "loading", "nearest", "settings"}
 BELOW["landing"] = BELOW["lake"] | {"lake"}
 # Beside `landing`: it writes what `landing` reads, and the two agree on nothing but names of objects.
 BELOW["capture"] = BELOW["lake"] | {"lake"}

@@ -24,6 +24,7 @@ from assay.contracts.monitoring import MonitoringRule
 from assay.contracts.source import Source
 from assay.contracts.table import DECLARATION, Table
 from assay.errors import ContractError, SettingsError
+from assay.nearest import suggestion
 
 
 class DemoFile(Protocol):
@@ -180,8 +181,23 @@ class Domain:
         if len(matches) == 1:
             return every[matches[0]]
         if matches:
-            raise SettingsError(f"{name} means {' and '.join(sorted(matches))}", hint="name the layer too")
-        raise SettingsError(f"domain {self.name} has no table {name}", hint=f"the tables are: {', '.join(sorted(every))}")
+            raise SettingsError(f"{name} means {' and '.join(sorted(matches))}.", hint="Name the layer too.")
+        raise SettingsError(
+            f"The domain {self.name} has no table {name}.", hint=suggestion(name, every, "`assay tables` lists them.")
+        )
+
+    def find_source(self, name: str) -> Source:
+        """Find a source by its name, with or without `raw.`.
+
+        Raises:
+            SettingsError: There is no such source.
+        """
+        bare = name.removeprefix("raw.")
+        if bare not in self.sources:
+            raise SettingsError(
+                f"There is no source {bare}.", hint=suggestion(bare, self.sources, "`assay tables` lists them, as raw.….")
+            )
+        return self.sources[bare]
 
 
 def load_domain(module: str) -> Domain:

@@ -6,7 +6,8 @@ the order of tables and agreement with contracts (`project`), running SQL (`stag
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from sqlglot.schema import MappingSchema
 from assay.contracts import ColumnOrigin, Generated
 from assay.contracts.version import fingerprint
 from assay.errors import SqlError
+from assay.nearest import suggestion
 
 Schema = Mapping[str, Mapping[str, Mapping[str, str]]]
 """DuckDB type by layer, table and column."""
@@ -82,7 +84,9 @@ def read_query(path: Path, schema: Schema, prepared: MappingSchema | None = None
         )
         scope = build_scope(qualified)
     except SqlglotError as error:
-        raise SqlError(f"{path}: {error}", hint="correct the SQL") from error
+        relations = [schema[layer][name] for layer, name in (relation.split(".", 1) for relation in names)]
+        line, hint = _unknown_column(text, str(error), relations)
+        raise SqlError(f"{path}:{line}: {error}", hint=hint) from error
     if scope is None:
         raise SqlError(f"{path}: it is not a query", hint="write one SELECT")
     return Query(
@@ -142,7 +146,7 @@ def _relations(path: Path, query: exp.Query, schema: Schema) -> list[str]:
                 continue
             raise SqlError(f"{path}:{_line(table)}: {name} names no layer", hint=f"write one of {_examples(schema)}")
         if name not in schema.get(table.db, {}):
-            raise SqlError(f"{path}:{_line(table)}: there is no {table.db}.{name}", hint=_nearest(table.db, schema))
+            raise SqlError(f"{path}:{_line(table)}: there is no {table.db}.{name}", hint=_nearest(table.db, name, schema))
         found[f"{table.db}.{name}"] = None
     return sorted(found)
 
@@ -151,10 +155,21 @@ def _examples(schema: Schema) -> str:
     return ", ".join(f"{layer}.<name>" for layer in schema)
 
 
-def _nearest(layer: str, schema: Schema) -> str:
+def _nearest(layer: str, name: str, schema: Schema) -> str:
     if layer not in schema:
         return f"the layers are {', '.join(schema)}"
-    return f"{layer} has {', '.join(sorted(schema[layer])) or 'no tables'}"
+    known = [f"{each}.{table}" for each, tables in schema.items() for table in tables]
+    return suggestion(f"{layer}.{name}", known, f"{layer} has {', '.join(sorted(schema[layer])) or 'no tables'}")
+
+
+def _unknown_column(text: str, said: str, relations: Iterable[Mapping[str, str]]) -> tuple[int, str]:
+    """First line of the column that is not there, and what was probably meant; what is said names no place."""
+    found = re.search(r"Unknown column: (\w+)|Column '(?:\w+\.)?(\w+)'", said)
+    if found is None:
+        return 1, "correct the SQL"
+    column = found[1] or found[2]
+    lines = [number for number, line in enumerate(text.splitlines(), start=1) if re.search(rf"\b{column}\b", line)]
+    return min(lines, default=1), suggestion(column, {name for columns in relations for name in columns}, "correct the SQL")
 
 
 def _line(node: exp.Expression) -> int:

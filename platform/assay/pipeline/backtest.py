@@ -22,6 +22,7 @@ from assay.contracts.rules import quote
 from assay.engine.parameters import window_of, with_values
 from assay.engine.project import Node
 from assay.errors import SettingsError, SqlError
+from assay.nearest import suggestion
 from assay.pipeline.build import chunks, compute, raise_if_not_about_data
 from assay.pipeline.state import State
 from assay.quality.flagging import PROVEN
@@ -103,8 +104,11 @@ def find_rule(domain: Domain, name: str) -> MonitoringRule:
     for rule in domain.monitoring:
         if rule.name == name:
             return rule
-    known = ", ".join(rule.name for rule in domain.monitoring)
-    raise SettingsError(f"There is no monitoring rule {name}.", hint=f"There are: {known or 'none'}.")
+    known = [rule.name for rule in domain.monitoring]
+    raise SettingsError(
+        f"There is no monitoring rule {name}.",
+        hint=suggestion(name, known, "`assay monitoring list` shows all." if known else "The domain declares none."),
+    )
 
 
 def backtest(

@@ -33,6 +33,7 @@ from assay.errors import AssayError, Conflict, ControlError, ControlMissing, Obj
 from assay.lake.layout import control_key, partition_key
 from assay.lake.rows import files_by_version, typed_rows
 from assay.lake.store import ObjectStore
+from assay.nearest import suggestion
 from assay.pipeline.build import raise_if_not_about_data
 from assay.pipeline.controls import ask
 from assay.pipeline.state import State
@@ -128,7 +129,8 @@ def find_controls(controls: Sequence[Control], names: Collection[str]) -> list[C
     unknown = [name for name in names if name not in {control.name for control in controls}]
     if unknown:
         raise SettingsError(
-            f"There is no control {unknown[0]}.", hint=f"There are {', '.join(control.name for control in controls)}."
+            f"There is no control {unknown[0]}.",
+            hint=suggestion(unknown[0], [control.name for control in controls], "`assay reconcile` without a name compares all."),
         )
     return [control for control in controls if not names or control.name in names]
 

@@ -48,9 +48,24 @@ def test_a_bare_name_of_a_source_alone_is_the_source(tmp_path: Path) -> None:
     assert domain_of(tmp_path, [Lonely], {}).find("lonely").full_name == "raw.lonely"
 
 
-def test_a_name_that_is_not_there_is_said_with_those_that_are() -> None:
-    with pytest.raises(SettingsError, match=r"domain shop has no table order. *the tables are: .*enriched.orders"):
-        shop.DOMAIN.find("order")
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("order", "The domain shop has no table order. Did you mean enriched.orders or raw.orders?"),
+        ("marts.orders", "The domain shop has no table marts.orders. Did you mean enriched.orders or raw.orders?"),
+        ("zzz", "The domain shop has no table zzz. There are enriched.customers, enriched.levels, "),
+    ],
+)
+def test_a_name_that_is_not_there_is_said_with_what_was_meant(name: str, said: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        shop.DOMAIN.find(name)
+    assert str(raised.value).startswith(said)
+
+
+def test_a_source_is_found_with_or_without_its_layer() -> None:
+    assert shop.DOMAIN.find_source("raw.orders") is shop.DOMAIN.find_source("orders")
+    with pytest.raises(SettingsError, match=r"There is no source order\. Did you mean orders\?"):
+        shop.DOMAIN.find_source("order")
 
 
 def twice(layer: str, class_name: str) -> type[Published]:
