@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 RESERVED = frozenset({"key_unique", "healed", "books_balanced", "quality_threshold", "no_anomalies"})
 """Names of what is checked of every table."""
+LAYERS = ("enriched", "marts")
+"""Where tables are; sources are raw."""
 _NUMBERS = ("DECIMAL", "DOUBLE", "FLOAT", "BIGINT", "INTEGER", "SMALLINT")
 _TIMES = ("DATE", "TIMESTAMP")
 
@@ -87,11 +89,15 @@ def _require_types(where: str, each: Expectation, types: Mapping[str, str]) -> N
 
 
 def require_columns(declared: Table) -> None:
-    """Raise what is wrong with the columns that a table's declaration names.
+    """Raise what is wrong with the layer and the columns that a table's declaration names.
 
     Raises:
-        ContractError: One is not there, or is not of the kind it must be.
+        ContractError: There is no such layer; or a column is not there, or is not of the kind it must be.
     """
+    if declared.layer not in LAYERS:
+        raise ContractError(
+            f"{declared.full_name}: there is no layer {declared.layer} for tables", hint=f"give layer={' or '.join(LAYERS)}"
+        )
     names = {spec.name for spec in declared.columns}
     wanted = {"key": declared.key, "partition": (declared.partition_column,), "money": (declared.money,)}
     wanted |= {f"lookup {relation}": tuple(on) for relation, on in declared.lookups.items()}

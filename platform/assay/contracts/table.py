@@ -297,9 +297,9 @@ def table(
     The arguments are those of `Table`.
 
     Raises:
-        ContractError: The key, the partition column, a severity, an owner or dimension of a rule, a lookup or the watch names
-            what the model does not have; the partition column is no day; what is not cut by day is watched; a window cannot
-            be; or a column has a name that is the engine's own.
+        ContractError: There is no such layer; the key, the partition column, a severity, an owner or dimension of a rule, a
+            lookup or the watch names what the model does not have; the partition column is no day; what is not cut by day is
+            watched; a window cannot be; or a column has a name that is the engine's own.
     """
 
     def declare(model: _Model) -> _Model:

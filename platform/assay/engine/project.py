@@ -20,6 +20,7 @@ from assay.contracts.model import RUN_COLUMNS
 from assay.contracts.periods import OWN, is_longer, nests
 from assay.contracts.rules import quote
 from assay.contracts.version import fingerprint
+from assay.engine.declared import require_balance, require_lookups, require_source_expressions
 from assay.engine.fold import HISTORY_COLUMNS
 from assay.engine.parameters import require_parameters
 from assay.engine.queries import RAW_LAYERS, Query, Schema, generated_query, prepare, read_query
@@ -77,8 +78,8 @@ def load_project(domain: Domain) -> Project:
 
     Raises:
         SqlError: A name, a cycle, a column or a type is wrong; the message names file and line.
-        ContractError: A window, the books or the partitions of a table do not fit what its SQL reads, or a control is declared
-            wrongly.
+        ContractError: A window, a lookup, the books or the partitions of a table do not fit what its SQL reads, an expression of
+            a source names what it does not declare, or a control is declared wrongly.
     """
     with without_collecting():
         return _load(domain)
@@ -86,6 +87,8 @@ def load_project(domain: Domain) -> Project:
 
 def _load(domain: Domain) -> Project:
     domain.check_controls()
+    for source in domain.sources.values():
+        require_source_expressions(source)
     schema = _schema(domain)
     prepared = prepare(schema)
     queries = {name: read_query(_path(domain, table), schema, prepared) for name, table in domain.written_tables.items()}
@@ -103,6 +106,8 @@ def _load(domain: Domain) -> Project:
             _require_layering(name, query)
             produced = _produced_types(query, connection)
             _require_agreement(table, query, produced)
+            require_lookups(table, query, schema)
+            require_balance(connection, table)
         _require_cadence(domain, table, query)
         nodes[name] = Node(
             table=table,
