@@ -5,6 +5,7 @@ Belongs here: what `assay run`, `assay demo` and `assay reconcile` need of Dagst
 
 import os
 from collections.abc import Collection, Mapping
+from typing import NoReturn
 
 import dagster as dg
 
@@ -22,6 +23,7 @@ from assay.pipeline.state import State
 from assay.pipeline.workspace import Workspace
 from assay.settings import Settings
 
+_INTERRUPTED = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -86,7 +88,7 @@ def _run(
         raise opened.error
     fill_report(opened.state, opened.report)
     if not result.success and not opened.report.failures:
-        raise AssayError(f"Run {result.run_id} failed.", hint="`assay up` shows it in the Dagster UI.")
+        _raise_unexpected(result)
     return opened.report
 
 
@@ -107,4 +109,28 @@ def run_reconcile(settings: Settings, workspace: Workspace, reconciling: Reconci
     if opened.error is not None:
         raise opened.error
     if not result.success and not reconciling.failed:
-        raise AssayError(f"Run {result.run_id} failed.", hint="`assay up` shows it in the Dagster UI.")
+        _raise_unexpected(result)
+
+
+def _raise_unexpected(result: dg.ExecuteInProcessResult) -> NoReturn:
+    """Say where and why a run failed, which neither the data nor anything that Assay knows of explains.
+
+    Raises:
+        KeyboardInterrupt: Somebody stopped it; Dagster records that as a failure of the step.
+        AssayError: Anything else.
+    """
+    place, said = "", ""
+    for event in result.filter_events(lambda event: event.is_step_failure):
+        error = event.step_failure_data.error
+        while error is not None and error.cause is not None:
+            error = error.cause
+        if error is None:
+            continue
+        if error.cls_name in _INTERRUPTED:
+            raise KeyboardInterrupt
+        place, said = f" in {event.step_key}", f": {error.message.strip().splitlines()[0]}"
+        break
+    raise AssayError(
+        f"Run {result.run_id} failed{place}{said}",
+        hint="What was published before stands. `assay up` shows the run, with the stack, in the Dagster UI.",
+    )
