@@ -30,6 +30,7 @@ class Compared:
         published: Content hash of the rows that are there now.
         computed: Content hash of what its inputs give.
         is_current: Whether its inputs and code are still those that it was made from.
+        remedy: The command that rebuilds it.
     """
 
     partition: str
@@ -37,6 +38,7 @@ class Compared:
     published: str
     computed: str
     is_current: bool
+    remedy: str
 
     @property
     def is_same(self) -> bool:
@@ -47,9 +49,9 @@ class Compared:
     def explanation(self) -> str:
         """Why they differ, and what to do, as far as it can be told."""
         if self.recorded != self.published:
-            return "its rows are not those that were published: the object was changed by hand; delete it and `assay run`"
+            return f"its rows are not those that were published: the object was changed by hand; delete it and `{self.remedy}`"
         if not self.is_current:
-            return "inputs or code changed since it was published; `assay run` rebuilds it"
+            return f"inputs or code changed since it was published; `{self.remedy}` rebuilds it"
         return "its inputs give other rows than before: the SQL is not a pure function of its inputs"
 
 
@@ -75,6 +77,7 @@ def verify_table(
     """
     index = state.index(node.table.full_name)
     partitions = sorted(index)[-newest:] if newest else sorted(index)
+    remedy = "assay run --all" if node.table.hourly else "assay run"
     compared = []
     for chunk in chunks(state, node, partitions):
         try:
@@ -86,7 +89,7 @@ def verify_table(
             entry = index[partition]
             current = entry.code == node.code and entry.inputs == inputs_hash(state, node, partition)
             published = _published(connection, state, node, partition, entry)
-            compared.append(Compared(partition, entry.content, published, verdict.content, current))
+            compared.append(Compared(partition, entry.content, published, verdict.content, current, remedy))
         progress(len(chunk))
     return compared
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,17 @@ def test_inputs_that_came_since_are_told_from_a_changed_object(lake: ShopLake) -
     assert (late.is_same, late.is_current) == (False, False)
     assert "`assay run` rebuilds it" in late.explanation
     assert (current.is_same, current.is_current) == (True, True)
+
+
+def test_a_late_table_of_the_hour_names_the_command_that_rebuilds_it(lake: ShopLake) -> None:
+    fill(lake)
+    lake.land("orders", "2.json", text(order("o3", 3, day=D3)))
+    lake.ingest("orders")
+    node = lake.workspace.project.nodes["enriched.orders"]
+    hourly = replace(node, table=replace(node.table, hourly=True))
+    with lake.connection() as connection:
+        late, _ = verify_table(connection, State(lake.workspace), hourly)
+    assert "`assay run --all` rebuilds it" in late.explanation
 
 
 def test_an_object_whose_rows_were_changed_by_hand_is_found(lake: ShopLake) -> None:
