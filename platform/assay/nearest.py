@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 _SHOWN = 3
+_ALIKE = 0.7
+"""Share of letters in common, as difflib counts them, from which on one name may be meant by another."""
 _FEW = 12
 
 
@@ -32,9 +34,9 @@ def _near(name: str, every: list[str]) -> list[str]:
     same = [each for each in every if _bare(each) == bare]
     if same:
         return same[:_SHOWN]
-    if layer and (near := get_close_matches(name.lower(), every, n=_SHOWN)):
+    if layer and (near := get_close_matches(name.lower(), every, n=_SHOWN, cutoff=_ALIKE)):
         return near
-    closest = get_close_matches(bare, {_bare(each) for each in every}, n=_SHOWN)
+    closest = get_close_matches(bare, sorted({_bare(each) for each in every}), n=_SHOWN, cutoff=_ALIKE)
     return [each for found in closest for each in every if _bare(each) == found][:_SHOWN]
 
 

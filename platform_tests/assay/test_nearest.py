@@ -12,8 +12,8 @@ TABLES = ("enriched.merchants", "raw.merchants", "marts.merchant_daily", "marts.
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("merchant_dayly", "Did you mean marts.merchant_daily or marts.merchant_day or enriched.merchants?"),
-        ("marts.merchant_dayly", "Did you mean marts.merchant_daily or marts.merchant_day or marts.platform_day?"),
+        ("merchant_dayly", "Did you mean marts.merchant_daily or marts.merchant_day?"),
+        ("marts.merchant_dayly", "Did you mean marts.merchant_daily or marts.merchant_day?"),
         ("marts.merchants", "Did you mean enriched.merchants or raw.merchants?"),
         ("Merchants", "Did you mean enriched.merchants or raw.merchants?"),
         (

@@ -105,14 +105,19 @@ def main() -> None:
     try:
         app()
     except AssayError as error:
-        # Imported late: there is seldom an error.
-        from rich.console import Console
-
-        Console(stderr=True).print(f"[bold red]error:[/] {_escaped(str(error))}", highlight=False, soft_wrap=True)
+        _print_error(str(error))
+        sys.exit(1)
+    except OSError as error:
+        # A disk that is full, a folder that is read-only or not there: the machine's, and no fault of the code.
+        _print_error(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}.")
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
 
 
-def _escaped(text: str) -> str:
-    return text.replace("[", r"\[")
+def _print_error(text: str) -> None:
+    # Imported late: there is seldom an error.
+    from rich.console import Console
+    from rich.markup import escape
+
+    Console(stderr=True).print(f"[bold red]error:[/] {escape(text)}", highlight=False, soft_wrap=True)

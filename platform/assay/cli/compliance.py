@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from assay.cli.show import as_dicts, output, print_csv, print_rows
+from assay.cli.show import as_dicts, output, print_csv, print_rows, writing
 from assay.errors import SettingsError
 from assay.pipeline.as_of import find_history, instant
 from assay.pipeline.as_of import snapshot as rows_as_of
@@ -54,7 +54,8 @@ def snapshot(
     with session(read_settings()) as workspace, workspace.connection() as connection:
         found = rows_as_of(connection, State(workspace), find_history(workspace.domain, about), at, customer or ())
         if parquet is not None:
-            found.write_parquet(connection, parquet)
+            with writing(parquet):
+                found.write_parquet(connection, parquet)
             typer.echo(f"wrote {parquet}")
         elif as_csv:
             print_csv(found.rows)

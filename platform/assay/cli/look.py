@@ -12,15 +12,16 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table as Grid
 
-from assay.cli.show import as_dicts, output, print_csv, print_rows
+from assay.cli.show import as_dicts, output, print_csv, print_rows, writing
 from assay.contracts import Source, Table
 from assay.contracts.model import EVENT_COLUMN_DESCRIPTIONS, EVENT_COLUMNS, RUN_COLUMN_DESCRIPTIONS, RUN_COLUMNS
 from assay.errors import SettingsError
 from assay.lake.layout import landing_prefix
 from assay.landing.drift import read_held, schema_versions
-from assay.pipeline.query import query
+from assay.pipeline.query import query, sql_errors
 from assay.pipeline.runs import source_books
 from assay.pipeline.session import session
 from assay.pipeline.state import State
@@ -55,15 +56,17 @@ def sql(
         raise SettingsError("--json, --csv and --parquet exclude each other.", hint="Give one of them.")
     with session(read_settings()) as workspace, workspace.connection() as connection:
         result = query(connection, State(workspace), text)
-        if parquet is not None:
-            result.write_parquet(str(parquet), compression="zstd")
-            typer.echo(f"wrote {parquet}")
-        elif as_csv:
-            print_csv(result)
-        elif as_json:
-            typer.echo(json.dumps(as_dicts(result), default=str))
-        else:
-            print_rows(output(), result)
+        with sql_errors():
+            if parquet is not None:
+                with writing(parquet):
+                    result.write_parquet(str(parquet), compression="zstd")
+                typer.echo(f"wrote {parquet}")
+            elif as_csv:
+                print_csv(result)
+            elif as_json:
+                typer.echo(json.dumps(as_dicts(result), default=str))
+            else:
+                print_rows(output(), result)
 
 
 def tables(as_json: AsJson = False) -> None:
@@ -91,7 +94,7 @@ def tables(as_json: AsJson = False) -> None:
 
 
 def drift(
-    source: Annotated[str | None, typer.Argument(help="As in transactions; every source if left out.")] = None,
+    source: Annotated[str | None, typer.Argument(help="A source, with or without `raw.`; every one if left out.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show how producers' columns have differed from the contracts: every schema seen, with its first and last object.
@@ -100,10 +103,8 @@ def drift(
     """
     with session(read_settings()) as workspace:
         sources = workspace.domain.sources
-        if source is not None and source not in sources:
-            raise SettingsError(f"There is no source {source}.", hint=f"Name one of {', '.join(sources)}.")
         state = State(workspace)
-        asked = [name for name in sources if source in (None, name)]
+        asked = list(sources) if source is None else [workspace.domain.find_source(source).name]
         seen = {name: schema_versions(state.ledger(name)) for name in asked}
         held = {name: read_held(workspace.store, name) for name in asked}
     if as_json:
@@ -123,7 +124,7 @@ def drift(
     console.print(grid)
     for objects in held.values():
         for key, reason in objects.items():
-            console.print(f"[bold red]held:[/] {key}: {reason}", highlight=False)
+            console.print(f"[bold red]held:[/] {escape(key)}: {escape(reason)}", highlight=False)
 
 
 def describe(
@@ -279,7 +280,7 @@ def _print_description(console: Console, described: dict[str, Any]) -> None:
         rules = Grid("rule", "severity", "dimension", "owner", "reason")
         for rule in described["rules"]:
             said = f"{rule['reason']} ({rule['expected']})" if rule["expected"] not in ("", rule["reason"]) else rule["reason"]
-            rules.add_row(rule["name"], rule["severity"], rule["dimension"], rule["owner"], said.replace("[", r"\["))
+            rules.add_row(rule["name"], rule["severity"], rule["dimension"], rule["owner"], escape(said))
         console.print(rules)
     books = described.get("books", {})
     if not books:

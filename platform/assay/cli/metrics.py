@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Grid
 
+from assay.cli.days import days_of
 from assay.cli.show import output, print_rows
 from assay.contracts import load_domain
 from assay.errors import SettingsError
@@ -25,6 +26,7 @@ from assay.metrics.lattice import Lattice, Mart
 from assay.metrics.marts import lattice_of
 from assay.metrics.planning import Days, Question
 from assay.metrics.resolving import Resolved
+from assay.nearest import suggestion
 from assay.pipeline.changes import Change, changed_rows, history
 from assay.pipeline.metrics import ask, plan_question, rows_read
 from assay.pipeline.session import session
@@ -32,6 +34,7 @@ from assay.pipeline.state import State
 from assay.settings import read_settings
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
+_MARTS = "They are an entity and a grain, as in marts.merchant_day; `assay metrics show NAME` lists those of a metric."
 
 
 def register(app: typer.Typer) -> None:
@@ -128,13 +131,14 @@ def query(
 
     Example: `assay metrics query refund_rate,approval_rate --by merchant --grain month --from 2025-01-01 --to 2025-06-30`
     """
+    days = Days(*days_of(first, last))
     with session(read_settings()) as workspace:
         state = State(workspace)
         asked = tuple(name.strip() for name in names.split(","))
         lattice = lattice_of(workspace.domain)
         default = lattice.catalog.find(asked[0]).metric.by or ""
         cut = tuple(name.strip() for name in (default if by is None else by).split(",") if name.strip())
-        question = Question(asked, cut, grain, Days(first.date() if first else None, last.date() if last else None))
+        question = Question(asked, cut, grain, days)
         if explain:
             _explain(output(), state, question, as_json)
             return
@@ -176,7 +180,7 @@ def history_(
             str(each.after),
         )
         grid.add_row(*cells, each.run_id)
-    output().print(grid)
+    output().print(grid if changes else "No complete period that was reported said something else afterwards.")
 
 
 def explain_change(
@@ -215,7 +219,7 @@ def _changes(connection: duckdb.DuckDBPyConnection, state: State, name: str, mar
     known = {each.full_name: each for each in lattice.marts} | {each.trend_name: each for each in lattice.marts}
     table = None if mart is None else mart if "." in mart else f"marts.{mart}"
     if table is not None and table not in known:
-        raise SettingsError(f"{table} is not generated from metrics.", hint=f"These are: {', '.join(known)}.")
+        raise SettingsError(f"{table} is not generated from metrics.", hint=suggestion(table, known, _MARTS))
     if key is not None and table is None:
         raise SettingsError("--key means nothing without --mart.", hint="Name the mart whose key it is.")
     whose = dict.fromkeys(known[table].entity.keys, key) if table is not None and key is not None else {}
@@ -230,7 +234,7 @@ def sql(mart: Annotated[str, typer.Argument(help="As in marts.merchant_day, or j
     domain = load_domain(read_settings().domain)
     name = mart if "." in mart else f"marts.{mart}"
     if name not in domain.generated:
-        raise SettingsError(f"{name} is not generated from metrics.", hint=f"These are: {', '.join(domain.generated) or 'none'}.")
+        raise SettingsError(f"{name} is not generated from metrics.", hint=suggestion(name, domain.generated, _MARTS))
     typer.echo(domain.generated[name].sql, nl=False)
 
 

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Grid
 
+from assay.cli.days import days_of
 from assay.cli.show import output
 from assay.contracts import MonitoringRule
 from assay.contracts.monitoring import Value
@@ -94,10 +95,10 @@ def backtest(
 
     Example: `assay monitoring backtest structuring --set threshold=9000 --from 2025-01-01 --to 2025-03-31`
     """
+    since, until = days_of(from_, to)
     with session(read_settings()) as workspace, workspace.connection() as connection:
         found = find_rule(workspace.domain, rule)
         values = found.read(_given(set_))
-        since, until = (None if day is None else day.date() for day in (from_, to))
         result = compare(connection, State(workspace), found, values, since=since, until=until)
     if as_json:
         typer.echo(json.dumps(_compared(result), default=str))

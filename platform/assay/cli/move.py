@@ -79,7 +79,7 @@ def demo(
 
 
 def land(
-    source: Annotated[str, typer.Argument(help="The source, as `assay tables` names it (without `raw.`).")],
+    source: Annotated[str, typer.Argument(help="A source, with or without `raw.`; `assay tables` lists them.")],
     paths: Annotated[list[Path], typer.Argument(help="Files, or folders whose files keep their relative names.")],
     as_json: AsJson = False,
 ) -> None:
@@ -89,7 +89,7 @@ def land(
     """
     settings = read_settings()
     with session(settings) as workspace:
-        name = _source(workspace, source).name
+        name = workspace.domain.find_source(source).name
         keys = [_land_file(workspace, name, file, path) for file, path in _files(paths)]
     if as_json:
         typer.echo(json.dumps({"landed": keys}))
@@ -142,7 +142,7 @@ def compact(
     grace = dt.timedelta(hours=grace_hours)
     done = []
     with session(read_settings()) as workspace, workspace.connection() as connection:
-        sources = [_source(workspace, source)] if source else list(workspace.domain.sources.values())
+        sources = [workspace.domain.find_source(source)] if source else list(workspace.domain.sources.values())
         for each in sources:
             done.append(compaction.compact(workspace.store, connection, each, workspace.scratch, grace=grace))
             if not as_json:
@@ -180,6 +180,7 @@ def verify(
     Example: `assay verify enriched.transactions`, `assay verify --totals`
     """
     from assay.pipeline.runs import fill_report
+    from assay.pipeline.totals import is_of_tables
 
     settings = read_settings()
     started = time.perf_counter()
@@ -192,6 +193,11 @@ def verify(
             if isinstance(found, Source):
                 raise SettingsError(f"{table} is a raw source.", hint="Raw batches are immutable; verify a table.")
             nodes = [workspace.project.nodes[found.full_name]]
+            if totals and not is_of_tables(nodes[0]):
+                raise SettingsError(
+                    f"{found.full_name} is made of events, and no table adds up to it.",
+                    hint="Leave out --totals to recompute it.",
+                )
         state = State(workspace)
         for node in nodes:
             name = node.table.full_name
@@ -214,7 +220,8 @@ def verify(
     if as_json:
         typer.echo(json.dumps(report.to_dict()))
     else:
-        typer.echo(f"{report.partitions.unchanged} partitions are what their inputs give, {len(different)} are not")
+        are, are_not = ("add up to what they were made of", "do not") if totals else ("are what their inputs give", "are not")
+        typer.echo(f"{report.partitions.unchanged} partitions {are}, {len(different)} {are_not}")
         for name, partition, why in different:
             typer.echo(f"  {name} {partition}: {why}")
     raise typer.Exit(1 if different else 0)
@@ -289,13 +296,6 @@ def _land_demo(workspace: Workspace, observer: Observer, days: int, transactions
     return landed, time.perf_counter() - started
 
 
-def _source(workspace: Workspace, name: str) -> Source:
-    sources = workspace.domain.sources
-    if (bare := name.removeprefix("raw.")) not in sources:
-        raise SettingsError(f"There is no source {bare}.", hint=f"The sources are {', '.join(sorted(sources))}.")
-    return sources[bare]
-
-
 def _land_file(workspace: Workspace, source: str, name: str, path: Path) -> str:
     key = landing_prefix(source) + name
     try:
@@ -310,7 +310,10 @@ def _land_file(workspace: Workspace, source: str, name: str, path: Path) -> str:
 def _files(paths: list[Path]) -> Iterator[tuple[str, Path]]:
     for path in paths:
         if path.is_dir():
-            yield from ((found.relative_to(path).as_posix(), found) for found in sorted(path.rglob("*")) if found.is_file())
+            files = [found for found in sorted(path.rglob("*")) if found.is_file()]
+            if not files:
+                raise SettingsError(f"There is no file in {path}.", hint="Give files, or folders that have some.")
+            yield from ((found.relative_to(path).as_posix(), found) for found in files)
         elif path.is_file():
             yield path.name, path
         else:

@@ -109,6 +109,7 @@ def show(
         declared = workspace.domain.find(table)
         selection = Selection(rule, partition, tuple(id or ()), dropped)
         found = records(connection, State(workspace), declared, selection, limit)
+        others = [] if found or as_json else standing(connection, State(workspace), [declared])
     if as_json:
         typer.echo(json.dumps([_shown(each) for each in found], ensure_ascii=False, indent=1))
         return
@@ -121,7 +122,8 @@ def show(
         text = json.dumps(columns, ensure_ascii=False) if columns else record.record or ""
         console.print(f"  {escape(text)}\n", highlight=False, soft_wrap=True)
     if not found:
-        console.print("Nothing of that is in quarantine.")
+        rules = ", ".join(sorted({each.rule for each in others}))
+        console.print("Nothing of that is in quarantine." + (f" What is there broke {escape(rules)}." if rules else ""))
     elif len(found) == limit:
         console.print(f"… the first {limit:,}; `--limit` gives more")
 
@@ -158,7 +160,7 @@ def replay(
         if edit is None:
             replaying = replays_of(state, asked)
         else:
-            edits = edit_records(connection, state, edit.read_text(encoding="utf-8"), str(by), str(why))
+            edits = edit_records(connection, state, _text_of(edit), str(by), str(why))
             if not edits:
                 raise EditError(f"{edit} has every record as it is.", hint="Change a `record`, or add `set`: {column: value}.")
         with watched(as_json) as progress:
@@ -233,6 +235,13 @@ def _refresh(settings: Settings, workspace: Workspace, observer: Observer, repla
     from assay.orchestration.in_process import run_refresh
 
     return run_refresh(settings, workspace, observer, replaying)
+
+
+def _text_of(edit: Path) -> str:
+    try:
+        return edit.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise EditError(f"{edit} is not UTF-8 text.", hint="Give what `assay quarantine show --json` prints, edited.") from error
 
 
 def _asked(workspace: Workspace, table: str | None) -> list[Source | Table]:

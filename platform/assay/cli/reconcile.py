@@ -143,7 +143,7 @@ def _print(console: Console, work: Reconciling) -> None:
         figures = ", ".join(f"{count} {status}" for status, count in sorted(found.counts.items()))
         console.print(
             f"[bold]{found.control.name}[/] ({found.control.table}): {said}{aside}; {len(found.compared)} days were compared, "
-            f"complete until {found.last_complete} ({figures})",
+            f"complete until {found.last_complete}; of their figures {figures}",
             highlight=False,
         )
         if wrong:

@@ -12,21 +12,27 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from decimal import Decimal
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import duckdb
 from rich import box
-from rich.console import Console
+from rich.console import Console, Group
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 
+from assay.errors import SettingsError
 from assay.pipeline.outcome import Observer, Report, Unobserved
 from assay.quality.books import PLACES, Side
 
 ROWS_SHOWN = 50
+_RECORDS_SHOWN = 10
+"""Rows of a result that is too wide for a grid."""
+_READABLE = 16
+"""Columns of output that a longer value may be broken to."""
 _PIPED_WIDTH = 120
 """Columns of output that goes to no terminal: logs are wider than the 80 that are else assumed."""
 
@@ -98,13 +104,13 @@ def print_report(console: Console, report: Report) -> None:
     console.print(f"partitions: {counts.rebuilt} rebuilt, {counts.unchanged} unchanged, {counts.failed} failed")
     console.print("seconds: " + ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in report.seconds.items()))
     for warning in report.warnings:
-        console.print(f"[yellow]warning:[/] {warning}", highlight=False)
+        console.print(f"[yellow]warning:[/] {escape(warning)}", highlight=False)
     for table, days in report.anomalies.items():
         for day, texts in days.items():
             console.print(f"[yellow]anomaly:[/] {table} {day}: {escape('; '.join(texts))}", highlight=False)
     for table, failures in report.failures.items():
         for partition, problems in failures.items():
-            console.print(f"[bold red]failed:[/] {table} {partition}: {'; '.join(problems)}", highlight=False)
+            console.print(f"[bold red]failed:[/] {table} {partition}: {escape('; '.join(problems))}", highlight=False)
     if report.failures:
         console.print(
             "What was published before stands, and nothing that has landed is lost. See the refused rows' reasons in the "
@@ -113,17 +119,45 @@ def print_report(console: Console, report: Report) -> None:
 
 
 def print_rows(console: Console, relation: duckdb.DuckDBPyRelation, title: str | None = None) -> None:
-    """Print the first rows of a result."""
-    grid = Table(title=title, title_justify="left")
+    """Print the first rows of a result: as a grid where its columns can be read side by side, else row by row."""
+    rows = relation.fetchmany(ROWS_SHOWN + 1)
+    cells = [[_cell(value) for value in row] for row in rows[:ROWS_SHOWN]]
+    widths = [max(len(name), *(len(row[place]) for row in cells), 0) for place, name in enumerate(relation.columns)]
+    shown = len(cells)
+    if sum(min(width, _READABLE) + 3 for width in widths) + 1 <= console.width:
+        console.print(_side_by_side(relation, cells, title))
+    else:
+        shown = min(shown, _RECORDS_SHOWN)
+        _print_records(console, relation.columns, cells[:shown], title)
+    if not rows:
+        console.print("no rows")
+    if len(rows) > shown:
+        console.print(f"… the first {shown} rows; `--csv` or `--parquet FILE` gives all")
+
+
+def _side_by_side(relation: duckdb.DuckDBPyRelation, cells: Sequence[Sequence[str]], title: str | None) -> Group:
+    grid = Table()
     for name, kind in zip(relation.columns, relation.types, strict=True):
         numeric = any(str(kind).startswith(number) for number in ("DECIMAL", "BIGINT", "HUGEINT", "INTEGER", "DOUBLE"))
         grid.add_column(name, justify="right" if numeric else "left", overflow="fold")
-    rows = relation.fetchmany(ROWS_SHOWN + 1)
-    for row in rows[:ROWS_SHOWN]:
-        grid.add_row(*(_cell(value) for value in row))
-    console.print(grid)
-    if len(rows) > ROWS_SHOWN:
-        console.print(f"… the first {ROWS_SHOWN} rows; `--csv` or `--parquet FILE` gives all")
+    for row in cells:
+        grid.add_row(*row)
+    # Above the grid, and not its title, which would be broken at its width.
+    return Group(*([title] if title else []), grid)
+
+
+def _print_records(console: Console, names: Sequence[str], cells: Sequence[Sequence[str]], title: str | None) -> None:
+    if title:
+        console.print(title)
+    if not cells:
+        console.print(f"columns: {', '.join(names)}", highlight=False)
+    for number, row in enumerate(cells, start=1):
+        record = Table(title=f"row {number}", title_justify="left", box=None, show_header=False, padding=(0, 2, 0, 0))
+        record.add_column(style="bold", no_wrap=True)
+        record.add_column(overflow="fold")
+        for name, cell in zip(names, row, strict=True):
+            record.add_row(name, cell)
+        console.print(record)
 
 
 def print_csv(result: duckdb.DuckDBPyRelation) -> None:
@@ -132,6 +166,24 @@ def print_csv(result: duckdb.DuckDBPyRelation) -> None:
     writer.writerow(result.columns)
     while rows := result.fetchmany(10_000):
         writer.writerows(rows)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Tell that a file cannot be written; DuckDB says so as it says that the lake cannot be read.
+
+    Raises:
+        SettingsError: The file cannot be written.
+    """
+    try:
+        yield
+    except duckdb.IOException as error:
+        if f'"{path}"' not in str(error):
+            raise
+        raise SettingsError(
+            f"{path} cannot be written: {str(error).splitlines()[0].rpartition(': ')[2]}.",
+            hint="Name a file in a folder that is there and that you may write to.",
+        ) from error
 
 
 def as_dicts(result: duckdb.DuckDBPyRelation) -> list[dict[str, Any]]:
@@ -177,4 +229,4 @@ def _cell(value: Any) -> str:
         return f"{value:g}"
     if isinstance(value, Decimal):
         return f"{value:f}"
-    return str(value).replace("[", r"\[")
+    return escape(str(value))

@@ -5,6 +5,9 @@ Belongs here: binding the names that a query mentions. Does not belong here: sho
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import duckdb
 import sqlglot
 from sqlglot import exp
@@ -15,6 +18,7 @@ from assay.engine.relations import bind_all_columns
 from assay.errors import SqlError
 from assay.lake.layout import control_key, quality_key, quality_prefix
 from assay.lake.rows import files_by_version, typed_rows
+from assay.nearest import suggestion
 from assay.pipeline.build import raise_if_not_about_data
 from assay.pipeline.scoring import KEPT, proof_rows
 from assay.pipeline.state import State
@@ -39,8 +43,20 @@ def query(connection: duckdb.DuckDBPyConnection, state: State, sql: str) -> duck
             continue
         files, truncates = state.all_files(relation), state.truncate_files(relation)
         bind_all_columns(connection, relation, state.declared(relation), files, truncates)
-    try:
+    with sql_errors():
         return connection.sql(sql)
+
+
+@contextmanager
+def sql_errors() -> Iterator[None]:
+    """Tell DuckDB's errors as Assay's. A prepared query is computed when its rows are asked for, and may fail only then.
+
+    Raises:
+        SqlError: The query does not bind, or fails on the rows.
+        StoreError: The lake cannot be read, or there is no room to compute.
+    """
+    try:
+        yield
     except duckdb.Error as error:
         raise_if_not_about_data(error)
         raise SqlError(str(error)) from error
@@ -67,17 +83,30 @@ def _folder(key: str) -> str:
     return key[: key.rindex("/") + 1]
 
 
+def _said(error: ParseError) -> str:
+    """What a parser says, without the escapes that underline in a terminal."""
+    if not error.errors:
+        return str(error)
+    first = error.errors[0]
+    return f"{first['description']} at line {first['line']}, column {first['col']}, near `{first['highlight']}`."
+
+
 def _mentioned(sql: str, state: State) -> list[str]:
     try:
         statements = sqlglot.parse(sql, dialect="duckdb")
     except ParseError as error:
-        raise SqlError(f"The query does not parse: {error}") from error
+        raise SqlError(f"The query does not parse: {_said(error)}") from error
     if len(statements) != 1 or not isinstance(statements[0], exp.Query):
         raise SqlError("`assay sql` takes one SELECT.", hint="Tables are changed by contracts and SQL files, not by hand.")
     domain = state.workspace.domain
     known = {f"{layer}.{name}" for layer in RAW_LAYERS for name in domain.sources} | set(domain.tables) | set(OWN_TABLES)
-    mentioned = sorted({f"{table.db}.{table.name}" for table in statements[0].find_all(exp.Table) if table.db})
-    unknown = [name for name in mentioned if name not in known]
+    tables = list(statements[0].find_all(exp.Table))
+    mentioned = sorted({f"{table.db}.{table.name}" for table in tables if table.db})
+    named_within = {cte.alias for cte in statements[0].find_all(exp.CTE)}
+    bare = {table.name for table in tables if not table.db} - named_within
+    # What names no layer may be anything that DuckDB knows; it is refused only where it is one of ours.
+    layerless = sorted(name for name in bare if name in {each.partition(".")[2] for each in known})
+    unknown = [name for name in mentioned if name not in known] + layerless
     if unknown:
-        raise SqlError(f"There is no {unknown[0]}.", hint=f"There are {', '.join(sorted(known))}.")
+        raise SqlError(f"There is no {unknown[0]}.", hint=suggestion(unknown[0], known, "`assay tables` lists what there is."))
     return mentioned

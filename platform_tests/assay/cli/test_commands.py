@@ -74,10 +74,12 @@ def test_sql_reads_every_layer(ran: Shop, relation: str) -> None:
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ("select * from marts.nonsense", "marts.daily_totals"),
+        ("select * from marts.daily_total", "Did you mean marts.daily_totals"),
+        ("select * from daily_totals", "Did you mean marts.daily_totals?"),
+        ("select try_cast(customer_id as int), cast(customer_id as int) from marts.shop_totals", "Conversion Error"),
         ("select nonsense from marts.daily_totals", "nonsense"),
         ("drop table marts.daily_totals", "one SELECT"),
-        ("select from where", "parse"),
+        ("select from where", "The query does not parse: "),
     ],
 )
 def test_a_wrong_query_is_one_clear_error(ran: Shop, query: str, said: str) -> None:
@@ -85,6 +87,33 @@ def test_a_wrong_query_is_one_clear_error(ran: Shop, query: str, said: str) -> N
     assert done.returncode == 1
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+    assert "\x1b" not in done.stderr
+
+
+def test_a_query_may_name_its_own_parts_as_tables_are_named(ran: Shop) -> None:
+    done = ran.run("sql", "with daily_totals as (select 1 as one) select * from daily_totals", "--csv")
+    assert done.stdout == "one\n1\n", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("sql", "select 1", "--parquet", "/nowhere/x.parquet"), "/nowhere/x.parquet cannot be written: No such file"),
+        (("quality", "report", "--to", "/dev/null/x.html"), "/dev/null"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_one_clear_error(ran: Shop, arguments: tuple[str, ...], said: str) -> None:
+    done = ran.run(*arguments)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_verify_of_totals_refuses_what_has_none(ran: Shop) -> None:
+    done = ran.run("verify", "--totals", "enriched.orders")
+    assert done.returncode == 1
+    assert "no table adds up to it" in done.stderr
+    assert "12 partitions add up to what they were made of, 0 do not" in ran.run("verify", "--totals", "daily_totals").stdout
 
 
 def test_tables_and_describe(ran: Shop) -> None:
@@ -138,11 +167,12 @@ def test_compact_says_what_it_merged(ran: Shop) -> None:
     assert ran.report("compact")["raw.customers"] == {"merged": 0, "into": 0, "rows": 0, "partitions": [], "removed": 0}
     done = ran.run("compact", "raw.orders", "--grace-hours", "0")
     assert done.stdout == "raw.orders: 0 raw objects of 0 rows merged into 0, 0 removed\n"
-    assert "The sources are customers, orders" in ran.run("compact", "nonsense").stderr
+    assert "There are customers, orders." in ran.run("compact", "nonsense").stderr
 
 
 def test_land_refuses_what_is_not_there(ran: Shop, tmp_path: Path) -> None:
-    assert "The sources are" in ran.run("land", "nonsense", str(tmp_path)).stderr
+    assert "Did you mean orders?" in ran.run("land", "order", str(tmp_path)).stderr
+    assert f"There is no file in {tmp_path}" in ran.run("land", "orders", str(tmp_path)).stderr
     assert "There is no file" in ran.run("land", "orders", str(tmp_path / "none.json")).stderr
 
 

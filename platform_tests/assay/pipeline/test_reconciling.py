@@ -263,7 +263,7 @@ def test_controls_are_found_by_name() -> None:
     controls = audited_shop.DOMAIN.controls
     assert find_controls(controls, []) == list(controls)
     assert find_controls(controls, ["ledger"]) == [LEDGER]
-    with pytest.raises(SettingsError, match=r"There is no control nonsense\. There are till_rolls, ledger"):
+    with pytest.raises(SettingsError, match=r"There is no control nonsense\. There are ledger, till_rolls"):
         find_controls(controls, ["nonsense"])
     with pytest.raises(SettingsError, match="declares no controls"):
         find_controls((), [])
