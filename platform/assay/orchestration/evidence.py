@@ -77,7 +77,7 @@ def rule_evidence(
     shares |= {outcome.partition: _percent(outcome.broken.get(rule.name, 0), outcome.rows) for outcome in outcomes}
     found |= _trend(table, shares, "% broken")
     if broken:
-        found["broken by partition"] = _by_partition(rule.name, broken)
+        found["broken by partition"] = _by_partition(broken)
         found |= _examples(table, rule.name, outcomes)
         found |= _quarantine(store, table, rule, [outcome for outcome, _ in broken])
     return found
@@ -122,7 +122,7 @@ def _unmet(rule: str, outcomes: Sequence[Outcome]) -> dict[str, Any]:
     return {"unmet": dg.MetadataValue.table(records[:SHOWN])} if records else {}
 
 
-def _by_partition(rule: str, broken: Sequence[tuple[Outcome, int]]) -> dg.MetadataValue:
+def _by_partition(broken: Sequence[tuple[Outcome, int]]) -> dg.MetadataValue:
     worst = sorted(broken, key=lambda each: (-each[1], each[0].partition))[:SHOWN]
     return dg.MetadataValue.table(
         [

@@ -12,7 +12,7 @@ from dataclasses import replace
 import duckdb
 
 from assay.contracts import Table
-from assay.contracts.expectation import Expectation, hits_of
+from assay.contracts.expectation import hits_of
 from assay.contracts.expectations import Refers, Unique, UniqueAcross
 from assay.contracts.rules import Rule, quote
 from assay.engine.relations import PARTITION
@@ -74,11 +74,6 @@ def main_of(connection: duckdb.DuckDBPyConnection) -> str:
     found = connection.execute("SELECT current_database()").fetchone()
     assert found is not None
     return f"{quote(str(found[0]))}.main"
-
-
-def row_expectations(table: Table) -> list[Expectation]:
-    """The expectations that name rows."""
-    return [each for each in table.expectations.values() if each.is_of_rows]
 
 
 def _repeated(each: Unique) -> str:
