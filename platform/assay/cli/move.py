@@ -22,7 +22,7 @@ from rich.console import Console
 from assay.cli.show import output, print_report, print_rows, watched
 from assay.contracts import Source
 from assay.engine.project import Node, load_project
-from assay.errors import AssayError, SettingsError, StoreError
+from assay.errors import AssayError, Conflict, SettingsError, StoreError
 from assay.lake.layout import CONTROLS, LANDING, demo_key, landing_prefix
 from assay.loading import for_good
 from assay.pipeline.outcome import Observer, Report
@@ -300,9 +300,9 @@ def _land_file(workspace: Workspace, source: str, name: str, path: Path) -> str:
     key = landing_prefix(source) + name
     try:
         workspace.store.put(key, path, if_absent=True)
-    except StoreError as error:
+    except Conflict as error:
         raise StoreError(
-            f"{path} was not landed: {error}", hint="A landed file is never replaced; give it another name."
+            f"{path} was not landed: {error.message}", hint="A landed file is never replaced; give it another name."
         ) from error
     return key
 

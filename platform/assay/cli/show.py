@@ -33,6 +33,10 @@ _RECORDS_SHOWN = 10
 """Rows of a result that is too wide for a grid."""
 _READABLE = 16
 """Columns of output that a longer value may be broken to."""
+_BROKEN_RULES = (
+    'assay sql "select table_name, partition, rule, broken, row_count from quality.rule_results where broken > 0 '
+    'order by proven_at desc limit 20"'
+)
 _PIPED_WIDTH = 120
 """Columns of output that goes to no terminal: logs are wider than the 80 that are else assumed."""
 
@@ -113,9 +117,10 @@ def print_report(console: Console, report: Report) -> None:
             console.print(f"[bold red]failed:[/] {table} {partition}: {escape('; '.join(problems))}", highlight=False)
     if report.failures:
         console.print(
-            "What was published before stands, and nothing that has landed is lost. See the refused rows' reasons in the "
-            "Dagster UI (`assay up`), correct the data, the SQL or the contract, and `assay run` again."
+            "What was published before stands, and nothing that has landed is lost. Correct the data, the SQL or the contract, "
+            "and `assay run` again. Examples of refused rows are in the Dagster UI (`assay up`); the rules that were broken:"
         )
+        console.print(f"  {_BROKEN_RULES}", highlight=False, soft_wrap=True)
 
 
 def print_rows(console: Console, relation: duckdb.DuckDBPyRelation, title: str | None = None) -> None:

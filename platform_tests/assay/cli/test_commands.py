@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -170,6 +172,18 @@ def test_compact_says_what_it_merged(ran: Shop) -> None:
     assert "There are customers, orders." in ran.run("compact", "nonsense").stderr
 
 
+def test_land_says_why_a_file_was_not_landed(ran: Shop, tmp_path: Path) -> None:
+    file = tmp_path / "once.json"
+    file.write_text("")
+    own = replace(ran, lake=f"file://{tmp_path}/lake")
+    assert own.run("land", "orders", str(file)).returncode == 0
+    again = own.run("land", "orders", str(file)).stderr
+    assert "landing/orders/once.json is there already. A landed file is never replaced; give it another name." in again
+    nowhere = replace(ran, lake="file:///dev/null/lake").run("land", "orders", str(file)).stderr
+    assert "cannot be written" in nowhere
+    assert "never replaced" not in nowhere
+
+
 def test_land_refuses_what_is_not_there(ran: Shop, tmp_path: Path) -> None:
     assert "Did you mean orders?" in ran.run("land", "order", str(tmp_path)).stderr
     assert f"There is no file in {tmp_path}" in ran.run("land", "orders", str(tmp_path)).stderr
@@ -189,6 +203,12 @@ def test_a_failed_proof_exits_with_one_and_says_which_and_why(tmp_path: Path) ->
     assert done.returncode == 1
     assert "enriched.orders 2025-01-01" in " ".join(done.stdout.split())
     assert "threshold" in done.stdout
+    (rules,) = (line for line in done.stdout.splitlines() if line.startswith("  assay sql"))
+    broken = json.loads(shop.run(*shlex.split(rules)[1:], "--json").stdout)
+    assert {(each["table_name"], each["rule"], each["broken"]) for each in broken} == {
+        ("enriched.orders", "amount_at_least", 5),
+        ("enriched.orders", "customer_known", 5),
+    }
     report = shop.report()
     assert report["partitions"]["failed"] == 1
     assert "2025-01-01" in report["failures"]["enriched.orders"]
