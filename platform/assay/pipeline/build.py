@@ -37,6 +37,8 @@ from assay.quality.quarantine import Example, collect_refused, examples
 
 ROWS_AT_ONCE = 3_000_000
 """Input rows computed in one go, whole partitions: keeps memory bounded by settings, not by data."""
+CELLS_AT_ONCE = 240_000_000
+"""The same for a table of hundreds of columns: its rows, one for each input row at most, would not fit and be sorted on disk."""
 FEW_ROWS = 1_000
 """Events that are copied from their files before they are looked at."""
 ATTEMPTS = 3
@@ -201,6 +203,7 @@ def _isolate(
 
 def chunks(state: State, node: Node, partitions: Sequence[str]) -> Iterator[list[str]]:
     """Cut partitions into runs whose inputs are of bounded size."""
+    most = min(ROWS_AT_ONCE, CELLS_AT_ONCE // len(node.table.columns))
     chunk: list[str] = []
     rows = 0
     for partition in partitions:
@@ -210,7 +213,7 @@ def chunks(state: State, node: Node, partitions: Sequence[str]) -> Iterator[list
             for of, found in state.inputs(node, relation, [partition])
             if of != TRUNCATES and holding(node.table.grain, of) == partition
         )
-        if chunk and rows + own > ROWS_AT_ONCE:
+        if chunk and rows + own > most:
             yield chunk
             chunk, rows = [], 0
         chunk.append(partition)
