@@ -17,6 +17,8 @@ from assay.landing.snapshots import date_of, no_date
 
 _DELIMITERS = (",", ";", "\t", "|")
 _SPOKEN = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+_SHOWN = 200
+"""Characters that are kept of what is no header line."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,17 @@ def layout_of(line: str, key: str, source: Source) -> Layout | Misfit:
         key: The object's key.
         source: Its source.
     """
+    try:
+        return _layout(line, key, source)
+    except csv.Error as error:
+        if "\r" in line.rstrip("\r\n"):
+            reason = "its lines end with a carriage return alone, as on old Macs: save it with line feeds"
+        else:
+            reason = f"the header line cannot be read ({error}): is it a CSV file?"
+        return Misfit(repaired(line)[:_SHOWN], reason)
+
+
+def _layout(line: str, key: str, source: Source) -> Layout | Misfit:
     form = csv_format(source)
     if form.delimiter is None:
         found = _found_delimiter(line, source)

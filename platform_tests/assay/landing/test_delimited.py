@@ -159,8 +159,9 @@ class TestDamage:
             (b"a,b\n1,2\n", "the header lacks id: a file of another table, or its layout changed"),
             (b"id,day,day\n1,2025-01-03,2025-01-03\n", "the header names day twice"),
             (b'{"id": 1}\n', "the header lacks id: a file of another table, or its layout changed"),
+            (b"id,day\r1,2025-01-03\r", "its lines end with a carriage return alone, as on old Macs: save it with line feeds"),
         ],
-        ids=["empty", "blank", "another table", "twice", "JSON"],
+        ids=["empty", "blank", "another table", "twice", "JSON", "carriage returns"],
     )
     def test_a_file_that_is_none_is_refused_as_a_whole(self, tmp_path: Path, content: bytes, reason: str) -> None:
         lake = archive_lake(tmp_path)
