@@ -201,18 +201,6 @@ def reads(grain: Grain, partition: str, of: Grain, window: Window = OWN) -> tupl
     return tuple(Span(first.isoformat(), last.isoformat()) for first, last in spans)
 
 
-def partitions_in(span: Span, of: Grain) -> list[str]:
-    """Every partition of a grain, not the whole, in a span, whether or not there is data for it."""
-    found = []
-    day, last = dt.date.fromisoformat(span.first), dt.date.fromisoformat(span.last)
-    while day <= last:
-        found.append(day.isoformat())
-        if (after := following(of, day)) <= day:
-            break
-        day = after
-    return found
-
-
 def _sharing(grain: Grain, first: dt.date, of: Grain) -> tuple[dt.date, dt.date]:
     """The first and last period of a grain that share a day with the period that begins on a day."""
     return first_day(of, first), first_day(of, last_day(grain, first))

@@ -10,7 +10,6 @@ import importlib
 import pkgutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from functools import cached_property
 from types import ModuleType
 from typing import cast
@@ -23,6 +22,7 @@ from assay.metrics.parts import Part, PartKey, parts_of
 from assay.metrics.probing import Prober, conditions_of, require_fact
 from assay.metrics.resolving import Resolved, Resolver
 from assay.metrics.validation import by_name, require_facts, require_metrics, require_parts, require_totals
+from assay.nearest import suggestion
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,7 @@ class Catalog:
         """
         if name in self.metrics:
             return self.metrics[name]
-        near = get_close_matches(name, self.metrics, n=3)
-        hint = f"Did you mean {' or '.join(near)}?" if near else "`assay metrics list` shows all."
-        raise SettingsError(f"There is no metric {name}.", hint=hint)
+        raise SettingsError(f"There is no metric {name}.", hint=suggestion(name, self.metrics, "`assay metrics list` shows all."))
 
 
 def read_catalog(package: str, tables: Mapping[str, Table]) -> Catalog:

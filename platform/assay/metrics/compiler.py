@@ -104,6 +104,8 @@ def branch_of(lattice: Lattice, mart: Mart, parent: Parent, parts: list[Part]) -
     if isinstance(origin, Fact):
         _add_fact(lattice, mart, origin, parts, add)
     else:
+        for part in parts:
+            lattice.require_exact(mart, part, origin)
         _add_mart(mart, origin, parts, add)
     add("ingestion_timestamp", "max(ingestion_timestamp)", "ingestion_timestamp")
     branch.columns = list(columns)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 
 from assay.metrics.additivity import Additivity, MetricError, cannot
 from assay.metrics.declarations import CHARGED, Entity, Fact, Group
@@ -34,6 +33,7 @@ from assay.metrics.kinds import (
     Share,
 )
 from assay.metrics.parts import Part, columns_in
+from assay.nearest import suggestion
 
 SHARE = "share"
 GROWTH_GRAINS = {
@@ -250,8 +250,7 @@ class Resolver:
         found = {}
         for attribute, name in refers.items():
             if name not in self.declared:
-                near = get_close_matches(name, self.declared, n=1)
-                hint = f"Did you mean {near[0]}?" if near else "`assay metrics list` shows all."
+                hint = suggestion(name, self.declared, "`assay metrics list` shows all.")
                 raise metric.place.error(metric.name, attribute, f"there is no metric {name}", hint)
             found[attribute] = self.resolve(name)
         return found

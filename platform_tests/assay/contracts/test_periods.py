@@ -11,6 +11,7 @@ import duckdb
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from spans import partitions_in
 
 from assay.contracts.periods import (
     LONGEST_DAYS,
@@ -27,7 +28,6 @@ from assay.contracts.periods import (
     is_partition,
     last_day,
     nests,
-    partitions_in,
     reads,
     year_before,
 )

@@ -12,9 +12,10 @@ import kiosk
 import pytest
 from change_lines import change, text
 from shop_lake import ShopLake
+from spans import partitions_in
 
 from assay.contracts import Grain, Window
-from assay.contracts.periods import OWN, first_day, partitions_in, reads
+from assay.contracts.periods import OWN, first_day, reads
 from assay.orchestration.definitions import build_definitions, quiet_beta
 from assay.orchestration.partitions import mapping_of, partitions_of
 from assay.orchestration.resources import Lake, Opened
