@@ -31,7 +31,7 @@ from botocore.exceptions import (
 )
 
 from assay.errors import Conflict, ObjectMissing, SettingsError, StoreError, StoreUnavailable
-from assay.lake.s3_listing import Page, list_in_parts, pages_of, read_leanly
+from assay.lake.s3_listing import Page, goes_on, list_in_parts, pages_of, read_leanly
 from assay.lake.store import ObjectInfo, check_key, complete_or_absent
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class S3Store:
         return 0.0
 
     def list(self, prefix: str, cuts: Collection[str] = ()) -> Iterator[ObjectInfo]:
-        yield from list_in_parts(lambda after: self._pages(prefix, after), cuts)
+        yield from list_in_parts(lambda after: self._pages(prefix, after), cuts if goes_on(self.bucket) else ())
 
     def _pages(self, prefix: str, after: str) -> Iterator[Page]:
         pages = iter(pages_of(self._client, self.bucket, self._prefix, prefix, after))

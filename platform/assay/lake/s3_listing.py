@@ -74,6 +74,14 @@ def _decoded(keys: list[str]) -> list[str]:
     return decoded if len(decoded) == len(keys) else [unquote_plus(key) for key in keys]
 
 
+def goes_on(bucket: str) -> bool:
+    """Whether a listing of a bucket can go on after a key: not that of a directory bucket, which has no order.
+
+    Source: Amazon S3 API reference, ListObjectsV2, StartAfter; such names end with `--x-s3`.
+    """
+    return not bucket.endswith("--x-s3")
+
+
 def list_in_parts(pages: Callable[[str], Iterator[Page]], cuts: Collection[str]) -> Iterator[ObjectInfo]:
     """List everything, cut into parts that are asked for beside each other.
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.lake import ObjectStore, s3_listing
-from assay.lake.s3_listing import list_in_parts
+from assay.lake.s3_listing import goes_on, list_in_parts
 from assay.lake.store import ObjectInfo
 
 AT = dt.datetime(2025, 1, 10, tzinfo=dt.UTC)
@@ -64,6 +64,10 @@ class TestParts:
 
         with pytest.raises(OSError, match="gone"):
             list(list_in_parts(pages, ["a", "b"]))
+
+
+def test_a_bucket_without_order_is_listed_in_one_part() -> None:
+    assert goes_on("payments-lake") and not goes_on("payments-lake--use1-az4--x-s3")
 
 
 class TestServer:
