@@ -21,7 +21,7 @@ from typing import Any
 
 import duckdb
 
-ROWS_AT_ONCE = 3_000_000
+ROWS_AT_ONCE = 2_000_000
 """Rows of whole days computed in one go, so that memory does not grow with history."""
 WINDOW_DAYS = 90
 """What a day of `merchant_daily` reads of the days before it."""
