@@ -1,4 +1,4 @@
-"""The marts of metrics and what customers are worth, made by the platform as the hourly job makes them: one recorded run.
+"""The marts of metrics and what customers are worth, made by the platform as the daily job makes them: one recorded run.
 
 Belongs here: the process that is measured. Does not belong here: the facts (`facts`), the script it is compared with
 (`marts_by_hand`). It prints the report of the run as JSON.
@@ -10,7 +10,7 @@ import json
 import sys
 import time
 
-from assay.contracts import Domain
+from assay.contracts import Cadence, Domain
 from assay.loading import for_good
 
 LIFETIME = ("marts.customer_spending", "marts.customer_lifetime")
@@ -32,11 +32,13 @@ def main() -> None:
     with session(settings) as workspace:
         with for_good():
             from assay.engine.project import load_project
-            from assay.orchestration.in_process import run_hourly
+            from assay.orchestration.in_process import run_later
 
-            load_project(workspace.domain)
+            project = load_project(workspace.domain)
         loaded = time.perf_counter() - started
-        report = run_hourly(settings, workspace, Unobserved(), Report(), only=marts_of(workspace.domain))
+        wanted = marts_of(workspace.domain)
+        nodes = [node for name, node in project.nodes.items() if name in wanted]
+        report = run_later(settings, workspace, Unobserved(), Report(), Cadence.DAILY, nodes)
     report.seconds["loading"] = loaded
     report.seconds["total"] = time.perf_counter() - started
     sys.stdout.write(json.dumps(report.to_dict()))

@@ -20,7 +20,7 @@ import typer
 from rich.console import Console
 
 from assay.cli.show import output, print_report, print_rows, watched
-from assay.contracts import Source
+from assay.contracts import LATER, Source
 from assay.engine.project import Node, load_project
 from assay.errors import AssayError, Conflict, SettingsError, StoreError
 from assay.lake.layout import CONTROLS, LANDING, demo_key, landing_prefix
@@ -100,7 +100,9 @@ def land(
 
 
 def run(
-    everything: Annotated[bool, typer.Option("--all", help="The tables of the hourly job, too: the marts of metrics.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="The tables of the hourly and daily jobs, too: the marts of metrics.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Ingest what has landed, and rebuild exactly the partitions that are dirty.
@@ -114,7 +116,7 @@ def run(
     with session(settings) as workspace, watched(as_json) as progress:
         report = _refresh(settings, workspace, progress)
         if everything:
-            _refresh_hourly(settings, workspace, progress, report)
+            _refresh_later(settings, workspace, progress, report)
     report.seconds["total"] = time.perf_counter() - started
     if as_json:
         typer.echo(json.dumps(report.to_dict()))
@@ -259,10 +261,13 @@ def _refresh(settings: Settings, workspace: Workspace, observer: Observer) -> Re
     return run_refresh(settings, workspace, observer)
 
 
-def _refresh_hourly(settings: Settings, workspace: Workspace, observer: Observer, report: Report) -> None:
-    from assay.orchestration.in_process import run_hourly
+def _refresh_later(settings: Settings, workspace: Workspace, observer: Observer, report: Report) -> None:
+    from assay.orchestration.in_process import run_later
+    from assay.orchestration.refresh import tables_of
 
-    run_hourly(settings, workspace, observer, report)
+    for cadence in LATER:
+        if nodes := tables_of(workspace.project, cadence):
+            run_later(settings, workspace, observer, report, cadence, nodes)
 
 
 def _exit_code(report: Report) -> int:

@@ -5,6 +5,7 @@ from them without touching data (SQL types, rules as SQL predicates, versions). 
 running SQL, anything of one business domain.
 """
 
+from assay.contracts.cadence import LATER, Cadence
 from assay.contracts.calendar import Holidays
 from assay.contracts.control import Control, ControlFile, MySqlQuery, PostgresQuery
 from assay.contracts.dimension import Dimension
@@ -22,8 +23,10 @@ from assay.contracts.types import Count, Date, Decimal, Money, Number, Position,
 from assay.contracts.watch import Watch
 
 __all__ = [
+    "LATER",
     "WHOLE",
     "Balance",
+    "Cadence",
     "ColumnOrigin",
     "Contract",
     "Control",

@@ -12,6 +12,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Literal, TypeVar
 
+from assay.contracts.cadence import Cadence
 from assay.contracts.columns import ColumnSpec, column_specs
 from assay.contracts.dimension import Dimension
 from assay.contracts.expectation import Expectation
@@ -150,8 +151,8 @@ class Table:
         watch: What is watched for anomalies. By default, of a daily table with `money`, the number of rows and their money;
             False for nothing.
         quarantine_age: How long a row may stand in quarantine before somebody is told.
-        hourly: Whether it is brought up to date every hour, and not as soon as something has landed: for what is dear to compute
-            and nobody waits for.
+        cadence: How soon it is brought up to date: with what has landed, or later, for what is dear to compute and nobody waits
+            for.
     """
 
     layer: Layer
@@ -175,7 +176,7 @@ class Table:
     tolerated: int = 0
     watch: Watch | Literal[False] | None = None
     quarantine_age: timedelta = QUARANTINE_AGE
-    hourly: bool = False
+    cadence: Cadence = Cadence.AT_ONCE
 
     @property
     def full_name(self) -> str:
@@ -290,7 +291,7 @@ def table(
     tolerated: int = 0,
     watch: Watch | Literal[False] | None = None,
     quarantine_age: timedelta = QUARANTINE_AGE,
-    hourly: bool = False,
+    cadence: Cadence = Cadence.AT_ONCE,
 ) -> Callable[[_Model], _Model]:
     """Declare that a Pandera model is the contract of an enriched table or a mart.
 
@@ -325,7 +326,7 @@ def table(
             tolerated=tolerated,
             watch=watch,
             quarantine_age=quarantine_age,
-            hourly=hourly,
+            cadence=cadence,
         )
         require_columns(declared)
         require_rules(declared)

@@ -198,12 +198,13 @@ def _require_layering(name: str, query: Query) -> None:
 
 def _require_cadence(domain: Domain, table: Table, query: Query) -> None:
     """Refuse a table that would wait for one that is built later."""
-    late = [relation for relation in query.reads if source_of(relation) is None and domain.tables[relation].hourly]
-    if late and not table.hourly:
-        line = _line_of(query.sql, re.escape(late[0]))
+    tables = (domain.tables[relation] for relation in query.reads if source_of(relation) is None)
+    late = next((read for read in tables if table.cadence.is_before(read.cadence)), None)
+    if late is not None:
+        line = _line_of(query.sql, re.escape(late.full_name))
         raise SqlError(
-            f"{query.path}:{line}: {table.full_name} reads {late[0]}, which is brought up to date every hour only",
-            hint=f"give {table.full_name} hourly=True too, or read what {late[0]} reads",
+            f"{query.path}:{line}: {table.full_name} is {table.cadence} and reads {late.full_name}, which is {late.cadence}",
+            hint=f"give {table.full_name} cadence=Cadence.{late.cadence.name} too, or read what {late.full_name} reads",
         )
 
 

@@ -14,7 +14,20 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 
-from assay.contracts import Balance, Daily, Domain, Generated, Monthly, Partitioning, Severity, Table, Weekly, Window, Yearly
+from assay.contracts import (
+    Balance,
+    Cadence,
+    Daily,
+    Domain,
+    Generated,
+    Monthly,
+    Partitioning,
+    Severity,
+    Table,
+    Weekly,
+    Window,
+    Yearly,
+)
 from assay.contracts.columns import ColumnSpec, column_specs
 from assay.contracts.generated import ColumnOrigin, generated_contract
 from assay.contracts.model import Published
@@ -46,6 +59,15 @@ _PERIODS = {
     Grain.WEEK: "First day of the week, which begins on Monday (ISO 8601), UTC",
     Grain.MONTH: "First day of the month, UTC",
     Grain.YEAR: "First day of the year, UTC",
+}
+# What counts whom a period has, or looks for a middle, is regrouped from all days of the period. An hour's work on a day would be
+# ten hours' on the year.
+_CADENCES = {
+    Grain.HOUR: Cadence.HOURLY,
+    Grain.DAY: Cadence.HOURLY,
+    Grain.WEEK: Cadence.DAILY,
+    Grain.MONTH: Cadence.DAILY,
+    Grain.YEAR: Cadence.DAILY,
 }
 
 
@@ -237,7 +259,7 @@ class _Factory:
             windows=windows or {},
             balance=balance,
             watch=False,
-            hourly=True,
+            cadence=_CADENCES[grain],
         )
         lineage: Mapping[str, tuple[ColumnOrigin, ...]] = compiled.lineage
         return Generated(table, compiled.sql, self._path, compiled.reads, lineage, fingerprint(without_comments(compiled.sql)))

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from assay.contracts import Domain
+from assay.contracts import LATER, Domain
 from assay.engine.project import load_project
 from assay.loading import without_collecting
 from assay.orchestration.alerting import alerts_schedule, build_alerts_job, failed_run_sensor
@@ -19,10 +19,10 @@ from assay.orchestration.assets import RETRIES, build_assets, proof_assets
 from assay.orchestration.audit import build_audit_job
 from assay.orchestration.compaction import build_compaction_job
 from assay.orchestration.reconciling import build_reconcile_job, build_reconciliations, daily_reconciliation
-from assay.orchestration.refresh import build_hourly_job, build_refresh_job, hourly_tables
+from assay.orchestration.refresh import build_later_job, build_refresh_job, tables_of
 from assay.orchestration.reporting import daily_report, report_asset, report_job
 from assay.orchestration.resources import Lake
-from assay.orchestration.sensing import daily_audit, hourly_compaction, hourly_rebuild, hourly_refresh, landing_sensor
+from assay.orchestration.sensing import daily_audit, hourly_compaction, hourly_refresh, landing_sensor, later_rebuild
 from assay.settings import read_settings
 
 
@@ -51,13 +51,14 @@ def quiet_beta() -> Iterator[None]:
 def _build(domain: Domain, lake: Lake) -> dg.Definitions:
     project = load_project(domain)
     refresh = build_refresh_job(project, RETRIES)
-    hourly = [build_hourly_job(project, RETRIES)] if hourly_tables(project) else []
+    tables = {cadence: tables_of(project, cadence) for cadence in LATER}
+    later = {cadence: build_later_job(cadence, nodes, RETRIES) for cadence, nodes in tables.items() if nodes}
     audit = build_audit_job(project)
     compaction = build_compaction_job(domain)
     alerts = build_alerts_job()
     reconciliations = build_reconciliations(project, RETRIES)
     reconciling = [build_reconcile_job(reconciliations)] if reconciliations else []
-    monitored = [refresh, *hourly, compaction, audit]
+    monitored = [refresh, *later.values(), compaction, audit]
     report = report_job()
     return dg.Definitions(
         assets=[
@@ -79,7 +80,7 @@ def _build(domain: Domain, lake: Lake) -> dg.Definitions:
         ],
         schedules=[
             hourly_refresh(refresh),
-            *map(hourly_rebuild, hourly),
+            *(later_rebuild(cadence, job) for cadence, job in later.items()),
             hourly_compaction(compaction),
             daily_audit(audit),
             alerts_schedule(alerts),

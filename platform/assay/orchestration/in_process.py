@@ -4,17 +4,19 @@ Belongs here: what `assay run`, `assay demo` and `assay reconcile` need of Dagst
 """
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 import dagster as dg
 
+from assay.contracts import Cadence
+from assay.engine.project import Node
 from assay.errors import AssayError
 from assay.landing.replay import Replay
 from assay.orchestration.definitions import quiet_beta
 from assay.orchestration.instance import open_instance
 from assay.orchestration.reconciling import build_reconciliations
-from assay.orchestration.refresh import build_hourly_job, build_refresh_job
+from assay.orchestration.refresh import build_later_job, build_refresh_job
 from assay.orchestration.resources import Lake, Opened
 from assay.pipeline.outcome import Observer, Report
 from assay.pipeline.reconciling import Reconciling
@@ -49,23 +51,24 @@ def run_refresh(
     return _run(job, settings, workspace, observer, replaying or {}, Report())
 
 
-def run_hourly(
-    settings: Settings, workspace: Workspace, observer: Observer, report: Report, only: Collection[str] | None = None
+def run_later(
+    settings: Settings, workspace: Workspace, observer: Observer, report: Report, cadence: Cadence, nodes: Sequence[Node]
 ) -> Report:
-    """Rebuild what is dirty of the tables that are `hourly`, as one recorded run.
+    """Rebuild what is dirty of tables of a later cadence, as one recorded run.
 
     Args:
         settings: The settings.
         workspace: The domain and the lake.
         observer: Whoever watches.
         report: What was done before; what this run does is added to it.
-        only: Full names of the tables to rebuild instead.
+        cadence: The cadence.
+        nodes: The tables, each after what it reads.
 
     Raises:
         AssayError: Something other than data stopped the run.
     """
     with quiet_beta():
-        job = build_hourly_job(workspace.project, retries=None, only=only)
+        job = build_later_job(cadence, nodes, retries=None)
     return _run(job, settings, workspace, observer, {}, report)
 
 

@@ -1,4 +1,4 @@
-"""The jobs that rebuild exactly what is dirty and record it: `refresh`, which ingests first, and `hourly`.
+"""The jobs that rebuild exactly what is dirty and record it: `refresh`, which ingests first, `hourly` and `daily`.
 
 Belongs here: the job's steps. Does not belong here: what they do to data (`pipeline.runs`).
 
@@ -6,19 +6,19 @@ It is made of ops, because a Dagster run of assets is of one contiguous range of
 scattered few. What it publishes it records as materializations of exactly those partitions, with check results, so that the
 catalog and lineage are the same as if every asset had been materialized by hand.
 
-Tables that are `hourly` are dear to compute: they have a job of their own, so that what has landed is in all the others within
-seconds. It has a pool of its own, for what it builds nothing else builds.
+Tables of a later cadence are dear to compute: each cadence has a job of its own, so that what has landed is in all other tables
+within seconds. These jobs have a pool of their own, for what they build nothing else builds.
 """
 
 import datetime as dt
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import dagster as dg
 
-from assay.contracts import Domain
+from assay.contracts import Cadence, Domain
 from assay.engine.project import Node, Project
 from assay.errors import AssayError
 from assay.orchestration.assets import POOL
@@ -41,8 +41,7 @@ from assay.pipeline.score_compaction import AT_LEAST, compact_proofs
 from assay.pipeline.watching import watch_tables
 
 REFRESH = "refresh"
-HOURLY = "hourly"
-HOURLY_POOL = "lake_hourly"
+LATER_POOL = "lake_later"
 """Runs of this pool go one after the other, and do not make a refresh wait."""
 
 
@@ -53,7 +52,7 @@ def build_refresh_job(project: Project, retries: dg.RetryPolicy | None) -> dg.Jo
         project: The domain's tables.
         retries: How steps are retried; None for a run that somebody is waiting for.
     """
-    at_once = [node for node in project.nodes.values() if not node.table.hourly]
+    at_once = tables_of(project, Cadence.AT_ONCE)
     ingest = _ingest_op(project.domain)
     enrich = _build_op("enriched", [node for node in at_once if node.table.layer == "enriched"])
     marts = _build_op("marts", [node for node in at_once if node.table.layer == "marts"], is_last=True)
@@ -65,27 +64,26 @@ def build_refresh_job(project: Project, retries: dg.RetryPolicy | None) -> dg.Jo
     return refresh.to_job(executor_def=dg.in_process_executor, op_retry_policy=retries, tags={"assay/job": REFRESH})
 
 
-def build_hourly_job(project: Project, retries: dg.RetryPolicy | None, only: Collection[str] | None = None) -> dg.JobDefinition:
-    """Make the job that rebuilds the tables that are `hourly`.
+def build_later_job(cadence: Cadence, nodes: Sequence[Node], retries: dg.RetryPolicy | None) -> dg.JobDefinition:
+    """Make the job that rebuilds tables of a later cadence, and is named after it.
 
     Args:
-        project: The domain's tables.
+        cadence: The cadence.
+        nodes: The tables, each after what it reads.
         retries: How steps are retried; None for a run that somebody is waiting for.
-        only: Full names of the tables to rebuild instead.
     """
-    nodes = hourly_tables(project) if only is None else [node for name, node in project.nodes.items() if name in only]
-    build = _build_op("hourly_tables", nodes, pool=HOURLY_POOL, is_first=True, is_last=True)
+    build = _build_op(f"{cadence}_tables", nodes, pool=LATER_POOL, is_first=True, is_last=True)
 
-    @dg.graph(name=HOURLY, description="Rebuild the dirty partitions of the tables that nobody waits for.")
-    def hourly() -> None:
+    @dg.graph(name=str(cadence), description=f"Rebuild the dirty partitions of the {cadence} tables.")
+    def later() -> None:
         build()
 
-    return hourly.to_job(executor_def=dg.in_process_executor, op_retry_policy=retries, tags={"assay/job": HOURLY})
+    return later.to_job(executor_def=dg.in_process_executor, op_retry_policy=retries, tags={"assay/job": str(cadence)})
 
 
-def hourly_tables(project: Project) -> list[Node]:
-    """The tables that are brought up to date every hour, each after what it reads."""
-    return [node for node in project.nodes.values() if node.table.hourly]
+def tables_of(project: Project, cadence: Cadence) -> list[Node]:
+    """The tables of a cadence, each after what it reads."""
+    return [node for node in project.nodes.values() if node.table.cadence is cadence]
 
 
 def _ingest_op(domain: Domain) -> dg.OpDefinition:

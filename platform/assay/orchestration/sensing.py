@@ -7,7 +7,7 @@ import datetime as dt
 
 import dagster as dg
 
-from assay.contracts import Domain
+from assay.contracts import Cadence, Domain
 from assay.contracts.version import fingerprint
 from assay.lake.ledger import LedgerLog
 from assay.landing.ingest import find_outstanding
@@ -80,15 +80,18 @@ def hourly_refresh(job: dg.JobDefinition) -> dg.ScheduleDefinition:
     )
 
 
-def hourly_rebuild(job: dg.JobDefinition) -> dg.ScheduleDefinition:
-    """Make the schedule that brings the tables that are `hourly` up to date."""
+def later_rebuild(cadence: Cadence, job: dg.JobDefinition) -> dg.ScheduleDefinition:
+    """Make the schedule that brings the tables of a later cadence up to date.
+
+    That of the day comes when the first hours of the new day have brought most of what was late, and before the audit.
+    """
     return dg.ScheduleDefinition(
-        name="hourly_rebuild",
+        name=f"{cadence}_rebuild",
         job=job,
-        cron_schedule="17 * * * *",
+        cron_schedule={Cadence.HOURLY: "17 * * * *", Cadence.DAILY: "47 1 * * *"}[cadence],
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Rebuilds the dirty partitions of the tables that nobody waits for, such as the marts of metrics.",
+        description=f"Rebuilds the dirty partitions of the {cadence} tables, for which nobody waits.",
     )
 
 

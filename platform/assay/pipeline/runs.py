@@ -12,7 +12,7 @@ from decimal import Decimal
 
 import duckdb
 
-from assay.contracts import Source, Table
+from assay.contracts import LATER, Source, Table
 from assay.engine.project import Node
 from assay.lake.layout import failures_key, failures_prefix, held_key, held_prefix
 from assay.lake.ledger import Ledger
@@ -156,8 +156,8 @@ def fill_report(state: State, report: Report) -> None:
 
 
 def is_dormant(state: State, table: Table) -> bool:
-    """Whether a table is of the hourly job, and nothing of it was ever published: its books say nothing."""
-    return table.hourly and not state.index(table.full_name)
+    """Whether a table is of a later cadence, and nothing of it was ever published: its books say nothing."""
+    return table.cadence in LATER and not state.index(table.full_name)
 
 
 def held_objects(state: State) -> dict[str, dict[str, str]]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import duckdb
 
+from assay.contracts import Cadence
 from assay.contracts.rules import literal
 from assay.engine.project import Node
 from assay.lake.index import Entry
@@ -77,7 +78,7 @@ def verify_table(
     """
     index = state.index(node.table.full_name)
     partitions = sorted(index)[-newest:] if newest else sorted(index)
-    remedy = "assay run --all" if node.table.hourly else "assay run"
+    remedy = "assay run" if node.table.cadence is Cadence.AT_ONCE else "assay run --all"
     compared = []
     for chunk in chunks(state, node, partitions):
         try:

@@ -408,7 +408,7 @@ class QualityReport:
         is_past: Whether that is not the time that the report was made at: what stands in quarantine, the books and the failures
             are then later than that.
         tables: Every table, with its history.
-        dormant: How many more there are of the hourly job, which has never built them.
+        dormant: How many more there are of later cadences, of which nothing was ever built.
         rules: The rules that rows broke, the worst first.
         quarantine: Tables and sources of which something stands in quarantine.
         drift: Columns that differ from the contracts.

@@ -19,7 +19,7 @@ from pandera.dtypes import immutable
 from pandera.engines import ibis_engine
 from pandera.ibis import IbisData
 
-from assay.contracts import Balance, Count, Daily, Date, Decimal, MonitoringRule, Published, Window, table
+from assay.contracts import Balance, Cadence, Count, Daily, Date, Decimal, MonitoringRule, Published, Window, table
 from assay.contracts import column as col
 from payments.monitoring import (
     DORMANT_AWAKENING,
@@ -83,7 +83,7 @@ def _alerts_of(rule: MonitoringRule) -> Callable[[type[Alert]], type[Alert]]:
         # Alerts choose some payments: nothing adds up but what `aml_alerts` makes of them.
         balance=Balance(inputs=(rule.reads,), rows="0", input_rows="0"),
         watch=False,
-        hourly=True,
+        cadence=Cadence.HOURLY,
     )
 
 
@@ -127,7 +127,7 @@ class DormantAwakening(Alert):
     freshness=timedelta(hours=50),
     balance=Balance(inputs=tuple(rule.table for rule in RULES), money_in="amount_usd", money_out="amount_usd"),
     watch=False,
-    hourly=True,
+    cadence=Cadence.HOURLY,
 )
 class AnyAlert(Alert):
     """One row an alert: a rule, a customer and a day."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from assay.contracts import Balance, Count, Daily, Date, Decimal, Money, Position, Published, Timestamp, table
+from assay.contracts import Balance, Cadence, Count, Daily, Date, Decimal, Money, Position, Published, Timestamp, table
 from assay.contracts import column as col
 from payments.contracts.vocabulary import OWNER
 
@@ -46,7 +46,7 @@ class Change(Published):
     freshness=timedelta(hours=50),
     balance=Balance(inputs=("changes.refunds", "changes.chargebacks"), rows="delivery_count", money_out="delivered_amount"),
     watch=False,
-    hourly=True,
+    cadence=Cadence.HOURLY,
 )
 class ReturnChange(Change):
     """One row a change of a refund or of a dispute, on the day of the refund or dispute."""
@@ -78,7 +78,7 @@ class ReturnChange(Change):
         money_out="delivered_amount",
     ),
     watch=False,
-    hourly=True,
+    cadence=Cadence.HOURLY,
 )
 class AuditedChange(Change):
     """One row a change of a payment, of a refund of it or of a dispute about it, on the day of the payment."""

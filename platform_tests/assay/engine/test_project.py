@@ -10,7 +10,7 @@ import pytest
 import shop
 from declared import domain_of
 
-from assay.contracts import Balance, Contract, Count, Event, Money, Number, Published, column, source, table
+from assay.contracts import Balance, Cadence, Contract, Count, Event, Money, Number, Published, column, source, table
 from assay.engine.project import Node, Project, load_project
 from assay.errors import ContractError, SqlError
 from assay.landing.formats import Debezium
@@ -155,6 +155,16 @@ class TestBetweenTables:
             SqlError, match=r"enriched/b.sql:2: enriched.b reads marts.a, but enriched tables are built before marts"
         ):
             load(contracts, {"marts.a": GOOD, "enriched.b": self.READS.format("marts.a")})
+
+    @pytest.mark.parametrize(
+        ("reads", "is_read"),
+        [(Cadence.AT_ONCE, Cadence.HOURLY), (Cadence.AT_ONCE, Cadence.DAILY), (Cadence.HOURLY, Cadence.DAILY)],
+    )
+    def test_a_table_does_not_wait_for_one_that_is_built_later(self, load, reads: Cadence, is_read: Cadence) -> None:
+        sql = {"marts.a": GOOD, "marts.b": self.READS.format("marts.a")}
+        with pytest.raises(SqlError, match=rf"marts/b.sql:2: marts.b is {reads} and reads marts.a, which is {is_read}"):
+            load([orders(), declare("a", "marts", cadence=is_read), declare("b", "marts", cadence=reads)], sql)
+        load([orders(), declare("a", "marts", cadence=reads), declare("b", "marts", cadence=is_read)], sql)
 
     def test_books_over_two_inputs_must_be_defined(self, load) -> None:
         both = f"SELECT id, amount::DECIMAL(18,2) AS amount, {TAIL} SEMI JOIN changes.orders AS c USING (id)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from pathlib import Path
 
+import bazaar
 import dagster as dg
 import pytest
 import shop
@@ -12,8 +13,11 @@ from change_lines import text
 from shop_lake import ShopLake
 from tills import land_days, last_complete_day, run_all, till_lake
 
+from assay.contracts import LATER
+from assay.engine.project import Node, load_project
 from assay.lake import ObjectStore
 from assay.orchestration.definitions import build_definitions
+from assay.orchestration.refresh import tables_of
 from assay.orchestration.resources import Lake, Opened
 from assay.pipeline.state import State
 from payments import DOMAIN
@@ -156,6 +160,19 @@ class TestGraph:
             "alerts_every_ten_minutes",
             "daily_quality_report",
         }
+
+    def test_each_cadence_has_a_job_of_its_own_tables(self) -> None:
+        repository = build_definitions(bazaar.DOMAIN).get_repository_def()
+        assert {"hourly_rebuild", "daily_rebuild"} <= {schedule.name for schedule in repository.schedule_defs}
+        project = load_project(bazaar.DOMAIN)
+        hourly, daily = (names(tables_of(project, cadence)) for cadence in LATER)
+        assert {"marts.stall_hour", "marts.stall_day", "marts.stall_day_trend"} <= hourly
+        assert {"marts.stall_week", "marts.stall_month", "marts.stall_year", "marts.stall_month_trend"} <= daily
+        assert hourly | daily == bazaar.DOMAIN.generated.keys()
+
+
+def names(nodes: list[Node]) -> set[str]:
+    return {node.table.full_name for node in nodes}
 
 
 class TestAnomalies:

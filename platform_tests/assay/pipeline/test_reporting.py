@@ -206,7 +206,7 @@ def test_tables_that_nobody_has_asked_for_yet_are_only_counted(tmp_path) -> None
     assert report.dormant == len(generated)
     told = {table.name for table in report.tables} | {each.name for each in (*report.books, *report.freshness)}
     assert told == {*bazaar.DOMAIN.written_tables, *(source.full_name for source in bazaar.DOMAIN.sources.values())}
-    assert f"{len(generated)} more tables are of the hourly job" in render(report)
+    assert f"{len(generated)} more tables are of the hourly or daily job" in render(report)
 
 
 def test_collecting_changes_nothing_and_drawing_it_twice_gives_one_page(lake: ShopLake) -> None:

@@ -13,6 +13,7 @@ import pytest
 from change_lines import customer, deleted_customer, deleted_order, order, text
 from shop_lake import ShopLake
 
+from assay.contracts import Cadence
 from assay.lake.layout import partition_key
 from assay.pipeline.state import State
 from assay.pipeline.verify import Compared, verify_table
@@ -106,7 +107,7 @@ def test_a_late_table_of_the_hour_names_the_command_that_rebuilds_it(lake: ShopL
     lake.land("orders", "2.json", text(order("o3", 3, day=D3)))
     lake.ingest("orders")
     node = lake.workspace.project.nodes["enriched.orders"]
-    hourly = replace(node, table=replace(node.table, hourly=True))
+    hourly = replace(node, table=replace(node.table, cadence=Cadence.HOURLY))
     with lake.connection() as connection:
         late, _ = verify_table(connection, State(lake.workspace), hourly)
     assert "`assay run --all` rebuilds it" in late.explanation
