@@ -28,7 +28,7 @@ from assay.metrics.planning import Days, Question
 from assay.metrics.resolving import Resolved
 from assay.nearest import suggestion
 from assay.pipeline.changes import Change, changed_rows, history
-from assay.pipeline.metrics import ask, plan_question, rows_read
+from assay.pipeline.metrics import ask, plan_question, rows_read, statement_of
 from assay.pipeline.session import session
 from assay.pipeline.state import State
 from assay.settings import read_settings
@@ -290,7 +290,7 @@ def _explain(console: Console, state: State, question: Question, as_json: bool) 
         for each in plan.considered
     ]
     if as_json:
-        typer.echo(json.dumps({"considered": listed, "sql": chosen.sql if chosen else None}))
+        typer.echo(json.dumps({"considered": listed, "sql": statement_of(state, chosen) if chosen else None}))
         return
     grid = Grid("", "reads", "rows", "why")
     for each in listed:
@@ -298,6 +298,6 @@ def _explain(console: Console, state: State, question: Question, as_json: bool) 
         grid.add_row(mark, str(each["reads"]), f"{each['rows']:,}", escape(str(each["why"])))
     console.print(grid)
     if chosen is not None:
-        console.print(chosen.sql, highlight=False, markup=False)
+        console.print(statement_of(state, chosen), highlight=False, markup=False)
     elif plan.scan is not None:
         console.print(f"No mart answers this exactly; --scan reads {rows[plan.scan.name]:,} rows of {plan.scan.name}.")

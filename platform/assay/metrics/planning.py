@@ -5,6 +5,9 @@ Belongs here: questions, the candidates that could answer them, why each can or 
 
 The coarsest mart that is exact wins: one of the asked grain whose periods the asked days fill, else a finer one whose parts add
 up to it. What no mart has is computed from the facts, if that is asked for.
+
+A period is partial until there are data of a later one. No period can tell that by itself: what a mart stores of it knows only
+that there are data of its last day.
 """
 
 from __future__ import annotations
@@ -18,11 +21,13 @@ from assay.errors import SettingsError
 from assay.metrics.compiler import hour_of, key_of, starts_at_zero
 from assay.metrics.declarations import Entity
 from assay.metrics.expressions import Writer
-from assay.metrics.grains import Grain, first_day
+from assay.metrics.grains import Grain, first_day, last_day
 from assay.metrics.lattice import Lattice, Mart
 from assay.metrics.parts import Part
 from assay.metrics.resolving import Resolved
 from assay.metrics.text import Select, indented, statement
+
+_NEWEST = "$newest"
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ class Candidate:
     Attributes:
         name: What is read, in words.
         relations: What is read, as SQL names it.
-        sql: The statement; empty where it cannot answer.
+        sql: The statement, but for how far the data reach (`statement`); empty where it cannot answer.
         why: Why it is exact, or why it cannot answer.
     """
 
@@ -87,6 +92,14 @@ class Candidate:
     def is_exact(self) -> bool:
         """Whether it answers."""
         return bool(self.sql)
+
+    def statement(self, newest: dt.date | None) -> str:
+        """The statement.
+
+        Args:
+            newest: The first day of the newest period, or the newest day, of what is read; None where nothing is.
+        """
+        return self.sql.replace(_NEWEST, f"DATE '{newest}'" if newest else "CAST(NULL AS DATE)")
 
 
 @dataclass(frozen=True)
@@ -185,8 +198,7 @@ class _Planner:
             source += f"\nLEFT JOIN {mart.trend_name} USING ({', '.join(mart.key)})"
         columns = {name: name for name in (*mart.period, *mart.entity.keys)}
         columns |= {metric.name: metric.name for metric in self.metrics}
-        if mart.grain.days > 1:
-            columns["is_partial"] = "is_partial"
+        columns |= self._partial(mart.grain.period_column)
         where = self.question.days.condition(mart.grain.period_column)
         return statement([], {}, Select(columns, source, where=where)) + _order((*mart.period, *mart.entity.keys))
 
@@ -235,6 +247,10 @@ class _Planner:
         columns = {grain.period_column: first_day(grain, day)}
         return columns | {"hour": hour} if grain is Grain.HOUR else columns
 
+    def _partial(self, period: str) -> dict[str, str]:
+        grain = self.question.grain
+        return {"is_partial": f"{last_day(grain, period)} >= {_NEWEST}"} if grain is not None else {}
+
     def _finished(self, branches: Mapping[str, Select], parts: Sequence[Part]) -> str:
         """Parts of one or more relations, laid side by side, and the metrics over them."""
         tables: dict[str, tuple[list[str], str]] = {name: ([], indented(each.text())) for name, each in branches.items()}
@@ -253,6 +269,7 @@ class _Planner:
         period = tuple(name for name in keys if name not in {entity.key for entity in self.entities})
         for metric in self.metrics:
             columns[metric.name] = writer.over_parts(metric, lambda name: name, period)
+        columns |= self._partial(period[0]) if period else {}
         return statement([], tables, Select(columns, source)) + _order(keys)
 
 

@@ -6,6 +6,7 @@ showing results (`cli`).
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 
 import duckdb
@@ -45,6 +46,12 @@ def rows_read(state: State, candidate: Candidate, days: Days) -> int:
     """How many published rows a way to answer a question reads."""
     there = [relation for relation in candidate.relations if relation in state.workspace.domain.tables]
     return sum(found.rows for relation in there for found in _published(state, relation, days))
+
+
+def statement_of(state: State, candidate: Candidate) -> str:
+    """The SQL of a way to answer a question, which marks the periods that are partial as of now."""
+    newest = max((partition for relation in candidate.relations for partition in state.available(relation)), default=None)
+    return candidate.statement(dt.date.fromisoformat(newest) if newest else None)
 
 
 def ask(connection: duckdb.DuckDBPyConnection, state: State, question: Question, *, scan: bool = False) -> Answer:
@@ -87,7 +94,7 @@ def ask(connection: duckdb.DuckDBPyConnection, state: State, question: Question,
         paths = ((each.version, state.workspace.store.path(each.key)) for each in _published(state, relation, question.days))
         bind(connection, relation, declared, files_by_version(paths), ())
     try:
-        return Answer(found, taken, connection.sql(taken.sql))
+        return Answer(found, taken, connection.sql(statement_of(state, taken)))
     except duckdb.Error as error:
         raise_if_not_about_data(error)
         raise SqlError(str(error)) from error

@@ -25,7 +25,7 @@ from assay.metrics.lattice import Mart
 from assay.metrics.marts import lattice_of
 from assay.metrics.planning import Days, Question
 from assay.pipeline.changes import changed_rows, history
-from assay.pipeline.metrics import ask, plan_question, rows_read
+from assay.pipeline.metrics import ask, plan_question, rows_read, statement_of
 from assay.pipeline.query import query
 from assay.pipeline.state import State
 from assay.pipeline.totals import add_up, is_of_tables
@@ -323,28 +323,41 @@ def recomputed(filled: ShopLake, question: Question, columns: list[str]) -> list
     state = State(filled.workspace)
     scan = plan_question(state, question).scan
     if scan is None:
-        names = ", ".join(columns)
         period = str(question.grain)
+        names = ", ".join(name for name in columns if name != "is_partial")
         relation = f"marts.{question.by[0]}_{question.grain}"
         return [
             dict(zip(columns, row, strict=True))
             for row in filled.rows(
-                f"SELECT {names} FROM {relation} JOIN {relation}_trend USING ({question.by[0]}, {period}) ORDER BY 1, 2"
+                f"SELECT {names}, {period} = max({period}) OVER () AS is_partial "
+                f"FROM {relation} JOIN {relation}_trend USING ({question.by[0]}, {period}) ORDER BY 1, 2"
             )
         ]
     with filled.connection() as connection:
         query(connection, state, "SELECT * FROM enriched.sales")
-        result = connection.sql(scan.sql)
-        found = [dict(zip(result.columns, row, strict=True)) for row in result.fetchall()]
-    names = [name for name in columns if name != "is_partial"]
-    rows = {tuple(sorted(row.items(), key=str)) for row in ({name: row[name] for name in names} for row in found)}
-    assert len(rows) == len(found)
-    return found if "is_partial" not in columns else _with_partial(filled, question, found)
+        result = connection.sql(statement_of(state, scan))
+        return [dict(zip(result.columns, row, strict=True)) for row in result.fetchall()]
 
 
-def _with_partial(filled: ShopLake, question: Question, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    partial = dict(filled.rows(f"SELECT DISTINCT {question.grain}, is_partial FROM marts.bazaar_{question.grain}"))
-    return [row | {"is_partial": partial[row[str(question.grain)]]} for row in rows]
+@pytest.mark.parametrize("grain", Grain)
+@pytest.mark.parametrize("scan", [False, True])
+def test_a_period_is_partial_until_there_are_data_of_a_later_one(filled: ShopLake, grain: Grain, scan: bool) -> None:
+    by = ("stall", "customer") if scan else ("stall",)
+    with filled.connection() as connection:
+        answer = ask(connection, State(filled.workspace), Question(("sold",), by, grain), scan=scan)
+        rows = [dict(zip(answer.result.columns, row, strict=True)) for row in answer.result.fetchall()]
+    newest = max(row[grain.period_column] for row in rows)
+
+    assert len({row[grain.period_column] for row in rows}) > 1
+    assert all(row["is_partial"] == (row[grain.period_column] == newest) for row in rows)
+
+
+def test_what_is_asked_of_a_while_ago_is_not_partial(filled: ShopLake) -> None:
+    question = Question(("sold",), ("stall",), Grain.DAY, days("2024-01-01", "2024-01-31"))
+    with filled.connection() as connection:
+        answer = ask(connection, State(filled.workspace), question)
+        place = answer.result.columns.index("is_partial")
+        assert {row[place] for row in answer.result.fetchall()} == {False}
 
 
 def test_what_no_mart_has_is_only_scanned_when_asked(filled: ShopLake) -> None:
