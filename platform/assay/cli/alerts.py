@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from assay.cli.options import AsJson
 from assay.cli.show import output
 from assay.errors import AssayError
 from assay.pipeline.session import session
@@ -36,7 +37,7 @@ def register(app: typer.Typer) -> None:
 def alerts(
     send: Annotated[bool, typer.Option("--send", help="Tell every channel what it was not told yet.")] = False,
     test: Annotated[bool, typer.Option("--test", help="Send each channel a made-up incident, and that it is over.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show what is wrong now: proofs that failed, low scores, anomalies, what is late, held back, or too long in quarantine.
 

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Grid
 
+from assay.cli.options import AsJson
 from assay.cli.show import output
 from assay.contracts import Source
 from assay.engine.project import Node
@@ -39,7 +40,7 @@ def anomalies(
         dt.datetime | None,
         typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="Judge as at that time, UTC; now if left out."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show figures of complete days that are far from what days like them had.
 

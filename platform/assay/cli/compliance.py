@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from assay.cli.options import AsJson
 from assay.cli.show import as_dicts, output, print_csv, print_rows, writing
 from assay.errors import SettingsError
 from assay.pipeline.as_of import find_history, instant
@@ -38,7 +39,7 @@ def snapshot(
     customer: Annotated[
         list[str] | None, typer.Option("--customer", "--key", help="Only this one; may be given several times.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
+    as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with a header.")] = False,
     parquet: Annotated[Path | None, typer.Option(help="Write a Parquet file.")] = None,
 ) -> None:

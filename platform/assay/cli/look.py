@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Grid
 
+from assay.cli.options import AsJson
 from assay.cli.show import as_dicts, output, print_csv, print_rows, writing
 from assay.contracts import Source, Table
 from assay.contracts.model import EVENT_COLUMN_DESCRIPTIONS, EVENT_COLUMNS, RUN_COLUMN_DESCRIPTIONS, RUN_COLUMNS
@@ -29,8 +30,6 @@ from assay.quality.books import from_dict, total
 from assay.quality.own_tables import OWN_TABLES, OwnTable
 from assay.quality.proof import every_rule
 from assay.settings import read_settings
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 
 
 def register(app: typer.Typer) -> None:

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Grid
 
-from assay.cli.days import days_of
+from assay.cli.options import AsJson, days_of
 from assay.cli.show import output, print_rows
 from assay.contracts import load_domain
 from assay.errors import SettingsError
@@ -33,7 +33,6 @@ from assay.pipeline.session import session
 from assay.pipeline.state import State
 from assay.settings import read_settings
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 _MARTS = "They are an entity and a grain, as in marts.merchant_day; `assay metrics show NAME` lists those of a metric."
 
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Grid
 
-from assay.cli.days import days_of
+from assay.cli.options import AsJson, days_of
 from assay.cli.show import output
 from assay.contracts import MonitoringRule
 from assay.contracts.monitoring import Value
@@ -27,7 +27,6 @@ from assay.pipeline.session import session
 from assay.pipeline.state import State
 from assay.settings import read_settings
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 OneRule = Annotated[str, typer.Argument(help="As in structuring.")]
 
 commands = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")

@@ -13,15 +13,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
+import duckdb
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Grid
 
+from assay.cli.options import AsJson
 from assay.cli.show import output, print_report, watched
 from assay.contracts import Source, Table
 from assay.errors import EditError
 from assay.landing.replay import Replay
+from assay.nearest import suggestion
 from assay.pipeline.dropping import Dropped, write_drop
 from assay.pipeline.editing import edit_records
 from assay.pipeline.outcome import Observer, Report
@@ -34,7 +37,6 @@ from assay.pipeline.workspace import Workspace
 from assay.quality.ages import Standing, too_old
 from assay.settings import Settings, read_settings
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 OneTable = Annotated[str, typer.Argument(help="As in enriched.transactions; raw.transactions for what could not be read.")]
 AnyTable = Annotated[str | None, typer.Argument(help="As in enriched.transactions or raw.transactions; all when left out.")]
 Rule = Annotated[str | None, typer.Option(help="Only records that broke this rule.")]
@@ -202,6 +204,8 @@ def drop(
                 f"{declared.full_name}: no record {unknown[0]} of that kind stands in quarantine, or it was dropped before.",
                 hint=f"Nothing was dropped. `assay quarantine show {declared.full_name} --dropped` has them all.",
             )
+        if rule is not None and not found:
+            _require_rule(connection, State(workspace), declared, rule)
         if found:
             chosen = [Dropped(each.id, each.object, each.line) for each in found]
             write_drop(workspace.store, declared.full_name, chosen, by, why)
@@ -209,6 +213,15 @@ def drop(
         typer.echo(json.dumps({"dropped": [each.id for each in found]}))
     else:
         typer.echo(f"{len(found):,} records of {declared.full_name} dropped; they stay in quarantine and in the books")
+
+
+def _require_rule(connection: duckdb.DuckDBPyConnection, state: State, declared: Source | Table, rule: str) -> None:
+    known = {each.rule for each in standing(connection, state, [declared])}
+    if known and rule not in known:
+        raise EditError(
+            f"{declared.full_name}: no record in quarantine broke a rule {rule}.",
+            hint=suggestion(rule, known, f"`assay quarantine list {declared.full_name}` lists them."),
+        )
 
 
 def trail(table: AnyTable = None, as_json: AsJson = False) -> None:

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Grid
 
+from assay.cli.options import AsJson
 from assay.cli.show import ROWS_SHOWN, output
 from assay.contracts import Control, ControlFile
 from assay.errors import SettingsError
@@ -41,7 +42,7 @@ def reconcile(
         typer.Option(help="Connection string to ask with. Others on the machine can read it; ASSAY_DSN__<NAME> they cannot."),
     ] = None,
     file: Annotated[Path | None, typer.Option(help="CSV or Parquet file that says what the control says.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare what tables add up to, day by day, with controls: a database or a file that says what it should be.
 

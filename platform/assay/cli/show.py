@@ -24,7 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, 
 from rich.progress import Progress as Bars
 from rich.table import Table
 
-from assay.errors import SettingsError
+from assay.errors import SettingsError, SqlError
 from assay.pipeline.outcome import Observer, Report, Unobserved
 from assay.quality.books import PLACES, Side
 
@@ -192,8 +192,14 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def as_dicts(result: duckdb.DuckDBPyRelation) -> list[dict[str, Any]]:
-    """All rows of a result, each by column."""
+    """All rows of a result, each by column.
+
+    Raises:
+        SqlError: Two columns have one name.
+    """
     columns = result.columns
+    if twice := sorted({name for name in columns if columns.count(name) > 1}):
+        raise SqlError(f"The result has two columns that are named {twice[0]}.", hint="Name them apart, with AS.")
     return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]
 
 

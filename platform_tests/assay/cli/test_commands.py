@@ -92,6 +92,13 @@ def test_a_wrong_query_is_one_clear_error(ran: Shop, query: str, said: str) -> N
     assert "\x1b" not in done.stderr
 
 
+def test_columns_of_one_name_have_no_place_in_json(ran: Shop) -> None:
+    done = ran.run("sql", "select 1 as one, 2 as one", "--json")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "two columns that are named one" in done.stderr
+    assert ran.run("sql", "select 1 as one, 2 as one", "--csv").stdout == "one,one\n1,2\n"
+
+
 def test_a_query_may_name_its_own_parts_as_tables_are_named(ran: Shop) -> None:
     done = ran.run("sql", "with daily_totals as (select 1 as one) select * from daily_totals", "--csv")
     assert done.stdout == "one\n1\n", done.stderr

@@ -133,7 +133,7 @@ def test_generated_sql_names_its_columns(name: str) -> None:
     assert "*" not in final.split("\nFROM ")[0].replace(" * ", "").replace("(*)", "")
 
 
-def test_the_hourly_tables_are_built_when_all_are_asked_for(tmp_path: Path) -> None:
+def test_tables_of_later_cadences_are_built_when_all_are_asked_for(tmp_path: Path) -> None:
     lake = ShopLake(tmp_path / "lake", bazaar.DOMAIN)
     environment = {"ASSAY_DOMAIN": "bazaar", "ASSAY_LAKE": lake.folder.as_uri(), "ASSAY_HOME": str(tmp_path / "home")}
     lake.land("sales", "1.json", text(sale(1, DAYS[0], "2.00")))
@@ -152,3 +152,8 @@ def test_the_hourly_tables_are_built_when_all_are_asked_for(tmp_path: Path) -> N
     assert refreshed["partitions"]["failed"] == 0
     assert [row["sold"] for row in told(command(*asked))] == ["2.00"]
     assert told(command("run", "--all", "--json"))["partitions"]["rebuilt"] == 0
+    assert "left out" not in command("verify", "--totals").stdout
+
+    lake.land("sales", "2.json", text(sale(2, DAYS[0], "3.00")))
+    assert told(command("run", "--json"))["partitions"]["rebuilt"] == 1
+    assert "were left out: what they were made of has changed since. `assay run --all`" in command("verify", "--totals").stdout

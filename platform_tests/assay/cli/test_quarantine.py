@@ -225,6 +225,9 @@ class TestDrop:
     def test_it_needs_who_why_and_which(self, command: Command) -> None:
         assert "--by and --why" in refused(command("drop", RAW, "--all")).message
         assert "which records" in refused(command("drop", RAW, "--by", "ann", "--why", "x")).message
+        mistyped = refused(command("drop", TABLE, "--rule", "till_lenght", "--by", "ann", "--why", "x"))
+        assert "no record in quarantine broke a rule till_lenght" in mistyped.message
+        assert mistyped.hint == "Did you mean till_length?"
 
 
 def test_without_decisions_the_trail_says_so(command: Command) -> None:

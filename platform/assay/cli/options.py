@@ -1,13 +1,18 @@
-"""Days that options say: `--from` and `--to`.
+"""Options that several commands have: `--json`, and the days of `--from` and `--to`.
 
-Belongs here: reading them. Does not belong here: what lies between them.
+Belongs here: declaring and reading them. Does not belong here: what commands make of them.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+from typing import Annotated
+
+import typer
 
 from assay.errors import SettingsError
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 
 
 def days_of(first: dt.datetime | None, last: dt.datetime | None) -> tuple[dt.date | None, dt.date | None]:
