@@ -55,7 +55,8 @@ def stage(
     Raises:
         duckdb.Error: There is no room, or a file cannot be reached.
     """
-    columns = ", ".join(f"{quote(name)} {kind}" for name, kind in typed_columns(source).items())
+    types = typed_columns(source) | {"_path": _paths_of(files)}
+    columns = ", ".join(f"{quote(name)} {kind}" for name, kind in types.items())
     cursor.execute(f"CREATE OR REPLACE TABLE {staged} ({columns}, _running BOOLEAN)")
     readable = [file for file in files if file.info.size > 0]
     for file in files:
@@ -74,9 +75,15 @@ def stage(
         _insert(cursor, source, staged, salvaged, running=False)
         warnings += salvaged.warnings
     unusual = _list_files(cursor, reader, files, staged)
-    cursor.execute(f"CREATE OR REPLACE TABLE {staged}_bytes (path VARCHAR, row BIGINT, byte BIGINT)")
+    cursor.execute(f"CREATE OR REPLACE TABLE {staged}_bytes (path {_paths_of(files)}, row BIGINT, byte BIGINT)")
     _recheck(cursor, source, reader, {file: rows for file in usual if (rows := unusual.get(str(file.path)))}, staged, folder)
     return warnings
+
+
+def _paths_of(files: Iterable[LandedFile]) -> str:
+    """The type of a path of one of some files: a small number beside each record, and not all of its letters."""
+    paths = ", ".join(literal(str(file.path)) for file in files)
+    return f"ENUM ({paths})" if paths else "VARCHAR"
 
 
 def _recheck(
@@ -166,8 +173,8 @@ def _list_files(
     paths = [str(file.path) for file in files]
     # A row each, as lists, for there may be a thousand: `executemany` takes a millisecond for one.
     cursor.execute(
-        f"CREATE OR REPLACE TABLE {staged}_files AS SELECT unnest(?::VARCHAR[]) AS path, unnest(?::VARCHAR[]) AS key, "
-        "unnest(?::TIMESTAMPTZ[]) AS modified, unnest(?::BIGINT[]) AS base",
+        f"CREATE OR REPLACE TABLE {staged}_files AS SELECT unnest(?::VARCHAR[])::{_paths_of(files)} AS path, "
+        "unnest(?::VARCHAR[]) AS key, unnest(?::TIMESTAMPTZ[]) AS modified, unnest(?::BIGINT[]) AS base",
         [
             paths,
             [file.info.key for file in files],
