@@ -10,6 +10,7 @@ that equal timestamps, late listings and clocks that go backwards lose nothing.
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -94,7 +95,8 @@ def cuts(ledger: Ledger) -> list[str]:
 def batches(objects: Iterable[ObjectInfo], beside: KeysBeside | None = None) -> Iterator[tuple[ObjectInfo, ...]]:
     """Cut objects into batches of bounded size, in their order.
 
-    There is an even number of batches of one size where they are large, for they are read two or more at a time.
+    There is an even number of batches where they are large, for they are read two or more at a time: of one size, or, where
+    objects cannot be cut so, the last two of half of it.
 
     Args:
         objects: The objects.
@@ -104,16 +106,25 @@ def batches(objects: Iterable[ObjectInfo], beside: KeysBeside | None = None) -> 
     sizes = [(info, info.size + (values[info.key].size if info.key in values else 0)) for info in objects]
     total = sum(read for _, read in sizes)
     enough = max(SHARED_BYTES, total / (2 * math.ceil(total / (2 * BATCH_BYTES)) or 1))
-    batch: list[ObjectInfo] = []
+    cut: list[list[tuple[ObjectInfo, int]]] = []
     size = 0
     for info, read in sizes:
-        if batch and (size >= enough or size + read > BATCH_BYTES or len(batch) == BATCH_OBJECTS):
-            yield tuple(batch)
-            batch, size = [], 0
-        batch.append(info)
+        if not cut or size >= enough or size + read > BATCH_BYTES or len(cut[-1]) == BATCH_OBJECTS:
+            cut.append([])
+            size = 0
+        cut[-1].append((info, read))
         size += read
-    if batch:
-        yield tuple(batch)
+    if len(cut) % 2 and size >= 2 * SHARED_BYTES:
+        cut[-1:] = _halves(cut[-1])
+    return (tuple(info for info, _ in batch) for batch in cut)
+
+
+def _halves(batch: list[tuple[ObjectInfo, int]]) -> list[list[tuple[ObjectInfo, int]]]:
+    """Cut a batch where the objects before and after differ least in size; one object cannot be cut."""
+    ends = list(itertools.accumulate(read for _, read in batch))
+    places = range(1, len(batch))
+    place = min(places, key=lambda place: abs(2 * ends[place - 1] - ends[-1]), default=len(batch))
+    return [half for half in (batch[:place], batch[place:]) if half]
 
 
 def batch_id(objects: Iterable[ObjectInfo], source: Source) -> str:

@@ -109,8 +109,10 @@ class TestBatches:
             ([5, 5, 5, 1], [10, 6]),
             ([20, 6, 6], [20, 12]),
             ([8] * 8, [16, 16, 16, 16]),
+            ([10] * 10, [20, 20, 20, 20, 10, 10]),
+            ([20] * 3, [20, 20, 20]),
         ],
-        ids=["small", "worth two", "uneven", "one is large", "large"],
+        ids=["small", "worth two", "uneven", "one is large", "large", "odd", "odd, and not to be cut"],
     )
     def test_two_threads_have_as_much_to_read(self, megabytes: list[int], expected: list[int]) -> None:
         cut = batches([listed(f"{place:03}", size=each * 1024**2) for place, each in enumerate(megabytes)])
