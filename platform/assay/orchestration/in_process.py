@@ -14,6 +14,7 @@ from assay.engine.project import Node
 from assay.errors import AssayError
 from assay.landing.replay import Replay
 from assay.orchestration.definitions import quiet_beta
+from assay.orchestration.event_log import kept_open
 from assay.orchestration.instance import open_instance
 from assay.orchestration.reconciling import build_reconciliations
 from assay.orchestration.refresh import build_later_job, build_refresh_job
@@ -82,7 +83,7 @@ def _run(
 ) -> Report:
     # Events of one run are written to the instance together.
     os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "100")
-    with workspace.connection() as connection, open_instance(settings) as instance:
+    with workspace.connection() as connection, open_instance(settings) as instance, kept_open(instance):
         opened = Opened(workspace, connection, State(workspace), observer=observer, replaying=replaying, report=report)
         result = job.execute_in_process(
             run_config=_QUIET, instance=instance, resources={"lake": Lake(opened)}, raise_on_error=False

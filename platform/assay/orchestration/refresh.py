@@ -207,7 +207,7 @@ def _step(context: dg.OpExecutionContext, opened: Opened, stage: str) -> Iterato
     """Time a step, and turn Assay's errors into failures that read as one sentence."""
     started = time.perf_counter()
     try:
-        with kept_open(context.instance, context.run_id):
+        with kept_open(context.instance):
             yield
     except AssayError as error:
         opened.error = error
