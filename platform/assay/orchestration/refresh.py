@@ -13,10 +13,11 @@ within seconds. These jobs have a pool of their own, for what they build nothing
 import datetime as dt
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 
 import dagster as dg
+import duckdb
 
 from assay.contracts import Cadence, Domain
 from assay.engine.project import Node, Project
@@ -38,7 +39,7 @@ from assay.pipeline.outcome import Outcome, Status
 from assay.pipeline.plan import Plan
 from assay.pipeline.runs import INGEST_THREADS, count, failed_partitions, held_objects, ingest_sources, refresh_table
 from assay.pipeline.score_compaction import AT_LEAST, compact_proofs
-from assay.pipeline.watching import watch_tables
+from assay.pipeline.watching import watch_table
 
 REFRESH = "refresh"
 LATER_POOL = "lake_later"
@@ -111,7 +112,7 @@ def _ingest_op(domain: Domain) -> dg.OpDefinition:
 def _build_op(
     name: str, nodes: Sequence[Node], *, pool: str = POOL, is_first: bool = False, is_last: bool = False
 ) -> dg.OpDefinition:
-    by_name = {node.table.full_name: node for node in nodes}
+    own = {node.table.full_name for node in nodes}
 
     @dg.op(
         name=name,
@@ -123,19 +124,26 @@ def _build_op(
     def build(context: dg.OpExecutionContext, lake: dg.ResourceParam[Lake]) -> None:
         with lake.open() as opened, _step(context, opened, name):
             proven = []
-            for node, (planned, outcomes) in _refreshed(opened, nodes, context.run_id):
-                count(opened.report, planned, outcomes)
-                _record(context, opened, node.table.full_name, outcomes)
-                proven += outcomes
+            with _refreshing(opened, nodes, context.run_id) as running, ExitStack() as stack:
+                # On a connection of its own: the other is busy with the next tables.
+                beside = stack.enter_context(opened.workspace.connection(threads=1)) if is_last else None
+                if beside is not None:
+                    earlier = [node for name, node in opened.workspace.project.nodes.items() if name not in own]
+                    _watch(context, opened, beside, earlier)
+                for node, future in running:
+                    planned, outcomes = future.result()
+                    count(opened.report, planned, outcomes)
+                    _record(context, opened, node, outcomes)
+                    proven += outcomes
+                    if beside is not None:
+                        _watch(context, opened, beside, [node])
             for event in proof_materializations(proven):
                 context.log_event(event)
             if is_last:
-                _watch(context, opened)
                 compact_proofs(opened.workspace.store, dt.datetime.now(dt.UTC), at_least=AT_LEAST)
                 _judge(context, opened)
 
-    def _record(context: dg.OpExecutionContext, opened: Opened, table: str, outcomes: list[Outcome]) -> None:
-        node = by_name[table]
+    def _record(context: dg.OpExecutionContext, opened: Opened, node: Node, outcomes: list[Outcome]) -> None:
         store = opened.workspace.store
         for outcome in outcomes:
             if outcome.status is Status.PUBLISHED:
@@ -147,24 +155,29 @@ def _build_op(
     return build
 
 
-def _refreshed(opened: Opened, nodes: Sequence[Node], run_id: str) -> Iterator[tuple[Node, tuple[Plan, list[Outcome]]]]:
-    """Refresh tables one after the other, and hand out each while the next is computed.
+@contextmanager
+def _refreshing(
+    opened: Opened, nodes: Sequence[Node], run_id: str
+) -> Iterator[list[tuple[Node, Future[tuple[Plan, list[Outcome]]]]]]:
+    """Refresh tables one after the other, beside whoever takes them in that order.
 
     Recording a partition in Dagster can take longer than publishing it: every event is a transaction of its own.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="refresh") as pool:
         running = [pool.submit(refresh_table, opened.connection, opened.state, node, run_id, opened.observer) for node in nodes]
         try:
-            for node, future in zip(nodes, running, strict=True):
-                yield node, future.result()
+            yield list(zip(nodes, running, strict=True))
         finally:
             for future in running:
                 future.cancel()
 
 
-def _watch(context: dg.OpExecutionContext, opened: Opened) -> None:
-    """Look for anomalies; they fail nothing."""
-    for watched in watch_tables(opened.connection, opened.state, dt.datetime.now(dt.UTC)):
+def _watch(context: dg.OpExecutionContext, opened: Opened, connection: duckdb.DuckDBPyConnection, nodes: Sequence[Node]) -> None:
+    """Look for anomalies of tables that are up to date; they fail nothing."""
+    for node in nodes:
+        watched = watch_table(connection, opened.state, node, dt.datetime.now(dt.UTC))
+        if watched is None:
+            continue
         name = watched.table.full_name
         # An op may log check evaluations, although its type does not say so.
         context.log_event(evaluation(anomaly_result(watched)))  # type: ignore[arg-type]
