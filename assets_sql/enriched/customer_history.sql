@@ -2,34 +2,32 @@
 WITH documents AS (
   SELECT
     customer_id, email, status, registered_at, updated_at, valid_from, valid_to, _ingested_at, _source,
+    -- Taken apart once, for all that is wanted of it.
     -- A profile that is no JSON leaves the customer without details, not the table without customers.
-    TRY_CAST(profile AS JSON) AS profile
+    from_json(
+      TRY_CAST(profile AS JSON),
+      '{"personal_information": {"first_name": "VARCHAR", "last_name": "VARCHAR", "date_of_birth": "VARCHAR", "phone": "VARCHAR"},
+        "preferences": {
+          "notifications": {
+            "email": {"enabled": "VARCHAR", "frequency": "VARCHAR"}, "sms": {"enabled": "VARCHAR"}, "push": {"enabled": "VARCHAR"}
+          },
+          "language": "VARCHAR", "display": {"theme": "VARCHAR", "currency": "VARCHAR"}
+        },
+        "addresses": [{"type": "VARCHAR", "line1": "VARCHAR", "city": "VARCHAR", "postal_code": "VARCHAR",
+          "country": "VARCHAR", "region": "VARCHAR"}]}'
+    ) AS profile
   FROM history.customers
-),
-
-parts AS (
-  SELECT
-    customer_id, email, status, registered_at, updated_at, valid_from, valid_to, _ingested_at, _source,
-    json_extract(profile, '$.personal_information') AS person,
-    json_extract(profile, '$.preferences') AS preferences,
-    coalesce(
-      from_json(
-        json_extract(profile, '$.addresses'),
-        '[{"type": "VARCHAR", "line1": "VARCHAR", "city": "VARCHAR", "postal_code": "VARCHAR",
-           "country": "VARCHAR", "region": "VARCHAR"}]'
-      ),
-      []
-    ) AS addresses
-  FROM documents
 ),
 
 addressed AS (
   SELECT
-    customer_id, email, status, registered_at, updated_at, valid_from, valid_to, _ingested_at, _source, person, preferences,
-    len(addresses) AS address_count,
-    list_filter(addresses, lambda address: lower(trim(address.type)) = 'billing')[1] AS billing,
-    list_filter(addresses, lambda address: lower(trim(address.type)) = 'shipping')[1] AS shipping
-  FROM parts
+    customer_id, email, status, registered_at, updated_at, valid_from, valid_to, _ingested_at, _source,
+    profile.personal_information AS person,
+    profile.preferences AS preferences,
+    coalesce(len(profile.addresses), 0) AS address_count,
+    list_filter(profile.addresses, lambda address: lower(trim(address.type)) = 'billing')[1] AS billing,
+    list_filter(profile.addresses, lambda address: lower(trim(address.type)) = 'shipping')[1] AS shipping
+  FROM documents
 ),
 
 flattened AS (
@@ -44,20 +42,20 @@ flattened AS (
       WHEN regexp_full_match(trim(registered_at), '[0-9]{9,10}')
         THEN make_timestamp(1000000 * TRY_CAST(registered_at AS BIGINT))
     END AS registered_at,
-    nullif(trim(person ->> '$.first_name'), '') AS first_name,
-    nullif(trim(person ->> '$.last_name'), '') AS last_name,
-    person ->> '$.date_of_birth' AS date_of_birth,
-    nullif(trim(person ->> '$.phone'), '') AS phone,
+    nullif(trim(person.first_name), '') AS first_name,
+    nullif(trim(person.last_name), '') AS last_name,
+    person.date_of_birth AS date_of_birth,
+    nullif(trim(person.phone), '') AS phone,
     billing,
     shipping,
     address_count,
-    lower(trim(preferences ->> '$.notifications.email.enabled')) AS email_enabled,
-    lower(trim(preferences ->> '$.notifications.sms.enabled')) AS sms_enabled,
-    lower(trim(preferences ->> '$.notifications.push.enabled')) AS push_enabled,
-    preferences ->> '$.notifications.email.frequency' AS notification_frequency,
-    preferences ->> '$.language' AS language,
-    preferences ->> '$.display.theme' AS theme,
-    upper(trim(preferences ->> '$.display.currency')) AS preferred_currency,
+    lower(trim(preferences.notifications.email.enabled)) AS email_enabled,
+    lower(trim(preferences.notifications.sms.enabled)) AS sms_enabled,
+    lower(trim(preferences.notifications.push.enabled)) AS push_enabled,
+    preferences.notifications.email.frequency AS notification_frequency,
+    preferences.language AS language,
+    preferences.display.theme AS theme,
+    upper(trim(preferences.display.currency)) AS preferred_currency,
     updated_at,
     valid_from,
     valid_to,
@@ -117,6 +115,14 @@ standard AS (
   FROM flattened
 ),
 
+-- Most customers have had one state only, which is a span by itself; only those of others are compared.
+several AS (
+  SELECT customer_id
+  FROM standard
+  GROUP BY customer_id
+  HAVING count(*) > 1
+),
+
 packed AS (
   SELECT
     *,
@@ -130,6 +136,7 @@ packed AS (
      'push_notifications': push_notifications, 'notification_frequency': notification_frequency,
      'language': language, 'theme': theme, 'preferred_currency': preferred_currency} AS state
   FROM standard
+  SEMI JOIN several USING (customer_id)
 ),
 
 neighbours AS (
@@ -191,3 +198,41 @@ SELECT
   min(_source) AS data_source
 FROM numbered
 GROUP BY customer_id, was_in_force, span
+UNION ALL
+SELECT
+  customer_id,
+  valid_from,
+  valid_to,
+  valid_to IS NULL AS is_current,
+  email,
+  status,
+  registered_at,
+  first_name,
+  last_name,
+  full_name,
+  date_of_birth,
+  phone,
+  billing_line1,
+  billing_city,
+  billing_postal_code,
+  billing_country,
+  billing_region,
+  shipping_line1,
+  shipping_city,
+  shipping_postal_code,
+  shipping_country,
+  shipping_region,
+  address_count,
+  email_notifications,
+  sms_notifications,
+  push_notifications,
+  notification_frequency,
+  language,
+  theme,
+  preferred_currency,
+  make_timestamptz(updated_at) AS updated_at,
+  1 AS state_count,
+  _ingested_at AS ingestion_timestamp,
+  _source AS data_source
+FROM standard
+ANTI JOIN several USING (customer_id)

@@ -10,6 +10,6 @@ SELECT
   min(transaction_date) AS first_transaction_date,
   max(transaction_date) AS last_transaction_date,
   max(ingestion_timestamp) AS ingestion_timestamp,
-  string_agg(DISTINCT data_source, ',' ORDER BY data_source) AS data_source
+  array_to_string(list_sort(list(DISTINCT data_source)), ',') AS data_source
 FROM marts.transactions_enriched
 GROUP BY customer_id, date_trunc('month', transaction_date)

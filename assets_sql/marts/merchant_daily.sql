@@ -13,7 +13,7 @@ WITH payments AS (
     count(amount_usd) AS converted_count,
     coalesce(sum(amount_usd) FILTER (WHERE status = 'captured'), 0) AS revenue_usd,
     max(ingestion_timestamp) AS ingestion_timestamp,
-    string_agg(DISTINCT data_source, ',' ORDER BY data_source) AS data_source
+    array_to_string(list_sort(list(DISTINCT data_source)), ',') AS data_source
   FROM marts.transactions_enriched
   GROUP BY merchant_id, transaction_date
 ),
