@@ -56,6 +56,19 @@ def stage(connection: duckdb.DuckDBPyConnection, node: Node, partitions: Collect
     )
 
 
+def drop_tables(connection: duckdb.DuckDBPyConnection) -> None:
+    """Drop everything that a table was computed in, folds included: the next one needs the room, or DuckDB writes it to disk.
+
+    Args:
+        connection: Nothing of what was computed is read there any more.
+    """
+    kept = connection.execute(
+        "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = current_database() AND NOT temporary"
+    ).fetchall()
+    for schema, name in kept:
+        connection.execute(f"DROP TABLE {quote(schema)}.{quote(name)}")
+
+
 def cast_flag(column: str) -> str:
     """Name of the staged column that says whether a value fitted its type."""
     return f"_fits_{column}"

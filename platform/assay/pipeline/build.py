@@ -16,7 +16,7 @@ from assay.contracts.periods import holding
 from assay.contracts.version import fingerprint
 from assay.engine.project import Node, source_of
 from assay.engine.relations import bind
-from assay.engine.staging import stage
+from assay.engine.staging import drop_tables, stage
 from assay.errors import Conflict, StoreError
 from assay.lake.index import Entry
 from assay.lake.layout import TRUNCATES
@@ -72,6 +72,21 @@ def build(
         StoreError: The lake cannot be read or written. Partitions published before stand; the others are as they were.
     """
     keep_missing_proofs(state, node)
+    try:
+        return _build_all(connection, state, node, dirty, run_id, progress)
+    finally:
+        if dirty:
+            drop_tables(connection)
+
+
+def _build_all(
+    connection: duckdb.DuckDBPyConnection,
+    state: State,
+    node: Node,
+    dirty: Mapping[str, str],
+    run_id: str,
+    progress: Progress,
+) -> list[Outcome]:
     outcomes: list[Outcome] = []
     for partitions in chunks(state, node, sorted(dirty)):
         attempt = {partition: dirty[partition] for partition in partitions}

@@ -52,6 +52,14 @@ class TestUnchanged:
         assert {outcome.partition: outcome.status for outcome in outcomes} == {D3: Status.UNCHANGED, D4: Status.UNCHANGED}
         assert lake.etags("enriched/orders/") == before
 
+    def test_what_it_was_computed_in_makes_room_for_the_next(self, lake: ShopLake) -> None:
+        fill(lake)
+        with lake.connection() as connection:
+            node = lake.workspace.project.nodes["enriched.orders"]
+            rebuild_partitions(connection, State(lake.workspace), node, [D3, D4], "again")
+            left = connection.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = current_database()")
+            assert left.fetchall() == []
+
 
 class TestObject:
     def test_it_says_what_it_was_made_from(self, lake: ShopLake) -> None:
