@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from typing import Any
 
 import dagster as dg
@@ -36,8 +37,10 @@ def kept_open(instance: dg.DagsterInstance) -> Iterator[None]:
         databases = _Databases(storage, stack)
         storage.run_connection = databases.connection
         storage.index_connection = lambda: databases.connection(_ALL_RUNS)
-        stack.callback(vars(storage).pop, "run_connection")
-        stack.callback(vars(storage).pop, "index_connection")
+        # Dagster asks with every result of a check whether there are tables for those.
+        storage.has_table = cache(storage.has_table)
+        for name in ("run_connection", "index_connection", "has_table"):
+            stack.callback(vars(storage).pop, name)
         yield
 
 
