@@ -37,8 +37,8 @@ from assay.quality.quarantine import Example, collect_refused, examples
 
 ROWS_AT_ONCE = 3_000_000
 """Input rows computed in one go, whole partitions: keeps memory bounded by settings, not by data."""
-CELLS_AT_ONCE = 240_000_000
-"""The same for a table of hundreds of columns: its rows, one for each input row at most, would not fit and be sorted on disk."""
+CELLS_AT_ONCE = 100_000_000
+"""The same for a table of many columns: its rows, one for each input row at most, would not fit and be sorted on disk."""
 FEW_ROWS = 1_000
 """Events that are copied from their files before they are looked at."""
 ATTEMPTS = 3
@@ -140,7 +140,9 @@ def _build_chunk(
     try:
         verdicts = compute(connection, state, node, list(dirty))
     except duckdb.Error as error:
-        raise_if_not_about_data(error)
+        # Several partitions may need more memory than there is, where each of them alone does not.
+        if not (isinstance(error, duckdb.OutOfMemoryException) and len(dirty) > 1):
+            raise_if_not_about_data(error)
         return _isolate(connection, state, node, dirty, run_id, error)
     found = _examples(connection, state, node, verdicts)
     lookups = _lookups(connection, state, node, list(dirty))
@@ -198,6 +200,7 @@ def _isolate(
     error: duckdb.Error,
 ) -> tuple[list[Outcome], list[str]]:
     """Build partitions one by one, so that one on which the SQL fails does not hold up the others."""
+    drop_tables(connection)
     if len(dirty) > 1:
         outcomes: list[Outcome] = []
         lost: list[str] = []

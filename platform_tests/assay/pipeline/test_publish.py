@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import duckdb
 import pyarrow.parquet as pq
 import pytest
 from change_lines import customer, order, text
 from shop_lake import ShopLake
 
+from assay.engine.project import Node
+from assay.errors import StoreError
 from assay.lake.index import METADATA_KEY
 from assay.lake.layout import index_key, partition_key
+from assay.pipeline import build as build_module
 from assay.pipeline.build import build
 from assay.pipeline.outcome import Status
 from assay.pipeline.plan import plan
 from assay.pipeline.runs import rebuild_partitions
 from assay.pipeline.state import State
+from assay.quality.proof import Verdict
 
 D3, D4 = "2025-01-03", "2025-01-04"
 
@@ -59,6 +66,33 @@ class TestUnchanged:
             rebuild_partitions(connection, State(lake.workspace), node, [D3, D4], "again")
             left = connection.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = current_database()")
             assert left.fetchall() == []
+
+    def test_partitions_that_need_too_much_memory_together_are_computed_one_by_one(
+        self, lake: ShopLake, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        computed = build_module.compute
+
+        def cramped(connection: Any, state: State, node: Node, partitions: Sequence[str]) -> dict[str, Verdict]:
+            if len(partitions) > 1:
+                raise duckdb.OutOfMemoryException(
+                    "Out of Memory Error: failed to pin block of size 256.0 KiB (1.8 GiB/1.8 GiB used)"
+                )
+            return computed(connection, state, node, partitions)
+
+        monkeypatch.setattr(build_module, "compute", cramped)
+        fill(lake)
+        assert lake.rows("SELECT order_id FROM enriched.orders ORDER BY 1") == [("o1",), ("o2",)]
+
+    def test_a_partition_that_needs_too_much_memory_alone_stops_the_run(
+        self, lake: ShopLake, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def cramped(*_: Any) -> dict[str, Verdict]:
+            raise duckdb.OutOfMemoryException("Out of Memory Error: failed to pin block")
+
+        monkeypatch.setattr(build_module, "compute", cramped)
+        with pytest.raises(StoreError, match="There is no room to compute: Out of Memory Error") as raised:
+            fill(lake)
+        assert "ASSAY_MEMORY" in str(raised.value.hint)
 
 
 class TestObject:
