@@ -199,6 +199,7 @@ SELECT
 FROM numbered
 GROUP BY customer_id, was_in_force, span
 UNION ALL
+-- The only state of a customer is a span by itself.
 SELECT
   customer_id,
   valid_from,

@@ -1,4 +1,4 @@
-"""The marts of metrics and what customers are worth, made by the platform as the daily job makes them: one recorded run.
+"""The marts of metrics and what customers are worth, made by the platform in one recorded run.
 
 Belongs here: the process that is measured. Does not belong here: the facts (`facts`), the script it is compared with
 (`marts_by_hand`). It prints the report of the run as JSON.

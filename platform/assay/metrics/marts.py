@@ -60,8 +60,8 @@ _PERIODS = {
     Grain.MONTH: "First day of the month, UTC",
     Grain.YEAR: "First day of the year, UTC",
 }
-# What counts whom a period has, or looks for a middle, is regrouped from all days of the period. An hour's work on a day would be
-# ten hours' on the year.
+# Distinct counts and quantiles are regrouped from all of their period whenever a day of it changes: for a day that is little work
+# every hour, for a year it is more than an hour has.
 _CADENCES = {
     Grain.HOUR: Cadence.HOURLY,
     Grain.DAY: Cadence.HOURLY,

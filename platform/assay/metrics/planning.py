@@ -28,6 +28,7 @@ from assay.metrics.resolving import Resolved
 from assay.metrics.text import Select, indented, statement
 
 _NEWEST = "$newest"
+"""Stands in a statement for the first day of the newest period of what is read."""
 
 
 @dataclass(frozen=True)
