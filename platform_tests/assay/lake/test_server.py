@@ -142,6 +142,8 @@ def test_a_with_block_starts_and_stops(server: EmbeddedS3) -> None:
 def test_a_taken_port_is_named_with_its_setting(server: EmbeddedS3, place: int) -> None:
     port = ports_of(server.port)[place]
     with socket.socket() as other:
+        # As servers do: the last connections of a server that has just ended may still fade there.
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind(("127.0.0.1", port))
         other.listen()
         with pytest.raises(ServerError, match=rf"Port {port} .* is taken.*ASSAY_S3_PORT"):
