@@ -30,7 +30,7 @@ FILES_AT_ONCE = 20
 LARGE = 5_000
 """Rows from which a day is written by a query of its own."""
 
-PARQUET = "FORMAT parquet, COMPRESSION zstd"
+PARQUET = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, DICTIONARY_SIZE_LIMIT 10000"
 
 TRANSACTION = (
     "transaction_id", "customer_id", "merchant_id", "amount", "currency", "status", "failure_reason", "region", "payment_method",

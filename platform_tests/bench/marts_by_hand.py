@@ -45,7 +45,7 @@ def _make(connection: duckdb.DuckDBPyConnection, mart: dict[str, str], sql: Path
     body = (sql / f"{name}.sql").read_text().rstrip().rstrip(";")
     to = out / "marts" / name
     to.mkdir(parents=True)
-    options = "FORMAT parquet, COMPRESSION zstd"
+    options = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, DICTIONARY_SIZE_LIMIT 10000"
     if partition:
         options += f", PARTITION_BY ({partition}), WRITE_PARTITION_COLUMNS true, FILENAME_PATTERN 'data'"
         connection.execute(f"COPY (FROM ({body}) ORDER BY {partition}, {key}) TO '{to}' ({options})")
