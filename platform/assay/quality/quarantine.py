@@ -19,7 +19,7 @@ from assay.contracts.rules import Rule, literal, quote
 from assay.engine.fold import NEWEST_FIRST, SINCE
 from assay.engine.project import Node, Project, source_of
 from assay.engine.relations import PARTITION
-from assay.quality.flagging import FLAGGED, breaks
+from assay.quality.flagging import FLAGGED, breaks, masks
 from assay.quality.held_back import HELD_BACK
 from assay.quality.proof import all_rules
 
@@ -29,7 +29,7 @@ EXAMPLES = 3
 """Examples kept of each broken rule and partition."""
 TRACED_AT_ONCE = 250_000
 """Rows whose landing records are looked for together; they are held in memory."""
-_BROKEN = "broken_rows"
+_WORDS = "broken_words"
 _ORIGIN = "_landing_object, _landing_row, _sequence, _record, _ingested_at"
 
 
@@ -60,24 +60,31 @@ def collect_refused(connection: duckdb.DuckDBPyConnection, project: Project, nod
         has_held_back: Whether there is a table `held_back`.
     """
     rules = all_rules(node)
-    flags = breaks(rules)
-    reasons = {rule.name: rule.reason for rule in rules}
-    connection.execute(
-        f"CREATE OR REPLACE TABLE {_BROKEN} AS SELECT *, {_said(flags, {name: name for name in flags})} AS _rules, "
-        f"{_said(flags, reasons)} AS _reasons, {literal(node.table.version)} AS _contract, {_texts(map(quote, node.table.key))} "
-        f"FROM {FLAGGED}"
-    )
+    bits = ", ".join(masks(rules))
+    broken = f"SELECT *, {_texts(map(quote, node.table.key))} FROM {FLAGGED}"
+    _write_words(connection, rules)
     columns = ", ".join(quote(spec.name) for spec in node.table.columns)
     for number, rows in enumerate(_slices(connection, node.table.key)):
         begin = f"INSERT INTO {REFUSED}" if number else f"CREATE OR REPLACE TABLE {REFUSED} AS"
         connection.execute(
-            f"{begin} WITH broken AS (FROM {_BROKEN} WHERE {rows}) "
-            f"SELECT {columns}, {PARTITION}, _broken, _rules, _reasons, _contract, {_ORIGIN} "
-            f"FROM broken {_with_origin(project, node, rows)}"
+            f"{begin} WITH broken AS (FROM ({broken}) WHERE {rows}) "
+            f"SELECT {columns}, {PARTITION}, _broken, _rules, _reasons, {literal(node.table.version)} AS _contract, {_ORIGIN} "
+            f"FROM broken JOIN {_WORDS} USING ({bits}) {_with_origin(project, node, rows)}"
         )
-    connection.execute(f"DROP TABLE {_BROKEN}")
+    connection.execute(f"DROP TABLE {_WORDS}")
     if has_held_back:
         connection.execute(f"INSERT INTO {REFUSED} BY NAME SELECT * FROM {HELD_BACK}")
+
+
+def _write_words(connection: duckdb.DuckDBPyConnection, rules: Sequence[Rule]) -> None:
+    """Write down what is to be said of the rows that break the same rules: there are far fewer ways to break them than rows."""
+    flags, bits = breaks(rules), ", ".join(masks(rules))
+    names = _said(flags, {rule.name: rule.name for rule in rules})
+    reasons = _said(flags, {rule.name: rule.reason for rule in rules})
+    connection.execute(
+        f"CREATE OR REPLACE TABLE {_WORDS} AS SELECT {bits}, {names} AS _rules, {reasons} AS _reasons "
+        f"FROM (SELECT DISTINCT {bits} FROM {FLAGGED})"
+    )
 
 
 def _said(flags: Mapping[str, str], words: Mapping[str, str]) -> str:
@@ -91,7 +98,8 @@ def write_quarantine(connection: duckdb.DuckDBPyConnection, partition: str, key:
     order = ", ".join(quote(name) for name in key)
     connection.execute(
         f"COPY (SELECT * EXCLUDE ({PARTITION}, _broken) FROM {REFUSED} WHERE _broken AND {PARTITION} = {literal(partition)} "
-        f"ORDER BY {order}, _landing_object, _landing_row) TO {literal(str(to))} (FORMAT parquet, COMPRESSION zstd)"
+        f"ORDER BY {order}, _landing_object, _landing_row) "
+        f"TO {literal(str(to))} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)"
     )
 
 
@@ -100,9 +108,14 @@ def examples(connection: duckdb.DuckDBPyConnection, node: Node) -> list[Example]
     rules = {rule.name: rule for rule in all_rules(node)}
     key = _packed(node.table.key)
     row = _packed(tuple(spec.name for spec in node.table.columns))
+    example = f"{{'key': {key}, 'row': {row}}}"
+    # The least of the rows that break the same rules: the least of those that break one rule are among them.
+    alike = (
+        f"SELECT {PARTITION}, _rules, unnest(min({example}, {EXAMPLES})) AS example FROM {REFUSED} GROUP BY {PARTITION}, _rules"
+    )
     found = connection.execute(
-        f"SELECT {PARTITION}, rule, unnest(min({{'key': {key}, 'row': {row}}}, {EXAMPLES})) AS example "
-        f"FROM (SELECT *, unnest(_rules) AS rule FROM {REFUSED}) GROUP BY {PARTITION}, rule ORDER BY ALL"
+        f"SELECT {PARTITION}, rule, unnest(min(example, {EXAMPLES})) AS example "
+        f"FROM (SELECT {PARTITION}, unnest(_rules) AS rule, example FROM ({alike})) GROUP BY {PARTITION}, rule ORDER BY ALL"
     ).fetchall()
     return [
         Example(str(partition), rule, example["key"], _looked_at(rules.get(rule), example["row"]))
@@ -121,7 +134,7 @@ def _packed(names: tuple[str, ...]) -> str:
 
 def _slices(connection: duckdb.DuckDBPyConnection, key: Sequence[str]) -> list[str]:
     """Conditions that cut the broken rows into pieces whose records fit into memory."""
-    counted = connection.execute(f"SELECT count(*) FROM {_BROKEN}").fetchone()
+    counted = connection.execute(f"SELECT count(*) FROM {FLAGGED}").fetchone()
     slices = max(1, math.ceil((counted[0] if counted else 0) / TRACED_AT_ONCE))
     if slices == 1:
         return ["true"]
@@ -177,11 +190,11 @@ def _key_in(node: Node, relation: str, source: Source) -> list[str] | None:
 
 
 def _records(source: Source, keys: list[str], rows: str) -> str:
-    """Query of the newest event of each broken row; only those are made into text."""
+    """Query of the events of each broken row."""
     packed = ", ".join(f"{literal(spec.name)}: {quote(spec.name)}" for spec in source.columns)
     own = _own(keys)
     return (
         f"SELECT {own}, _op, _ingested_at, _landing_object, _landing_row, _sequence, to_json({{{packed}}}) AS _record "
         f"FROM (SELECT *, {_texts(keys)} FROM events.{quote(source.name)} WHERE _op <> 'd') "
-        f"SEMI JOIN broken USING ({own}) WHERE {rows} {_newest(own)}"
+        f"SEMI JOIN broken USING ({own}) WHERE {rows}"
     )
