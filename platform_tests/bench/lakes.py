@@ -14,7 +14,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -46,8 +46,8 @@ MARTS = ("transactions_enriched", "daily_revenue", "merchant_daily", "customer_s
 DEBEZIUM = ("customers", "merchants", "transactions", "refunds", "chargebacks")
 RETURNS = ("refunds", "chargebacks")
 """Sources that neither the script nor the dbt project knows."""
-# What depends on when a run was, and on when a file was landed.
-_OF_THE_RUN = ("ingestion_timestamp", "processing_timestamp", "job_run_id", "data_quality_score")
+# What names the run that made a row.
+OF_THE_RUN = ("processing_timestamp", "job_run_id", "data_quality_score")
 _SETTLED = dt.datetime(2025, 6, 1, tzinfo=dt.UTC).timestamp()
 
 
@@ -207,28 +207,32 @@ def by_hand(files: Path, folder: Path, late: Path | None = None) -> measure.Cost
 
 def differences(lake: Lake, hand: Path) -> list[str]:
     """How the platform's marts differ from the script's, in every column but those that name a run; empty if they do not."""
+    return _differences(lake, hand, MARTS, (*OF_THE_RUN, "ingestion_timestamp"))
+
+
+def all_differences(lake: Lake, hand: Path) -> list[str]:
+    """The same of every mart that the script has made, in when its rows were ingested too."""
+    return _differences(lake, hand, sorted(folder.name for folder in (hand / "marts").iterdir()), OF_THE_RUN)
+
+
+def _differences(lake: Lake, hand: Path, marts: Iterable[str], left_out: Collection[str]) -> list[str]:
     found = []
     with lake.connection() as connection:
-        for mart in MARTS:
+        for mart in marts:
             ours, theirs = lake.mart(mart), f"read_parquet('{hand}/marts/{mart}/**/*.parquet', hive_partitioning=false)"
-            described = connection.execute(f"DESCRIBE FROM {ours}").fetchall()
-            columns = ", ".join(f'"{name}"::{kind} AS "{name}"' for name, kind, *_ in described if name not in _OF_THE_RUN)
-            only_ours, only_theirs, rows = (
-                _count(connection, query)
-                for query in (
-                    f"FROM (SELECT {columns} FROM {ours}) EXCEPT ALL FROM (SELECT {columns} FROM {theirs})",
-                    f"FROM (SELECT {columns} FROM {theirs}) EXCEPT ALL FROM (SELECT {columns} FROM {ours})",
-                    f"FROM {ours}",
-                )
-            )
-            if only_ours or only_theirs or not rows:
-                found.append(f"marts.{mart}: {only_ours} of {rows} rows are only in the lake, {only_theirs} only in the script's")
+            types = {name: kind for name, kind, *_ in connection.execute(f"DESCRIBE FROM {ours}").fetchall()}
+            columns = ", ".join(f'"{name}"::{kind}' for name, kind in types.items() if name not in left_out)
+            one, other = (_content(connection, rows, columns) for rows in (ours, theirs))
+            if one != other or one[0] == 0:
+                found.append(f"marts.{mart}: (rows, hash) is {one} in the lake, {other} by hand")
     return found
 
 
-def _count(connection: duckdb.DuckDBPyConnection, query: str) -> int:
-    counted = connection.execute(f"SELECT count(*) FROM ({query})").fetchone()
-    return int(counted[0]) if counted else 0
+def _content(connection: duckdb.DuckDBPyConnection, rows: str, columns: str) -> tuple[int, int]:
+    """Count and hash rows, in whatever order."""
+    found = connection.execute(f"SELECT count(*), coalesce(sum(hash({columns})), 0)::HUGEINT FROM {rows}").fetchone()
+    assert found is not None
+    return found[0], found[1]
 
 
 def _files(folder: Path) -> list[Path]:

@@ -8,7 +8,6 @@ import shutil
 import sys
 from pathlib import Path
 
-import duckdb
 import facts
 import lakes
 import make_marts
@@ -49,8 +48,6 @@ MOST_OF_A_LONG_QUESTION = 1.0
 
 MAKE = Path(make_marts.__file__)
 BY_HAND = Path(__file__).with_name("marts_by_hand.py")
-# What names the run that made a row.
-_OF_THE_RUN = ("processing_timestamp", "job_run_id", "data_quality_score")
 
 
 def test_marts_of_a_day(board: measure.Board, folder: Path) -> None:
@@ -68,7 +65,7 @@ def test_marts_of_a_day(board: measure.Board, folder: Path) -> None:
     board.bar("marts of a day", "assay / by hand", measure.times(ratio), f"≤ {OVER_BY_HAND}×", ratio <= OVER_BY_HAND)
     board.note("marts of a day", "the same in processor time", measure.times(in_processor))
     board.note("marts of a day", "peak memory by hand", measure.size(hand.peak))
-    assert not _differences(lake, folder / "hand")
+    assert not lakes.all_differences(lake, folder / "hand")
 
 
 def test_marts_of_a_year(board: measure.Board, folder: Path) -> None:
@@ -178,24 +175,3 @@ def _rows(board: measure.Board, bench: str, cost: measure.Cost) -> None:
     told = json.loads(cost.out)
     board.note(bench, "assay", f"{measure.seconds(cost.wall)}, {cost.cpu:.1f} s of processor, {measure.size(cost.peak)}")
     board.note(bench, "partitions rebuilt", f"{told['partitions']['rebuilt']:,}")
-
-
-def _differences(lake: lakes.Lake, hand: Path) -> list[str]:
-    """Marts that are not the same row for row in every column but those that name the run."""
-    found = []
-    with lake.connection() as connection:
-        for folder in sorted((hand / "marts").iterdir()):
-            ours, theirs = lake.mart(folder.name), f"read_parquet('{folder}/**/*.parquet', hive_partitioning=false)"
-            one, other = _content(connection, ours, ours), _content(connection, theirs, ours)
-            if one != other:
-                found.append(f"marts.{folder.name}: (rows, hash) is {one} in the lake, {other} by hand")
-    return found
-
-
-def _content(connection: duckdb.DuckDBPyConnection, rows: str, typed: str) -> tuple[object, ...]:
-    """Count and hash rows, each column as the other relation types it."""
-    described = connection.execute(f"DESCRIBE FROM {typed}").fetchall()
-    columns = ", ".join(f'"{name}"::{kind}' for name, kind, *_ in described if name not in _OF_THE_RUN)
-    found = connection.execute(f"SELECT count(*), sum(hash({columns}))::HUGEINT FROM {rows}").fetchone()
-    assert found is not None
-    return found

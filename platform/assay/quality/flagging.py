@@ -52,10 +52,10 @@ def flag(connection: duckdb.DuckDBPyConnection, rules: Sequence[Rule], before: S
     inner = ", ".join([f"*{_replaced(rules)}", *_masks(rules, is_fix, "_fixed"), *before])
     others = _masks(rules, [not fixes for fixes in is_fix], "_judged")
     masks = ", ".join(f"_fixed_{place} | _judged_{place} AS {_mask(place)}" for place in range(len(others)))
-    refusing = [_bit(place) for place, rule in enumerate(rules) if rule.severity is Severity.QUARANTINE]
+    refusing = _any_bit([rule.severity is Severity.QUARANTINE for rule in rules])
     dropped = ", ".join(f"_fixed_{place}, _judged_{place}" for place in range(len(others)))
     flagged = connection.execute(
-        f"CREATE OR REPLACE TABLE {FLAGGED} AS SELECT *, {' OR '.join(refusing) or 'false'} AS _broken FROM "
+        f"CREATE OR REPLACE TABLE {FLAGGED} AS SELECT *, {refusing} AS _broken FROM "
         f"(SELECT * EXCLUDE ({dropped}), {masks} FROM "
         f"(SELECT {', '.join(['*', *others])} FROM (SELECT {inner} FROM {_NUMBERED} WHERE {breaking})))"
     ).fetchone()
@@ -130,7 +130,7 @@ def masks(rules: Sequence[Rule]) -> list[str]:
     return [_mask(place) for place in range(_mask_count(rules))]
 
 
-def _mask_count(rules: Sequence[Rule]) -> int:
+def _mask_count(rules: Sequence[object]) -> int:
     return max(1, -(-len(rules) // RULES_A_MASK))
 
 
@@ -140,6 +140,14 @@ def _mask(place: int) -> str:
 
 def _bit(place: int) -> str:
     return f"({_mask(place // RULES_A_MASK)} & {1 << place % RULES_A_MASK}::UBIGINT) <> 0"
+
+
+def _any_bit(chosen: Sequence[bool]) -> str:
+    """Expression for whether a row breaks any of some rules."""
+    masks = [0] * _mask_count(chosen)
+    for place, is_chosen in enumerate(chosen):
+        masks[place // RULES_A_MASK] |= is_chosen << place % RULES_A_MASK
+    return " OR ".join(f"({_mask(place)} & {bits}::UBIGINT) <> 0" for place, bits in enumerate(masks) if bits) or "false"
 
 
 def _masks(rules: Sequence[Rule], included: Sequence[bool], name: str) -> list[str]:
