@@ -22,7 +22,8 @@ from assay.lake.store import ObjectInfo
 from assay.landing.edits import is_edit
 from assay.landing.kafka_keys import KeysBeside
 
-BATCH_BYTES = 24 * 1024 * 1024
+BATCH_BYTES = 36 * 1024 * 1024
+"""The most that is read as one batch: less makes more small objects of late events, more takes more memory."""
 BATCH_OBJECTS = 1000
 SHARED_BYTES = 4 * 1024 * 1024
 """What is as large as that is worth a batch of its own, if another thread can read it meanwhile."""

@@ -23,9 +23,13 @@ from assay.landing.fetch import FETCHERS
 
 LARGE = 5_000
 """Rows from which a partition is written by a query of its own; the small ones are written together."""
-# A higher level takes a third longer for a twentieth less. Encodings of version 2 (differences of numbers, lengths apart from
-# texts) are written and read sooner, and smaller. A dictionary of more values than that takes longer than it saves.
-_FORMAT = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, PARQUET_VERSION V2, DICTIONARY_SIZE_LIMIT 1000"
+# Encodings of version 2 (differences of numbers, lengths apart from texts) are written and read sooner, and smaller. A
+# dictionary of more values than that takes longer than it saves.
+_FORMAT = "FORMAT parquet, PARQUET_VERSION V2, DICTIONARY_SIZE_LIMIT 1000"
+# A higher level takes a third longer for a twentieth less.
+_LARGE_FORMAT = f"{_FORMAT}, COMPRESSION zstd, COMPRESSION_LEVEL 1"
+# zstd is dear to begin for every column.
+_SMALL_FORMAT = f"{_FORMAT}, COMPRESSION snappy"
 _MONEY_SCALE = Decimal("0.0001")
 
 
@@ -66,7 +70,8 @@ def write_parts(cursor: duckdb.DuckDBPyConnection, events: str, folder: Path) ->
     if len(small) > 1:
         names = ", ".join(literal(name) for name in small)
         cursor.execute(
-            f"COPY (SELECT * FROM ({events}) WHERE _p IN ({names})) TO {literal(str(together))} ({_FORMAT}, PARTITION_BY (_p))"
+            f"COPY (SELECT * FROM ({events}) WHERE _p IN ({names})) "
+            f"TO {literal(str(together))} ({_SMALL_FORMAT}, PARTITION_BY (_p))"
         )
     for partition, rows, money in counted:
         files = list((together / f"_p={partition}").glob("*.parquet"))
@@ -74,7 +79,7 @@ def write_parts(cursor: duckdb.DuckDBPyConnection, events: str, folder: Path) ->
         if len(files) != 1:
             cursor.execute(
                 f"COPY (SELECT * EXCLUDE (_p) FROM ({events}) WHERE _p = {literal(partition)}) "
-                f"TO {literal(str(path))} ({_FORMAT})"
+                f"TO {literal(str(path))} ({_LARGE_FORMAT})"
             )
         yield WrittenPart(str(partition), path, int(rows), money)
 
