@@ -284,9 +284,10 @@ def _summed(place: tuple[str, str], group: Sequence[Standing], late: int) -> dic
 
 
 def _age(since: dt.datetime, now: dt.datetime) -> str:
-    hours = (now - since).total_seconds() / 3600
-    if hours < 2:
-        return f"{hours * 60:.0f} minutes"
+    minutes = round((now - since).total_seconds() / 60)
+    if minutes < 120:
+        return f"{minutes} minute{'' if minutes == 1 else 's'}"
+    hours = minutes / 60
     return f"{hours / 24:,.0f} days" if hours >= 48 else f"{hours:,.0f} hours"
 
 

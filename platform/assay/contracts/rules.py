@@ -26,6 +26,7 @@ from sqlglot import exp
 from assay.contracts.dimension import Dimension
 from assay.contracts.model import Contract
 from assay.contracts.severity import Severity
+from assay.contracts.wording import asked
 from assay.errors import ContractError
 
 GIVEN_RULES = "_given_rules"
@@ -286,8 +287,14 @@ def _custom(model: type[Contract], check: Check, staged: ir.Table, name: str | N
 
 
 def _reason(check: Check, column: str | None) -> str:
-    said = check.description or check.error or check.title or check.name or "rule"
-    return f"{column}: {said}" if column and not check.description else str(said)
+    if check.description:
+        return str(check.description)
+    # Pandera's own words for a built-in check are a call of it.
+    is_own = check.error is None or check.error.startswith(f"{check.name}(")
+    if column and check.name and is_own and (words := asked(check.name, check.statistics or {})):
+        return f"{column} {words}"
+    said = check.error or check.title or check.name or "rule"
+    return f"{column}: {said}" if column else str(said)
 
 
 def _require_unique(model: type[Contract], rules: list[Rule]) -> None:

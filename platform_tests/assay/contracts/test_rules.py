@@ -141,7 +141,8 @@ class TestNames:
             ("amount_at_most", ("amount",), Severity.QUARANTINE),
             ("kind_known", ("kind",), Severity.STOP),
         ]
-        assert rules[1].reason == "amount: greater_than_or_equal_to(0)"
+        assert rules[1].reason == "amount must be at least 0"
+        assert rules[3].reason == "kind must be one of 'a'"
         assert rules[0].reason == "amount must be there"
 
     def test_each_rule_has_an_owner_and_a_dimension(self) -> None:

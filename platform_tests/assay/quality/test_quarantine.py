@@ -35,7 +35,7 @@ def test_a_refused_row_says_why_and_where_it_came_from(proving, tmp_path: Path) 
     )
     (row,) = found.fetchall()
     assert row[:3] == ("o2", Decimal("-5.00"), ["amount_at_least", "kind_known"])
-    assert row[3] == ["amount: greater_than_or_equal_to(0)", "kind: isin(['a', 'b'])"]
+    assert row[3] == ["amount must be at least 0", "kind must be one of 'a', 'b'"]
     assert row[4:7] == ("landing/orders/b.json", 77, [2])
     assert json.loads(row[7]) == {"id": "o2", "amount": "-5.00", "note": "n", "kind": "z", "on_day": None}
     assert row[8] == proving.node.table.version
