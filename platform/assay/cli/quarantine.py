@@ -35,6 +35,7 @@ from assay.pipeline.state import State
 from assay.pipeline.trail import read_trail
 from assay.pipeline.workspace import Workspace
 from assay.quality.ages import Standing, too_old
+from assay.report.numbers import counted
 from assay.settings import Settings, read_settings
 
 OneTable = Annotated[str, typer.Argument(help="As in enriched.transactions; raw.transactions for what could not be read.")]
@@ -286,7 +287,7 @@ def _summed(place: tuple[str, str], group: Sequence[Standing], late: int) -> dic
 def _age(since: dt.datetime, now: dt.datetime) -> str:
     minutes = round((now - since).total_seconds() / 60)
     if minutes < 120:
-        return f"{minutes} minute{'' if minutes == 1 else 's'}"
+        return counted(minutes, "minute")
     hours = minutes / 60
     return f"{hours / 24:,.0f} days" if hours >= 48 else f"{hours:,.0f} hours"
 

@@ -84,7 +84,7 @@ def test_rules_are_told_with_their_reasons_rows_and_money(lake: ShopLake) -> Non
     assert (rule.total, rule.severity, rule.dimension, rule.owner) == (2, "quarantine", "validity", "team:shop")
     assert (rule.money, rule.unit) == (Decimal(14), "EUR")
     assert [count for _, count in rule.broken][-3:] == [0, 1, 1]
-    assert rule.reason.startswith("amount: ")
+    assert rule.reason == "amount must be at least 0"
 
 
 def test_what_failed_is_told_and_what_stands(lake: ShopLake) -> None:

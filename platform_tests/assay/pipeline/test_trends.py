@@ -77,7 +77,7 @@ def test_rules_are_ordered_by_what_counts_and_summed_over_days(lake: WideLake, t
     worst = rules[0]
     assert len(worst.broken) == 30
     assert worst.money == worst.total * 57
-    assert worst.reason.startswith("currency: ") and worst.dimension == "validity"
+    assert worst.reason == "currency must be one of 'EUR', 'GBP', 'USD'" and worst.dimension == "validity"
 
 
 def test_the_last_proof_of_a_partition_counts(lake: WideLake, tmp_path: Path) -> None:
