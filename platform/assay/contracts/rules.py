@@ -12,7 +12,6 @@ from __future__ import annotations
 import datetime
 import decimal
 import math
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,7 +25,7 @@ from sqlglot import exp
 from assay.contracts.dimension import Dimension
 from assay.contracts.model import Contract
 from assay.contracts.severity import Severity
-from assay.contracts.wording import asked
+from assay.contracts.wording import asked, pattern_of
 from assay.errors import ContractError
 
 GIVEN_RULES = "_given_rules"
@@ -171,10 +170,6 @@ def _length(column: str, s: Mapping[str, Any]) -> str:
     return " AND ".join(parts)
 
 
-def _pattern(value: Any) -> str:
-    return value.pattern if isinstance(value, re.Pattern) else str(value)
-
-
 # By Pandera's name of the check: what it asserts of a column, from the check's public statistics.
 _BUILT_IN: dict[str, tuple[str, Callable[[str, Mapping[str, Any]], str]]] = {
     "equal_to": ("equals", lambda c, s: f"{c} = {literal(s['value'])}"),
@@ -187,8 +182,8 @@ _BUILT_IN: dict[str, tuple[str, Callable[[str, Mapping[str, Any]], str]]] = {
     "isin": ("known", lambda c, s: f"{c} IN {_list(sorted(s['allowed_values'], key=str))}"),
     "notin": ("not_forbidden", lambda c, s: f"{c} NOT IN {_list(sorted(s['forbidden_values'], key=str))}"),
     # Python's re.match anchors at the start; Pandera follows it.
-    "str_matches": ("matches", lambda c, s: f"regexp_matches({c}, {literal('^(?:' + _pattern(s['pattern']) + ')')})"),
-    "str_contains": ("contains", lambda c, s: f"regexp_matches({c}, {literal(_pattern(s['pattern']))})"),
+    "str_matches": ("matches", lambda c, s: f"regexp_matches({c}, {literal('^(?:' + pattern_of(s) + ')')})"),
+    "str_contains": ("contains", lambda c, s: f"regexp_matches({c}, {literal(pattern_of(s))})"),
     "str_startswith": ("prefixed", lambda c, s: f"starts_with({c}, {literal(s['string'])})"),
     "str_endswith": ("suffixed", lambda c, s: f"ends_with({c}, {literal(s['string'])})"),
     "str_length": ("length", _length),
@@ -290,8 +285,7 @@ def _reason(check: Check, column: str | None) -> str:
     if check.description:
         return str(check.description)
     # Pandera's own words for a built-in check are a call of it.
-    is_own = check.error is None or check.error.startswith(f"{check.name}(")
-    if column and check.name and is_own and (words := asked(check.name, check.statistics or {})):
+    if column and (words := asked(str(check.name), check.statistics or {})):
         return f"{column} {words}"
     said = check.error or check.title or check.name or "rule"
     return f"{column}: {said}" if column else str(said)

@@ -27,17 +27,18 @@ def asked(check: str, statistics: _Statistics) -> str | None:
     return f"must {words(statistics)}" if words else None
 
 
+def pattern_of(statistics: _Statistics) -> str:
+    """The regular expression of a check, which may have been given compiled."""
+    pattern = statistics["pattern"]
+    return pattern.pattern if isinstance(pattern, re.Pattern) else str(pattern)
+
+
 def _shown(value: Any) -> str:
     return f"'{value}'" if isinstance(value, str) else str(value)
 
 
 def _listed(values: Collection[Any]) -> str:
     return ", ".join(sorted(map(_shown, values)))
-
-
-def _pattern(s: _Statistics) -> str:
-    pattern = s["pattern"]
-    return pattern.pattern if isinstance(pattern, re.Pattern) else str(pattern)
 
 
 def _in_range(s: _Statistics) -> str:
@@ -64,8 +65,8 @@ _WORDS: dict[str, Callable[[_Statistics], str]] = {
     "in_range": _in_range,
     "isin": lambda s: f"be one of {_listed(s['allowed_values'])}",
     "notin": lambda s: f"be none of {_listed(s['forbidden_values'])}",
-    "str_matches": lambda s: f"begin with a match of {_pattern(s)}",
-    "str_contains": lambda s: f"contain a match of {_pattern(s)}",
+    "str_matches": lambda s: f"begin with a match of {pattern_of(s)}",
+    "str_contains": lambda s: f"contain a match of {pattern_of(s)}",
     "str_startswith": lambda s: f"begin with {_shown(s['string'])}",
     "str_endswith": lambda s: f"end with {_shown(s['string'])}",
     "str_length": _length,

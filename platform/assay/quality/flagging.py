@@ -12,7 +12,7 @@ are published.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
 import duckdb
@@ -52,7 +52,7 @@ def flag(connection: duckdb.DuckDBPyConnection, rules: Sequence[Rule], before: S
     inner = ", ".join([f"*{_replaced(rules)}", *_masks(rules, is_fix, "_fixed"), *before])
     others = _masks(rules, [not fixes for fixes in is_fix], "_judged")
     masks = ", ".join(f"_fixed_{place} | _judged_{place} AS {_mask(place)}" for place in range(len(others)))
-    refusing = _any_bit([rule.severity is Severity.QUARANTINE for rule in rules])
+    refusing = _any_of(bits(rule.severity is Severity.QUARANTINE for rule in rules), len(others))
     dropped = ", ".join(f"_fixed_{place}, _judged_{place}" for place in range(len(others)))
     flagged = connection.execute(
         f"CREATE OR REPLACE TABLE {FLAGGED} AS SELECT *, {refusing} AS _broken FROM "
@@ -120,6 +120,11 @@ def _set(connection: duckdb.DuckDBPyConnection, column: str, rows: str) -> int:
     return 0 if marked is None else int(marked[0])
 
 
+def bits(chosen: Iterable[bool]) -> int:
+    """The bits of the rules that are chosen, of all in their order."""
+    return sum(1 << place for place, is_chosen in enumerate(chosen) if is_chosen)
+
+
 def breaks(rules: Sequence[Rule]) -> dict[str, str]:
     """By rule, the expression over `flagged` that says that a row breaks it."""
     return {rule.name: _bit(place) for place, rule in enumerate(rules)}
@@ -130,7 +135,7 @@ def masks(rules: Sequence[Rule]) -> list[str]:
     return [_mask(place) for place in range(_mask_count(rules))]
 
 
-def _mask_count(rules: Sequence[object]) -> int:
+def _mask_count(rules: Sequence[Rule]) -> int:
     return max(1, -(-len(rules) // RULES_A_MASK))
 
 
@@ -142,12 +147,10 @@ def _bit(place: int) -> str:
     return f"({_mask(place // RULES_A_MASK)} & {1 << place % RULES_A_MASK}::UBIGINT) <> 0"
 
 
-def _any_bit(chosen: Sequence[bool]) -> str:
-    """Expression for whether a row breaks any of some rules."""
-    masks = [0] * _mask_count(chosen)
-    for place, is_chosen in enumerate(chosen):
-        masks[place // RULES_A_MASK] |= is_chosen << place % RULES_A_MASK
-    return " OR ".join(f"({_mask(place)} & {bits}::UBIGINT) <> 0" for place, bits in enumerate(masks) if bits) or "false"
+def _any_of(rules: int, columns: int) -> str:
+    """Expression for whether a row breaks any of some rules, given their bits and how many columns hold those of all."""
+    of_masks = [rules >> RULES_A_MASK * place & (1 << RULES_A_MASK) - 1 for place in range(columns)]
+    return " OR ".join(f"({_mask(place)} & {own}::UBIGINT) <> 0" for place, own in enumerate(of_masks) if own) or "false"
 
 
 def _masks(rules: Sequence[Rule], included: Sequence[bool], name: str) -> list[str]:

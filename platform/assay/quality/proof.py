@@ -22,11 +22,12 @@ from assay.engine.staging import cast_rules
 from assay.quality.around import Around
 from assay.quality.books import Books, Side
 from assay.quality.expectations import Judged, aggregates, judge, partition_rules
+from assay.quality.flagging import bits
 from assay.quality.held_back import HEALED_RULE, HeldBack
 from assay.quality.hits import find_hits
 from assay.quality.keys import KEY_RULE, duplicate_keys
 from assay.quality.scores import RuleResult, Scores, counts_in_dimension, results, share
-from assay.quality.tally import Sums, Tally, bits, counts_money, hash_of, tally
+from assay.quality.tally import Sums, Tally, counts_money, hash_of, tally
 
 
 @dataclass(frozen=True)

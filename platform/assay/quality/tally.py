@@ -88,11 +88,6 @@ def total(sums: Iterable[Sums], start: Sums | None = None) -> Sums:
     return sum(sums, start or Sums())
 
 
-def bits(chosen: Iterable[bool]) -> int:
-    """The bits of the rules that are chosen, of all in their order."""
-    return sum(1 << place for place, is_chosen in enumerate(chosen) if is_chosen)
-
-
 def tally(
     connection: duckdb.DuckDBPyConnection,
     table: Table,

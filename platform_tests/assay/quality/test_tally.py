@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from assay.contracts import Contract, Count, Money, Severity, Table, Whole, column
 from assay.contracts.rules import Rule
-from assay.quality.flagging import FLAGGED, breaks
-from assay.quality.tally import Tally, bits, tally
+from assay.quality.flagging import FLAGGED, bits, breaks
+from assay.quality.tally import Tally, tally
 
 
 class Amounts(Contract):
