@@ -60,7 +60,8 @@ def payments(seed: int, count: int, days: Sequence[dt.date]) -> list[dict[str, A
                 "amount": amount,
                 "fx_rate_to_usd": RATES[made["currency"]],
                 "fx_source_date": day - dt.timedelta(days=rng.choice((0, 0, 2))),
-                "ingestion_timestamp": at + dt.timedelta(minutes=rng.randint(1, 3000)),
+                # Some clocks are ahead, so that what they time is in the lake before it was.
+                "ingestion_timestamp": at + dt.timedelta(minutes=rng.choice((-7, -4, -1, rng.randint(1, 3000)))),
                 "data_source": rng.choice(("transactions", "legacy_transactions")),
             }
         )

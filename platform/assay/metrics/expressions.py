@@ -39,7 +39,9 @@ class Writer:
         match metric.metric:
             case Average():
                 summed, rows = (self.catalog.parts[part] for part in metric.parts)
-                return divide(name(summed.name), summed.sql_type, name(rows.name), rows.sql_type, MONEY_PLACES)
+                return divide(
+                    name(summed.name), summed.sql_type, name(rows.name), rows.sql_type, MONEY_PLACES, signed=metric.is_signed
+                )
             case Conversion():
                 reached, began = metric.parts
                 return divide(name(reached), "BIGINT", name(began), "BIGINT", SHARE_PLACES)
