@@ -209,7 +209,9 @@ def explain_change(
         for row in behind:
             console.print("  " + escape(", ".join(f"{column} {value}" for column, value in row.items())), highlight=False)
         if not behind:
-            console.print("  no row that is still there was landed since: one was deleted, moved or recomputed")
+            console.print(
+                "  nothing was landed about its rows: what they are joined with was corrected, or one is gone or another's now"
+            )
     console.print(f"{len(changes)} changes")
 
 

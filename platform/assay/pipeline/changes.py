@@ -13,19 +13,29 @@ from typing import Any
 
 import duckdb
 
+from assay.contracts import Source
 from assay.contracts.rules import literal, quote
 from assay.errors import SettingsError
 from assay.metrics.compiler import hour_of, key_of
-from assay.metrics.declarations import Fact
+from assay.metrics.declarations import UNKNOWN, Fact
 from assay.metrics.grains import Grain, first_day
 from assay.metrics.lattice import Mart
 from assay.metrics.marts import lattice_of
 from assay.metrics.parts import columns_in
+from assay.pipeline.behind import Span, gone_rows, landed_keys, sources_behind
 from assay.pipeline.query import query
 from assay.pipeline.state import State
 
 ROWS_NAMED = 1000
 """Rows behind one change that are named at most."""
+_LANDED = (
+    'WITH published AS (SELECT table_name, "partition", restated_at, min(seen_until) AS seen_until '
+    "FROM quality.restatements GROUP BY ALL), "
+    'landed AS (SELECT table_name, "partition", restated_at, '
+    'least(restated_at, lead(seen_until) OVER (PARTITION BY table_name, "partition" ORDER BY restated_at)) AS landed_until '
+    "FROM published)"
+)
+"""What a restatement had seen is what the next one of the same period replaced; it had seen nothing that was landed after it."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,7 @@ class Change:
         reported_at: When the first was published.
         restated_at: When the second was.
         seen_until: When the newest event behind what was reported had been landed.
+        landed_until: When the events that restated it had been landed at the latest.
         run_id: The run that restated it.
     """
 
@@ -54,6 +65,7 @@ class Change:
     reported_at: dt.datetime
     restated_at: dt.datetime
     seen_until: dt.datetime | None
+    landed_until: dt.datetime
     run_id: str
 
 
@@ -80,16 +92,19 @@ def history(
     rows = query(
         connection,
         state,
-        'SELECT table_name, "partition", key, metric, before, after, reported_at, restated_at, seen_until, run_id '
-        f'FROM quality.restatements WHERE {" AND ".join(tests)} ORDER BY restated_at, table_name, "partition", key',
+        f"{_LANDED} "
+        'SELECT table_name, "partition", key, metric, before, after, reported_at, restated_at, seen_until, landed_until, run_id '
+        'FROM quality.restatements INNER JOIN landed USING (table_name, "partition", restated_at) '
+        f'WHERE {" AND ".join(tests)} ORDER BY restated_at, table_name, "partition", key',
     ).fetchall()
     return [Change(table, partition, json.loads(key), *rest) for table, partition, key, *rest in rows]
 
 
 def changed_rows(connection: duckdb.DuckDBPyConnection, state: State, change: Change) -> list[dict[str, Any]]:
-    """The rows of the facts behind a changed cell that were landed after what had been reported.
+    """The rows of the facts behind a changed cell: those that were landed after what had been reported, until it was restated.
 
-    A row that is gone is in no fact any more; `changes.…` has its event.
+    A row that is gone since is named by its key, what became of it, and where that was landed. It is known whom it was about
+    where the key of the mart is a column of the source, too.
 
     Raises:
         SettingsError: The metric looks at other periods, so that rows of many of them are behind it.
@@ -101,27 +116,61 @@ def changed_rows(connection: duckdb.DuckDBPyConnection, state: State, change: Ch
         raise SettingsError(
             f"{metric.name} looks at other periods.", hint=f"Ask for what it looks at: {', '.join(metric.refers) or metric.name}."
         )
+    span = Span(change.seen_until, change.landed_until)
     found = []
     for name in metric.facts:
         fact = lattice.catalog.facts[name]
-        types = lattice.catalog.tables[fact.table].types
+        table = lattice.catalog.tables[fact.table]
         parts = [part for part in (lattice.catalog.parts[each] for each in metric.parts) if part.fact == name]
-        used = columns_in(" ".join(f"{part.of} {part.where}" for part in parts), types)
-        shown = dict.fromkeys((*lattice.catalog.tables[fact.table].key, fact.day, *used, "ingestion_timestamp", "data_source"))
-        tests = [f"{first_day(mart.grain, fact.day)} = DATE {literal(change.partition.isoformat())}", *_about(mart, fact, change)]
-        if change.seen_until is not None:
-            tests.append(f"ingestion_timestamp > TIMESTAMPTZ {literal(change.seen_until.isoformat())}")
-        result = query(
+        used = columns_in(" ".join(f"{part.of} {part.where}" for part in parts), table.types)
+        shown = dict.fromkeys((*table.key, fact.day, *used, "ingestion_timestamp", "data_source"))
+        sources = sources_behind(state.workspace.project, fact.table)
+        keys = ", ".join(map(quote, table.key))
+        landed = f"({keys}) IN ({landed_keys(sources, span)})" if sources else span.condition("ingestion_timestamp")
+        there = " AND ".join([_in_period(mart, fact.day, change), *_about(mart, fact, change)])
+        found += _rows(
             connection,
             state,
-            f"SELECT {', '.join(quote(column) for column in shown)} FROM {fact.table} WHERE {' AND '.join(tests)} "
+            f"SELECT {', '.join(quote(column) for column in shown)} FROM {fact.table} WHERE {there} AND {landed} "
             f"ORDER BY ingestion_timestamp, 1 LIMIT {ROWS_NAMED}",
         )
-        found += [dict(zip(shown, row, strict=True)) for row in result.fetchall()]
+        for source in sources:
+            was_there = _was_there(mart, fact, source, change)
+            if was_there is not None and span.after is not None:
+                gone = gone_rows(source, span, was_there, f"SELECT ({keys}) FROM {fact.table} WHERE {there}")
+                found += _rows(connection, state, f"{gone} LIMIT {ROWS_NAMED}")
     return found
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, state: State, sql: str) -> list[dict[str, Any]]:
+    result = query(connection, state, sql)
+    columns = result.columns
+    return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]
+
+
+def _in_period(mart: Mart, day: str, change: Change) -> str:
+    return f"{first_day(mart.grain, quote(day))} = DATE {literal(change.partition.isoformat())}"
 
 
 def _about(mart: Mart, fact: Fact, change: Change) -> list[str]:
     """Conditions on the rows of a fact that are about who a change is about."""
     tests = [f"{key_of(mart.entity, fact)} = {literal(change.key[name])}" for name in mart.entity.keys]
     return [*tests, f"{hour_of(fact)} = {int(change.key['hour'])}"] if mart.grain is Grain.HOUR else tests
+
+
+def _was_there(mart: Mart, fact: Fact, source: Source, change: Change) -> str | None:
+    """Condition on the events of a source that are about who a change is about; None where they do not tell.
+
+    Events have their values as they were sent: here they are compared without regard to case and blanks.
+    """
+    if mart.grain is Grain.HOUR or source.partition_column is None:
+        return None
+    tests = [_in_period(mart, source.partition_column, change)]
+    for name in mart.entity.keys:
+        column = fact.keys[mart.entity.name]
+        if source.types.get(column) != "VARCHAR":
+            return None
+        tests.append(
+            f"upper(coalesce(nullif(trim({quote(column)}), ''), {literal(UNKNOWN)})) = upper({literal(change.key[name])})"
+        )
+    return " AND ".join(tests)

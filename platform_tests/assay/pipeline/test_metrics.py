@@ -207,6 +207,45 @@ def test_a_change_names_the_rows_behind_it(lake: ShopLake) -> None:
         assert history(connection, state, "sold", "marts.stall_month", {"stall": "s2"}) == []
 
 
+def explained(lake: ShopLake, metric: str, table: str, key: dict[str, str] | None = None) -> list[list[tuple[Any, Any]]]:
+    """Of each change of a metric, the sales behind it, and what became of those that are gone."""
+    with lake.connection() as connection:
+        state = State(lake.workspace)
+        return [
+            [(row["sale_id"], row.get("gone")) for row in changed_rows(connection, state, change)]
+            for change in history(connection, state, metric, table, key)
+        ]
+
+
+def test_each_change_names_its_own_rows(lake: ShopLake) -> None:
+    first = sale(98, 98, day="2024-01-05", stall="s0", customer="ann", amount="1.00", pieces="1")
+    lake.land("sales", "2.json", text(first), dt.datetime(2025, 3, 1, tzinfo=dt.UTC))
+    lake.run("first")
+    again = sale(98, 100, "u", day="2024-01-05", stall="s0", customer="ann", amount="4.00", pieces="1")
+    second = sale(99, 99, day="2024-01-05", stall="s0", customer="bob", amount="2.00", pieces="1")
+    lake.land("sales", "3.json", text(again, second), dt.datetime(2025, 3, 2, tzinfo=dt.UTC))
+    lake.run("second")
+
+    # What came later is not behind the first change, and what was corrected later still is.
+    assert explained(lake, "sold", "marts.stall_month", {"stall": "s0"}) == [[("k98", None)], [("k98", None), ("k99", None)]]
+
+
+def test_a_change_names_the_rows_that_are_gone(lake: ShopLake) -> None:
+    known = {(str(day), stall): key for key, day, stall in lake.rows("SELECT sale_id, day_sold, stall FROM enriched.sales")}
+    deleted, moved = known["2024-01-05", "s1"], known["2024-01-01", "s0"]
+    both = [
+        change("sales", "d", 98, {"sale_id": deleted}),
+        sale(int(moved[1:]), 99, "u", day="2024-03-01", stall="s0", customer="ann", amount="1.00", pieces="1"),
+    ]
+    lake.land("sales", "2.json", text(*both), dt.datetime(2025, 3, 1, tzinfo=dt.UTC))
+    lake.run("late")
+    left, came = [(moved, "moved or refused")], [(moved, None)]
+
+    assert explained(lake, "sold", "marts.stall_day", {"stall": "s1"}) == [[(deleted, "deleted")]]
+    assert explained(lake, "sold", "marts.stall_month", {"stall": "s0"}) == [left, came]
+    assert explained(lake, "sale_count", "marts.bazaar_month") == [[*left, (deleted, "deleted")], came]
+
+
 def test_what_was_never_complete_is_not_restated(lake: ShopLake) -> None:
     lake.land("sales", "2.json", text(sale(99, 99, day=DAYS[-1], stall="s2", customer="ann", amount="7.00", pieces="8")))
     lake.run("today")
