@@ -8,10 +8,12 @@ A trend mart has the rows of the mart it reads, one for one: whoever has nothing
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from assay.contracts import ColumnOrigin, Window
+from assay.contracts import ColumnOrigin, Window, periods
+from assay.contracts.periods import Span
 from assay.metrics.compiler import Compiled, heading, origin
 from assay.metrics.exact import MONEY_PLACES, SHARE_PLACES, divide
 from assay.metrics.expressions import Writer
@@ -120,6 +122,33 @@ def compile_trend(lattice: Lattice, mart: Mart) -> CompiledTrend:
     lineage = {name: (origin(mart.full_name, name),) for name in (*mart.key, "ingestion_timestamp")} | trend.lineage
     said = [heading(mart), "Beside those of the mart without _trend: what other periods are looked at for."]
     return CompiledTrend(Compiled(statement(said, tables, Select(selected, source)), reads, lineage), windows)
+
+
+def periods_seen(metric: Resolved, grain: Grain, first: dt.date) -> tuple[Span, ...]:
+    """The periods of its own grain that a metric is computed from, in the period that begins on a day; that one among them."""
+    cut = periods.Grain.DAY if grain is Grain.HOUR else periods.Grain(grain)
+
+    def back(count: int) -> dt.date:
+        return periods.following(cut, first, -count)
+
+    match metric.metric:
+        case Moving(days=days):
+            begins = back(days - 1)
+        case Cumulative(since=since):
+            begins = periods.first_day(periods.Grain(since), first)
+        case Growth(over=over):
+            return _span(back(_STEP[over, grain][1])), _span(first)
+        case Retained(months=months) | Retention(months=months):
+            return _span(back(months)), _span(first)
+        case Followed(months=months):
+            begins = back(months)
+        case _:
+            return (_span(first),)
+    return (_span(begins, first),)
+
+
+def _span(first: dt.date, last: dt.date | None = None) -> Span:
+    return Span(first.isoformat(), (last or first).isoformat())
 
 
 def _newest(trend: _Trend) -> str:

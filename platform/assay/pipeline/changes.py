@@ -7,21 +7,21 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import duckdb
 
-from assay.contracts import Source
+from assay.contracts import Source, periods
 from assay.contracts.rules import literal, quote
-from assay.errors import SettingsError
 from assay.metrics.compiler import hour_of, key_of
 from assay.metrics.declarations import UNKNOWN, Fact
 from assay.metrics.grains import Grain, first_day
 from assay.metrics.lattice import Mart
 from assay.metrics.marts import lattice_of
 from assay.metrics.parts import columns_in
+from assay.metrics.trends import periods_seen
 from assay.pipeline.behind import Span, gone_rows, landed_keys, sources_behind
 from assay.pipeline.query import query
 from assay.pipeline.state import State
@@ -105,17 +105,11 @@ def changed_rows(connection: duckdb.DuckDBPyConnection, state: State, change: Ch
 
     A row that is gone since is named by its key, what became of it, and where that was landed. It is known whom it was about
     where the key of the mart is a column of the source, too.
-
-    Raises:
-        SettingsError: The metric looks at other periods, so that rows of many of them are behind it.
     """
     lattice = lattice_of(state.workspace.domain)
     metric = lattice.catalog.find(change.metric)
-    mart = next((each for each in lattice.marts if each.full_name == change.table), None)
-    if mart is None:
-        raise SettingsError(
-            f"{metric.name} looks at other periods.", hint=f"Ask for what it looks at: {', '.join(metric.refers) or metric.name}."
-        )
+    mart = next(each for each in lattice.marts if change.table in (each.full_name, each.trend_name))
+    seen = periods_seen(metric, mart.grain, change.partition)
     span = Span(change.seen_until, change.landed_until)
     found = []
     for name in metric.facts:
@@ -127,7 +121,7 @@ def changed_rows(connection: duckdb.DuckDBPyConnection, state: State, change: Ch
         sources = sources_behind(state.workspace.project, fact.table)
         keys = ", ".join(map(quote, table.key))
         landed = f"({keys}) IN ({landed_keys(sources, span)})" if sources else span.condition("ingestion_timestamp")
-        there = " AND ".join([_in_period(mart, fact.day, change), *_about(mart, fact, change)])
+        there = " AND ".join([_in_periods(mart, fact.day, seen), *_about(mart, fact, change)])
         found += _rows(
             connection,
             state,
@@ -135,7 +129,7 @@ def changed_rows(connection: duckdb.DuckDBPyConnection, state: State, change: Ch
             f"ORDER BY ingestion_timestamp, 1 LIMIT {ROWS_NAMED}",
         )
         for source in sources:
-            was_there = _was_there(mart, fact, source, change)
+            was_there = _was_there(mart, fact, source, change, seen)
             if was_there is not None and span.after is not None:
                 gone = gone_rows(source, span, was_there, f"SELECT ({keys}) FROM {fact.table} WHERE {there}")
                 found += _rows(connection, state, f"{gone} LIMIT {ROWS_NAMED}")
@@ -148,8 +142,10 @@ def _rows(connection: duckdb.DuckDBPyConnection, state: State, sql: str) -> list
     return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]
 
 
-def _in_period(mart: Mart, day: str, change: Change) -> str:
-    return f"{first_day(mart.grain, quote(day))} = DATE {literal(change.partition.isoformat())}"
+def _in_periods(mart: Mart, day: str, seen: Sequence[periods.Span]) -> str:
+    first = first_day(mart.grain, quote(day))
+    spans = (f"{first} BETWEEN DATE {literal(span.first)} AND DATE {literal(span.last)}" for span in seen)
+    return f"({' OR '.join(spans)})"
 
 
 def _about(mart: Mart, fact: Fact, change: Change) -> list[str]:
@@ -158,14 +154,14 @@ def _about(mart: Mart, fact: Fact, change: Change) -> list[str]:
     return [*tests, f"{hour_of(fact)} = {int(change.key['hour'])}"] if mart.grain is Grain.HOUR else tests
 
 
-def _was_there(mart: Mart, fact: Fact, source: Source, change: Change) -> str | None:
+def _was_there(mart: Mart, fact: Fact, source: Source, change: Change, seen: Sequence[periods.Span]) -> str | None:
     """Condition on the events of a source that are about who a change is about; None where they do not tell.
 
     Events have their values as they were sent: here they are compared without regard to case and blanks.
     """
     if mart.grain is Grain.HOUR or source.partition_column is None:
         return None
-    tests = [_in_period(mart, source.partition_column, change)]
+    tests = [_in_periods(mart, source.partition_column, seen)]
     for name in mart.entity.keys:
         column = fact.keys[mart.entity.name]
         if source.types.get(column) != "VARCHAR":

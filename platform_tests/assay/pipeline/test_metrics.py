@@ -246,6 +246,39 @@ def test_a_change_names_the_rows_that_are_gone(lake: ShopLake) -> None:
     assert explained(lake, "sale_count", "marts.bazaar_month") == [[*left, (deleted, "deleted")], came]
 
 
+@pytest.mark.parametrize(
+    ("metric", "table", "restated"),
+    [
+        ("sold_7d_daily", "bazaar_day_trend", {"2024-01-01": ["k98"], "2024-01-05": ["k98", "k99"]}),
+        ("sold_mtd", "bazaar_day_trend", {"2024-01-01": ["k98"], "2024-01-05": ["k98", "k99"]}),
+        (
+            "sold_ytd",
+            "bazaar_month_trend",
+            {"2024-01-01": ["k98", "k99"], "2024-02-01": ["k98", "k99"], "2024-03-01": ["k98", "k99"]},
+        ),
+        ("sale_growth_day", "bazaar_day_trend", {"2024-01-01": ["k98"]}),
+        ("sale_growth_week", "bazaar_week_trend", {"2024-01-01": ["k98", "k99"]}),
+        ("new_buyers", "bazaar_month_trend", {"2024-01-01": ["k98", "k99"]}),
+        ("retention_2m", "bazaar_month_trend", {"2024-03-01": ["k98", "k99"]}),
+    ],
+)
+def test_a_change_of_a_trend_names_the_rows_of_all_the_periods_it_looks_at(
+    lake: ShopLake, metric: str, table: str, restated: dict[str, list[str]]
+) -> None:
+    both = [
+        sale(number, number, day=day, stall="s0", customer="new", amount="2.00", pieces="9")
+        for number, day in ((98, "2024-01-01"), (99, "2024-01-05"))
+    ]
+    lake.land("sales", "2.json", text(*both), dt.datetime(2025, 3, 1, tzinfo=dt.UTC))
+    lake.run("late")
+
+    with lake.connection() as connection:
+        state = State(lake.workspace)
+        changes = history(connection, state, metric, f"marts.{table}")
+        found = {str(each.partition): [row["sale_id"] for row in changed_rows(connection, state, each)] for each in changes}
+    assert found == restated
+
+
 def test_what_was_never_complete_is_not_restated(lake: ShopLake) -> None:
     lake.land("sales", "2.json", text(sale(99, 99, day=DAYS[-1], stall="s2", customer="ann", amount="7.00", pieces="8")))
     lake.run("today")
