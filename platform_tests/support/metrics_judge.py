@@ -213,7 +213,7 @@ class Judge:
         def compute(at: tuple[Any, Period]) -> Any:
             among = rivals[at[1], self.attribute(entity, grain, at, metric.within) if metric.within else None]
             total = sum(among.values())
-            return rounded(Fraction(among[at[0]]) / Fraction(total), 8) if total else None
+            return rounded(Fraction(among[at[0]]) / Fraction(total), 8) if total > 0 else None
 
         return compute
 

@@ -56,6 +56,8 @@ class Writer:
                 shared = self.catalog.metrics[of]
                 if shared.sql_type == "BIGINT":
                     total = f"CAST({total} AS BIGINT)"
+                if shared.is_signed:
+                    total = f"(CASE WHEN {total} > 0 THEN {total} END)"
                 return divide(name(of), shared.sql_type, total, shared.sql_type, SHARE_PLACES, signed=shared.is_signed)
             case Rank(of=of, within=within):
                 window = f"{_partition((*period, within) if within else period)} ORDER BY {name(of)} DESC NULLS LAST"

@@ -243,7 +243,7 @@ class Derived(Metric):
 
 @dataclass(frozen=True, kw_only=True)
 class Share(Metric):
-    """The share of a total over all members of the entity, in the same period.
+    """The share of a total over all members of the entity, in the same period; null where that is not above zero.
 
     Attributes:
         of: An additive metric.

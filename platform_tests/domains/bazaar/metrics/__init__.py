@@ -99,6 +99,7 @@ STALL = Group(
         Ratio("difference_share", "Difference as a share", "Of all sales", of="difference", to="sale_count"),
         Share("sold_share", "Share", "Of all sales", of="sale_count"),
         Share("street_share", "Share of the street", "Of its sales", of="sale_count", within="street"),
+        Share("share_of_difference", "Share of the difference", "Of that of all", of="difference"),
         Rank("place", "Place", "By what was sold", of="sold", entities=("stall",)),
         Moving("sales_7d", "Sales, 7 days", "Of the last 7 days", of="sale_count", days=7),
         Moving("sold_7d_daily", "Sold a day, 7 days", "Of the last 7 days", of="sold", days=7, daily=True),
