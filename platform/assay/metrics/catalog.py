@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
+import traceback
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from types import ModuleType
 from typing import cast
 
 from assay.contracts import Table
 from assay.errors import SettingsError
+from assay.metrics import declarations, kinds
+from assay.metrics.additivity import MetricError
 from assay.metrics.declarations import Entity, Fact, Group
 from assay.metrics.kinds import Metric
 from assay.metrics.parts import Part, PartKey, parts_of
@@ -156,10 +160,39 @@ def _stored(
 
 
 def _modules(name: str) -> Iterator[ModuleType]:
-    package = importlib.import_module(name)
+    package = _module(name)
     yield package
     for found in pkgutil.iter_modules(getattr(package, "__path__", [])):
-        yield importlib.import_module(f"{name}.{found.name}")
+        yield _module(f"{name}.{found.name}")
+
+
+def _module(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except TypeError as error:
+        refused = _refused_fields(error)
+        if refused is None:
+            raise
+        raise refused from error
+
+
+def _refused_fields(error: TypeError) -> MetricError | None:
+    """What Python says of fields that a declaration does not have or lacks, as the error of the place where it stands."""
+    found = re.match(
+        r"(\w+)\.__init__\(\) (?:got an unexpected keyword argument|missing .*arguments?:) (.+?)(?:\. Did .*)?$", str(error)
+    )
+    declared = found and {**vars(kinds), **vars(declarations)}.get(found.group(1))
+    if not found or not (isinstance(declared, type) and issubclass(declared, declarations.Declared)):
+        return None
+    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+    place = declarations.Place(frame.f_code.co_filename, line)
+    names = ", ".join(re.findall(r"'(\w+)'", found.group(2)))
+    if "missing" in str(error):
+        return place.error(found.group(1), names, "it is missing")
+    known = [each.name for each in fields(declared) if each.init]
+    return place.error(
+        found.group(1), names, f"{found.group(1)} has no such field", suggestion(names, known, f"It has {', '.join(known)}.")
+    )
 
 
 def _listed(module: ModuleType) -> Iterator[object]:

@@ -16,7 +16,7 @@ from assay.contracts.rules import quote
 from assay.metrics.declarations import Fact
 from assay.metrics.exact import MONEY_PLACES, scale_of
 from assay.metrics.kinds import Conversion, Metric
-from assay.metrics.parts import Part
+from assay.metrics.parts import Part, count_where
 
 _WHOLE_NUMBERS = ("HUGEINT", "BIGINT", "INTEGER", "SMALLINT", "TINYINT", "UBIGINT", "UINTEGER", "USMALLINT", "UTINYINT")
 
@@ -81,6 +81,7 @@ class Prober:
         """Find the field whose expression does not bind."""
         for metric, attribute, test in conditions:
             self._try(fact, metric, attribute, test, test)
+            self._try(fact, metric, attribute, test, count_where(test))
         for metric, part in parts:
             if part.of:
                 self._try(fact, metric, "of", part.of, part.of)

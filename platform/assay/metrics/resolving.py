@@ -135,6 +135,9 @@ class Resolver:
             found = self._of_rows(metric, group) if name in self.parts else self._of_metrics(metric, group)
         finally:
             self._open.pop()
+        if metric.by is not None and metric.by not in found.entities:
+            said = f"{metric.by}: it is not computed for it"
+            raise metric.place.error(name, "by", said, f"It is computed for {', '.join(found.entities)}.")
         self._done[name] = found
         return found
 

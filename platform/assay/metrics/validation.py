@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from functools import cache
+from typing import Any, Literal, get_origin, get_type_hints
 
 from assay.contracts import Table
 from assay.contracts.columns import column_specs
@@ -19,6 +22,14 @@ from assay.metrics.parts import Part
 NAME = r"[a-z][a-z0-9_]*"
 PERIOD_COLUMNS = ("hour", "newest_day", "is_partial", *(str(grain) for grain in Grain))
 """Columns of every mart beside keys and metrics."""
+_TYPES: Mapping[Any, tuple[tuple[type, ...], str]] = {
+    str: ((str,), "text"),
+    str | None: ((str, type(None)), "text"),
+    int: ((int,), "whole number"),
+    bool: ((bool,), "True or False"),
+    tuple[str, ...]: ((tuple,), "tuple of texts, as in ('region',)"),
+}
+"""By the declared type of a field: the types its value may have, and what it must be, in words."""
 
 
 def by_name(what: str, declared: Iterable[Fact] | Iterable[Entity] | Iterable[Group]) -> dict[str, Declared]:
@@ -79,6 +90,7 @@ def require_metrics(
     for group in groups.values():
         _require_group(group, facts, entities)
         for metric in group.metrics:
+            _require_types(metric)
             _require_texts(metric)
             if metric.name in found:
                 before = found[metric.name][0].place
@@ -135,6 +147,25 @@ def _require_group(group: Group, facts: Mapping[str, Fact], entities: Mapping[st
     for name in group.entities:
         if name not in entities:
             raise group.place.error(group.name, "entities", f"there is no entity {name}", f"There are {', '.join(entities)}.")
+
+
+def _require_types(metric: Metric) -> None:
+    """Require that the fields of a metric hold what they are declared to: Python itself does not."""
+    for each in fields(metric):
+        if not each.init:
+            continue
+        value = getattr(metric, each.name)
+        known, said = _TYPES[_hints(type(metric))[each.name]]
+        is_right = type(value) in known and (not isinstance(value, tuple) or all(isinstance(item, str) for item in value))
+        if not is_right:
+            raise metric.place.error(metric.name or type(metric).__name__, each.name, f"{value!r} is no {said}")
+
+
+@cache
+def _hints(of: type[Metric]) -> Mapping[str, Any]:
+    """The declared types of fields; of choices, that of what is chosen from."""
+    found = get_type_hints(of)
+    return {name: str if get_origin(hint) is Literal else hint for name, hint in found.items()}
 
 
 def _require_texts(metric: Metric) -> None:

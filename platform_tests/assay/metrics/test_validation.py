@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,7 +29,7 @@ from assay.metrics import (
     Sum,
 )
 from assay.metrics.additivity import MetricError
-from assay.metrics.catalog import make_catalog
+from assay.metrics.catalog import make_catalog, read_catalog
 
 TEXTS: dict[str, Any] = {"title": "T", "meaning": "M"}
 CUSTOMERS = CountDistinct("buyers", of="customer", unit="customers", **TEXTS)
@@ -67,6 +68,15 @@ def refusal(make, *metrics: Metric, **changed: Any) -> str:
             "a: entities: customer: it has so many members that its exact multisets would be as large as the facts",
         ),
         (Quantile("a", of="dollars", q="1.5", **TEXTS), "a: q: '1.5' is no share between 0 and 1"),
+        (Quantile("a", of="dollars", q=0.5, **TEXTS), "a: q: 0.5 is no text"),  # type: ignore[arg-type]
+        (Moving("a", of="sale_count", days="7", **TEXTS), "a: days: '7' is no whole number"),  # type: ignore[arg-type]
+        (Count("a", where="is_gift", entities="stall", **TEXTS), "a: entities: 'stall' is no tuple of texts"),  # type: ignore[arg-type]
+        (Count("a", where="is_gift", tags=(1,), **TEXTS), "a: tags: (1,) is no tuple of texts"),  # type: ignore[arg-type]
+        (Count("a", where="count(*) > 1", **TEXTS), "a: where: count(*) > 1 cannot be computed from marts.sales: aggregate"),
+        (
+            Count("a", where="is_gift", entities=("stall",), by="currency", **TEXTS),
+            "a: by: currency: it is not computed for it. It is computed for stall.",
+        ),
         (Conversion("a", where="is_gift", reached="pieces", **TEXTS), "a: reached: pieces is BIGINT"),
         (Ratio("a", of="sale_cnt", to="sale_count", **TEXTS), "a: of: there is no metric sale_cnt. Did you mean sale_count?"),
         (Ratio("a", of="a", to="sale_count", **TEXTS), "a: of: it refers to itself: a refers to a"),
@@ -110,6 +120,35 @@ def test_a_ratio_to_what_may_be_negative_is_refused(make) -> None:
     signed = Sum("tips", of="tip", **TEXTS)
 
     assert refusal(make, signed, Ratio("a", of="sold_usd", to="tips", **TEXTS)).startswith("a: to: tips may be negative")
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ('Count("a", "T", "M", wher="true")', "Count: wher: Count has no such field. Did you mean where?"),
+        ('Ratio("a", "T", "M", of="b")', "Ratio: to: it is missing"),
+        ('Ratio("a", "T", "M")', "Ratio: of, to: it is missing"),
+        ('Fact("a", table="marts.sales")', "Fact: day, at, keys: it is missing"),
+    ],
+)
+def test_a_field_that_there_is_not_or_that_is_missing_is_named_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, said: str
+) -> None:
+    name = f"stand_{abs(hash(written))}"
+    (tmp_path / f"{name}.py").write_text(f"from assay.metrics import Count, Fact, Ratio\n\nWRONG = {written}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    with pytest.raises(MetricError) as raised:
+        read_catalog(name, {})
+    assert f"{raised.value}".startswith(f"{tmp_path / name}.py:3: {said}")
+
+
+def test_other_errors_of_a_module_are_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "stand_of_others.py").write_text("len(1)\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    with pytest.raises(TypeError, match="has no len"):
+        read_catalog("stand_of_others", {})
 
 
 def test_a_ratio_of_currencies_is_refused(make) -> None:
