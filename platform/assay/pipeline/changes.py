@@ -32,10 +32,13 @@ _LANDED = (
     'WITH published AS (SELECT table_name, "partition", restated_at, min(seen_until) AS seen_until '
     "FROM quality.restatements GROUP BY ALL), "
     'landed AS (SELECT table_name, "partition", restated_at, '
-    'least(restated_at, lead(seen_until) OVER (PARTITION BY table_name, "partition" ORDER BY restated_at)) AS landed_until '
-    "FROM published)"
+    "least(restated_at, lead(seen_until) OVER in_order) AS landed_until, lag(restated_at) OVER in_order AS restated_before "
+    'FROM published WINDOW in_order AS (PARTITION BY table_name, "partition" ORDER BY restated_at))'
 )
-"""What a restatement had seen is what the next one of the same period replaced; it had seen nothing that was landed after it."""
+"""What a restatement had seen is what the next one of the same period replaced: no row in it was landed later.
+
+Of a row that is gone nothing is left that says when, so that it counts to the restatement that came after it.
+"""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,8 @@ class Change:
         reported_at: When the first was published.
         restated_at: When the second was.
         seen_until: When the newest event behind what was reported had been landed.
-        landed_until: When the events that restated it had been landed at the latest.
+        landed_until: When the newest event behind the rows that restated it had been landed at the latest.
+        restated_before: When the period had been restated the last time before; None where it had not.
         run_id: The run that restated it.
     """
 
@@ -66,6 +70,7 @@ class Change:
     restated_at: dt.datetime
     seen_until: dt.datetime | None
     landed_until: dt.datetime
+    restated_before: dt.datetime | None
     run_id: str
 
 
@@ -93,7 +98,8 @@ def history(
         connection,
         state,
         f"{_LANDED} "
-        'SELECT table_name, "partition", key, metric, before, after, reported_at, restated_at, seen_until, landed_until, run_id '
+        'SELECT table_name, "partition", key, metric, before, after, reported_at, restated_at, seen_until, landed_until, '
+        "restated_before, run_id "
         'FROM quality.restatements INNER JOIN landed USING (table_name, "partition", restated_at) '
         f'WHERE {" AND ".join(tests)} ORDER BY restated_at, table_name, "partition", key',
     ).fetchall()
@@ -111,6 +117,7 @@ def changed_rows(connection: duckdb.DuckDBPyConnection, state: State, change: Ch
     mart = next(each for each in lattice.marts if change.table in (each.full_name, each.trend_name))
     seen = periods_seen(metric, mart.grain, change.partition)
     span = Span(change.seen_until, change.landed_until)
+    since = Span(max(filter(None, (change.seen_until, change.restated_before)), default=None), change.restated_at)
     found = []
     for name in metric.facts:
         fact = lattice.catalog.facts[name]
@@ -130,8 +137,8 @@ def changed_rows(connection: duckdb.DuckDBPyConnection, state: State, change: Ch
         )
         for source in sources:
             was_there = _was_there(mart, fact, source, change, seen)
-            if was_there is not None and span.after is not None:
-                gone = gone_rows(source, span, was_there, f"SELECT ({keys}) FROM {fact.table} WHERE {there}")
+            if was_there is not None and since.after is not None:
+                gone = gone_rows(source, since, was_there, f"SELECT ({keys}) FROM {fact.table} WHERE {there}")
                 found += _rows(connection, state, f"{gone} LIMIT {ROWS_NAMED}")
     return found
 

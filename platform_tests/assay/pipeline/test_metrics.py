@@ -246,6 +246,17 @@ def test_a_change_names_the_rows_that_are_gone(lake: ShopLake) -> None:
     assert explained(lake, "sale_count", "marts.bazaar_month") == [[*left, (deleted, "deleted")], came]
 
 
+def test_a_row_that_is_gone_is_behind_one_change_only(lake: ShopLake) -> None:
+    ((deleted,),) = lake.rows("SELECT min(sale_id) FROM enriched.sales WHERE day_sold = DATE '2024-01-05'")
+    lake.land("sales", "2.json", text(change("sales", "d", 98, {"sale_id": deleted})), dt.datetime(2025, 3, 1, tzinfo=dt.UTC))
+    lake.run("first")
+    late = sale(99, 99, day="2024-01-05", stall="s0", customer="bob", amount="2.00", pieces="1")
+    lake.land("sales", "3.json", text(late), dt.datetime(2025, 3, 2, tzinfo=dt.UTC))
+    lake.run("second")
+
+    assert explained(lake, "sale_count", "marts.bazaar_day") == [[(deleted, "deleted")], [("k99", None)]]
+
+
 @pytest.mark.parametrize(
     ("metric", "table", "restated"),
     [
