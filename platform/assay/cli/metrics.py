@@ -22,7 +22,8 @@ from assay.cli.show import output, print_rows
 from assay.contracts import load_domain
 from assay.errors import SettingsError
 from assay.metrics.grains import Grain
-from assay.metrics.lattice import Lattice, Mart
+from assay.metrics.kinds import Followed
+from assay.metrics.lattice import Lattice, Mart, Members
 from assay.metrics.marts import lattice_of
 from assay.metrics.planning import Days, Question
 from assay.metrics.resolving import Resolved
@@ -273,6 +274,9 @@ def _described(lattice: Lattice, metric: Resolved) -> dict[str, Any]:
 
 
 def _origins(lattice: Lattice, mart: Mart, metric: Resolved) -> dict[str, str]:
+    if isinstance(metric.metric, Followed):
+        members = (Members(mart.entity, lattice.catalog.facts[name]) for name in metric.facts)
+        return {each.full_name: "who was counted in each month" for each in members}
     if metric.is_trend:
         return {mart.full_name: "the same periods, and those before them"}
     found = {}

@@ -71,6 +71,14 @@ def test_show_tells_what_a_metric_is_and_where_it_comes_from(run: Run) -> None:
     assert "For a piece" in run("show", "each").stdout
 
 
+def test_show_tells_that_who_came_back_is_known_by_who_was_counted(run: Run) -> None:
+    shown = told(run("show", "retention_2m", "--json"))
+
+    read = {mart.split(".")[1].removesuffix("_month_trend"): list(origins) for mart, origins in shown["marts"].items()}
+    assert read["stall"] == ["marts.stall_month_sales_members"]
+    assert all(f"marts.{entity}_month_sales_members" in origins for entity, origins in read.items())
+
+
 def test_query_answers_and_explains(run: Run) -> None:
     asked = ("query", "sold,sales_each", "--by", "stall", "--grain", "month", "--from", "2024-01-01", "--to", "2024-02-29")
 
