@@ -5,8 +5,6 @@ Belongs here: collecting what a domain declares and finding it by name. Does not
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +18,7 @@ from assay.contracts.calendar import Holidays
 from assay.contracts.control import Control, check_control
 from assay.contracts.generated import Generated, Metrics
 from assay.contracts.model import Contract
+from assay.contracts.modules import NoSuchModule, import_module, modules_of
 from assay.contracts.monitoring import MonitoringRule
 from assay.contracts.source import Source
 from assay.contracts.table import DECLARATION, Table
@@ -207,11 +206,12 @@ def load_domain(module: str) -> Domain:
         module: Import name, as in `payments`.
 
     Raises:
-        SettingsError: The module cannot be imported or has no `DOMAIN`.
+        SettingsError: There is no such module, or it has no `DOMAIN`.
+        ContractError: The module cannot be imported; the message names file and line.
     """
     try:
-        loaded = importlib.import_module(module)
-    except ModuleNotFoundError as error:
+        loaded = import_module(module)
+    except NoSuchModule as error:
         raise SettingsError(
             f"the domain {module} cannot be imported ({error})",
             hint="set ASSAY_DOMAIN to an importable module that has a DOMAIN, or leave it unset for payments",
@@ -242,7 +242,7 @@ def _generated(contracts: str, metrics: str | None) -> Mapping[str, Generated]:
     """The tables that a package of metrics generates, by name."""
     if metrics is None:
         return {}
-    found: Metrics | None = getattr(importlib.import_module(metrics), "METRICS", None)
+    found: Metrics | None = getattr(import_module(metrics), "METRICS", None)
     if found is None:
         raise ContractError(f"{metrics} has no METRICS", hint="define METRICS = DeclaredMetrics(__name__) there")
     return found.marts(_declared(contracts)[1])
@@ -253,7 +253,7 @@ def _declared(contracts: str) -> tuple[Mapping[str, Source], Mapping[str, Table]
     """The sources and tables that a package of contracts declares, by name."""
     sources: dict[str, Source] = {}
     tables: dict[str, Table] = {}
-    for module in _modules(contracts):
+    for module in modules_of(contracts):
         for declared in _declarations(module):
             before = sources.get(declared.name) if isinstance(declared, Source) else tables.get(declared.full_name)
             if before is not None:
@@ -266,13 +266,6 @@ def _declared(contracts: str) -> tuple[Mapping[str, Source], Mapping[str, Table]
             else:
                 tables[declared.full_name] = declared
     return sources, tables
-
-
-def _modules(name: str) -> Iterator[ModuleType]:
-    package = importlib.import_module(name)
-    yield package
-    for found in pkgutil.iter_modules(getattr(package, "__path__", [])):
-        yield importlib.import_module(f"{name}.{found.name}")
 
 
 def _declarations(module: ModuleType) -> Iterator[Source | Table]:

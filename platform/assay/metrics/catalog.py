@@ -6,8 +6,6 @@ Belongs here: collecting declarations and finding metrics by name. Does not belo
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 import re
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,7 +15,8 @@ from types import ModuleType
 from typing import cast
 
 from assay.contracts import Table
-from assay.errors import SettingsError
+from assay.contracts.modules import modules_of
+from assay.errors import ContractError, SettingsError
 from assay.metrics import declarations, kinds
 from assay.metrics.additivity import MetricError
 from assay.metrics.declarations import Entity, Fact, Group
@@ -159,25 +158,20 @@ def _stored(
     return {name: tuple(replace(typed[part.key]) for part in parts) for name, parts in own.items()}
 
 
-def _modules(name: str) -> Iterator[ModuleType]:
-    package = _module(name)
-    yield package
-    for found in pkgutil.iter_modules(getattr(package, "__path__", [])):
-        yield _module(f"{name}.{found.name}")
-
-
-def _module(name: str) -> ModuleType:
+def _modules(package: str) -> Iterator[ModuleType]:
     try:
-        return importlib.import_module(name)
-    except TypeError as error:
-        refused = _refused_fields(error)
+        yield from modules_of(package)
+    except ContractError as error:
+        refused = _refused_fields(error.__cause__)
         if refused is None:
             raise
         raise refused from error
 
 
-def _refused_fields(error: TypeError) -> MetricError | None:
+def _refused_fields(error: BaseException | None) -> MetricError | None:
     """What Python says of fields that a declaration does not have or lacks, as the error of the place where it stands."""
+    if not isinstance(error, TypeError):
+        return None
     found = re.match(
         r"(\w+)\.__init__\(\) (?:got an unexpected keyword argument|missing .*arguments?:) (.+?)(?:\. Did .*)?$", str(error)
     )

@@ -89,7 +89,16 @@ def test_a_table_declared_twice_is_said(tmp_path: Path) -> None:
         _ = domain.tables
 
 
-@pytest.mark.parametrize(("module", "said"), [("no_such_domain", "cannot be imported"), ("json", "json has no DOMAIN")])
+@pytest.mark.parametrize(
+    ("module", "said"),
+    [
+        ("no_such_domain", "cannot be imported"),
+        ("payments.no_such_part", "cannot be imported"),
+        ("../payments", "cannot be imported"),
+        (".payments", "cannot be imported"),
+        ("json", "json has no DOMAIN"),
+    ],
+)
 def test_a_module_that_is_no_domain_is_said(module: str, said: str) -> None:
     with pytest.raises(SettingsError, match=said):
         load_domain(module)

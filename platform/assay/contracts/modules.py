@@ -1,0 +1,76 @@
+"""The modules that a domain is written in, imported; what is wrong in one is said with its file and line.
+
+Belongs here: importing what a domain's author wrote. Does not belong here: what is declared there (`domain`).
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import traceback
+from collections.abc import Iterator
+from types import ModuleType
+
+from assay.errors import AssayError, ContractError
+
+_HINT = "Correct that module."
+
+
+class NoSuchModule(AssayError):
+    """There is no module of this name; of any other mistake a `ContractError` tells."""
+
+
+def import_module(name: str) -> ModuleType:
+    """Import a module of a domain.
+
+    Args:
+        name: Its full name, as in `payments.contracts`.
+
+    Raises:
+        NoSuchModule: There is none.
+        ContractError: It is no Python, or fails when it is imported; the message names file and line.
+    """
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise NoSuchModule(f"{name!r} is no name of a module")
+    try:
+        return importlib.import_module(name)
+    except AssayError:
+        # It says itself what is declared wrongly.
+        raise
+    except SyntaxError as error:
+        said = f"{error.filename or name}:{error.lineno or 1}: this is no Python: {error.msg}"
+        raise ContractError(said, hint=_HINT) from error
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{name}.".startswith(f"{error.name}."):
+            raise NoSuchModule(str(error)) from error
+        raise _failed(name, error) from error
+    except Exception as error:
+        raise _failed(name, error) from error
+
+
+def modules_of(package: str) -> Iterator[ModuleType]:
+    """Import a package, and then each of its modules.
+
+    Args:
+        package: Its full name.
+
+    Raises:
+        NoSuchModule: There is none.
+        ContractError: It, or one of its modules, cannot be imported.
+    """
+    root = import_module(package)
+    yield root
+    for found in pkgutil.iter_modules(getattr(root, "__path__", [])):
+        yield import_module(f"{package}.{found.name}")
+
+
+def _failed(name: str, error: Exception) -> ContractError:
+    """Say where the domain's own code was when importing it failed: not deep in the library that it called."""
+    package = name.split(".")[0]
+    own = [
+        f"{frame.f_code.co_filename}:{line}"
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if str(frame.f_globals.get("__name__")).split(".")[0] == package
+    ]
+    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return ContractError(f"{own[-1] if own else name}: {said}", hint=_HINT)
