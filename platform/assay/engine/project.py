@@ -23,7 +23,7 @@ from assay.contracts.version import fingerprint
 from assay.engine.declared import require_balance, require_lookups, require_source_expressions
 from assay.engine.fold import HISTORY_COLUMNS
 from assay.engine.parameters import require_parameters
-from assay.engine.queries import RAW_LAYERS, Query, Schema, generated_query, prepare, read_query
+from assay.engine.queries import RAW_LAYERS, Query, Schema, generated_query, prepare, read_query, read_text
 from assay.engine.references import relations_of, require_references
 from assay.errors import ContractError, SqlError
 from assay.loading import without_collecting
@@ -93,6 +93,7 @@ def _load(domain: Domain) -> Project:
     prepared = prepare(schema)
     queries = {name: read_query(_path(domain, table), schema, prepared) for name, table in domain.written_tables.items()}
     queries |= {name: generated_query(generated) for name, generated in domain.generated.items()}
+    _require_contracts(domain)
     for table in domain.tables.values():
         require_references(table, schema)
     order = _order(domain, queries)
@@ -136,6 +137,16 @@ def _path(domain: Domain, table: Table) -> Path:
     return domain.sql / table.layer / f"{table.name}.sql"
 
 
+def _require_contracts(domain: Domain) -> None:
+    """Refuse SQL of no table: whoever wrote it waits for one that would never come."""
+    known = {_path(domain, table) for table in domain.written_tables.values()}
+    for path in sorted(path for layer in ("enriched", "marts") for path in (domain.sql / layer).glob("*.sql")):
+        if path not in known:
+            raise SqlError(
+                f"{path}:1: no contract declares {path.parent.name}.{path.stem}", hint="declare the table, or remove the file"
+            )
+
+
 def _schema(domain: Domain) -> Schema:
     """What SQL written by hand may read: of the generated tables, those that any of it names."""
     schema: dict[str, dict[str, dict[str, str]]] = {layer: {} for layer in (*RAW_LAYERS, "enriched", "marts")}
@@ -152,7 +163,7 @@ def _schema(domain: Domain) -> Schema:
 def _named(domain: Domain) -> set[str]:
     """The marts that SQL written by hand may mean; nothing is parsed for it."""
     paths = [_path(domain, table) for table in domain.written_tables.values()] if domain.generated else []
-    texts = [path.read_text(encoding="utf-8") for path in paths if path.is_file()]
+    texts = [read_text(path) for path in paths if path.is_file()]
     return {word for text in texts for word in re.findall(r"\bmarts\.\w+", text)}
 
 

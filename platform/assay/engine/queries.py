@@ -13,7 +13,7 @@ from pathlib import Path
 
 import sqlglot
 from sqlglot import TokenType, exp
-from sqlglot.errors import ParseError, SqlglotError
+from sqlglot.errors import ParseError, SqlglotError, TokenError
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import Scope, build_scope
 from sqlglot.schema import MappingSchema
@@ -25,6 +25,7 @@ from assay.nearest import suggestion
 
 Schema = Mapping[str, Mapping[str, Mapping[str, str]]]
 """DuckDB type by layer, table and column."""
+UNCLOSED = "a text, a name or a comment begins that is never closed"
 RAW_LAYERS = ("changes", "latest", "history")
 """The layers that SQL sees of a raw source."""
 _BEFORE_A_COLUMN = (TokenType.SELECT, TokenType.DISTINCT, TokenType.COMMA, TokenType.DOT)
@@ -69,11 +70,11 @@ def read_query(path: Path, schema: Schema, prepared: MappingSchema | None = None
         prepared: The same as `prepare` gives it, where there are many files.
 
     Raises:
-        SqlError: It is missing, is not one SELECT, selects `*` at the top, or reads what is not there.
+        SqlError: It is missing, is no text, is not one SELECT, selects `*` at the top, or reads what is not there.
     """
     if not path.is_file():
         raise SqlError(f"{path}: there is no such file", hint="write the table's SELECT there, or remove its contract")
-    text = path.read_text(encoding="utf-8")
+    text = read_text(path)
     select = _parse(path, text)
     names = _relations(path, select, schema)
     canonical = fingerprint(select.sql(dialect="duckdb", comments=False))
@@ -98,6 +99,19 @@ def read_query(path: Path, schema: Schema, prepared: MappingSchema | None = None
     )
 
 
+def read_text(path: Path) -> str:
+    """Read a SQL file.
+
+    Raises:
+        SqlError: It is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise SqlError(f"{path}:{line}: this is no UTF-8 text", hint="save the file as UTF-8") from error
+
+
 def _parse(path: Path, text: str) -> exp.Query:
     try:
         statements = [statement for statement in sqlglot.parse(text, dialect="duckdb") if statement is not None]
@@ -105,6 +119,10 @@ def _parse(path: Path, text: str) -> exp.Query:
         line = error.errors[0].get("line", 1) if error.errors else 1
         said = error.errors[0].get("description", str(error)) if error.errors else str(error)
         raise SqlError(f"{path}:{line}: {said}", hint="correct the SQL") from error
+    except TokenError as error:
+        raise SqlError(f"{path}:{unclosed_line(text)}: {UNCLOSED}", hint="close it") from error
+    if not statements:
+        raise SqlError(f"{path}:1: there is no SQL in this file", hint="write the table's SELECT there")
     if len(statements) != 1 or not isinstance(statements[0], exp.Query):
         raise SqlError(f"{path}:1: a table is one SELECT", hint="remove the other statements")
     query = statements[0]
@@ -112,6 +130,20 @@ def _parse(path: Path, text: str) -> exp.Query:
         if any(isinstance(column.unalias(), exp.Star) or column.is_star for column in select.expressions):
             raise SqlError(f"{path}:{_star_line(text) or _line(select)}: the top SELECT has a *", hint="name its columns")
     return query
+
+
+def unclosed_line(sql: str) -> int:
+    """Line of SQL on which begins what is never closed: everything before it can be told apart into words."""
+    lines = sql.splitlines()
+    return max(number for number in range(1, len(lines) + 1) if _has_words("\n".join(lines[: number - 1])))
+
+
+def _has_words(sql: str) -> bool:
+    try:
+        sqlglot.tokenize(sql, dialect="duckdb")
+    except TokenError:
+        return False
+    return True
 
 
 def _star_line(text: str) -> int | None:

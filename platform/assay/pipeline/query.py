@@ -11,9 +11,9 @@ from contextlib import contextmanager
 import duckdb
 import sqlglot
 from sqlglot import exp
-from sqlglot.errors import ParseError
+from sqlglot.errors import ParseError, TokenError
 
-from assay.engine.queries import RAW_LAYERS
+from assay.engine.queries import RAW_LAYERS, UNCLOSED, unclosed_line
 from assay.engine.relations import bind_all_columns
 from assay.errors import SqlError
 from assay.lake.layout import control_key, quality_key, quality_prefix
@@ -96,6 +96,8 @@ def _mentioned(sql: str, state: State) -> list[str]:
         statements = sqlglot.parse(sql, dialect="duckdb")
     except ParseError as error:
         raise SqlError(f"The query does not parse: {_said(error)}") from error
+    except TokenError as error:
+        raise SqlError(f"The query does not parse: at line {unclosed_line(sql)}, {UNCLOSED}.") from error
     if len(statements) != 1 or not isinstance(statements[0], exp.Query):
         raise SqlError("`assay sql` takes one SELECT.", hint="Tables are changed by contracts and SQL files, not by hand.")
     domain = state.workspace.domain

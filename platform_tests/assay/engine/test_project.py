@@ -136,6 +136,11 @@ class TestAgreement:
         with pytest.raises(SqlError, match=r"enriched/totals.sql: there is no such file"):
             load([orders(), declare()], {})
 
+    def test_sql_that_no_contract_declares_is_said(self, load, tmp_path: Path) -> None:
+        with pytest.raises(SqlError) as raised:
+            load([orders(), declare()], {"enriched.totals": GOOD, "marts.totals_by_day": GOOD})
+        assert raised.value.message == f"{tmp_path}/marts/totals_by_day.sql:1: no contract declares marts.totals_by_day"
+
 
 class TestBetweenTables:
     READS = "SELECT id, amount, ingestion_timestamp, data_source\nFROM {}"

@@ -174,7 +174,10 @@ class TestErrors:
             ("SELECT id,\nFROM latest.orders WHERE (", 2, ""),
             ("SELECT 1 AS a; SELECT 2 AS a", 1, "a table is one SELECT"),
             ("DELETE FROM latest.orders", 1, "a table is one SELECT"),
-            ("", 1, "a table is one SELECT"),
+            ("", 1, "there is no SQL in this file"),
+            ("-- One row an order.\n", 1, "there is no SQL in this file"),
+            ("SELECT 'a\nb' AS b,\n'c AS c\nFROM latest.orders", 3, "begins that is never closed"),
+            ("SELECT id\nFROM latest.orders\n/* note", 3, "begins that is never closed"),
         ],
     )
     def test_an_error_names_file_and_line(self, read, tmp_path: Path, sql: str, line: int, said: str) -> None:
@@ -183,6 +186,13 @@ class TestErrors:
         assert raised.value.message.startswith(f"{tmp_path / 'table.sql'}:{line}: ")
         assert said in raised.value.message
         assert raised.value.hint
+
+    def test_what_is_no_text_is_said_with_its_line(self, tmp_path: Path) -> None:
+        path = tmp_path / "table.sql"
+        path.write_bytes("SELECT id,\n  'café' AS place\nFROM latest.orders".encode("latin-1"))
+        with pytest.raises(SqlError) as raised:
+            read_query(path, SCHEMA)
+        assert raised.value.message == f"{path}:2: this is no UTF-8 text"
 
     def test_a_file_that_is_not_there_is_said(self, tmp_path: Path) -> None:
         with pytest.raises(SqlError, match="there is no such file"):
