@@ -58,9 +58,9 @@ def stage(
     types = typed_columns(source) | {"_path": _paths_of(files)}
     columns = ", ".join(f"{quote(name)} {kind}" for name, kind in types.items())
     cursor.execute(f"CREATE OR REPLACE TABLE {staged} ({columns}, _running BOOLEAN)")
-    readable = [file for file in files if file.info.size > 0]
+    readable = [file for file in files if not _is_empty(file)]
     for file in files:
-        if file.info.size == 0:
+        if _is_empty(file):
             _insert_rejected(cursor, staged, file.path, [Rejected(1, "", "the file is empty")])
         _insert_rejected(cursor, staged, file.path, list(file.rejected))
     cut = [file for file in readable if file.is_damaged]
@@ -78,6 +78,11 @@ def stage(
     cursor.execute(f"CREATE OR REPLACE TABLE {staged}_bytes (path {_paths_of(files)}, row BIGINT, byte BIGINT)")
     _recheck(cursor, source, reader, {file: rows for file in usual if (rows := unusual.get(str(file.path)))}, staged, folder)
     return warnings
+
+
+def _is_empty(file: LandedFile) -> bool:
+    """Whether there is nothing in a file, unpacked: what was packed of nothing is some bytes long itself."""
+    return file.info.size == 0 or (not file.is_damaged and file.text is not None and file.text.stat().st_size == 0)
 
 
 def _paths_of(files: Iterable[LandedFile]) -> str:

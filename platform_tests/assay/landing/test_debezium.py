@@ -134,6 +134,7 @@ def broken_events() -> dict[str, tuple[str, str]]:
         "no position": (changed(source={"table": "orders"}), "no source position"),
         "positions that are none": (changed(source={"table": "orders", "sequence": "[]"}), "no source position"),
         "null key": (order(None, 9), "the key column order_id is null"),
+        "empty key": (order("", 9), "the key column order_id is empty"),
         "no row": (changed(after=None), "the key column order_id is null"),
         "no day": (order("o9", 9, day=None), "order_day cannot be told: the date is missing or of no known form"),
         "a day that is none": (

@@ -200,8 +200,9 @@ class TestDamage:
         lake.land("orders", "a.json", text(order("o1", 1)).rstrip())
         assert lake.ingest("orders").records == 1
 
-    def test_an_empty_file_is_said(self, lake: ShopLake) -> None:
-        empty = lake.land("orders", "a.json", b"")
+    @pytest.mark.parametrize("content", [b"", gzip.compress(b"")], ids=["plain", "packed"])
+    def test_an_empty_file_is_said(self, lake: ShopLake, content: bytes) -> None:
+        empty = lake.land("orders", "a.json", content)
         lake.land("orders", "b.json", text(order("o1", 1)))
         lake.ingest("orders")
         assert lake.refused("orders") == [(empty, 1, "the file is empty")]
