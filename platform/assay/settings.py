@@ -30,6 +30,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -40,6 +42,9 @@ from pydantic_settings.exceptions import SettingsError as SourceError
 from assay.errors import SettingsError
 
 EMBEDDED_BUCKET = "lake"
+_PREFIX = "ASSAY_"
+_ALIKE = 0.8
+"""Share of letters in common, as difflib counts them, from which on one name is another one misspelt."""
 _MEMORY = re.compile(r"\d+(\.\d+)?\s*(KB|MB|GB|TB|KiB|MiB|GiB|TiB)", re.IGNORECASE)
 
 
@@ -65,7 +70,7 @@ class Settings(BaseSettings):
     """The settings of one process; see the module's docstring for what each means."""
 
     model_config = SettingsConfigDict(
-        env_prefix="ASSAY_",
+        env_prefix=_PREFIX,
         # Only `dsn` has names below it.
         env_nested_delimiter="__",
         extra="ignore",
@@ -158,8 +163,9 @@ def read_settings() -> Settings:
     """Read the settings from the environment.
 
     Raises:
-        SettingsError: A value is not valid; the message names the variable.
+        SettingsError: A value is not valid, or a name is misspelt; the message names the variable.
     """
+    _refuse_misspelt(os.environ)
     try:
         return Settings()  # type: ignore[call-arg]
     except SourceError:
@@ -170,7 +176,20 @@ def read_settings() -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "a setting"
-        variable = name if name.isupper() else f"ASSAY_{name.upper()}"
+        variable = name if name.isupper() else f"{_PREFIX}{name.upper()}"
         raise SettingsError(
             f"{variable} is wrong: {first['msg'].removeprefix('Value error, ')}", hint="Set it in the environment, or unset it."
         ) from error
+
+
+def _refuse_misspelt(names: Iterable[str]) -> None:
+    """Refuse names that nothing reads and that are nearly those of settings: whoever set one waits for it to matter.
+
+    Other names with the same prefix may be a deployment's or a domain's own.
+    """
+    known = {f"{_PREFIX}{name.upper()}" for name, field in Settings.model_fields.items() if field.validation_alias is None}
+    unknown = sorted({name.upper() for name in names if name.upper().startswith(_PREFIX)} - known)
+    for name in unknown:
+        bare = [each.removeprefix(_PREFIX) for each in sorted(known)]
+        if meant := get_close_matches(name.removeprefix(_PREFIX), bare, n=1, cutoff=_ALIKE):
+            raise SettingsError(f"{name} is no setting.", hint=f"Did you mean {_PREFIX}{meant[0]}? Set that one instead.")
