@@ -43,8 +43,11 @@ _PIPED_WIDTH = 120
 
 def output() -> Console:
     """Where results are printed."""
-    console = Console()
-    return console if console.is_terminal else Console(width=shutil.get_terminal_size((_PIPED_WIDTH, 25)).columns)
+    # What stands in data between two colons is data, as in `a:x:b`, and no name of a picture.
+    console = Console(emoji=False)
+    if console.is_terminal:
+        return console
+    return Console(emoji=False, width=shutil.get_terminal_size((_PIPED_WIDTH, 25)).columns)
 
 
 class Progress:

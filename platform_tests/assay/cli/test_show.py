@@ -8,7 +8,7 @@ import duckdb
 import pytest
 from rich.console import Console
 
-from assay.cli.show import print_report, print_rows
+from assay.cli.show import output, print_report, print_rows
 from assay.pipeline.outcome import Report
 
 
@@ -50,3 +50,9 @@ def test_brackets_of_values_and_reasons_are_no_markup() -> None:
     out = io.StringIO()
     print_report(Console(file=out, width=200), report)
     assert "sum(VARCHAR[]) [/here]" in out.getvalue()
+
+
+def test_colons_of_values_are_no_pictures(capsys: pytest.CaptureFixture[str]) -> None:
+    with duckdb.connect() as connection:
+        print_rows(output(), connection.sql("SELECT 'root:x:0, :warning:' AS text"))
+    assert "root:x:0, :warning:" in capsys.readouterr().out
