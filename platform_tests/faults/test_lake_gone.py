@@ -99,6 +99,8 @@ def test_a_full_disk_is_said_and_nothing_is_half_published(tmp_path: Path, landi
         ({"ASSAY_DOMAIN": "../shop"}, "ASSAY_DOMAIN"),
         ({"ASSAY_LAK": "file:///elsewhere"}, "ASSAY_LAKE"),
         ({"ASSAY_MEMORY": "lots"}, "ASSAY_MEMORY"),
+        ({"ASSAY_LAKE": "s3://somewhere/lake", "AWS_PROFILE": "nobody"}, "AWS_PROFILE"),
+        ({"ASSAY_LAKE": "", "ASSAY_S3_PORT": str(find_free_port()), "AWS_PROFILE": "nobody"}, "AWS_PROFILE"),
         ({"ASSAY_LAKE": "s3://somewhere/lake", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "AWS_ACCESS_KEY_ID"),
     ],
 )

@@ -62,10 +62,14 @@ def up(
         signal.signal(number, lambda *_: stopped.set())
     with session(settings) as workspace, ExitStack() as stack:
         folder = prepare_instance(settings)
-        typer.echo(f"lake        {workspace.store.uri}" + (f" at port {settings.s3_port}" if settings.is_embedded else ""))
+        # Where it really is: one that runs in this home already is used at whatever port it has.
+        served_at = f" at {workspace.s3.endpoint}" if settings.is_embedded and workspace.s3 else ""
+        typer.echo(f"lake        {workspace.store.uri}{served_at}")
         if settings.metrics_port:
             served = stack.enter_context(endpoint(settings, workspace, "127.0.0.1", settings.metrics_port))
             typer.echo(f"metrics     http://127.0.0.1:{served}/metrics")
+        # It may have been given to S3 or the metrics as well, which have taken it since.
+        _require_free(settings.ui_port)
         children = Children(settings)
         try:
             children.start()

@@ -27,7 +27,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING
 
-from assay.errors import ServerError
+from assay.errors import ServerError, SettingsError
 from assay.lake import server_guard
 
 if TYPE_CHECKING:
@@ -393,21 +393,26 @@ def _client(connection: Connection) -> S3Client:
     # Imported late, while the server starts: it takes a third of that time.
     import boto3
     from botocore.config import Config
+    from botocore.exceptions import BotoCoreError
 
-    return boto3.client(
-        "s3",
-        endpoint_url=connection.endpoint,
-        aws_access_key_id=connection.access_key,
-        aws_secret_access_key=connection.secret_key,
-        region_name=connection.region,
-        config=Config(
-            connect_timeout=1,
-            read_timeout=5,
-            retries={"mode": "standard", "total_max_attempts": 1},
-            s3={"addressing_style": "path"},
-            proxies={},
-        ),
-    )
+    try:
+        return boto3.client(
+            "s3",
+            endpoint_url=connection.endpoint,
+            aws_access_key_id=connection.access_key,
+            aws_secret_access_key=connection.secret_key,
+            region_name=connection.region,
+            config=Config(
+                connect_timeout=1,
+                read_timeout=5,
+                retries={"mode": "standard", "total_max_attempts": 1},
+                s3={"addressing_style": "path"},
+                proxies={},
+            ),
+        )
+    except BotoCoreError as error:
+        # The library looks for a profile even where it is told everything that one could say.
+        raise SettingsError(f"The S3 settings are not usable: {error}.", hint="Check or unset AWS_PROFILE.") from error
 
 
 def _lists_buckets(client: S3Client) -> bool:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from command_line import Shop
 
+from assay.lake.server import EmbeddedS3, find_free_port
+
 
 def shop_in(folder: Path) -> Shop:
     return Shop(folder / "home", (folder / "lake").as_uri(), {"ASSAY_METRICS_PORT": str(free_port())})
@@ -53,3 +55,20 @@ def test_a_taken_port_is_named_with_what_to_set(tmp_path: Path) -> None:
     assert port in done.stderr
     assert "ASSAY_UI_PORT" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_port_that_is_given_to_two_is_named_with_what_to_set(tmp_path: Path) -> None:
+    shop = shop_in(tmp_path)
+    done = shop.run("up", "--ui-port", str(shop.settings["ASSAY_METRICS_PORT"]))
+    assert done.returncode == 1
+    assert f"Port {shop.settings['ASSAY_METRICS_PORT']} is taken" in done.stderr
+    assert "ASSAY_UI_PORT" in done.stderr
+
+
+def test_an_embedded_server_that_runs_already_is_named_where_it_is(tmp_path: Path) -> None:
+    taken = free_port()
+    with EmbeddedS3(tmp_path / "home" / "s3", find_free_port()) as running:
+        shop = shop_in(tmp_path)
+        embedded = Shop(shop.home, "", {**shop.settings, "ASSAY_METRICS_PORT": str(taken)})
+        done = embedded.run("up", "--ui-port", str(taken), "--s3-port", str(find_free_port()))
+    assert f"lake        s3://lake at {running.endpoint}\n" in done.stdout
