@@ -150,6 +150,12 @@ class TestGraph:
             "quality/report": [],
         }
 
+    def test_a_backfill_of_any_table_is_one_run_for_its_range(self) -> None:
+        graph = build_definitions(DOMAIN).get_repository_def().asset_graph
+        cut = [node for node in graph.asset_nodes if node.is_partitioned]
+        assert {"raw", "enriched", "marts"} == {node.key.path[0] for node in cut}
+        assert {node.backfill_policy for node in cut} == {dg.BackfillPolicy.single_run()}
+
     def test_sensors_and_schedules_are_there(self) -> None:
         repository = build_definitions(shop.DOMAIN).get_repository_def()
         assert {sensor.name for sensor in repository.sensor_defs} == {"landing", "failed_runs", "asset_by_asset"}
