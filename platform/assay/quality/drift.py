@@ -7,7 +7,7 @@ of a day (`baseline`), measuring (`expectations`), watching whole tables after t
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,11 +41,34 @@ def judge_drift(
         By day that is proven, what is to be said of it; empty where it is as usual, or where too little history says what is.
     """
     days = {dt.date.fromisoformat(day): day for day in measured}
-    if not days:
-        return {}
     known = {dt.date.fromisoformat(day): figure for day, figure in history.items() if day not in measured}
     known |= {day: figure for day, text in days.items() if (figure := measured[text]) is not None}
-    first = max(min([*known, *days]), min(days) - dt.timedelta(days=HISTORY_DAYS))
+    said = {}
+    for together in _close(sorted(days)):
+        said |= _judge_together(each, {day: days[day] for day in together}, known, holidays)
+    return said
+
+
+def _close(days: Sequence[dt.date]) -> Iterator[Sequence[dt.date]]:
+    """Cut days, in their order, where one is so long after another that it is not judged by it.
+
+    One event of a year that cannot be would else have every day between looked at.
+    """
+    begins = 0
+    for place, day in enumerate(days):
+        if place and (day - days[place - 1]).days > HISTORY_DAYS:
+            yield days[begins:place]
+            begins = place
+    if days:
+        yield days[begins:]
+
+
+def _judge_together(
+    each: Drifting, days: Mapping[dt.date, str], known: Mapping[dt.date, float], holidays: Mapping[dt.date, str]
+) -> dict[str, str]:
+    """Judge days that are not far apart."""
+    # In numbers: there is no date so long before the first one that there is.
+    first = dt.date.fromordinal(max(min([*known, *days]).toordinal(), min(days).toordinal() - HISTORY_DAYS))
     span = (max(days) - first).days + 1
     figures = np.full((span, 1), np.nan)
     for day, figure in known.items():

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import random
+from typing import Any
 
 import pytest
 
 from assay.contracts import Drift, MeanShift, NullShare
-from assay.quality.drift import judge_drift
+from assay.quality.baseline import Expected, Floats, expect
+from assay.quality.drift import HISTORY_DAYS, judge_drift
 
 TODAY = dt.date(2025, 5, 14)
 MEAN = MeanShift("amount")
@@ -81,3 +83,19 @@ def test_a_new_normal_is_accepted_in_time() -> None:
     for back in range(1, 30):
         known[(TODAY - dt.timedelta(days=back)).isoformat()] = 300.0 + back
     assert said(MEAN, 310.0, known) == ""
+
+
+def test_days_of_years_that_cannot_be_cost_nothing_and_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = history(120, 100)
+    spans: list[int] = []
+
+    def counted(first: dt.date, figures: Floats, *others: Any) -> Expected:
+        spans.append(len(figures))
+        return expect(first, figures, *others)
+
+    monkeypatch.setattr("assay.quality.drift.expect", counted)
+    odd = ("0001-01-01", "1990-01-01", "2099-05-05", "9999-12-31")
+    found = judge_drift(MEAN, dict.fromkeys((*odd, TODAY.isoformat()), 10.0), known, {})
+    assert found == dict.fromkeys(odd, "") | {TODAY.isoformat(): said(MEAN, 10.0, known)}
+    assert found[TODAY.isoformat()]
+    assert max(spans) <= HISTORY_DAYS + 1
