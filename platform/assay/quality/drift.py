@@ -43,7 +43,7 @@ def judge_drift(
     days = {dt.date.fromisoformat(day): day for day in measured}
     known = {dt.date.fromisoformat(day): figure for day, figure in history.items() if day not in measured}
     known |= {day: figure for day, text in days.items() if (figure := measured[text]) is not None}
-    said = {}
+    said: dict[str, str] = {}
     for together in _close(sorted(days)):
         said |= _judge_together(each, {day: days[day] for day in together}, known, holidays)
     return said
