@@ -1,7 +1,7 @@
 """What the values of Debezium events mean: undoing their encodings.
 
 Belongs here: expressions from a value as it was sent to text that casts to the declared type, and the placeholders of values that
-were not sent. Does not belong here: messages (`debezium`), casting (`typed`).
+were not sent. Does not belong here: messages (`debezium`), casting (`casts`).
 
 What an expression does not understand it gives back as it is, for `typed` to refuse by name. Nothing is guessed: `1234` is a
 number or base64 of another one, and seconds of a minute in 1970 may be days of another century.
@@ -190,8 +190,6 @@ def _declared(text: str, spec: ColumnSpec, form: Debezium) -> str:
         return _of_bytes(text, encoding or form.binary)
     if kind == "date":
         return _of_days(text)
-    if kind == "timestamp":
-        text = _without_zone(text)
     precision = (encoding or form.time_precision) if kind in ("time", "timestamp", "instant") else None
     return _of_epoch(text, precision, kind) if precision in _TO_MICROSECONDS else text
 
@@ -332,14 +330,6 @@ def _of_epoch(text: str, precision: str, kind: Family) -> str:
         f"CASE WHEN {number} IS NULL THEN {text} "
         f"WHEN {text} IN ({_texts(_INFINITY)}) THEN 'infinity' WHEN {text} IN ({_texts(_BEFORE_ALL)}) THEN '-infinity' "
         f"ELSE coalesce({instant}, {text}) END"
-    )
-
-
-def _without_zone(text: str) -> str:
-    """The UTC wall clock of an instant; DuckDB's cast would drop an offset and keep the clock."""
-    return (
-        f"CASE WHEN strlen({text}) > 19 AND regexp_matches({text}, '[+-][0-9]{{2}}:?[0-9]{{2}}$') "
-        f"THEN coalesce((TRY_CAST({text} AS TIMESTAMPTZ) AT TIME ZONE 'UTC')::VARCHAR, {text}) ELSE {text} END"
     )
 
 

@@ -1,7 +1,7 @@
 """Numbers and dates as people write them, read as a source declares.
 
 Belongs here: the SQL that makes a written number or date one that casts to its column's type, or says why it is none. Does not
-belong here: casting (`typed`).
+belong here: casting (`casts`).
 
 Nothing is guessed: a text that two declared date formats read as different dates is refused, and so is a number whose digits are
 not grouped as declared.

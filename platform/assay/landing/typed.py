@@ -1,7 +1,7 @@
 """Typing parsed records: from the texts a reader yields to the columns of a raw event.
 
-Belongs here: the SQL that casts, finds the partition, counts the money and says why a record is refused. Does not belong
-here: formats (the readers), files (`ingest`).
+Belongs here: the SQL that finds the partition, counts the money and says why a record is refused. Does not belong here: casting
+(`casts`), formats (the readers), files (`ingest`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Collection
 from assay.contracts import WHOLE, Daily, Source
 from assay.contracts.rules import literal, quote
 from assay.lake.layout import TRUNCATES, UNPLACED
+from assay.landing.casts import cast
 
 FIRST_DAY = "1000-01-01"
 LAST_DAY = "9999-12-31"
@@ -30,7 +31,7 @@ def typed_records(parsed: str, source: Source) -> str:
     """
     names = [spec.name for spec in source.columns]
     texts = ", ".join(f"{quote(name)} AS {quote(_text(name))}" for name in names)
-    casts = ", ".join(f"{_cast(quote(_text(spec.name)), spec.sql_type)} AS {quote(spec.name)}" for spec in source.columns)
+    casts = ", ".join(f"{cast(quote(_text(spec.name)), spec.sql_type)} AS {quote(spec.name)}" for spec in source.columns)
     day = f", {_day(source)} AS {quote(source.partition_column)}" if source.partition_column else ""
     about = f"{quote(source.partition_column)} AS _about" if source.partition_column else "NULL::DATE AS _about"
     money = f"coalesce(({source.money})::DECIMAL(38,4), 0)" if source.money else "0::DECIMAL(38,4)"
@@ -73,10 +74,6 @@ def event_select(source: Source) -> str:
 
 def _text(name: str) -> str:
     return f"text of {name}"
-
-
-def _cast(text: str, kind: str) -> str:
-    return text if kind == "VARCHAR" else f"TRY_CAST({text} AS {kind})"
 
 
 def _day(source: Source) -> str:

@@ -112,6 +112,15 @@ def test_a_changed_type_holds_the_object_and_a_widened_contract_takes_it_up(tmp_
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("column_name", "values"), [("pieces", [1.5, 2.25, 0.5]), ("amount", ["1.005", "2.125", "12.345"])])
+def test_a_type_that_has_got_more_digits_is_a_changed_one(tmp_path: Path, column_name: str, values: list[object]) -> None:
+    lake = orders_lake(tmp_path)
+    lines = [order(f"o{n}", n, **{column_name: value}) for n, value in enumerate(values, 1)]
+    key = lake.land("orders", "1.json", text(*lines))
+    assert f"the type of {column_name} has changed: none of its 3 values is a " in lake.ingest("orders").held[key]
+    assert lake.rows("SELECT * FROM latest.orders") == []
+
+
 @pytest.mark.parametrize("good", [0, 1])
 def test_single_mistakes_go_to_quarantine(tmp_path: Path, good: int) -> None:
     lake = orders_lake(tmp_path)

@@ -1,0 +1,66 @@
+"""Casting texts to the types that contracts declare, without cutting anything off.
+
+Belongs here: the SQL of a cast that is null where DuckDB's own would give another value than was written. Does not belong here:
+undoing encodings (the readers), saying why a record is refused (`typed`).
+
+DuckDB rounds `1.7` to the whole number 2 and `12.345` to the amount 12.35, reads `01-02-03` as a day of the year 1 and
+`2025-01-03x` as a day, and drops the offset of an instant that becomes a wall clock. None of these is what the producer said.
+"""
+
+from __future__ import annotations
+
+_WHOLE = frozenset(("SMALLINT", "INTEGER", "BIGINT"))
+_FIRST_YEAR_OF_FOUR_DIGITS = "1000-01-01"
+_HAS_WHOLE_YEAR = r"^\s*[-+]?([0-9]{4}|inf)"
+_HAS_OFFSET = "[+-][0-9]{2}(:?[0-9]{2})?$"
+_LONGEST_WITHOUT_OFFSET = 19
+_NOISE = "1e-13"
+"""How far, of a number, a double may be from the decimal that was meant: computing with doubles leaves such traces."""
+
+
+def cast(text: str, kind: str) -> str:
+    """Write the expression for a text's value; null where the text is none of the type, or more than the type can hold.
+
+    Args:
+        text: Expression for the text.
+        kind: DuckDB type.
+    """
+    if kind == "VARCHAR":
+        return text
+    value = f"TRY_CAST({text} AS {kind})"
+    if kind in _WHOLE:
+        return f"CASE WHEN {value} = TRY_CAST({text} AS DOUBLE) THEN {value} END"
+    if kind.startswith("DECIMAL"):
+        return _decimal(text, value)
+    if kind == "DATE":
+        return _date(text, value)
+    if kind == "TIMESTAMP":
+        return _of_whole_year(text, f"CASE WHEN {_has_offset(text)} THEN {_utc(text)} ELSE {value} END", "TIMESTAMP")
+    if kind == "TIMESTAMP WITH TIME ZONE":
+        return _of_whole_year(text, value, "TIMESTAMPTZ")
+    return value
+
+
+def _decimal(text: str, value: str) -> str:
+    number = f"TRY_CAST({text} AS DOUBLE)"
+    is_noise = f"abs({value}::DOUBLE - {number}) <= {_NOISE} * greatest(abs({number}), 1)"
+    return f"CASE WHEN {value}::DOUBLE = {number} OR {is_noise} THEN {value} END"
+
+
+def _date(text: str, value: str) -> str:
+    # Of a text that goes on after its day, the rest must be a time.
+    is_longer = f"regexp_matches({text}, '{_HAS_WHOLE_YEAR}') AND TRY_CAST({text} AS TIMESTAMP) IS NOT NULL"
+    return f"CASE WHEN {value}::VARCHAR = {text} OR {is_longer} THEN {value} END"
+
+
+def _of_whole_year(text: str, value: str, kind: str) -> str:
+    has_whole_year = f"{value} >= {kind} '{_FIRST_YEAR_OF_FOUR_DIGITS}' OR regexp_matches({text}, '{_HAS_WHOLE_YEAR}')"
+    return f"CASE WHEN {has_whole_year} THEN {value} END"
+
+
+def _has_offset(text: str) -> str:
+    return f"strlen({text}) > {_LONGEST_WITHOUT_OFFSET} AND regexp_matches({text}, '{_HAS_OFFSET}')"
+
+
+def _utc(text: str) -> str:
+    return f"TRY_CAST({text} AS TIMESTAMPTZ) AT TIME ZONE 'UTC'"
