@@ -18,16 +18,19 @@ from dataclasses import dataclass, field
 import duckdb
 
 from assay.contracts import Source
-from assay.contracts.rules import quote
+from assay.contracts.rules import literal, quote
 from assay.contracts.version import fingerprint
 from assay.errors import ObjectMissing
 from assay.lake.layout import held_key
 from assay.lake.ledger import Batch, LandedObject, Layout, Ledger
 from assay.lake.store import ObjectStore
+from assay.landing.records import BLANK
 
 LEAST_MISFITS = 3
 """Values that must all fail to fit before a column is taken to have changed its type."""
 _IS_MISFIT = "_reason LIKE '%, which is no %'"
+_ADDS = f"_rescued IS NOT NULL AND _reason IS DISTINCT FROM {literal(BLANK)}"
+"""Condition for a record with undeclared columns: what is passed over, as records of other tables are, has columns of its own."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,7 @@ def find_drift(cursor: duckdb.DuckDBPyConnection, source: Source, staged: str) -
     """
     # Most batches have nothing of the kind: one look tells, where each of the others costs more to plan than to run.
     lacks, adds, misfits = cursor.execute(
-        f"SELECT bool_or(_reason IS NULL AND _missing IS NOT NULL), bool_or(_rescued IS NOT NULL), bool_or({_IS_MISFIT}) "
-        f"FROM {staged}"
+        f"SELECT bool_or(_reason IS NULL AND _missing IS NOT NULL), bool_or({_ADDS}), bool_or({_IS_MISFIT}) FROM {staged}"
     ).fetchone() or (False, False, False)
     missing = _missing(cursor, staged) if lacks else {}
     added = _added(cursor, staged) if adds else {}
@@ -169,7 +171,7 @@ def _added(cursor: duckdb.DuckDBPyConnection, staged: str) -> dict[str, dict[str
     found: dict[str, dict[str, str]] = {}
     rows = cursor.execute(f"""
 WITH pairs AS (
-  SELECT _path, unnest(map_entries(from_json(_rescued, '"MAP(VARCHAR, JSON)"'))) AS pair FROM {staged} WHERE _rescued IS NOT NULL
+  SELECT _path, unnest(map_entries(from_json(_rescued, '"MAP(VARCHAR, JSON)"'))) AS pair FROM {staged} WHERE {_ADDS}
 )
 SELECT _path, pair.key, string_agg(DISTINCT json_type(pair.value), ' or ' ORDER BY json_type(pair.value)) FROM pairs
 GROUP BY 1, 2""").fetchall()

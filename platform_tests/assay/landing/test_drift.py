@@ -12,7 +12,7 @@ from shop_lake import ShopLake
 
 from assay.contracts import Event, Money, column
 from assay.landing.drift import LEAST_MISFITS, read_held, schema_versions
-from assay.landing.formats import Debezium
+from assay.landing.formats import Debezium, Dms, DmsJson
 
 
 class Orders(Event):
@@ -95,6 +95,26 @@ def test_freeze_holds_the_object_back_and_takes_it_up_later(tmp_path: Path) -> N
     assert thawed.ingest("orders").held == {}
     assert thawed.rows("SELECT order_id FROM latest.orders ORDER BY 1") == [("o1",), ("o2",)]
     assert read_held(thawed.store, "orders") == {}
+
+
+@pytest.mark.parametrize(
+    ("form", "name", "content"),
+    [
+        (Dms("shop.orders"), "CDC_TXN-20250103101500123.csv", b"I,orders,shop,o1,1.00,1\nI,items,shop,i1,1.00,1,red,2\n"),
+        (
+            DmsJson("shop.orders"),
+            "orders+0+0000000000.json",
+            b'{"data":{"order_id":"o1","pieces":1},"metadata":{"operation":"load","schema-name":"shop","table-name":"orders"}}\n'
+            b'{"data":{"item":1},"metadata":{"operation":"load","schema-name":"shop","table-name":"items"}}\n',
+        ),
+    ],
+)
+def test_columns_of_other_tables_are_not_new(tmp_path: Path, form: Dms | DmsJson, name: str, content: bytes) -> None:
+    lake = lake_of(tmp_path, "orders", Orders, format=form, key=("order_id",), drift="freeze")
+    lake.land("orders", name, content)
+    done = lake.ingest("orders")
+    assert (done.held, done.warnings) == ({}, [])
+    assert lake.rows("SELECT order_id FROM latest.orders") == [("o1",)]
 
 
 def test_a_changed_type_holds_the_object_and_a_widened_contract_takes_it_up(tmp_path: Path) -> None:
