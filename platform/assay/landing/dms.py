@@ -428,6 +428,7 @@ def _reason(layout: _Layout, cells: _Cells, source: Source) -> str:
             others += f" OR {cells.raw(_SCHEMA)} IS DISTINCT FROM {literal(schema)}"
         declared = len(layout.names) - _APPENDED
         tests += [
+            f"WHEN {cells.raw(_SCHEMA)} IS NULL THEN 'no table: the record breaks off'",
             f"WHEN {others} THEN {literal(BLANK)}",
             f"WHEN _is <> 'd' AND _c{declared} IS NULL THEN 'less than {declared} fields'",
             f"WHEN _c{len(layout.names) + 1} IS NOT NULL THEN 'more than {len(layout.names)} fields'",

@@ -113,6 +113,7 @@ SELECT _path, _n, line AS _record,
   CASE
     WHEN document IS NULL THEN CASE WHEN coalesce(trim(line), '') = '' THEN {literal(BLANK)} ELSE 'not a JSON document' END
     WHEN _m.metadata IS NULL THEN 'not a message of DMS: it has no metadata'
+    WHEN NOT _is_control AND _m.metadata."table-name" IS NULL THEN 'not a message of DMS: it names no table'
     WHEN NOT _is_control AND ({others}) THEN {literal(BLANK)}
     WHEN _is_control THEN NULL
     WHEN _is IS NULL THEN 'operation ' || coalesce(_m.metadata.operation, '(none)') || ' is no row change'

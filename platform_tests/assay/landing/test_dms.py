@@ -434,6 +434,8 @@ class TestManyTables:
         ("bad", "reason"),
         [
             (b"U,orders,shop,1,2025-01-03", "less than 7 fields"),
+            (b"U,orders", "no table: the record breaks off"),
+            (b"U", "no table: the record breaks off"),
             (b"U,orders,shop,1,2025-01-03,1,a" + b",x" * 17, "more than 23 fields"),
             (b'U,orders,shop,1,2025-01-03,1,"open', "not a record of delimited text: "),
             (b"U,orders,shop,1,2025-01-03,1,caf\xe9", "not valid UTF-8"),

@@ -120,6 +120,7 @@ class TestMessages:
             (b"{not JSON\n", "not a JSON document"),
             (b"[1]\n", "not a JSON document"),
             (b'{"id": 1}\n', "not a message of DMS: it has no metadata"),
+            (b'{"data":{"id":1},"metadata":{"operation":"insert"}}\n', "not a message of DMS: it names no table"),
             (message("merge", {"id": 1}), "operation merge is no row change"),
             (message("insert", {"id": 1}, at="soon"), "no source position: the message has no timestamp"),
             (message("insert", {"name": "x"}), "the key column id is null"),
