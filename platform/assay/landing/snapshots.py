@@ -12,6 +12,7 @@ Whether a snapshot is whole is judged over all the snapshots there are, never ag
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -39,10 +40,18 @@ def snapshot_of(source: Source) -> Snapshot | None:
 
 
 def date_of(key: str, source: Source, rule: Snapshot) -> str | None:
-    """The digits of an object's date; None when its name says none."""
+    """The digits of an object's date; None when its name says none, or one that no calendar has."""
     found = re.search(rule.date, key.removeprefix(landing_prefix(source.name)))
     digits = re.sub(r"\D", "", "".join(group or "" for group in found.groups() or (found.group(),))) if found else ""
-    return digits or None
+    return digits if digits and _is_of_calendar(digits) else None
+
+
+def _is_of_calendar(digits: str) -> bool:
+    try:
+        dt.datetime.fromisoformat(_written(digits))
+    except ValueError:
+        return False
+    return True
 
 
 def no_date(source: Source, rule: Snapshot) -> str:
@@ -52,12 +61,15 @@ def no_date(source: Source, rule: Snapshot) -> str:
 
 def instant(date: str) -> str:
     """Write the time that a snapshot's absences are as of: its date, at midnight UTC if it says no time."""
+    return f"TRY_CAST({literal(f'{_written(date)}+00')} AS TIMESTAMPTZ)"
+
+
+def _written(date: str) -> str:
     parts, rest = [], date
     for size, least in zip(_DATE_PARTS, _LEAST, strict=True):
         parts.append(rest[:size] or least)
         rest = rest[size:]
-    day, time = "-".join(parts[:3]), ":".join(parts[3:])
-    return f"TRY_CAST({literal(f'{day} {time}+00')} AS TIMESTAMPTZ)"
+    return f"{'-'.join(parts[:3])} {':'.join(parts[3:])}"
 
 
 def boundaries(paths: Iterable[Path], date: str, source: Source, width: int = 2) -> str:

@@ -60,6 +60,8 @@ class TestDates:
             ("landing/stock/dt=2025-01-10/part-00001-of-20000.csv", "20250110"),
             ("landing/stock/20250110/a.csv", "20250110"),
             ("landing/stock/a.csv", None),
+            ("landing/stock/stock-2025-02-30.csv", None),
+            ("landing/stock/12345678-2025-01-10.csv", None),
         ],
     )
     def test_the_date_is_in_the_name_or_the_folder(self, tmp_path: Path, key: str, date: str | None) -> None:
