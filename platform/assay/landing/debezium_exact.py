@@ -309,6 +309,7 @@ def _reason(positions: Positions, form: Debezium) -> str:
     # A flattened row names its table only if it was told to.
     other_table = f"{table} IS DISTINCT FROM {literal(form.table)} AND NOT (form = 'flattened' AND {table} IS NULL)"
     expected = f", expected {form.connector}"
+    hint = ": let capture.mode look documents up (change_streams_update_full)" if form.connector == "mongodb" else ""
     return f"""CASE
     WHEN NOT valid THEN CASE WHEN coalesce(trim(line), '') = '' THEN {literal(BLANK)} ELSE 'not valid JSON' END
     WHEN op IS NULL THEN 'not a Debezium change event: it has no op'
@@ -316,6 +317,7 @@ def _reason(positions: Positions, form: Debezium) -> str:
     WHEN op NOT IN ('c', 'u', 'd', 'r', 't') THEN 'operation ' || op || ' is no row change'
     WHEN {connector} NOT IN ({accepted(positions)}) THEN 'an event of connector ' || {connector} || {literal(expected)}
     WHEN {other_table} THEN 'an event of table ' || coalesce({table}, '(none)') || {literal(f", expected {form.table}")}
+    WHEN is_row AND document IS NULL THEN 'operation ' || op || {literal(f" without the row after it{hint}")}
     WHEN position IS NULL THEN 'no source position'
   END"""
 

@@ -135,7 +135,11 @@ def broken_events() -> dict[str, tuple[str, str]]:
         "positions that are none": (changed(source={"table": "orders", "sequence": "[]"}), "no source position"),
         "null key": (order(None, 9), "the key column order_id is null"),
         "empty key": (order("", 9), "the key column order_id is empty"),
-        "no row": (changed(after=None), "the key column order_id is null"),
+        "no row": (changed(after=None), "operation c without the row after it"),
+        "no row but the one before": (
+            changed(op="u", before={"order_id": "o9"}, after=None),
+            "operation u without the row after it",
+        ),
         "no day": (order("o9", 9, day=None), "order_day cannot be told: the date is missing or of no known form"),
         "a day that is none": (
             order("o9", 9, day="2025-02-30"),
@@ -199,6 +203,18 @@ def test_a_value_of_the_wrong_type_is_refused_by_name(tmp_path: Path) -> None:
         (5, "number is '99999999999999999999', which is no BIGINT"),
         (6, "needed is null"),
     ]
+
+
+def test_an_update_of_mongodb_without_its_document_makes_no_nulls(tmp_path: Path) -> None:
+    lake = rows_lake(tmp_path, Debezium("rows", connector="mongodb", columns={"id": "_id"}), v=int)
+    origin = {"connector": "mongodb", "collection": "rows", "ts_ms": 5000}
+    whole = json.dumps({"_id": "a", "v": 1})
+    changed = {"updateDescription": {"updatedFields": '{"v":2}', "removedFields": None, "truncatedArrays": None}}
+    created = envelope("c", {**origin, "ord": 1}, None) | {"after": whole}
+    read(lake, created, envelope("u", {**origin, "ord": 2}, None) | {"before": whole} | changed)
+    assert lake.rows("SELECT id, v FROM latest.rows") == [("a", 1)]
+    ((_, reason),) = refused(lake)
+    assert reason.startswith("operation u without the row after it: let capture.mode")
 
 
 def test_what_is_refused_keeps_its_text(lake: ShopLake) -> None:
