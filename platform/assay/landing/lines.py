@@ -32,6 +32,7 @@ _BLOCK_BYTES = 1 << 18
 _NEWLINE = 10
 _IS_SPACE = np.isin(np.arange(256), list(b" \t\n\r\v\f"))
 _GZIP = b"\x1f\x8b"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # A raw control character cannot occur in valid JSON, so it never splits a line.
 _NO_DELIMITER = "E'\\x01'"
 _SALVAGED = (
@@ -122,7 +123,7 @@ def wanted_lines(wanted: Mapping[Path, Collection[int]], to: Path) -> tuple[str,
                     raw = file.readline(MAX_LINE_BYTES + 1)
                     is_short = len(raw) <= MAX_LINE_BYTES or raw.endswith(b"\n")
                     if is_short and b"\x01" not in raw and _is_utf8(raw):
-                        copy.write(b"%d\x01%d\x01%s\n" % (number, row, raw.rstrip(b"\r\n")))
+                        copy.write(b"%d\x01%d\x01%s\n" % (number, row, _text_of(raw, start)))
     names = "[" + ", ".join(literal(str(path)) for path in wanted) + "]"
     query = (
         f"SELECT {names}[file] AS _path, _n, line FROM read_csv({literal(str(to))}, "
@@ -152,7 +153,7 @@ def salvage_lines(path: Path, to: Path) -> list[Rejected]:
     rejected: list[Rejected] = []
     with to.open("w", encoding="utf-8", newline="\n") as good:
         for line in located_lines(path):
-            raw, reason = line.raw.rstrip(b"\r\n"), line.reason
+            raw, reason = _text_of(line.raw, line.offset), line.reason
             text = raw.decode("utf-8", errors="backslashreplace")
             if reason is None and not _is_utf8(raw):
                 reason = "not valid UTF-8"
@@ -305,6 +306,12 @@ class _TailKeepingGzip(io.RawIOBase):
     def close(self) -> None:
         self._raw.close()
         super().close()
+
+
+def _text_of(raw: bytes, offset: int) -> bytes:
+    """A line's text: without its end, and without the byte-order mark where a file may begin with one."""
+    text = raw.rstrip(b"\r\n")
+    return text if offset else text.removeprefix(_BYTE_ORDER_MARK)
 
 
 def _is_utf8(raw: bytes) -> bool:

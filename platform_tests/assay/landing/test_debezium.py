@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from change_lines import change, customer, deleted_order, order, text, zipped
-from debezium_lake import TABLE, at, described, envelope, messages, read, refused, rows_lake, with_schema
+from debezium_lake import TABLE, at, described, envelope, lines_of, messages, read, refused, rows_lake, with_schema
 from debezium_lake import change as changed_row
 from declared import domain_of
 from shop_lake import ShopLake
@@ -203,6 +203,19 @@ def test_a_value_of_the_wrong_type_is_refused_by_name(tmp_path: Path) -> None:
         (5, "number is '99999999999999999999', which is no BIGINT"),
         (6, "needed is null"),
     ]
+
+
+@pytest.mark.parametrize("quickly", [True, False])
+def test_a_mark_of_byte_order_is_no_text(tmp_path: Path, quickly: bool) -> None:
+    lake = rows_lake(tmp_path, v=str)
+    lake.land(
+        TABLE,
+        "a.json",
+        b"\xef\xbb\xbf" + lines_of(changed_row(1, v="a"), changed_row(2, v="b")) + (b"" if quickly else b"\xff\n"),
+    )
+    lake.ingest(TABLE)
+    assert lake.rows("SELECT id, v FROM latest.rows ORDER BY 1") == [("1", "a"), ("2", "b")]
+    assert refused(lake) == []
 
 
 def test_an_update_of_mongodb_without_its_document_makes_no_nulls(tmp_path: Path) -> None:
