@@ -147,7 +147,9 @@ def _documents(lines: str, source: Source, date: str | None, of_topic: Sequence[
     values = ",\n    ".join(f"{_column(name, explode)} AS {quote(name)}" for name in names)
     shape = literal(json.dumps(dict.fromkeys(own, "VARCHAR")))
     at = instant(date) if date else "NULL::TIMESTAMPTZ"
-    sequence = ", ".join([date, str(RECORD)] if date else []) + (", " if date and form.version else "") + (form.version or "")
+    # One document whose version is no number must not stop the others.
+    version = f"TRY(({form.version})::BIGINT)" if form.version else None
+    sequence = ", ".join([*([date, str(RECORD)] if date else []), *([version] if version else [])])
     offset = ", _offset" if _is_by_offset(source) else ""
     is_gone = f"trim(line) = 'null' AND _path IN ({text_list([str(path) for path in of_topic])[1:-1]})" if of_topic else "false"
     return f"""
@@ -180,8 +182,8 @@ records AS (
 )
 SELECT * EXCLUDE (_reason, _op, is_gone{offset}), [{sequence}]::BIGINT[] AS _sequence,
   CASE WHEN NOT is_gone THEN _op WHEN {"_offset IS NOT NULL" if offset else "false"} THEN 'd' ELSE 'm' END AS _op,
-  CASE WHEN _reason IS NULL AND NOT is_gone AND {f"({form.version}) IS NULL" if form.version else "false"}
-    THEN {literal(f"no version: {form.version} is null")} ELSE _reason END AS _reason
+  CASE WHEN _reason IS NULL AND NOT is_gone AND {f"{version} IS NULL" if version else "false"}
+    THEN {literal(f"no version: {form.version} gives no number")} ELSE _reason END AS _reason
 FROM records"""
 
 

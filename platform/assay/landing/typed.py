@@ -78,7 +78,8 @@ def _text(name: str) -> str:
 
 def _day(source: Source) -> str:
     assert isinstance(source.partition, Daily)
-    return f"TRY_CAST(({source.partition.of}) AS DATE)"
+    # One record whose day cannot be told must not stop the others.
+    return f"TRY(({source.partition.of})::DATE)"
 
 
 def _only_known_days(source: Source) -> str:

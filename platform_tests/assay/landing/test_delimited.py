@@ -207,3 +207,12 @@ class TestDamage:
         lake.land("archive", "a.csv", b"id,day,amount,note\n1,2025-01-03,1," + b"x" * 1_000_000 + b"\n2\n")
         lake.ingest("archive")
         assert lake.rows("SELECT length(note) FROM changes.archive") == [(1_000_000,)]
+
+
+def test_a_record_whose_day_cannot_be_told_stops_no_other(tmp_path: Path) -> None:
+    by_note = Daily("noted_on", of="note::DATE", moves="told")
+    lake = lake_of(tmp_path, "rows", Row, format=Csv(), partition=by_note)
+    key = lake.land("rows", "a.csv", b"id,day,amount,note\n1,2025-01-03,1,2025-01-04\n2,2025-01-03,1,soon\n")
+    lake.ingest("rows")
+    assert lake.rows("SELECT id, noted_on::VARCHAR FROM latest.rows") == [(1, "2025-01-04")]
+    assert lake.refused("rows") == [(key, 3, "noted_on cannot be told: the date is missing or of no known form")]

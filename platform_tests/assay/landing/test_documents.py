@@ -115,6 +115,15 @@ class TestValues:
         assert [json.loads(str(row[0])) for row in found] == values
 
 
+def test_a_document_whose_version_is_no_number_stops_no_other(tmp_path: Path) -> None:
+    lake = documents_lake(tmp_path)
+    key = lake.land("docs", "a.json", b'{"id":"1","v":1}\n{"id":"2","v":"soon"}\n{"id":"3","v":12345678901234567890}\n')
+    lake.land("docs", "b.json", b'{"id":"4","v":1}\n')
+    lake.ingest("docs")
+    assert lake.rows("SELECT id FROM latest.docs ORDER BY 1") == [("1",), ("4",)]
+    assert lake.refused("docs") == [(key, line, "no version: v::BIGINT gives no number") for line in (2, 3)]
+
+
 class TestResponses:
     FORM = JsonDocuments(version="v::BIGINT", records="data.items")
     ONE = b'\xef\xbb\xbf{"data": {"page": 1, "items": [\n {"id": "1", "v":1, "a":1.50},\r\n\t{"id": "2", "v": 1}\n]}, "next": 0}'
@@ -131,7 +140,7 @@ class TestResponses:
             ("2", None, first, 2),
             ("3", None, third, 1),
         ]
-        assert lake.refused("docs") == [(third, 2, "no version: v::BIGINT is null")]
+        assert lake.refused("docs") == [(third, 2, "no version: v::BIGINT gives no number")]
         assert {each.key for batch in done.batches for each in batch.landed} == {first, second, third}
 
     def test_an_array_is_its_elements(self, tmp_path: Path) -> None:

@@ -207,7 +207,7 @@ class TestOffsets:
         lake = changelog_lake(tmp_path)
         key = lake.land("prices", "prices-0-7", lines_of({"key": "a", "value": {"price": 1}}, {"key": "a", "value": None}))
         lake.ingest("prices")
-        assert lake.refused("prices") == [(key, 1, "no version: _offset is null")]
+        assert lake.refused("prices") == [(key, 1, "no version: _offset gives no number")]
         assert messages_of(lake, "prices") == 1
 
     def test_where_the_version_is_another_a_null_is_a_message(self, tmp_path: Path) -> None:
