@@ -199,7 +199,9 @@ def _layout_problem(layout: _Layout, source: Source) -> str | None:
     absent = [name for column in source.key if (name := _producer_name(column, source)) not in layout.names]
     if absent:
         return f"the file lacks {', '.join(absent)}: it is of another table, or its layout changed"
-    twice = sorted(name for name, times in Counter(layout.names).items() if times > 1)
+    # DuckDB does not tell names apart by their case.
+    times = Counter(name.casefold() for name in layout.names)
+    twice = sorted(name for name in set(layout.names) if times[name.casefold()] > 1)
     return f"the file names {', '.join(twice)} twice" if twice else None
 
 

@@ -127,7 +127,8 @@ class Csv:
         delimiter: One character; None where each file's header line tells, of comma, semicolon, tab and bar.
         columns: Header of the file by column of the contract, where the two differ; several where it changed over the years.
         version: Regular expression over the object's name; the digits of its first group order files of one source
-            (a date in the name, never the time it was written). Without it all files are of one version.
+            (a date in the name, never the time it was written), as a number: dates have as many digits in every name. A file
+            without it is older than all others. Where nothing is declared all files are of one version.
         unpivot: How a wide file becomes records.
         nulls: Texts that mean null. An empty text means null in every column that is no text.
         quoted_nulls: Whether they mean null within quotes too.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from assay.contracts import Source
 from assay.landing.encodings import has_foreign_bytes, repaired
 from assay.landing.formats import Csv
-from assay.landing.snapshots import date_of, no_date
+from assay.landing.snapshots import MOST_DIGITS, date_of, no_date
 
 _DELIMITERS = (",", ";", "\t", "|")
 _SPOKEN = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
@@ -90,6 +90,8 @@ def layout_with(delimiter: str, header: Sequence[str], key: str, source: Source)
     problem = _header_problem(header, source)
     if problem is None and form.snapshot and date is None:
         problem = no_date(source, form.snapshot)
+    if problem is None and date is not None and len(date) > MOST_DIGITS:
+        problem = f"the version in its name has {len(date)} digits, and {MOST_DIGITS} are the most: land it under another name"
     return Misfit(delimiter.join(header), problem) if problem else Layout(delimiter, _unique(header), date)
 
 

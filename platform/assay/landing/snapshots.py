@@ -30,6 +30,8 @@ from assay.landing.records import text_list
 
 BOUNDARY, RECORD = 0, 1
 """Second number of the sequence of a snapshot's truncate and of its records."""
+MOST_DIGITS = 18
+"""Digits of any number that a position can hold."""
 _DATE_PARTS = (4, 2, 2, 2, 2, 2)
 _LEAST = ("0000", "01", "01", "00", "00", "00")
 
@@ -47,6 +49,8 @@ def date_of(key: str, source: Source, rule: Snapshot) -> str | None:
 
 
 def _is_of_calendar(digits: str) -> bool:
+    if len(digits) > MOST_DIGITS:
+        return False
     try:
         dt.datetime.fromisoformat(_written(digits))
     except ValueError:

@@ -216,3 +216,13 @@ def test_a_record_whose_day_cannot_be_told_stops_no_other(tmp_path: Path) -> Non
     lake.ingest("rows")
     assert lake.rows("SELECT id, noted_on::VARCHAR FROM latest.rows") == [(1, "2025-01-04")]
     assert lake.refused("rows") == [(key, 3, "noted_on cannot be told: the date is missing or of no known form")]
+
+
+def test_a_version_that_no_number_holds_is_refused_and_the_others_are_read(tmp_path: Path) -> None:
+    lake = archive_lake(tmp_path, Csv(version=r"(\d+)"))
+    key = lake.land("archive", "a-20250103101500123456789.csv", FILE)
+    lake.land("archive", "b-1.csv", FILE)
+    lake.ingest("archive")
+    assert kept(lake) == BOTH
+    ((refused, _, reason),) = lake.refused("archive")
+    assert (refused, reason[:44]) == (key, "the version in its name has 23 digits, and 1")

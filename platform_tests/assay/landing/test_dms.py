@@ -160,6 +160,12 @@ class TestLayouts:
         lake = read(tmp_path, {"20250103-101500123.parquet": parquet(x=pa.array([1]))})
         assert lake.refused("orders")[0][2] == "the file lacks id: it is of another table, or its layout changed"
 
+    def test_a_name_that_is_there_twice_is_refused_however_it_is_written(self, tmp_path: Path) -> None:
+        content = b"Op,id,note,Note\nI,1,a,b\n"
+        lake = read(tmp_path, {"20250103-101500123.csv": content, "20250103-101500124.csv": b"I,2,2025-01-03,1,a\n"})
+        assert [reason for _, _, reason in lake.refused("orders")] == ["the file names Note, note twice"]
+        assert [row[0] for row in changes(lake)] == [2]
+
 
 class TestValues:
     def test_newlines_quotes_and_delimiters_within_a_field(self, tmp_path: Path) -> None:

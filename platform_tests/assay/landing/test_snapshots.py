@@ -61,11 +61,17 @@ class TestDates:
             ("landing/stock/20250110/a.csv", "20250110"),
             ("landing/stock/a.csv", None),
             ("landing/stock/stock-2025-02-30.csv", None),
+            ("landing/stock/stock-0000-01-10.csv", None),
             ("landing/stock/12345678-2025-01-10.csv", None),
         ],
     )
     def test_the_date_is_in_the_name_or_the_folder(self, tmp_path: Path, key: str, date: str | None) -> None:
         assert date_of(key, snapshot_lake(tmp_path).source("stock"), Snapshot()) == date
+
+    def test_more_digits_than_a_number_has_are_no_date(self, tmp_path: Path) -> None:
+        lake = snapshot_lake(tmp_path, rule := Snapshot(date=r"(\d+)"))
+        assert date_of("landing/stock/20250110123456123456.csv", lake.source("stock"), rule) is None
+        assert date_of("landing/stock/202501101234561234.csv", lake.source("stock"), rule) == "202501101234561234"
 
     def test_a_time_of_day_orders_several_a_day(self, tmp_path: Path) -> None:
         lake = snapshot_lake(tmp_path, Snapshot(date=r"(\d{8})T(\d{4})", share=0))
