@@ -19,7 +19,7 @@ from assay.landing.encodings import is_utf8
 from assay.landing.layouts import Layout, Misfit, columns_in, csv_format, layout_of, layout_with
 from assay.landing.lines import KEPT_OF_A_BAD_LINE, MAX_LINE_BYTES, Rejected, numbered_lines
 from assay.landing.locales import Reading, read_as
-from assay.landing.records import LandedFile, Parsed, Wanted, text_list
+from assay.landing.records import FILE, LandedFile, Parsed, Wanted, text_list
 from assay.landing.snapshots import RECORD, boundaries, instant
 from assay.landing.spreadsheets import UnreadableWorkbookError, is_workbook, workbook_rows
 
@@ -140,9 +140,9 @@ def _scan(paths: list[Path], layout: Layout, source: Source) -> str:
     form = csv_format(source)
     columns = _struct(dict.fromkeys(layout.header, "VARCHAR"))
     return (
-        "SELECT filename AS _path, row_number() OVER () AS _n, * EXCLUDE (filename) FROM read_csv("
+        f"SELECT {quote(FILE)} AS _path, row_number() OVER () AS _n, * EXCLUDE ({quote(FILE)}) FROM read_csv("
         f"{text_list([str(path) for path in paths])}, header=true, auto_detect=false, delim={literal(layout.delimiter)}, "
-        f"quote='\"', escape='\"', columns={columns}, filename=true, compression='none', "
+        f"quote='\"', escape='\"', columns={columns}, filename={literal(FILE)}, compression='none', "
         f"nullstr={text_list(form.nulls or (_NO_TEXT,))}, allow_quoted_nulls={literal(form.quoted_nulls)}, "
         f"max_line_size={MAX_LINE_BYTES}, buffer_size={4 * MAX_LINE_BYTES})"
     )

@@ -28,7 +28,7 @@ from assay.landing.containers import PARQUET, container_of
 from assay.landing.dms_names import DmsObject, dms_object
 from assay.landing.formats import Dms
 from assay.landing.lines import KEPT_OF_A_BAD_LINE, MAX_LINE_BYTES, Rejected
-from assay.landing.records import BLANK, LandedFile, Parsed, Wanted, text_list
+from assay.landing.records import BLANK, FILE, LandedFile, Parsed, Wanted, text_list
 from assay.landing.split_records import first_record, split_records
 
 OPERATIONS = {"I": "c", "U": "u", "D": "d"}
@@ -234,8 +234,8 @@ def _parquet_scan(layout: _Layout, paths: list[Path]) -> str:
         for place, (name, kind) in enumerate(zip(names, layout.types, strict=True), start=1)
     )
     return (
-        f"SELECT filename AS _path, file_row_number + 1 AS _n, {cells} FROM "
-        f"read_parquet({text_list([str(path) for path in paths])}, filename=true, file_row_number=true)"
+        f"SELECT {quote(FILE)} AS _path, file_row_number + 1 AS _n, {cells} FROM "
+        f"read_parquet({text_list([str(path) for path in paths])}, filename={literal(FILE)}, file_row_number=true)"
     )
 
 

@@ -13,10 +13,13 @@ from dataclasses import dataclass
 from assay.contracts import Source
 from assay.landing.encodings import has_foreign_bytes, repaired
 from assay.landing.formats import Csv
+from assay.landing.records import FILE
 from assay.landing.snapshots import MOST_DIGITS, date_of, no_date
 
 _DELIMITERS = (",", ";", "\t", "|")
 _SPOKEN = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+_TAKEN = frozenset(("_n", "_path", FILE))
+"""Names that stand beside a file's own while it is read."""
 _SHOWN = 200
 """Characters that are kept of what is no header line."""
 
@@ -148,6 +151,8 @@ def _header_problem(header: Sequence[str], source: Source) -> str | None:
         return f"the header lacks {', '.join(absent)}: a file of another table, or its layout changed"
     # DuckDB does not tell names apart by their case.
     folded = [name.casefold() for name in header]
+    if taken := sorted(_TAKEN & set(folded)):
+        return f"the header names {', '.join(taken)}, which Assay calls something of its own: rename it"
     twice = sorted({name for name in header if name and folded.count(name.casefold()) > 1})
     if twice:
         return f"the header names {', '.join(twice)} twice"

@@ -28,6 +28,8 @@ from assay.landing.lines import Rejected
 
 BLANK = "blank line"
 """The `_reason` of a line that holds nothing: it is no record and is not counted."""
+FILE = "(file)"
+"""What a record's file is called beside the producer's columns while they are read; one of them may be called `filename`."""
 
 
 Takes = Literal["all", "named", "nameless"]

@@ -226,3 +226,12 @@ def test_a_version_that_no_number_holds_is_refused_and_the_others_are_read(tmp_p
     assert kept(lake) == BOTH
     ((refused, _, reason),) = lake.refused("archive")
     assert (refused, reason[:44]) == (key, "the version in its name has 23 digits, and 1")
+
+
+def test_a_column_may_be_called_as_a_file_is(tmp_path: Path) -> None:
+    lake = archive_lake(tmp_path)
+    lake.land("archive", "a.csv", b"id,day,amount,note,filename\n1,2025-01-03,1.50,first,x.pdf\n")
+    key = lake.land("archive", "b.csv", b"id,day,amount,note,_n\n2,2025-01-03,1.50,first,7\n")
+    lake.ingest("archive")
+    assert lake.rows("SELECT id, _rescued FROM changes.archive") == [(1, '{"filename":"x.pdf"}')]
+    assert lake.refused("archive") == [(key, 1, "the header names _n, which Assay calls something of its own: rename it")]

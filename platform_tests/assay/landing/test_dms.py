@@ -160,6 +160,11 @@ class TestLayouts:
         lake = read(tmp_path, {"20250103-101500123.parquet": parquet(x=pa.array([1]))})
         assert lake.refused("orders")[0][2] == "the file lacks id: it is of another table, or its layout changed"
 
+    def test_a_column_may_be_called_as_a_file_is(self, tmp_path: Path) -> None:
+        content = parquet(Op=pa.array(["I"]), id=pa.array([1]), day=pa.array(["2025-01-03"]), filename=pa.array(["x.pdf"]))
+        lake = read(tmp_path, {"20250103-101500123.parquet": content})
+        assert lake.rows("SELECT id, _rescued FROM changes.orders") == [(1, '{"filename":"x.pdf"}')]
+
     def test_a_name_that_is_there_twice_is_refused_however_it_is_written(self, tmp_path: Path) -> None:
         content = b"Op,id,note,Note\nI,1,a,b\n"
         lake = read(tmp_path, {"20250103-101500123.csv": content, "20250103-101500124.csv": b"I,2,2025-01-03,1,a\n"})
