@@ -24,7 +24,7 @@ _MICROSECONDS_A_DAY = 86_400_000_000
 _GROUPING_BESIDE_A_COMMA = ".'’ \u00a0\u2009\u202f"
 _NUMERIC = re.compile(r"(DECIMAL|NUMERIC|DOUBLE|FLOAT|REAL|U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?)\b", re.IGNORECASE)
 _TIME_OF_DAY = re.compile(r"%-?[HIMSfgnpXcs]")
-_ISO = (DateFormat("%Y-%m-%d"), DateFormat("%Y-%m-%d %H:%M:%S"))
+_ISO = (DateFormat("%Y-%m-%d"), DateFormat("%Y-%m-%d %H:%M:%S"), DateFormat("%Y-%m-%d %H:%M:%S.%f"))
 """How a workbook's true dates are written."""
 
 

@@ -97,7 +97,7 @@ def _text(value: Any, form: Csv) -> str | None:
         return "true" if value else "false"
     if isinstance(value, dt.datetime):
         is_day = value.time() == dt.time()
-        return value.date().isoformat() if is_day else value.isoformat(sep=" ", timespec="seconds")
+        return value.date().isoformat() if is_day else value.isoformat(sep=" ")
     if isinstance(value, dt.date | dt.time):
         return value.isoformat()
     if isinstance(value, float):

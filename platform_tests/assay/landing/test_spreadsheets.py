@@ -58,6 +58,13 @@ class TestCells:
             (2, None, None, "1000.00", 1e21, "true", 4),
         ]
 
+    @pytest.mark.parametrize("form", [Csv(), Csv(dates={"at": ("serial",)})], ids=["as it is", "declared"])
+    def test_a_time_keeps_its_fraction_of_a_second(self, tmp_path: Path, form: Csv) -> None:
+        lake = workbook_lake(tmp_path, form)
+        lake.land("sheet", "a.xlsx", workbook(HEADER, [1, None, dt.datetime(2025, 1, 3, 14, 5, 6, 750_000)]))
+        lake.ingest("sheet")
+        assert lake.rows('SELECT epoch_ms("at") % 60000 FROM changes.sheet') == [(6750,)]
+
     def test_texts_of_numbers_and_dates_and_serial_days_are_read_as_declared(self, tmp_path: Path) -> None:
         lake = workbook_lake(tmp_path, Csv(decimal=",", dates={"day": ("%d.%m.%Y", "serial"), "at": ("serial",)}))
         rows = [[1, "03.01.2025", 45660.75, "1.234,50"], [2, 45660, "45660,5", "1,5"], [3, "soon", None, "1.5"]]
