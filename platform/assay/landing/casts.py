@@ -14,8 +14,14 @@ _FIRST_YEAR_OF_FOUR_DIGITS = "1000-01-01"
 _HAS_WHOLE_YEAR = r"^\s*[-+]?([0-9]{4}|inf)"
 _HAS_OFFSET = "[+-][0-9]{2}(:?[0-9]{2})?$"
 _LONGEST_WITHOUT_OFFSET = 19
+_ULPS = "1e-15"
+"""How far, of a number, the double that is written and the one that a decimal is cast to may be from each other."""
 _NOISE = "1e-13"
-"""How far, of a number, a double may be from the decimal that was meant: computing with doubles leaves such traces."""
+"""The same of a double that was computed with, from the decimal that was meant."""
+_DIGITS = 12
+"""Digits, those after the point among them, up to which the traces of computing are far less than the last of them."""
+_SHORTEST_NOISE, _LONGEST_NOISE = 17, 20
+"""Letters of a text with such a trace, from `8.399999999999999` to `-0.30000000000000004`."""
 
 
 def cast(text: str, kind: str) -> str:
@@ -31,7 +37,7 @@ def cast(text: str, kind: str) -> str:
     if kind in _WHOLE:
         return f"CASE WHEN {value} = TRY_CAST({text} AS DOUBLE) THEN {value} END"
     if kind.startswith("DECIMAL"):
-        return _decimal(text, value)
+        return _decimal(text, value, int(kind.rstrip(")").split(",")[1]))
     if kind == "DATE":
         return _date(text, value)
     if kind == "TIMESTAMP":
@@ -41,10 +47,19 @@ def cast(text: str, kind: str) -> str:
     return value
 
 
-def _decimal(text: str, value: str) -> str:
+def _decimal(text: str, value: str, scale: int) -> str:
     number = f"TRY_CAST({text} AS DOUBLE)"
-    is_noise = f"abs({value}::DOUBLE - {number}) <= {_NOISE} * greatest(abs({number}), 1)"
-    return f"CASE WHEN {value}::DOUBLE = {number} OR {is_noise} THEN {value} END"
+    difference = f"abs({value}::DOUBLE - {number})"
+    has_places = f"regexp_matches({text}, '^\\s*[-+]?[0-9]*[.]?[0-9]{{0,{scale}}}0*\\s*$')"
+    has_noise = (
+        f"strlen({text}) <= {_LONGEST_NOISE} AND abs({number}) < 1e{_DIGITS - scale} "
+        f"AND {difference} <= {_NOISE} * greatest(abs({number}), 1)"
+    )
+    # A double tells numbers of up to 15 digits apart; of more, the digits themselves are looked at.
+    return (
+        f"CASE WHEN CASE WHEN strlen({text}) < {_SHORTEST_NOISE} OR contains(lower({text}), 'e') "
+        f"THEN {difference} <= {_ULPS} * abs({number}) ELSE {has_places} OR ({has_noise}) END THEN {value} END"
+    )
 
 
 def _date(text: str, value: str) -> str:

@@ -55,7 +55,11 @@ def test_whole_numbers_are_whole(connection: duckdb.DuckDBPyConnection, text: st
         ("0.30000000000000004", "0.30"),
         ("19.990000000000002", "19.99"),
         ("100.00000000000014", "100.00"),
-        *[(text, None) for text in ("12.345", "-0.001", "1e-3", "1234567890.123", "NaN", "1,5")],
+        ("8.399999999999999", "8.40"),
+        ("1234567890123456.7800000", "1234567890123456.78"),
+        ("1.2345678901230000E+10", "12345678901.23"),
+        *[(text, None) for text in ("12.345", "-0.001", "1e-3", "1234567890.123", "40000000000.004", "NaN", "1,5")],
+        *[(text, None) for text in ("1234567890123456.789", "0.0000000000000000019")],
     ],
 )
 def test_no_decimal_loses_a_digit(connection: duckdb.DuckDBPyConnection, text: str, expected: str | None) -> None:
@@ -65,6 +69,7 @@ def test_no_decimal_loses_a_digit(connection: duckdb.DuckDBPyConnection, text: s
 def test_all_digits_of_a_wide_decimal_are_kept(connection: duckdb.DuckDBPyConnection) -> None:
     digits = "1234567890123456789012345678.0123456789"
     assert value(connection, digits, "DECIMAL(38,10)") == Decimal(digits)
+    assert value(connection, f"{digits}1", "DECIMAL(38,10)") is None
 
 
 @pytest.mark.parametrize(
