@@ -21,6 +21,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from assay.contracts import Table
+from assay.contracts.periods import is_partition
 from assay.errors import ObjectMissing
 from assay.lake.layout import index_key, partition_of, table_prefix
 from assay.lake.store import ObjectInfo, ObjectStore
@@ -119,6 +120,17 @@ def read_index(store: ObjectStore, table: Table) -> dict[str, Entry]:
             entry = _read_footer(store, info)
         index[partition] = entry
     return index
+
+
+def lost_partitions(store: ObjectStore, table: Table) -> dict[str, Entry]:
+    """Say which partitions were published and have no object any more, with what is remembered of them."""
+    listed = _published_objects(store, table)
+    return {
+        partition: entry
+        for partition, entry in _read_remembered(store, table).items()
+        # A table that was cut otherwise before remembers partitions that it cannot have any more.
+        if partition not in listed and is_partition(table.grain, partition)
+    }
 
 
 def write_index(store: ObjectStore, table: Table, changed: Mapping[str, Entry]) -> None:

@@ -13,7 +13,7 @@ import duckdb
 from assay.contracts import Cadence
 from assay.contracts.rules import literal
 from assay.engine.project import Node
-from assay.lake.index import Entry
+from assay.lake.index import Entry, lost_partitions
 from assay.lake.layout import partition_key
 from assay.pipeline.build import chunks, compute, raise_if_not_about_data
 from assay.pipeline.plan import inputs_hash
@@ -32,6 +32,7 @@ class Compared:
         computed: Content hash of what its inputs give.
         is_current: Whether its inputs and code are still those that it was made from.
         remedy: The command that rebuilds it.
+        is_gone: Whether it has no object any more.
     """
 
     partition: str
@@ -40,15 +41,18 @@ class Compared:
     computed: str
     is_current: bool
     remedy: str
+    is_gone: bool = False
 
     @property
     def is_same(self) -> bool:
         """Whether all are the same rows."""
-        return self.recorded == self.published == self.computed
+        return not self.is_gone and self.recorded == self.published == self.computed
 
     @property
     def explanation(self) -> str:
         """Why they differ, and what to do, as far as it can be told."""
+        if self.is_gone:
+            return f"its object is gone: somebody deleted it; `{self.remedy}` publishes it again"
         if self.recorded != self.published:
             return f"its rows are not those that were published: the object was changed by hand; delete it and `{self.remedy}`"
         if not self.is_current:
@@ -79,7 +83,11 @@ def verify_table(
     index = state.index(node.table.full_name)
     partitions = sorted(index)[-newest:] if newest else sorted(index)
     remedy = "assay run" if node.table.cadence is Cadence.AT_ONCE else "assay run --all"
-    compared = []
+    lost = lost_partitions(state.workspace.store, node.table)
+    compared = [
+        Compared(partition, entry.content, "", "", is_current=False, remedy=remedy, is_gone=True)
+        for partition, entry in sorted(lost.items())
+    ]
     for chunk in chunks(state, node, partitions):
         try:
             verdicts = compute(connection, state, node, chunk)

@@ -129,6 +129,16 @@ def test_an_object_whose_rows_were_changed_by_hand_is_found(lake: ShopLake) -> N
     assert "the object was changed by hand" in found[D3].explanation
 
 
+def test_an_object_that_was_deleted_is_missed_until_it_is_there_again(lake: ShopLake) -> None:
+    fill(lake)
+    lake.store.delete(partition_key(lake.workspace.domain.tables["enriched.orders"], D3))
+    found = {each.partition: each for each in verify(lake, "enriched.orders")}
+    assert (found[D3].is_same, found[D4].is_same) == (False, True)
+    assert found[D3].explanation == "its object is gone: somebody deleted it; `assay run` publishes it again"
+    assert lake.run().computed["enriched.orders"] == {D3: "published"}
+    assert [each.is_same for each in verify(lake, "enriched.orders")] == [True, True]
+
+
 def test_metadata_changed_by_hand_is_found(lake: ShopLake) -> None:
     fill(lake)
     path = lake.store.local(partition_key(lake.workspace.domain.tables["enriched.orders"], D3))
