@@ -42,13 +42,14 @@ class FileStore:
         root: The folder; made at the first write.
 
     Raises:
-        SettingsError: The path is there, and is no folder.
+        SettingsError: The path, or what it should lie in, is there, and is no folder.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
-        if self.root.exists() and not self.root.is_dir():
-            raise SettingsError(f"{self.root} is a file, not a folder.", hint="Set ASSAY_LAKE to file:///path of a folder.")
+        there = next(path for path in (self.root, *self.root.parents) if path.exists())
+        if not there.is_dir():
+            raise SettingsError(f"{there} is a file, not a folder.", hint="Set ASSAY_LAKE to file:///path of a folder.")
         self._remove_abandoned()
 
     @property

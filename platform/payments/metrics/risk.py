@@ -1,7 +1,7 @@
 """Risk: how risky the customers behind payments are, and where payments go.
 
-Belongs here: payments by risk band and corridor, round and near-threshold amounts. Does not belong here: alerts on single
-customers, disputes that came of it (`disputes`).
+Belongs here: payments by risk band and corridor, round and near-threshold amounts, velocity. Does not belong here: alerts on
+single customers, disputes that came of it (`disputes`).
 """
 
 from __future__ import annotations
@@ -126,6 +126,13 @@ RISK = Group(
             "Share of payments that failed as suspected fraud or were disputed since",
             of="suspected_fraud_count",
             to="payment_count",
+        ),
+        Ratio(
+            "failed_tries_per_customer",
+            "Failed tries of a customer",
+            "How often those customers failed of whom any payment failed: who tests stolen cards tries fast and fails often",
+            of="failed_count",
+            to="declined_customers",
         ),
         Derived(
             "elevated_risk_count",

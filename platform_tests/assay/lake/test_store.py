@@ -314,10 +314,11 @@ class TestOpening:
         with pytest.raises(SettingsError, match="ASSAY_LAKE"):
             open_store(uri, access_key="a", secret_key="b")
 
-    def test_a_file_is_no_lake(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("below", ["", "lake", "deep/lake"])
+    def test_a_file_is_no_lake_and_holds_none(self, tmp_path: Path, below: str) -> None:
         (tmp_path / "file").touch()
-        with pytest.raises(SettingsError, match="not a folder"):
-            open_store((tmp_path / "file").as_uri())
+        with pytest.raises(SettingsError, match="file is a file, not a folder"):
+            open_store((tmp_path / "file" / below).as_uri())
 
     def test_a_lake_of_files_does_not_import_boto3(self, tmp_path: Path) -> None:
         program = (
