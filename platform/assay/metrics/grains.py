@@ -14,6 +14,9 @@ from enum import StrEnum
 from assay.contracts import periods
 from assay.contracts.periods import first_day_sql
 
+SPAN_COLUMNS = ("newest_day", "is_partial")
+"""Columns of a mart of periods of several days: up to when there are any data, and whether those of the last day are missing."""
+
 
 class Grain(StrEnum):
     """A period of reporting."""

@@ -218,7 +218,8 @@ class _Factory:
     def trend(self, mart: Mart) -> Generated:
         """The mart of the metrics that look at other periods."""
         found = compile_trend(self._lattice, mart)
-        columns = [*self._key_columns(mart), *(self._metric_column(metric) for metric in self._lattice.trends(mart))]
+        columns = [*self._key_columns(mart), *self._span_columns(mart)]
+        columns += [self._metric_column(metric) for metric in self._lattice.trends(mart)]
         return self._table(
             f"{mart.name}_trend",
             mart.entity,

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 
 from assay.contracts import ColumnOrigin, Window, periods
 from assay.contracts.periods import Span
-from assay.metrics.compiler import Compiled, heading, origin
+from assay.metrics.compiler import Compiled, has_span, heading, origin
 from assay.metrics.exact import MONEY_PLACES, SHARE_PLACES, divide
 from assay.metrics.expressions import Writer
-from assay.metrics.grains import Grain
+from assay.metrics.grains import SPAN_COLUMNS, Grain
 from assay.metrics.kinds import Arrived, Cumulative, Followed, Growth, Lost, Moving, Retained, Retention
 from assay.metrics.lattice import Lattice, Mart, Members
 from assay.metrics.multisets import met
@@ -96,30 +96,31 @@ def compile_trend(lattice: Lattice, mart: Mart) -> CompiledTrend:
             values[metric.name] = _value(lattice, writer, trend, metric)
     tables: dict[str, tuple[list[str], str]] = {}
     keys = {name: name for name in mart.key}
-    columns = keys | {name: name for name in trend.read} | trend.moved
+    own = keys | {name: name for name in (SPAN_COLUMNS if has_span(mart) else ())}
+    columns = own | {name: name for name in trend.read} | trend.moved
     columns["ingestion_timestamp"] = _newest(trend)
     moved = Select(columns, mart.full_name, windows=trend.windows)
     tables["looked_back"] = (["Each period beside those that it is compared with or added to."], indented(moved.text()))
     source = "looked_back"
     back = Window(before=trend.before, year_before=trend.year_before)
     windows = {} if back == Window() else {mart.full_name: back}
-    reads = {mart.full_name: tuple(sorted({*mart.key, *trend.read, "ingestion_timestamp"}))}
+    reads = {mart.full_name: tuple(sorted({*own, *trend.read, "ingestion_timestamp"}))}
     followed = [metric for metric in metrics if isinstance(metric.metric, Followed)]
     for members in _members_of(lattice, mart, followed):
-        own = [metric for metric in followed if metric.facts == (members.fact.name,)]
+        those = [metric for metric in followed if metric.facts == (members.fact.name,)]
         name = f"followed_{members.fact.name}"
-        _follow(lattice, members, own, name, tables)
+        _follow(lattice, members, those, name, tables)
         source += f"\nLEFT JOIN {name} USING ({', '.join(mart.key)})"
-        windows[members.full_name] = Window(before=max(_months(metric) for metric in own))
-        tallies = {metric.name: lattice.tally(lattice.catalog.parts[metric.refers[0]]) for metric in own}
+        windows[members.full_name] = Window(before=max(_months(metric) for metric in those))
+        tallies = {metric.name: lattice.tally(lattice.catalog.parts[metric.refers[0]]) for metric in those}
         reads[members.full_name] = tuple(sorted({*members.key, *tallies.values()}))
-        for metric in own:
+        for metric in those:
             values[metric.name] = metric.name if isinstance(metric.metric, Retention) else f"coalesce({metric.name}, 0)"
             trend.lineage[metric.name] = (origin(members.full_name, tallies[metric.name]), origin(members.full_name, "member"))
     # A joined key is that of both sides.
-    selected = keys | {metric.name: values[metric.name] for metric in metrics}
+    selected = own | {metric.name: values[metric.name] for metric in metrics}
     selected |= {"ingestion_timestamp": "ingestion_timestamp", "data_source": f"'{mart.name}'"}
-    lineage = {name: (origin(mart.full_name, name),) for name in (*mart.key, "ingestion_timestamp")} | trend.lineage
+    lineage = {name: (origin(mart.full_name, name),) for name in (*own, "ingestion_timestamp")} | trend.lineage
     said = [heading(mart), "Beside those of the mart without _trend: what other periods are looked at for."]
     return CompiledTrend(Compiled(statement(said, tables, Select(selected, source)), reads, lineage), windows)
 

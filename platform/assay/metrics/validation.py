@@ -15,12 +15,12 @@ from assay.contracts import Table
 from assay.contracts.columns import column_specs
 from assay.contracts.model import RUN_COLUMNS, Published
 from assay.metrics.declarations import CHARGED, Declared, Entity, Fact, Group
-from assay.metrics.grains import Grain
+from assay.metrics.grains import SPAN_COLUMNS, Grain
 from assay.metrics.kinds import Metric, Quantile
 from assay.metrics.parts import Part
 
 NAME = r"[a-z][a-z0-9_]*"
-PERIOD_COLUMNS = ("hour", "newest_day", "is_partial", *(str(grain) for grain in Grain))
+PERIOD_COLUMNS = ("hour", *SPAN_COLUMNS, *(str(grain) for grain in Grain))
 """Columns of every mart beside keys and metrics."""
 _TYPES: Mapping[Any, tuple[tuple[type, ...], str]] = {
     str: ((str,), "text"),

@@ -68,9 +68,10 @@ def test_a_period_without_its_last_day_is_partial(lake: duckdb.DuckDBPyConnectio
         rows = (row for (_, period), facts in groups.items() if period == (first,) for rows in facts.values() for row in rows)
         days.setdefault(first, max(row["day"] for row in rows))
 
-    found = lake.execute(f"SELECT {mart.period[0]}, newest_day, is_partial FROM {mart.full_name} GROUP BY ALL").fetchall()
-
-    assert sorted(found) == [(first, newest, newest < last_day_of(mart.grain, first)) for first, newest in sorted(days.items())]
+    expected = [(first, newest, newest < last_day_of(mart.grain, first)) for first, newest in sorted(days.items())]
+    for name in (mart.full_name, *([mart.trend_name] if LATTICE.trends(mart) else [])):
+        found = lake.execute(f"SELECT {mart.period[0]}, newest_day, is_partial FROM {name} GROUP BY ALL").fetchall()
+        assert sorted(found) == expected, name
 
 
 def test_every_metric_is_judged_at_every_grain_and_entity_it_is_declared_for() -> None:
