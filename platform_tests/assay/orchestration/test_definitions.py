@@ -17,9 +17,12 @@ from assay.contracts import LATER
 from assay.engine.project import Node, load_project
 from assay.lake import ObjectStore
 from assay.orchestration.definitions import build_definitions
+from assay.orchestration.in_process import run_later
 from assay.orchestration.refresh import tables_of
 from assay.orchestration.resources import Lake, Opened
+from assay.pipeline.outcome import Report, Unobserved
 from assay.pipeline.state import State
+from assay.settings import Settings
 from payments import DOMAIN
 
 
@@ -212,6 +215,15 @@ class TestAnomalies:
             (texts,) = check.metadata["anomalies"].value.values()
             assert any(text.startswith("rows: 8, expected 40") for text in texts)
         assert lake.rows("SELECT count(*) FROM quality.anomalies") == [(2,)]
+
+    def test_several_jobs_with_one_report_say_each_anomaly_once(self, lake: ShopLake, tmp_path: Path) -> None:
+        settings = Settings(home=tmp_path / "home", lake=lake.store.uri)
+        report = Report()
+        for cadence in LATER:
+            run_later(settings, lake.workspace, Unobserved(), report, cadence, [])
+        ((day, texts),) = report.anomalies["enriched.sales"].items()
+        assert day == last_complete_day(dt.datetime.now(dt.UTC)).isoformat()
+        assert len(texts) == len(set(texts)) == 2
 
 
 class TestCompaction:
