@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TextIO
 
 from assay.contracts import Source
-from assay.landing.encodings import has_foreign_bytes, repaired, rewrite_utf16, utf16_of
+from assay.landing.encodings import LOST, has_foreign_bytes, repaired, rewrite_utf16, utf16_of
 from assay.landing.formats import Csv
 from assay.landing.layouts import Layout, Misfit, csv_format, layout_of, layout_with
 from assay.landing.lines import DAMAGE, DAMAGED, KEPT_OF_A_BAD_LINE, MAX_LINE_BYTES, Line, Rejected, located_lines, open_unpacked
@@ -45,6 +45,32 @@ class Record:
 
 
 @dataclass
+class Unusual:
+    """Fields that are not quite what a file's text says.
+
+    Attributes:
+        count: How many.
+        row: The line of the first.
+        column: Its column.
+    """
+
+    count: int = 0
+    row: int = 0
+    column: str = ""
+
+    def add(self, row: int, column: str) -> None:
+        """Count one more."""
+        if not self.count:
+            self.row, self.column = row, column
+        self.count += 1
+
+    @property
+    def place(self) -> str:
+        """Where the first is."""
+        return f"the first is {self.column or 'a column without name'} on line {self.row}"
+
+
+@dataclass
 class Salvaged:
     """What was kept of a file.
 
@@ -53,8 +79,8 @@ class Salvaged:
         rejected: What was left out.
         is_cut: Whether the file breaks off.
         records: How many records were kept.
-        repaired: How many fields were read as Windows-1252.
-        first_repaired: The line of the first.
+        repaired: Fields with bytes that were read as Windows-1252.
+        lost: Fields in which something stands for a character that was lost before.
         trailer: The number of records that the file's last line tells; None when it has no such line, or needs none.
     """
 
@@ -62,8 +88,8 @@ class Salvaged:
     rejected: list[Rejected] = field(default_factory=list)
     is_cut: bool = False
     records: int = 0
-    repaired: int = 0
-    first_repaired: int = 0
+    repaired: Unusual = field(default_factory=Unusual)
+    lost: Unusual = field(default_factory=Unusual)
     trailer: int | None = None
 
 
@@ -159,34 +185,42 @@ def _keep(path: Path, size: Callable[[bytes], int] | None, key: str, source: Sou
             salvaged.rejected.append(record)
         elif not has_header:
             has_header = True
-            header = [(repaired(name) if has_foreign_bytes(name) else name).strip() for name in record.fields]
+            header = [repaired(name).strip() for name in record.fields]
+            _tell_unusual(record, header, salvaged)
             salvaged.layout = layout_with(layout.delimiter, header, key, source)
             if isinstance(salvaged.layout, Misfit):
                 return
         else:
-            _keep_record(record, len(layout.header), layout.delimiter, form, size is None, good, salvaged)
+            _keep_record(record, layout, form, size is None, good, salvaged)
 
 
-def _keep_record(
-    record: Record, width: int, delimiter: str, form: Csv, may_repair: bool, good: TextIO, salvaged: Salvaged
-) -> None:
+def _keep_record(record: Record, layout: Layout, form: Csv, may_repair: bool, good: TextIO, salvaged: Salvaged) -> None:
     is_foreign = has_foreign_bytes(record.text)
-    foreign = [place for place, value in enumerate(record.fields) if has_foreign_bytes(value)] if is_foreign else []
     problem = None
-    if len(record.fields) != width:
-        problem = f"{len(record.fields)} fields where the header has {width}"
-    elif foreign and not may_repair:
+    if len(record.fields) != len(layout.header):
+        problem = f"{len(record.fields)} fields where the header has {len(layout.header)}"
+    elif is_foreign and not may_repair:
         problem = "half a surrogate pair: not valid UTF-16"
     if problem:
         salvaged.rejected.append(Rejected(record.row, _kept(record.text), problem, record.offset))
         return
-    for place in foreign:
-        record.fields[place] = repaired(record.fields[place])
-    if foreign:
-        salvaged.first_repaired = salvaged.first_repaired or record.row
-        salvaged.repaired += len(foreign)
+    _tell_unusual(record, layout.header, salvaged)
+    if is_foreign:
+        record.fields[:] = map(repaired, record.fields)
     salvaged.records += 1
-    write_record(good, record.row, _with_nulls(record, delimiter, form))
+    write_record(good, record.row, _with_nulls(record, layout.delimiter, form))
+
+
+def _tell_unusual(record: Record, header: Sequence[str], salvaged: Salvaged) -> None:
+    """Note the fields of a record that are to be repaired, and those that cannot be."""
+    is_lost, is_foreign = LOST in record.text, has_foreign_bytes(record.text)
+    if not is_lost and not is_foreign:
+        return
+    for column, value in zip(header, record.fields, strict=True):
+        if has_foreign_bytes(value):
+            salvaged.repaired.add(record.row, column)
+        if LOST in value:
+            salvaged.lost.add(record.row, column)
 
 
 def _with_nulls(record: Record, delimiter: str, form: Csv) -> list[str | None]:

@@ -15,7 +15,7 @@ from assay.contracts.columns import ColumnSpec
 from assay.contracts.rules import literal, quote
 from assay.landing import csv_records
 from assay.landing.csv_records import COLUMN_OF_LINE, Salvaged, write_record
-from assay.landing.encodings import is_utf8
+from assay.landing.encodings import LOST, is_sound
 from assay.landing.layouts import Layout, Misfit, columns_in, csv_format, layout_of, layout_with
 from assay.landing.lines import KEPT_OF_A_BAD_LINE, MAX_LINE_BYTES, Rejected, numbered_lines
 from assay.landing.locales import Reading, read_as
@@ -52,7 +52,7 @@ class CsvReader:
         return parsed
 
     def salvage(self, file: LandedFile, source: Source, scratch: Path) -> Parsed:
-        """Read the whole records of a file, one by one: of a damaged one, of one that is not UTF-8, of a workbook."""
+        """Read the whole records of a file, one by one: of a damaged one, of one with odd characters, of a workbook."""
         good = scratch / f"{file.path.name}.records"
         of_workbook = _is_workbook(file.path)
         salvaged = (
@@ -78,7 +78,7 @@ class CsvReader:
 
 def _first_line(path: Path) -> str | None:
     """A file's first line; None where the file is not for DuckDB to read."""
-    if _is_workbook(path) or not is_utf8(path):
+    if _is_workbook(path) or not is_sound(path):
         return None
     for _, raw, reason in numbered_lines(path):
         return None if reason else raw.decode("utf-8-sig")
@@ -106,6 +106,9 @@ def _rewrite_workbook(file: LandedFile, to: Path, source: Source) -> Salvaged:
                     told = f"{len(cells)} cells where the header has {len(salvaged.layout.header)}"
                     salvaged.rejected.append(Rejected(row, json.dumps(cells, ensure_ascii=False)[:KEPT_OF_A_BAD_LINE], told))
                 else:
+                    for name, cell in zip(salvaged.layout.header, cells, strict=True):
+                        if LOST in (cell or ""):
+                            salvaged.lost.add(row, name)
                     salvaged.records += 1
                     write_record(good, row, [None if cell in form.nulls else cell for cell in cells])
         except UnreadableWorkbookError as error:
@@ -114,10 +117,17 @@ def _rewrite_workbook(file: LandedFile, to: Path, source: Source) -> Salvaged:
 
 
 def _warnings(file: LandedFile, salvaged: Salvaged) -> list[str]:
-    if not salvaged.repaired:
-        return []
-    fields = "1 field is" if salvaged.repaired == 1 else f"{salvaged.repaired:,} fields are"
-    return [f"{file.info.key}: {fields} not UTF-8, read as Windows-1252; the first is on line {salvaged.first_repaired}."]
+    repaired, lost = salvaged.repaired, salvaged.lost
+    told = []
+    if repaired.count:
+        fields = "1 field is" if repaired.count == 1 else f"{repaired.count:,} fields are"
+        told.append(f"{file.info.key}: {fields} not UTF-8, the other bytes read as Windows-1252; {repaired.place}.")
+    if lost.count:
+        fields = "1 field has" if lost.count == 1 else f"{lost.count:,} fields have"
+        told.append(
+            f"{file.info.key}: {fields} a U+FFFD where a character was lost before it landed, kept as it is; {lost.place}."
+        )
+    return told
 
 
 def _incomplete(salvaged: Salvaged, source: Source) -> str | None:

@@ -4,7 +4,8 @@ Belongs here: telling how a file's bytes are text, and reading a field that is n
 fields (`csv_records`).
 
 Files that several programs have written are mostly UTF-8 with fields in Windows' encoding. Reading the whole file as the one or
-the other spoils the other's fields; each field is therefore read by itself.
+the other spoils the other's fields; each field is therefore read by itself. Within one, what is UTF-8 stays, and
+only the bytes that are not are read as Windows'.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from typing import BinaryIO
 
 _CHUNK_BYTES = 1 << 20
 _FOREIGN = re.compile("[\udc80-\udcff]")
+LOST = "\ufffd"
+"""What stands for a character that somebody before us could not read."""
 _UTF16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 
@@ -31,7 +34,8 @@ def _cp1252() -> str:
     return "".join(characters)
 
 
-_CP1252 = _cp1252()
+# A byte that is not UTF-8 is decoded, with `surrogateescape`, as the surrogate of its number.
+_OF_FOREIGN = {0xDC00 + code: character for code, character in enumerate(_cp1252()) if code >= 0x80}
 
 
 @dataclass(frozen=True)
@@ -52,26 +56,18 @@ def utf16_of(start: bytes) -> str | None:
     return _UTF16.get(start[:2])
 
 
-def is_utf8(path: Path) -> bool:
-    """Whether the whole of a file is UTF-8."""
+def is_sound(path: Path) -> bool:
+    """Whether the whole of a file is UTF-8, and nothing in it stands for a character that was lost."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         with path.open("rb") as file:
             while chunk := file.read(_CHUNK_BYTES):
-                if not chunk.isascii() or decoder.getstate()[0]:
-                    decoder.decode(chunk)
+                if (not chunk.isascii() or decoder.getstate()[0]) and LOST in decoder.decode(chunk):
+                    return False
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         return False
     return True
-
-
-def read_field(raw: bytes) -> str:
-    """Read a field: as UTF-8 if it is that, else as Windows' Western encoding, in which every byte means something."""
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return codecs.charmap_decode(raw, "strict", _CP1252)[0]
 
 
 def has_foreign_bytes(text: str) -> bool:
@@ -80,8 +76,8 @@ def has_foreign_bytes(text: str) -> bool:
 
 
 def repaired(text: str) -> str:
-    """Read a field again that was decoded as UTF-8 with `surrogateescape`."""
-    return read_field(text.encode("utf-8", "surrogateescape"))
+    """Read the bytes of a field that are not UTF-8, escaped by `surrogateescape`, as Windows', where each means something."""
+    return text.translate(_OF_FOREIGN)
 
 
 def rewrite_utf16(stream: BinaryIO, kind: str, to: Path) -> Broken | None:

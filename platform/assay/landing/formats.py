@@ -120,7 +120,8 @@ class DateFormat:
 class Csv:
     """Delimited text with a header line, RFC 4180 quoting, gzipped or not; or the first sheet of an `.xlsx` workbook.
 
-    Text is UTF-8, with a byte-order mark or not, or UTF-16 with one. A field that is not valid UTF-8 is read as Windows-1252.
+    Text is UTF-8, with a byte-order mark or not, or UTF-16 with one. Bytes that are not valid UTF-8 are read as
+    Windows-1252, field by field.
     Every record is a snapshot read (`r`). A later version of the same key wins.
 
     Attributes:

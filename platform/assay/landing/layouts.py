@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from assay.contracts import Source
-from assay.landing.encodings import has_foreign_bytes, repaired
+from assay.landing.encodings import repaired
 from assay.landing.formats import Csv
 from assay.landing.records import FILE
 from assay.landing.snapshots import MOST_DIGITS, date_of, no_date
@@ -118,7 +118,7 @@ def columns_in(header: Sequence[str], source: Source) -> dict[str, str]:
 def split_header(line: str, delimiter: str) -> list[str]:
     """The names in a header line, without blanks around them; bytes that are not UTF-8 may be escaped as surrogates."""
     names = next(csv.reader([line], delimiter=delimiter), [])
-    return [(repaired(name) if has_foreign_bytes(name) else name).strip() for name in names]
+    return [repaired(name).strip() for name in names]
 
 
 def _is_cell(column: str, form: Csv) -> bool:

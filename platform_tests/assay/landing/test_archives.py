@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
+import io
 import tempfile
 from pathlib import Path
 
+import openpyxl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -37,11 +40,11 @@ def reasons(folder: Path, form: Csv, content: bytes, name: str = "a.csv") -> lis
 
 
 def as_written(text: str, encoding: str) -> str:
-    """What a text's bytes say: a few texts of Windows' are valid UTF-8, and nobody can tell."""
-    try:
-        return text.encode(encoding).decode("utf-8")
-    except UnicodeDecodeError:
-        return text
+    """What a text's bytes say: a few texts of Windows' hold valid UTF-8, and nobody can tell."""
+    return text.encode(encoding).decode("utf-8", errors="of windows")
+
+
+codecs.register_error("of windows", lambda error: (error.object[error.start : error.end].decode("cp1252"), error.end))
 
 
 class TestEncodings:
@@ -57,7 +60,44 @@ class TestEncodings:
             (3, "a\nMüller – 5 €", None),
         ]
         assert lake.refused("archive") == []
-        assert done.warnings == [f"{key}: 2 fields are not UTF-8, read as Windows-1252; the first is on line 3."]
+        assert done.warnings == [
+            f"{key}: 2 fields are not UTF-8, the other bytes read as Windows-1252; the first is note on line 3."
+        ]
+
+    def test_a_stray_byte_leaves_the_characters_beside_it(self, tmp_path: Path) -> None:
+        assert read(tmp_path, Csv(), b"id,note\n1,\xc3\xa9\xe9\n") == [(1, "éé")]
+
+    @pytest.mark.parametrize("of", ["utf-8", "utf-16", "beside a stray byte", "workbook"])
+    def test_a_character_that_was_lost_before_is_kept_and_told(self, tmp_path: Path, of: str) -> None:
+        rows = [["id", "note"], ["1", "x"], ["2", "M\ufffdller"], ["3", "\ufffd"]]
+        text = "".join(",".join(row) + "\n" for row in rows)
+        content = text.encode() if of == "utf-8" else text.encode("utf-16")
+        if of == "beside a stray byte":
+            content = text.encode().replace(b"x", b"\xe9")
+        if of == "workbook":
+            book = openpyxl.Workbook()
+            for row in rows:
+                book.active.append(row)
+            written = io.BytesIO()
+            book.save(written)
+            content = written.getvalue()
+        lake = archive_lake(tmp_path, Csv())
+        key = lake.land("archive", "a.csv", content)
+        done = lake.ingest("archive")
+        assert lake.rows("SELECT note FROM changes.archive WHERE id > 1 ORDER BY id") == [("M\ufffdller",), ("\ufffd",)]
+        assert done.warnings[-1:] == [
+            f"{key}: 2 fields have a U+FFFD where a character was lost before it landed, kept as it is; "
+            "the first is note on line 3."
+        ]
+        assert len(done.warnings) == (2 if of == "beside a stray byte" else 1)
+
+    def test_names_in_the_header_are_told_too(self, tmp_path: Path) -> None:
+        lake = archive_lake(tmp_path, Csv())
+        key = lake.land("archive", "a.csv", "id,Gr\ufffdße\n1,2\n".encode())
+        assert lake.ingest("archive").warnings[:1] == [
+            f"{key}: 1 field has a U+FFFD where a character was lost before it landed, kept as it is; "
+            "the first is Gr\ufffdße on line 1."
+        ]
 
     def test_a_repaired_file_does_not_slow_or_change_its_neighbours(self, tmp_path: Path) -> None:
         lake = archive_lake(tmp_path, Csv())
