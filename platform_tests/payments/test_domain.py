@@ -194,6 +194,7 @@ def test_showcase_runs_on_an_empty_lake(domain: Domain) -> None:
     ("source", "object_name", "version"),
     [
         ("fx_rates", "eurofxref-2025-01-03.csv", "2025-01-03"),
+        ("fx_rates", "eurofxref-hist-2025-01-03.csv", "2025-01-03"),
         ("fx_rates", "eurofxref-hist.csv", None),
         ("legacy_transactions", "legacy-2024-12.csv", "2024-12"),
         ("merchant_categories", "mcc_codes-20250103.csv", "20250103"),

@@ -16,7 +16,7 @@ from assay.contracts.rules import literal, quote
 from assay.landing import csv_records
 from assay.landing.csv_records import COLUMN_OF_LINE, Salvaged, write_record
 from assay.landing.encodings import LOST, is_sound
-from assay.landing.layouts import Layout, Misfit, columns_in, csv_format, layout_of, layout_with
+from assay.landing.layouts import Layout, Misfit, columns_in, csv_format, layout_of, layout_with, version_of
 from assay.landing.lines import KEPT_OF_A_BAD_LINE, MAX_LINE_BYTES, Rejected, numbered_lines
 from assay.landing.locales import Reading, read_as
 from assay.landing.records import FILE, LandedFile, Parsed, Wanted, text_list
@@ -246,7 +246,7 @@ def _place(layout: Layout, source: Source) -> str:
     """Expressions for what the object's name says of all its records."""
     if csv_format(source).snapshot and layout.date:
         return f"'r' AS _op, [{layout.date}, {RECORD}]::BIGINT[] AS _sequence, {instant(layout.date)} AS _source_timestamp"
-    return f"'r' AS _op, [{int(layout.date or 0)}::BIGINT] AS _sequence, NULL::TIMESTAMPTZ AS _source_timestamp"
+    return f"'r' AS _op, [{version_of(layout, source)}::BIGINT] AS _sequence, NULL::TIMESTAMPTZ AS _source_timestamp"
 
 
 def _pack(names: Iterable[str]) -> str:

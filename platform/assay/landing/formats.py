@@ -128,8 +128,10 @@ class Csv:
         delimiter: One character; None where each file's header line tells, of comma, semicolon, tab and bar.
         columns: Header of the file by column of the contract, where the two differ; several where it changed over the years.
         version: Regular expression over the object's name; the digits of its first group order files of one source
-            (a date in the name, never the time it was written), as a number: dates have as many digits in every name. A file
-            without it is older than all others. Where nothing is declared all files are of one version.
+            (a date in the name, never the time it was written). A file without it is refused. Where nothing is declared all files
+            are of one version.
+        versions: Whether those digits are dates: a year, which is older than its months, a month, which is older than its days,
+            or a day; or numbers, of which dates with a time of day are some where each name has as many digits.
         unpivot: How a wide file becomes records.
         nulls: Texts that mean null. An empty text means null in every column that is no text.
         quoted_nulls: Whether they mean null within quotes too.
@@ -146,6 +148,7 @@ class Csv:
     delimiter: str | None = ","
     columns: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     version: str | None = None
+    versions: Literal["dates", "numbers"] = "dates"
     unpivot: Unpivot | None = None
     nulls: tuple[str, ...] = ("",)
     quoted_nulls: bool = True

@@ -14,7 +14,7 @@ from assay.contracts import Source
 from assay.landing.encodings import repaired
 from assay.landing.formats import Csv
 from assay.landing.records import FILE
-from assay.landing.snapshots import MOST_DIGITS, date_of, no_date
+from assay.landing.snapshots import MOST_DIGITS, date_of, is_of_calendar, no_date
 
 _DELIMITERS = (",", ";", "\t", "|")
 _SPOKEN = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
@@ -22,6 +22,9 @@ _TAKEN = frozenset(("_n", "_path", FILE))
 """Names that stand beside a file's own while it is read."""
 _SHOWN = 200
 """Characters that are kept of what is no header line."""
+_DATE_DIGITS = (4, 6, 8)
+"""Digits of a year, of a month and of a day."""
+_DAY_DIGITS = _DATE_DIGITS[-1]
 
 
 @dataclass(frozen=True)
@@ -93,9 +96,15 @@ def layout_with(delimiter: str, header: Sequence[str], key: str, source: Source)
     problem = _header_problem(header, source)
     if problem is None and form.snapshot and date is None:
         problem = no_date(source, form.snapshot)
-    if problem is None and date is not None and len(date) > MOST_DIGITS:
-        problem = f"the version in its name has {len(date)} digits, and {MOST_DIGITS} are the most: land it under another name"
+    if problem is None and form.version and not form.snapshot:
+        problem = _version_problem(date, form)
     return Misfit(delimiter.join(header), problem) if problem else Layout(delimiter, _unique(header), date)
+
+
+def version_of(layout: Layout, source: Source) -> int:
+    """The number that orders a file among the others of its source."""
+    digits = layout.date or "0"
+    return int(digits.ljust(_DAY_DIGITS, "0") if csv_format(source).versions == "dates" else digits)
 
 
 def names_of(column: str, form: Csv) -> tuple[str, ...]:
@@ -163,9 +172,20 @@ def _header_problem(header: Sequence[str], source: Source) -> str | None:
     return None
 
 
+def _version_problem(digits: str | None, form: Csv) -> str | None:
+    if digits is None:
+        return f"the name has no version as {form.version} finds one: land it under a name that has it"
+    if form.versions == "dates" and not (len(digits) in _DATE_DIGITS and is_of_calendar(digits)):
+        hint = 'land it under another name, or declare that versions are numbers (Csv(versions="numbers"))'
+        return f"the version in its name, {digits}, is no year, month or day: {hint}"
+    if len(digits) > MOST_DIGITS:
+        return f"the version in its name has {len(digits)} digits, and {MOST_DIGITS} are the most: land it under another name"
+    return None
+
+
 def _date(key: str, source: Source) -> str | None:
     form = csv_format(source)
     if form.snapshot:
         return date_of(key, source, form.snapshot)
     found = re.search(form.version, key.rsplit("/", 1)[-1]) if form.version else None
-    return (re.sub(r"\D", "", found.group(1)) or None) if found else None
+    return (re.sub(r"\D", "", found.group(1) or "") or None) if found else None

@@ -45,10 +45,11 @@ def date_of(key: str, source: Source, rule: Snapshot) -> str | None:
     """The digits of an object's date; None when its name says none, or one that no calendar has."""
     found = re.search(rule.date, key.removeprefix(landing_prefix(source.name)))
     digits = re.sub(r"\D", "", "".join(group or "" for group in found.groups() or (found.group(),))) if found else ""
-    return digits if digits and _is_of_calendar(digits) else None
+    return digits if digits and is_of_calendar(digits) else None
 
 
-def _is_of_calendar(digits: str) -> bool:
+def is_of_calendar(digits: str) -> bool:
+    """Whether the digits of a date, and of a time of that day, are one that there is."""
     if len(digits) > MOST_DIGITS:
         return False
     try:

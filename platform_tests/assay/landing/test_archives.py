@@ -296,7 +296,7 @@ class TestDates:
         assert read(tmp_path, form, b"id,day\n1,03/04/2019\n", "day::VARCHAR", name) == [(day,)]
 
     def test_a_file_without_a_date_has_no_format_that_is_bounded(self, tmp_path: Path) -> None:
-        form = Csv(version=r"(\d{4})", dates={"day": (DateFormat("%d/%m/%Y", first="2019"),)})
+        form = Csv(dates={"day": (DateFormat("%d/%m/%Y", first="2019"),)})
         assert reasons(tmp_path, form, b"id,day\n1,03/04/2019\n") == ["day is '03/04/2019', which no format declared reads"]
 
     def test_what_no_format_reads_is_refused(self, tmp_path: Path) -> None:

@@ -89,6 +89,46 @@ class TestWholeFiles:
         lake.ingest("archive")
         assert lake.rows("SELECT note, _sequence FROM latest.archive") == [("new", [20250110])]
 
+    @pytest.mark.parametrize(
+        "names", [("2024", "20190301"), ("2019-03-01", "2019-03"), ("2019-03", "2019"), ("2019-12", "201911")]
+    )
+    def test_a_year_a_month_and_a_day_are_compared_as_dates(self, tmp_path: Path, names: tuple[str, str]) -> None:
+        lake = archive_lake(tmp_path, Csv(version=r"-([\d-]+)"))
+        for note, name in zip(("new", "old"), names, strict=True):
+            lake.land("archive", f"a-{name}.csv", f"id,day,note\n1,2025-01-03,{note}\n".encode())
+        lake.ingest("archive")
+        assert lake.rows("SELECT note FROM latest.archive") == [("new",)]
+
+    def test_numbers_are_compared_as_numbers_where_they_are_declared(self, tmp_path: Path) -> None:
+        lake = archive_lake(tmp_path, Csv(version=r"-(\d+)", versions="numbers"))
+        for name in ("9", "10000", "2024"):
+            lake.land("archive", f"a-{name}.csv", f"id,day,note\n1,2025-01-03,{name}\n".encode())
+        lake.ingest("archive")
+        assert lake.rows("SELECT note FROM latest.archive") == [("10000",)]
+
+    @pytest.mark.parametrize(
+        ("name", "reason"),
+        [
+            ("a.csv", "the name has no version as -([0-9]+)? finds one: land it under a name that has it"),
+            ("a-.csv", "the name has no version as -([0-9]+)? finds one: land it under a name that has it"),
+            *(
+                (
+                    f"a-{digits}.csv",
+                    f"the version in its name, {digits}, is no year, month or day: land it under another name, or declare that "
+                    'versions are numbers (Csv(versions="numbers"))',
+                )
+                for digits in ("7", "20190", "201913", "20190230", "201903010600")
+            ),
+        ],
+    )
+    def test_a_file_whose_version_cannot_be_told_is_refused(self, tmp_path: Path, name: str, reason: str) -> None:
+        lake = archive_lake(tmp_path, Csv(version="-([0-9]+)?"))
+        key = lake.land("archive", name, FILE)
+        lake.land("archive", "b-2018.csv", FILE)
+        lake.ingest("archive")
+        assert kept(lake) == BOTH
+        assert lake.refused("archive") == [(key, 1, reason)]
+
     def test_values_that_do_not_fit_are_refused(self, tmp_path: Path) -> None:
         lake = archive_lake(tmp_path)
         key = lake.land("archive", "a.csv", b"id,day,amount\n1,2025-01-03,1\nx,2025-01-03,1\n3,soon,1\n4,2025-01-03,abc\n")
@@ -219,7 +259,7 @@ def test_a_record_whose_day_cannot_be_told_stops_no_other(tmp_path: Path) -> Non
 
 
 def test_a_version_that_no_number_holds_is_refused_and_the_others_are_read(tmp_path: Path) -> None:
-    lake = archive_lake(tmp_path, Csv(version=r"(\d+)"))
+    lake = archive_lake(tmp_path, Csv(version=r"(\d+)", versions="numbers"))
     key = lake.land("archive", "a-20250103101500123456789.csv", FILE)
     lake.land("archive", "b-1.csv", FILE)
     lake.ingest("archive")
