@@ -30,7 +30,6 @@ _FORMAT = "FORMAT parquet, PARQUET_VERSION V2, DICTIONARY_SIZE_LIMIT 1000"
 _LARGE_FORMAT = f"{_FORMAT}, COMPRESSION zstd, COMPRESSION_LEVEL 1"
 # zstd is dear to begin for every column.
 _SMALL_FORMAT = f"{_FORMAT}, COMPRESSION snappy"
-_MONEY_SCALE = Decimal("0.0001")
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ def upload_parts(
     def upload(one: WrittenPart) -> Part:
         key = raw_part_key(source, one.partition, ingestion_date, batch)
         store.put(key, one.path)
-        return Part(one.partition, key, one.rows, str(one.money.quantize(_MONEY_SCALE)), source.version)
+        return Part(one.partition, key, one.rows, str(one.money), source.version)
 
     with ThreadPoolExecutor(FETCHERS) as pool:
         return tuple(pool.map(upload, written))

@@ -16,6 +16,8 @@ from assay.landing.casts import cast
 FIRST_DAY = "1000-01-01"
 LAST_DAY = "9999-12-31"
 """The days that an event can be about."""
+_MOST_DIGITS = 24
+"""Digits of an amount before its point: ten thousand million such amounts have a total that `DECIMAL(38,4)` holds."""
 
 
 def typed_records(parsed: str, source: Source) -> str:
@@ -34,12 +36,11 @@ def typed_records(parsed: str, source: Source) -> str:
     casts = ", ".join(f"{cast(quote(_text(spec.name)), spec.sql_type)} AS {quote(spec.name)}" for spec in source.columns)
     day = f", {_day(source)} AS {quote(source.partition_column)}" if source.partition_column else ""
     about = f"{quote(source.partition_column)} AS _about" if source.partition_column else "NULL::DATE AS _about"
-    money = f"coalesce(({source.money})::DECIMAL(38,4), 0)" if source.money else "0::DECIMAL(38,4)"
     kept = ", ".join(quote(name) for name in typed_columns(source) if name not in _OF_RECORDS)
     return f"""
 WITH parsed AS (SELECT * EXCLUDE ({", ".join(quote(name) for name in names)}), {texts} FROM ({parsed})),
 casted AS (SELECT *, {casts} FROM parsed),
-dated AS (SELECT *{day}, CASE WHEN _op IN ('d', 't', 'm') THEN 0::DECIMAL(38,4) ELSE {money} END AS _money FROM casted)
+dated AS (SELECT *{day}, CASE WHEN _op IN ('d', 't', 'm') THEN 0 ELSE {_money(source)} END::DECIMAL(38,4) AS _money FROM casted)
 SELECT _path, _n, CASE WHEN _refused IS NOT NULL OR _op = 'm' THEN _record END AS _record, _refused AS _reason,
   {_partition(source)} AS _partition, {kept}
 FROM (SELECT *, {about}, {_reason(source)} AS _refused FROM (SELECT {_only_known_days(source)} FROM dated))"""
@@ -80,6 +81,12 @@ def _day(source: Source) -> str:
     assert isinstance(source.partition, Daily)
     # One record whose day cannot be told must not stop the others.
     return f"TRY(({source.partition.of})::DATE)"
+
+
+def _money(source: Source) -> str:
+    """Expression for a record's amount; null where there is none that the books can count."""
+    # One record whose amount is no number must not stop the others; nor may the total of a partition's.
+    return f"TRY(coalesce(({source.money})::DECIMAL({_MOST_DIGITS + 4},4), 0))" if source.money else "0"
 
 
 def _only_known_days(source: Source) -> str:
@@ -125,6 +132,9 @@ def _reason(source: Source) -> str:
         told += [f"NOT ({misfits[name]})" for name in source.day_columns if name in misfits]
         words = f"'{source.partition_column} cannot be told: the date is missing or of no known form'"
         wrong[" AND ".join(told)] = words
+    if source.money:
+        words = f"no amount: {source.money} gives no number with at most {_MOST_DIGITS} digits before its point"
+        wrong["_money IS NULL"] = literal(words)
     cases = " ".join(
         f"WHEN {' OR '.join(f'({test})' for test in tests)} "
         f"THEN concat_ws('; ', {', '.join(f'CASE WHEN {test} THEN {words} END' for test, words in tests.items())})"

@@ -19,8 +19,8 @@ from assay.errors import ContractError
 from assay.landing.formats import Explode, JsonDocuments
 
 
-def documents_lake(folder: Path, form: JsonDocuments | None = None) -> ShopLake:
-    @source("docs", format=form or JsonDocuments(version="v::BIGINT"), key=("id",), owner="team:x", subject="x")
+def documents_lake(folder: Path, form: JsonDocuments | None = None, money: str | None = None) -> ShopLake:
+    @source("docs", format=form or JsonDocuments(version="v::BIGINT"), key=("id",), owner="team:x", subject="x", money=money)
     class Documents(Event):
         """Documents."""
 
@@ -122,6 +122,28 @@ def test_a_document_whose_version_is_no_number_stops_no_other(tmp_path: Path) ->
     lake.ingest("docs")
     assert lake.rows("SELECT id FROM latest.docs ORDER BY 1") == [("1",), ("4",)]
     assert lake.refused("docs") == [(key, line, "no version: v::BIGINT gives no number") for line in (2, 3)]
+
+
+class TestAmounts:
+    LINES = b'{"id":"1","v":1,"a":"1.5"}\n{"id":"2","v":1,"a":"soon"}\n{"id":"3","v":1}\n'
+
+    @pytest.mark.parametrize("expression", ["a::DECIMAL(18,4)", "a::DECIMAL(38,4)"])
+    def test_a_document_whose_amount_is_no_number_stops_no_other(self, tmp_path: Path, expression: str) -> None:
+        lake = documents_lake(tmp_path, money=expression)
+        key = lake.land("docs", "a.json", self.LINES + b'{"id":"4","v":1,"a":9999999999999999999999999999999999}\n' * 2)
+        lake.land("docs", "b.json", b'{"id":"5","v":1,"a":2}\n')
+        lake.ingest("docs")
+        amounts = lake.rows("SELECT id, _money::VARCHAR FROM latest.docs ORDER BY 1")
+        assert amounts == [("1", "1.5000"), ("3", "0.0000"), ("5", "2.0000")]
+        reason = f"no amount: {expression} gives no number with at most 24 digits before its point"
+        assert lake.refused("docs") == [(key, line, reason) for line in (2, 4, 5)]
+
+    def test_totals_have_more_digits_than_an_amount(self, tmp_path: Path) -> None:
+        lake = documents_lake(tmp_path, money="a::DECIMAL(38,4)")
+        most = b"9" * 24 + b".9999"
+        lake.land("docs", "a.json", b"".join(b'{"id":"%d","v":1,"a":%s}\n' % (n, most) for n in range(50)))
+        (batch,) = lake.ingest("docs").batches
+        assert [part.money for part in batch.parts] == ["49999999999999999999999999.9950"]
 
 
 class TestResponses:
