@@ -18,7 +18,7 @@ from assay.contracts import Source
 from assay.contracts.rules import literal, quote
 from assay.landing.formats import Explode, JsonDocuments
 from assay.landing.kafka_keys import offsets_relation
-from assay.landing.kafka_names import sink_object
+from assay.landing.kafka_names import position, sink_object
 from assay.landing.lines import (
     DAMAGE,
     DAMAGED,
@@ -41,6 +41,9 @@ _LOSSY = r"[0-9.]{17,}|\.[0-9]*0([^0-9]|$)|\.0000|[0-9.][eE][+-]?[0-9]|(^|[\s:,\
 _STRING_OR_NUMBER = r'("(?:[^"\\]|\\.)*")|(-?[0-9][0-9.eE+-]*)'
 _MARKED_NUMBER = r'"\\u0001#([^"]*)"'
 _BLANKS = " \t\r\n"
+_NOT_OF_SINK = (
+    "no position: the object's name tells no Kafka partition and offset; land it under the name that the sink has given it"
+)
 
 
 class DocumentsReader:
@@ -55,7 +58,7 @@ class DocumentsReader:
         for date, dated in _by_date(files, source, parsed).items():
             paths = [file.path for file in dated]
             relation = lines_relation(paths) if form.records is None else _responses(paths, form.records)
-            relation = _with_offsets(relation, dated, source, "_n - min(_n) OVER (PARTITION BY _path) + 1")
+            relation = _with_places(relation, dated, source, "_n - min(_n) OVER (PARTITION BY _path) + 1")
             parsed.queries += _queries(relation, dated, date, source, bounded=paths)
         return parsed
 
@@ -76,7 +79,7 @@ class DocumentsReader:
             parsed.rejected[file.path] = rejected
             # A key whose document cannot be read is not absent.
             bounded = [] if rejected else [file.path]
-            relation = _with_offsets(salvaged_relation(file.path, good), dated, source, "_n")
+            relation = _with_places(salvaged_relation(file.path, good), dated, source, "_n")
             parsed.queries += _queries(relation, dated, date, source, bounded=bounded)
         return parsed
 
@@ -103,15 +106,30 @@ def _by_date(files: list[LandedFile], source: Source, parsed: Parsed) -> dict[st
     return found
 
 
-def _with_offsets(lines: str, files: Sequence[LandedFile], source: Source, line: str) -> str:
-    """Give lines the offsets of their records (`_offset`), where the source's version asks for them."""
+def _with_places(lines: str, files: Sequence[LandedFile], source: Source, line: str) -> str:
+    """Give lines what the source is ordered by of `_offset`, their records' offsets, and `_place`, what objects' names tell."""
+    if _format(source).by_name:
+        lines = _with_places_by_name(lines, files, line)
     if not _is_by_offset(source):
         return lines
     known = offsets_relation([file for file in files if file.keys is not None])
     numbered = f"SELECT *, {line} AS _line FROM ({lines})"
     return (
-        f"SELECT record._path, record._n, line, _offset FROM ({numbered}) AS record "
+        f"SELECT record.* EXCLUDE (_line), _offset FROM ({numbered}) AS record "
         f"LEFT JOIN ({known}) AS known ON known._path = record._path AND known._n = _line"
+    )
+
+
+def _with_places_by_name(lines: str, files: Sequence[LandedFile], line: str) -> str:
+    """Give lines their Kafka partition, the first offset of their object and their number, as `_place`."""
+    named = [(str(file.path), place) for file in files if (place := position(file.info.key))]
+    objects = ", ".join(f"({literal(path)}, {partition}::BIGINT, {offset}::BIGINT)" for path, (partition, offset) in named)
+    if not objects:
+        return f"SELECT *, NULL::BIGINT[] AS _place FROM ({lines})"
+    return (
+        "SELECT line.* EXCLUDE (_line), CASE WHEN _first IS NOT NULL THEN [_partition_of, _first, _line] END AS _place "
+        f"FROM (SELECT *, {line} AS _line FROM ({lines})) AS line "
+        f"LEFT JOIN (VALUES {objects}) AS object(_path, _partition_of, _first) ON object._path = line._path"
     )
 
 
@@ -134,7 +152,7 @@ def _documents(lines: str, source: Source, date: str | None, of_topic: Sequence[
     """Write the query that reads plain documents.
 
     Args:
-        lines: A relation of `_path, _n, line`, each line a document; and of `_offset`, where the version is by that.
+        lines: A relation of `_path, _n, line`, each line a document; and of `_offset` and `_place`, as the source is ordered.
         source: The source; its format is `JsonDocuments`.
         date: Digits of the date of the snapshot that they are of.
         of_topic: Files with records of a topic, where no document says that the one of the key is gone.
@@ -149,13 +167,13 @@ def _documents(lines: str, source: Source, date: str | None, of_topic: Sequence[
     at = instant(date) if date else "NULL::TIMESTAMPTZ"
     # One document whose version is no number must not stop the others.
     version = f"TRY(({form.version})::BIGINT)" if form.version else None
-    sequence = ", ".join([*([date, str(RECORD)] if date else []), *([version] if version else [])])
-    offset = ", _offset" if _is_by_offset(source) else ""
+    sequence = f"[{', '.join([*([date, str(RECORD)] if date else []), *([version] if version else [])])}]::BIGINT[]"
+    of_place = (", _offset" if _is_by_offset(source) else "") + (", _place" if form.by_name else "")
     is_gone = f"trim(line) = 'null' AND _path IN ({text_list([str(path) for path in of_topic])[1:-1]})" if of_topic else "false"
     return f"""
 WITH lines AS ({lines}),
 checked AS (
-  SELECT _path, _n, line{offset}, coalesce({is_gone}, false) AS is_gone,
+  SELECT _path, _n, line{of_place}, coalesce({is_gone}, false) AS is_gone,
     CASE WHEN coalesce(trim(line), '') = '' THEN {literal(BLANK)}
       WHEN NOT json_valid(line) THEN 'not a JSON document'
       WHEN json_type(line) <> 'OBJECT' AND NOT is_gone THEN 'not a JSON document' END AS problem,
@@ -167,7 +185,7 @@ documents AS (
     AS document
   FROM checked
 ),
-{_elements(explode, offset, has_versions=form.snapshot is None)}
+{_elements(explode, of_place, has_versions=form.snapshot is None)}
 events AS (
   SELECT *,
     CASE WHEN problem IS NULL AND _op = 'r' THEN json_transform(document, {shape}) END AS e,
@@ -175,19 +193,35 @@ events AS (
   FROM elements
 ),
 records AS (
-  SELECT _path, _n, line AS _record, problem AS _reason, _op, {at} AS _source_timestamp, is_gone{offset},
+  SELECT _path, _n, line AS _record, problem AS _reason, _op, {at} AS _source_timestamp, is_gone{of_place},
     {_missing_and_rescued(own)},
     {values}
   FROM events
 )
-SELECT * EXCLUDE (_reason, _op, is_gone{offset}), [{sequence}]::BIGINT[] AS _sequence,
-  CASE WHEN NOT is_gone THEN _op WHEN {"_offset IS NOT NULL" if offset else "false"} THEN 'd' ELSE 'm' END AS _op,
-  CASE WHEN _reason IS NULL AND NOT is_gone AND {f"{version} IS NULL" if version else "false"}
-    THEN {literal(f"no version: {form.version} gives no number")} ELSE _reason END AS _reason
+SELECT * EXCLUDE (_reason, _op, is_gone{of_place}), {sequence}{" || _place" if form.by_name else ""} AS _sequence,
+  CASE WHEN NOT is_gone THEN _op WHEN {_tells_gone(source)} THEN 'd' ELSE 'm' END AS _op,
+  CASE WHEN _reason IS NULL AND NOT is_gone THEN {_unordered(version, form)} ELSE _reason END AS _reason
 FROM records"""
 
 
-def _elements(explode: Explode | None, offset: str, *, has_versions: bool) -> str:
+def _tells_gone(source: Source) -> str:
+    """Condition for a null document that has a position, and so says that the one of its key is gone."""
+    if _is_by_offset(source):
+        return "_offset IS NOT NULL"
+    return "_place IS NOT NULL" if _format(source).version is None and _format(source).by_name else "false"
+
+
+def _unordered(version: str | None, form: JsonDocuments) -> str:
+    """Expression that says why a document has no position; null where it has one."""
+    tests = []
+    if version:
+        tests.append(f"WHEN {version} IS NULL THEN {literal(f'no version: {form.version} gives no number')}")
+    if form.by_name:
+        tests.append(f"WHEN _place IS NULL THEN {literal(_NOT_OF_SINK)}")
+    return f"CASE {' '.join(tests)} END" if tests else "NULL::VARCHAR"
+
+
+def _elements(explode: Explode | None, of_place: str, *, has_versions: bool) -> str:
     """Write the step from documents to what becomes a record each.
 
     An exploded document yields one more, of ordinal 0 and deleted (`exploded`), also where the array is empty.
@@ -208,7 +242,7 @@ numbered AS (
   SELECT *, unnest(CASE WHEN problem IS NULL THEN range({first}, len(items) + 1) ELSE [1] END) AS ordinal FROM arrays
 ),
 elements AS (
-  SELECT _path, _n, line, marked, is_gone{offset}, document AS parent, ordinal,
+  SELECT _path, _n, line, marked, is_gone{of_place}, document AS parent, ordinal,
     CASE WHEN ordinal = 0 THEN 'd' ELSE 'r' END AS _op,
     items[ordinal] AS document,
     coalesce(problem, CASE WHEN ordinal > 0 AND json_type(items[ordinal]) <> 'OBJECT'

@@ -190,6 +190,9 @@ class JsonDocuments:
         version: DuckDB expression over the document's columns giving a BIGINT that orders documents of one key; needed unless
             they are of snapshots. `_offset` in it is the offset of the record in its topic, which a sink writes into the envelope
             around it. Where that is the version, a null document says that the one of its key is gone; else it is a message.
+        by_name: Orders documents, of one version if there is one, by the Kafka partition and the first offset in the object's
+            name and by line, for sinks that write no envelope. Where there is no version, a null document says that the one of
+            its key is gone.
         records: Where a response holds its records, as in `data.items`: an array or one object. A file holds one response,
             or one a line.
         explode: How a document becomes several records.
@@ -197,16 +200,22 @@ class JsonDocuments:
     """
 
     version: str | None = None
+    by_name: bool = False
     records: str | None = None
     explode: Explode | None = None
     snapshot: Snapshot | None = None
     name: Literal["json-documents"] = "json-documents"
 
     def __post_init__(self) -> None:
-        if self.version is None and self.snapshot is None:
+        if self.version is None and self.snapshot is None and not self.by_name:
             raise ContractError(
                 "JsonDocuments: nothing orders the documents of one key",
-                hint="give version=, an expression over their columns, or snapshot=, if each file is of a dated full snapshot",
+                hint="give version=, an expression over their columns; snapshot=, if each file is of a dated full snapshot; or "
+                "by_name=True, if a sink of Kafka Connect names the files",
+            )
+        if self.snapshot and self.by_name:
+            raise ContractError(
+                "JsonDocuments: files are either of dated snapshots or of a topic", hint="give snapshot= or by_name=, not both"
             )
 
     @property

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from shop_lake import ShopLake
 
 from assay.contracts import Count, Event, Money, column, source
-from assay.landing.formats import DmsJson, JsonDocuments
+from assay.errors import ContractError
+from assay.landing.formats import DmsJson, JsonDocuments, Snapshot
 
 STATE = f"SELECT id, note FROM latest.{SOURCE} ORDER BY ALL"
 
@@ -166,8 +167,8 @@ def test_a_contract_with_a_column_called_value_has_no_envelopes(tmp_path: Path) 
     assert lake.rows("SELECT key, value FROM latest.pairs") == [("a", "b")]
 
 
-def changelog_lake(folder: Path) -> ShopLake:
-    @source("prices", format=JsonDocuments(version="_offset"), key=("sku",), owner="team:x", subject="x")
+def changelog_lake(folder: Path, form: JsonDocuments | None = None) -> ShopLake:
+    @source("prices", format=form or JsonDocuments(version="_offset"), key=("sku",), owner="team:x", subject="x")
     class Prices(Event):
         """Prices, as a compacted topic holds them."""
 
@@ -229,6 +230,64 @@ class TestOffsets:
         key = lake.land("prices", "a.json", b"null\n")
         lake.ingest("prices")
         assert lake.refused("prices") == [(key, 1, "not a JSON document")]
+
+
+class TestNames:
+    """Plain documents, whose only order is that of their objects' names and of their lines."""
+
+    FORM = JsonDocuments(by_name=True)
+
+    @pytest.mark.parametrize("names", [("t+3+0000000009.json", "t+3+12345678901.json"), ("t-3-9", "t-3-10.gz")])
+    def test_the_partition_the_first_offset_and_the_line_order_them(self, tmp_path: Path, names: tuple[str, str]) -> None:
+        lake = changelog_lake(tmp_path, self.FORM)
+        first = lines_of({"sku": "a", "price": 1}, {"sku": "a", "price": 2}, {"sku": "b", "price": 3})
+        lake.land("prices", f"day=2/{names[1]}", lines_of({"sku": "b", "price": 4}))
+        lake.ingest("prices")
+        lake.land("prices", f"day=1/{names[0]}", first)
+        lake.ingest("prices")
+        assert lake.refused("prices") == []
+        assert lake.rows("SELECT sku, price::VARCHAR FROM latest.prices ORDER BY 1") == [("a", "2.00"), ("b", "4.00")]
+        assert lake.rows("SELECT _sequence FROM changes.prices WHERE price = 2") == [([3, 9, 2],)]
+
+    def test_lines_are_counted_in_a_damaged_file_too(self, tmp_path: Path) -> None:
+        lake = changelog_lake(tmp_path, self.FORM)
+        good = lines_of({"sku": "a", "price": 1})
+        lake.land("prices", "t+0+0000000000.json", good + b"\xff\n" + good)
+        lake.ingest("prices")
+        assert lake.rows("SELECT _sequence FROM changes.prices ORDER BY 1") == [([0, 0, 1],), ([0, 0, 3],)]
+
+    def test_after_the_version_where_there_is_one(self, tmp_path: Path) -> None:
+        lake = changelog_lake(tmp_path, JsonDocuments(version="price::BIGINT", by_name=True))
+        lake.land("prices", "t+0+0000000007.json", lines_of({"sku": "a", "price": 5}, {"sku": "a", "price": 1}, None))
+        lake.ingest("prices")
+        assert lake.rows("SELECT price::VARCHAR, _sequence FROM latest.prices") == [("5.00", [5, 0, 7, 1])]
+        assert messages_of(lake, "prices") == 1
+
+    def test_a_null_with_its_key_beside_it_is_a_delete_and_without_one_is_refused(self, tmp_path: Path) -> None:
+        lake = changelog_lake(tmp_path, self.FORM)
+        lake.land("prices", "t+0+0000000000.json", lines_of({"sku": "a", "price": 1}, {"sku": "b", "price": 1}, None))
+        lake.land("prices", "t+0+0000000000.keys.json", lines_of({"sku": "a"}, {"sku": "b"}, {"sku": "a"}))
+        alone = lake.land("prices", "t+0+0000000003.json", lines_of(None))
+        lake.ingest("prices")
+        assert lake.rows("SELECT sku FROM latest.prices") == [("b",)]
+        assert lake.refused("prices") == [(alone, 1, "the key column sku is null")]
+
+    def test_a_file_that_no_sink_has_named_is_refused(self, tmp_path: Path) -> None:
+        lake = changelog_lake(tmp_path, self.FORM)
+        key = lake.land("prices", "export.json", lines_of({"sku": "a", "price": 1}))
+        lake.ingest("prices")
+        assert lake.refused("prices") == [
+            (
+                key,
+                1,
+                "no position: the object's name tells no Kafka partition and offset; land it under the name that the sink has "
+                "given it",
+            )
+        ]
+
+    def test_snapshots_are_of_no_topic(self) -> None:
+        with pytest.raises(ContractError, match="either of dated snapshots or of a topic"):
+            JsonDocuments(by_name=True, snapshot=Snapshot())
 
 
 def messages_of(lake: ShopLake, source: str) -> int:
