@@ -1,7 +1,7 @@
 """Files that hold records in another way than one a line: made into newline-delimited JSON, which the readers read.
 
-Belongs here: Avro object containers, Parquet files and JSON arrays, told by how they begin and not by what they are called. Does
-not belong here: what a record means (the readers), compression (`fetch`).
+Belongs here: Avro object containers, Parquet files, JSON arrays and JSON over several lines, told by how they begin and not by
+what they are called. Does not belong here: what a record means (the readers), compression (`fetch`).
 
 Values come out exact and as text where JSON has no type for them: decimals and integers of more than 64 bits as strings, bytes in
 base64, dates, times and timestamps in ISO 8601, timestamps of a known time zone in UTC with a `Z`.
@@ -29,10 +29,12 @@ from assay.contracts.rules import literal, quote
 from assay.errors import IngestError
 from assay.landing.lines import DAMAGED, KEPT_OF_A_BAD_LINE, MAX_LINE_BYTES, Rejected
 
-Container = Literal["avro", "parquet", "array", "framed"]
+Container = Literal["avro", "parquet", "array", "document", "framed"]
 AVRO: Container = "avro"
 PARQUET: Container = "parquet"
 ARRAY: Container = "array"
+DOCUMENT: Container = "document"
+"""A JSON object over several lines, or one after the other."""
 FRAMED: Container = "framed"
 """Messages as they were in the topic, each with the number of its schema before it."""
 BINARY = frozenset((AVRO, PARQUET, FRAMED))
@@ -41,6 +43,8 @@ BINARY = frozenset((AVRO, PARQUET, FRAMED))
 _MAGIC: tuple[tuple[bytes, Container], ...] = ((b"Obj\x01", AVRO), (b"PAR1", PARQUET))
 _FRAME = re.compile(rb"\x00\x00(?!\xfe\xff)...", re.DOTALL)
 """A zero and the number of a schema in four bytes; UTF-32 begins likewise."""
+_SPREAD = re.compile(rb'\{[ \t\r]*\n[ \t\r\n]*"')
+"""No line of JSON begins within an object."""
 _BLANK = b" \t\r\n"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _MEMORY = "512MB"
@@ -55,7 +59,10 @@ def container_of(path: Path) -> Container | None:
             return container
     if _FRAME.match(start):
         return FRAMED
-    return ARRAY if start.removeprefix(_BYTE_ORDER_MARK).lstrip(_BLANK).startswith(b"[") else None
+    text = start.removeprefix(_BYTE_ORDER_MARK).lstrip(_BLANK)
+    if _SPREAD.match(text):
+        return DOCUMENT
+    return ARRAY if text.startswith(b"[") else None
 
 
 def unwrap(path: Path, container: Container, to: Path) -> list[Rejected] | None:
@@ -211,7 +218,7 @@ def _child(kind: DuckDBPyType, which: str) -> DuckDBPyType:
     raise AssertionError(f"{kind} has no {which}")
 
 
-# --- JSON arrays ---
+# --- JSON arrays, and objects over several lines ---
 
 
 def _array_lines(path: Path, to: Path) -> list[Rejected] | None:
@@ -241,37 +248,49 @@ def _is_closed(path: Path) -> bool:
 
 def _salvaged_array(path: Path, to: Path) -> list[Rejected] | None:
     """Keep the elements of an array, or of several, up to where the text is none."""
+    try:
+        row, rejected = _salvaged(path, _elements, to)
+    except _NoArrayError:
+        to.unlink()
+        return None
+    if rejected and row == 0:
+        to.unlink()
+        return None
+    return rejected
+
+
+def _document_lines(path: Path, to: Path) -> list[Rejected]:
+    return _salvaged(path, _objects, to)[1]
+
+
+def _salvaged(path: Path, find: _Find, to: Path) -> tuple[int, list[Rejected]]:
+    """Write the JSON values that are found in a file one a line, up to where the text is none; returns how many they are."""
     text = path.read_bytes().decode("utf-8-sig", errors="surrogateescape")
     row = 0
     try:
         # Bytes that are not UTF-8 become escapes that JSON does not have, so that the reader refuses just that line.
         with to.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as lines:
-            for start, end in _elements(text):
+            for start, end in find(text, 0):
                 lines.write(text[start:end].replace("\r", " ").replace("\n", " ") + "\n")
                 row += 1
-    except _NoArrayError:
-        to.unlink()
-        return None
-    except _DamagedArrayError as error:
-        if row == 0:
-            to.unlink()
-            return None
+    except _DamagedJsonError as error:
         rest = text[error.place : error.place + KEPT_OF_A_BAD_LINE].encode("utf-8", "backslashreplace").decode()
-        return [Rejected(row + 1, rest, f"{DAMAGED}: {error}")]
-    return []
+        return row, [Rejected(row + 1, rest, f"{DAMAGED}: {error}")]
+    return row, []
 
 
 def places(path: Path) -> Iterator[tuple[int, int]]:
-    """Yield the number of each element of the arrays in a file, and of the damage in it, and the byte at which it begins."""
+    """Yield the number of each record of a file of JSON, and of the damage in it, and the byte at which it begins."""
+    find = _objects if container_of(path) == DOCUMENT else _elements
     text = path.read_bytes().decode("utf-8", errors="surrogateescape")
     row = size = counted = 0
     start = 1 if text.startswith("\ufeff") else 0
     try:
-        for row, (place, _) in enumerate(_elements(text, start), 1):
+        for row, (place, _) in enumerate(find(text, start), 1):
             size += len(text[counted:place].encode("utf-8", "surrogateescape"))
             counted = place
             yield row, size
-    except _DamagedArrayError as error:
+    except _DamagedJsonError as error:
         yield row + 1, size + len(text[counted : error.place].encode("utf-8", "surrogateescape"))
 
 
@@ -279,13 +298,30 @@ class _NoArrayError(Exception):
     pass
 
 
-class _DamagedArrayError(Exception):
+class _DamagedJsonError(Exception):
     def __init__(self, place: int, said: str) -> None:
         super().__init__(said)
         self.place = place
 
 
-def _elements(text: str, place: int = 0) -> Iterator[tuple[int, int]]:
+_Find = Callable[[str, int], Iterator[tuple[int, int]]]
+"""Yields where each JSON value begins and ends in a text, from a place on."""
+
+
+def _objects(text: str, place: int) -> Iterator[tuple[int, int]]:
+    """Yield where each object begins and ends of those that a text is made of."""
+    decode = json.JSONDecoder(parse_float=str, parse_int=str).raw_decode
+    place = _after_blank(text, place)
+    while place < len(text):
+        try:
+            _, end = decode(text, place)
+        except (ValueError, RecursionError) as error:
+            raise _DamagedJsonError(place, str(error)) from error
+        yield place, end
+        place = _after_blank(text, end)
+
+
+def _elements(text: str, place: int) -> Iterator[tuple[int, int]]:
     """Yield where each element begins and ends of the arrays that a text is made of."""
     decode = json.JSONDecoder(parse_float=str, parse_int=str).raw_decode
     place = _after_blank(text, place)
@@ -297,13 +333,13 @@ def _elements(text: str, place: int = 0) -> Iterator[tuple[int, int]]:
             try:
                 _, end = decode(text, place)
             except (ValueError, RecursionError) as error:
-                raise _DamagedArrayError(place, str(error)) from error
+                raise _DamagedJsonError(place, str(error)) from error
             yield place, end
             place = _after_blank(text, end)
             if text[place : place + 1] == ",":
                 place = _after_blank(text, place + 1)
             elif text[place : place + 1] != "]":
-                raise _DamagedArrayError(place, "the array is not closed")
+                raise _DamagedJsonError(place, "the array is not closed")
         place = _after_blank(text, place + 1)
 
 
@@ -317,5 +353,6 @@ _UNWRAP: dict[Container, Callable[[Path, Path], list[Rejected] | None]] = {
     AVRO: _avro_lines,
     PARQUET: _parquet_lines,
     ARRAY: _array_lines,
+    DOCUMENT: _document_lines,
     FRAMED: _framed,
 }

@@ -22,7 +22,7 @@ from isal import igzip, isal_zlib
 
 from assay.errors import ObjectMissing
 from assay.lake.store import ObjectInfo, ObjectStore
-from assay.landing.containers import ARRAY, BINARY, Container, container_of, unwrap
+from assay.landing.containers import BINARY, Container, container_of, unwrap
 from assay.landing.lines import DAMAGE, Rejected, is_gzipped, open_unpacked
 from assay.landing.records import LandedFile
 
@@ -89,7 +89,7 @@ def _unwrapped(file: LandedFile, to: Path, keep: frozenset[Container]) -> Landed
         return file
     if file.is_damaged and not rejected:
         rejected = [Rejected(1, "", "the compressed data is damaged: records after those that were read may be lost")]
-    return LandedFile(file.info, to, rejected=tuple(rejected), text=path if container == ARRAY else None)
+    return LandedFile(file.info, to, rejected=tuple(rejected), text=path if container not in BINARY else None)
 
 
 def _unpacked_as_far_as_whole(path: Path, to: Path) -> Path:

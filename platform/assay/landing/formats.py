@@ -181,7 +181,7 @@ class Explode:
 
 @dataclass(frozen=True)
 class JsonDocuments:
-    """Nested JSON documents: one a line, elements of one array, or the records in an API's responses.
+    """Nested JSON documents: one a line, one or several over many lines, elements of one array, or the records in responses.
 
     Every document is a snapshot read (`r`). A later version of the same key wins. Nested values are kept as JSON text, and
     numbers with all their digits.

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from assay.contracts import Source
 from assay.landing import containers, csv_records, documents, split_records
-from assay.landing.containers import ARRAY, container_of
+from assay.landing.containers import ARRAY, DOCUMENT, container_of
 from assay.landing.formats import Csv, Dms, JsonDocuments
 from assay.landing.lines import is_gzipped, line_starts, starts_of
 from assay.landing.records import LandedFile
@@ -56,7 +56,7 @@ def starts(file: LandedFile, source: Source, *, one_by_one: bool) -> list[tuple[
     form = source.format
     if file.text is None or (isinstance(form, JsonDocuments) and form.records is not None):
         return []
-    # The elements of an array have been put one a line.
+    # The elements of an array, and objects over several lines, have been put one a line.
     return list(_places(replace(file, text=file.path), source, one_by_one))
 
 
@@ -71,7 +71,7 @@ def _places(file: LandedFile, source: Source, one_by_one: bool) -> Iterator[tupl
         return csv_records.places(text, file.info.key, source, by_line=one_by_one)
     if isinstance(form, Dms):
         return split_records.places(text, form.delimiter)
-    if isinstance(form, JsonDocuments) and form.records is not None and not _is_array(file):
+    if isinstance(form, JsonDocuments) and form.records is not None and not _is_spread(file):
         return documents.places(text, form.records)
     return containers.places(text)
 
@@ -80,8 +80,9 @@ def _is_of_lines(file: LandedFile, source: Source) -> bool:
     """Whether each line of a file's text is a record."""
     form = source.format
     holds_others = isinstance(form, Csv | Dms) or (isinstance(form, JsonDocuments) and form.records is not None)
-    return not holds_others and not _is_array(file)
+    return not holds_others and not _is_spread(file)
 
 
-def _is_array(file: LandedFile) -> bool:
-    return file.text is not None and file.text != file.path and container_of(file.text) == ARRAY
+def _is_spread(file: LandedFile) -> bool:
+    """Whether records that are no lines of a file's text have been put one a line."""
+    return file.text is not None and file.text != file.path and container_of(file.text) in (ARRAY, DOCUMENT)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from assay.contracts import Source
 from assay.errors import ContractError
-from assay.landing.containers import ARRAY, PARQUET, Container
+from assay.landing.containers import ARRAY, DOCUMENT, PARQUET, Container
 from assay.landing.debezium import DebeziumReader
 from assay.landing.delimited import CsvReader
 from assay.landing.dms import DmsReader
@@ -27,8 +27,8 @@ _READERS: dict[type, Reader] = {
     DmsJson: SinkReader(DmsJsonReader()),
 }
 
-_KEPT: dict[type, frozenset[Container]] = {Csv: frozenset((ARRAY,)), Dms: frozenset((ARRAY, PARQUET))}
-"""Containers that a format's reader is given as they are: delimited text may begin like an array, and DMS writes Parquet."""
+_KEPT: dict[type, frozenset[Container]] = {Csv: frozenset((ARRAY, DOCUMENT)), Dms: frozenset((ARRAY, DOCUMENT, PARQUET))}
+"""Containers that a format's reader is given as they are: delimited text may begin like JSON, and DMS writes Parquet."""
 
 
 def reader_for(source: Source) -> Reader:
@@ -54,4 +54,7 @@ def is_of_sink(source: Source) -> bool:
 
 def kept_containers(source: Source) -> frozenset[Container]:
     """Containers that the reader of a source's format reads as they are; of all others, it reads records put one a line."""
+    if isinstance(source.format, JsonDocuments) and source.format.records is not None:
+        # Responses may be longer than a line.
+        return frozenset((DOCUMENT,))
     return _KEPT.get(type(source.format), frozenset())

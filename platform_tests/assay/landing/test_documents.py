@@ -146,6 +146,45 @@ class TestAmounts:
         assert [part.money for part in batch.parts] == ["49999999999999999999999999.9950"]
 
 
+class TestSeveralLines:
+    ONE = b'{\n  "id": "1",\r\n  "v": 1,\n  "a": {"x": [\n1.50]},\n  "b": "\xc3\xa9"\n}\n'
+
+    @pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf", b"\n "])
+    @pytest.mark.parametrize("is_packed", [False, True])
+    def test_an_object_over_several_lines_is_one_document(self, tmp_path: Path, start: bytes, is_packed: bool) -> None:
+        lake = documents_lake(tmp_path)
+        content = start + self.ONE
+        key = lake.land("docs", "a.json", gzip.compress(content) if is_packed else content)
+        done = lake.ingest("docs")
+        assert (done.records, lake.refused("docs")) == (1, [])
+        ((document, other, found, line),) = lake.rows("SELECT a, b, _landing_object, _landing_row FROM changes.docs")
+        assert (json.loads(str(document)), other, found, line) == ({"x": [1.5]}, "é", key, 1)
+        assert "1.50" in str(document)
+
+    def test_several_stand_one_after_the_other(self, tmp_path: Path) -> None:
+        lake = documents_lake(tmp_path)
+        lake.land("docs", "a.json", self.ONE + self.ONE.replace(b'"1"', b'"2"') + b'{"id":"3","v":1}')
+        lake.ingest("docs")
+        assert lake.rows("SELECT id, _landing_row FROM latest.docs ORDER BY 1") == [("1", 1), ("2", 2), ("3", 3)]
+
+    @pytest.mark.parametrize("whole", [0, 1])
+    def test_one_that_breaks_off_is_refused_once_and_those_before_it_are_kept(self, tmp_path: Path, whole: int) -> None:
+        lake = documents_lake(tmp_path)
+        key = lake.land("docs", "a.json", self.ONE * whole + self.ONE[:-3])
+        lake.ingest("docs")
+        assert len(lake.rows("SELECT id FROM changes.docs")) == whole
+        ((refused, line, reason),) = lake.refused("docs")
+        assert (refused, line) == (key, whole + 1)
+        assert reason.startswith("the file is damaged from here on: ")
+
+    def test_lines_are_lines_whatever_the_first_is(self, tmp_path: Path) -> None:
+        lake = documents_lake(tmp_path)
+        key = lake.land("docs", "a.json", b'{\n{"id":"2","v":1}\n')
+        lake.ingest("docs")
+        assert lake.rows("SELECT id FROM changes.docs") == [("2",)]
+        assert [(found, line) for found, line, _ in lake.refused("docs")] == [(key, 1)]
+
+
 class TestResponses:
     FORM = JsonDocuments(version="v::BIGINT", records="data.items")
     ONE = b'\xef\xbb\xbf{"data": {"page": 1, "items": [\n {"id": "1", "v":1, "a":1.50},\r\n\t{"id": "2", "v": 1}\n]}, "next": 0}'

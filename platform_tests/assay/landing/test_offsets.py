@@ -53,6 +53,11 @@ def test_changes(tmp_path: Path, tail: bytes, packed: bool) -> None:
 DOCUMENTS = JsonDocuments(version="1")
 
 
+def test_documents_over_several_lines(tmp_path: Path) -> None:
+    content = b'\xef\xbb\xbf{\n"id":"\xc3\xa9"\n}\n {"id":"b",\n"count":"?"}\n{"id":"c"'
+    assert read(tmp_path, DOCUMENTS, "a.json", content) == [(2, content.index(b'{"id":"b"')), (3, content.index(b'{"id":"c"'))]
+
+
 def test_documents(tmp_path: Path) -> None:
     content = b'\xef\xbb\xbf{"id":"\xc3\xa9"}\r\n{"id":"b","count":"?"}\r\n[]\r\n'
     assert read(tmp_path, DOCUMENTS, "a.json", content) == [(2, content.index(b'{"id":"b"')), (3, content.index(b"[]"))]
