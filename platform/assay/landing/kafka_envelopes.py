@@ -5,6 +5,9 @@ Belongs here: telling envelopes, and taking values and keys out of them. Does no
 
 The text of a value is kept as it was written. A value that was sent as text (`StringConverter`), or as bytes in base64
 (`ByteArrayConverter`), is the JSON within.
+
+The sink's CSV, which is its default, has no header: of values alone, each in base64, every line is a value. Of several fields
+nothing says which is which, and a key looks like a value, so that such a file is refused.
 """
 
 from __future__ import annotations
@@ -18,12 +21,18 @@ from pathlib import Path
 from assay.contracts import Source
 from assay.landing.formats import JsonDocuments
 from assay.landing.kafka_keys import of_base64, write_keys
-from assay.landing.lines import DAMAGED, Line, Rejected, located_lines
+from assay.landing.lines import DAMAGED, KEPT_OF_A_BAD_LINE, Line, Rejected, located_lines
 from assay.landing.records import LandedFile
 
 _FIELDS = frozenset(("key", "value", "offset", "timestamp", "headers"))
 _LOOKED_AT = 3
 """Lines of a file that tell its form; one sink writes all alike."""
+_OBJECTS = (b"e", b"I", b"C", b"D")
+"""How base64 of a brace begins, and of blanks before one."""
+_SEVERAL_FIELDS = (
+    "CSV of Aiven's sink with several fields, and nothing in it says which of them is the value: let the sink write JSON lines "
+    "(format.output.type=jsonl), or the value alone (format.output.fields=value), and land its files under new names"
+)
 _BLANKS = " \t\r\n"
 _DECODER = json.JSONDecoder(parse_float=str, parse_int=str)
 
@@ -45,6 +54,8 @@ class Envelope:
 
 def holds_envelopes(file: LandedFile, source: Source) -> bool:
     """Tell from its first lines whether a file holds envelopes; plain documents may have a column `value` themselves."""
+    if _fields_of_csv(file):
+        return True
     if isinstance(source.format, JsonDocuments) and any(spec.name == "value" for spec in source.columns):
         return False
     first = islice(located_lines(file.path), _LOOKED_AT)
@@ -59,6 +70,12 @@ def open_envelopes(file: LandedFile, to: Path, source: Source) -> LandedFile:
         to: Where the values go.
         source: Its source.
     """
+    fields = _fields_of_csv(file)
+    if len(fields) > 1:
+        to.write_bytes(b"")
+        return replace(
+            file, path=to, is_damaged=False, rejected=(Rejected(1, ",".join(fields)[:KEPT_OF_A_BAD_LINE], _SEVERAL_FIELDS),)
+        )
     rejected: list[Rejected] = []
 
     def keys() -> Iterator[tuple[int, int | None, str | None]]:
@@ -77,6 +94,8 @@ def open_envelopes(file: LandedFile, to: Path, source: Source) -> LandedFile:
 
 def _envelope(line: Line) -> Envelope | None:
     """Take a line apart; None when it is no envelope."""
+    if line.reason is None and (inner := _json_in_base64(line.raw.strip())):
+        return Envelope(_on_one_line(inner), None, None)
     try:
         members = _members(line.raw.decode("utf-8-sig" if line.offset == 0 else "utf-8"))
     except (ValueError, RecursionError):
@@ -85,6 +104,28 @@ def _envelope(line: Line) -> Envelope | None:
         return None
     offset = members.get("offset", "")
     return Envelope(_value(members["value"]), members.get("key"), int(offset) if offset.isdecimal() else None)
+
+
+def _fields_of_csv(file: LandedFile) -> list[str]:
+    """The fields of the first line of CSV in which one is JSON in base64; none where the first lines hold no such."""
+    for line in islice(located_lines(file.path), _LOOKED_AT):
+        fields = line.raw.strip().split(b",")
+        # A text within JSON may hold anything.
+        if line.reason is None and b'"' not in line.raw and any(map(_json_in_base64, fields)):
+            return [field.decode("ascii", "backslashreplace") for field in fields]
+    return []
+
+
+def _json_in_base64(field: bytes) -> str:
+    """The JSON object that a field holds in base64; nothing where it holds none."""
+    if not field.startswith(_OBJECTS):
+        return ""
+    return inner if (inner := of_base64(field.decode("ascii", "replace"))).lstrip(_BLANKS).startswith("{") else ""
+
+
+def _on_one_line(text: str) -> str:
+    """JSON has line ends between its parts only."""
+    return text.replace("\r", " ").replace("\n", " ")
 
 
 def _members(text: str) -> dict[str, str]:
@@ -128,6 +169,5 @@ def _value(written: str) -> str:
     text = json.loads(written)
     for inner in (text, of_base64(text)):
         if inner.lstrip(_BLANKS).startswith(("{", "null")):
-            # JSON has line ends between its parts only.
-            return inner.replace("\r", " ").replace("\n", " ")
+            return _on_one_line(inner)
     return written

@@ -232,6 +232,49 @@ class TestOffsets:
         assert lake.refused("prices") == [(key, 1, "not a JSON document")]
 
 
+def in_base64(*values: object) -> bytes:
+    return b"".join(base64.b64encode(json.dumps(each, indent=1).encode()) + b"\n" for each in values)
+
+
+class TestCsv:
+    """What Aiven's sink writes if it is not told otherwise: the values alone, each in base64."""
+
+    @pytest.mark.parametrize("is_packed", [False, True])
+    def test_each_line_is_a_value(self, tmp_path: Path, is_packed: bool) -> None:
+        lake = changelog_lake(tmp_path, JsonDocuments(by_name=True))
+        content = in_base64({"sku": "a", "price": 1}, {"sku": "b", "price": 2}) + b"e30!\n" + in_base64({"sku": "a", "price": 3})
+        key = lake.land("prices", "prices-0-7.gz", gzip.compress(content) if is_packed else content)
+        lake.ingest("prices")
+        assert lake.rows("SELECT sku, price::VARCHAR, _landing_row FROM latest.prices ORDER BY 1") == [
+            ("a", "3.00", 4),
+            ("b", "2.00", 2),
+        ]
+        assert [(refused, line) for refused, line, _ in lake.refused("prices")] == [(key, 3)]
+
+    def test_changes(self, tmp_path: Path) -> None:
+        lake = rows_lake(tmp_path, note=str)
+        lake.land(SOURCE, "rows-0-0", in_base64(change(1, note="x"), change(2, note="y")))
+        lake.ingest(SOURCE)
+        assert refused(lake) == []
+        assert lake.rows(STATE) == [("1", "x"), ("2", "y")]
+
+    def test_a_document_may_hold_base64_between_commas(self, tmp_path: Path) -> None:
+        lake = changelog_lake(tmp_path, JsonDocuments(by_name=True))
+        lake.land("prices", "prices-0-7", b'{"sku":"a,' + in_base64({}).rstrip() + b',b"}\n')
+        lake.ingest("prices")
+        assert lake.rows("SELECT sku FROM latest.prices") == [(f"a,{in_base64({}).rstrip().decode()},b",)]
+
+    def test_of_several_fields_which_is_the_value_cannot_be_told(self, tmp_path: Path) -> None:
+        lake = changelog_lake(tmp_path, JsonDocuments(by_name=True))
+        line = in_base64({"sku": "a"}).rstrip() + b"," + in_base64({"sku": "a", "price": 1}).rstrip() + b",7\n"
+        key = lake.land("prices", "prices-0-7", b",,6\n" + line * 5)
+        lake.ingest("prices")
+        assert lake.rows("SELECT sku FROM changes.prices") == []
+        ((name, number, reason),) = lake.refused("prices")
+        assert (name, number) == (key, 1)
+        assert reason.startswith("CSV of Aiven's sink with several fields, and nothing in it says which of them is the value: ")
+
+
 class TestNames:
     """Plain documents, whose only order is that of their objects' names and of their lines."""
 
