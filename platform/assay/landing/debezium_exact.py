@@ -13,6 +13,16 @@ from assay.contracts import Source
 from assay.contracts.columns import ColumnSpec
 from assay.contracts.rules import literal, quote
 from assay.landing.debezium_positions import POSITIONS, Positions
+from assay.landing.debezium_updates import (
+    FIELD,
+    HINT,
+    UPDATED,
+    are_described,
+    document_of,
+    partly_touched,
+    untouched,
+    with_updates,
+)
 from assay.landing.debezium_values import (
     LONG_NUMBER,
     NUMBER,
@@ -47,7 +57,8 @@ def exact_events(lines: str, source: Source) -> str:
     form = form_of(source)
     positions = POSITIONS[form.connector]
     fields = {positions.table: "VARCHAR", "connector": "VARCHAR", "ts_ms": "BIGINT", "snapshot": "VARCHAR", **positions.fields}
-    envelope = {"op": "VARCHAR", "ts_ms": "BIGINT", "source": fields, "before": "JSON", "after": "JSON"}
+    images = {"before": "JSON", "after": "JSON"} | ({FIELD: "JSON"} if are_described(form) else {})
+    envelope = {"op": "VARCHAR", "ts_ms": "BIGINT", "source": fields, **images}
     names = sent_names(source)
     declared = list(dict.fromkeys(names.values()))
     exact = "NULL::VARCHAR"
@@ -80,26 +91,12 @@ formed AS (
       WHEN o.iodebeziumop IS NOT NULL THEN 'cloudevent'
       WHEN o.__op IS NOT NULL OR o.__deleted IS NOT NULL THEN 'flattened'
       WHEN e.op IS NOT NULL THEN 'envelope' END AS form,
-    CASE WHEN o.iodebeziumop IS NOT NULL THEN json_transform(o.data, {_shape(_CLOUD_DATA)}) END AS d
+    CASE WHEN o.iodebeziumop IS NOT NULL THEN json_transform(o.data, {_shape(_cloud_data(images))}) END AS d
   FROM others
 ),
-images AS (
-  SELECT _path, _n, line, valid, form,
-    CASE form WHEN 'envelope' THEN e.op WHEN 'cloudevent' THEN o.iodebeziumop
-      WHEN 'flattened' THEN CASE WHEN o.__deleted = 'true' THEN 'd' ELSE coalesce(o.__op, 'u') END
-      ELSE CASE WHEN {_IS_MESSAGE} THEN 'm' END END AS op,
-    coalesce(CASE WHEN form = 'envelope' THEN e.source.ts_ms END, o.iodebeziumtsms, o.__source_ts_ms, o.__source_ts_us // 1000,
-      CASE WHEN form = 'envelope' THEN e.ts_ms END, o.__ts_ms) AS happened,
-    {{{", ".join(f"{literal(name)}: {_origin(name)}" for name in fields)}}} AS origin,
-    {_image("after", form)} AS after,
-    {_image("before", form)} AS before,
-    {_digits(form)} AS digits,
-    CASE WHEN form = 'flattened' THEN outer_fields
-      ELSE list_filter(coalesce(d.schema.fields, outer_fields), lambda each: each.field = 'after')[1].fields END AS described
-  FROM formed
-),
+images AS ({_images(source, fields)}),
 events AS (
-  SELECT _path, _n, line, valid, form, op, happened, origin, described, digits,
+  SELECT _path, _n, line, valid, form, op, happened, origin, described, digits{", touched" if are_described(form) else ""},
     op IN ('c', 'u', 'r') AS is_row, after AS document,
     CASE WHEN form = 'flattened' THEN list_filter(json_keys(after), lambda name: NOT starts_with(name, '__'))
       ELSE json_keys(after) END AS keys,
@@ -109,7 +106,7 @@ events AS (
 ),
 positioned AS (
   SELECT *, {positions.sequence(lambda name: f"origin.{quote(name)}")} AS position,
-    CASE WHEN is_row AND {_may_hold_placeholder("document", form)} THEN {_unchanged(source)} END AS unchanged,
+    {_unchanged(source)} AS unchanged,
     {_kinds(source)} AS k
   FROM events
 ),
@@ -120,7 +117,7 @@ told AS (
 ),
 encoded AS (SELECT *, {_base64(source)} AS n FROM told)
 SELECT _path, _n, line AS _record,
-  {_reason(positions, form)} AS _reason,
+  {_reason(positions, source)} AS _reason,
   op AS _op,
   position AS _sequence,
   TRY(make_timestamptz(happened * 1000)) AS _source_timestamp,
@@ -134,12 +131,6 @@ FROM encoded"""
 _WRAPPER = {"schema": _SCHEMA, "payload": "JSON", "op": "VARCHAR", "__op": "VARCHAR", "__deleted": "VARCHAR"}
 # A flattened row may have columns of these names.
 _IS_WRAPPED = "starts_with(w.payload::VARCHAR, '{') AND coalesce(w.op, w.__op, w.__deleted) IS NULL"
-_CLOUD_DATA = {
-    "schema": _SCHEMA,
-    "payload": {"before": "JSON", "after": "JSON"},
-    "before": "JSON",
-    "after": "JSON",
-}
 _MARKS = {
     "__op": "VARCHAR",
     "__deleted": "VARCHAR",
@@ -166,6 +157,10 @@ def _shape(shape: Any) -> str:
     return literal(json.dumps(shape))
 
 
+def _cloud_data(images: dict[str, str]) -> dict[str, Any]:
+    return {"schema": _SCHEMA, "payload": images, **images}
+
+
 def _others(fields: dict[str, str]) -> dict[str, str]:
     """Names of what tells a flattened row's and a CloudEvent's origin, with their types."""
     flattened = {f"{prefix}{name}": kind for name, kind in fields.items() for prefix in _PREFIXES}
@@ -182,22 +177,45 @@ def _origin(field: str) -> str:
     return f"CASE form WHEN 'envelope' THEN e.source.{quote(field)} ELSE coalesce({', '.join(other)}, o.{_cloud_name(field)}) END"
 
 
+def _images(source: Source, fields: dict[str, str]) -> str:
+    """The query of what messages say of themselves and of their rows."""
+    form = form_of(source)
+    description = f", {_image(FIELD, form)} AS description" if are_described(form) else ""
+    images = f"""
+  SELECT _path, _n, line, valid, form,
+    CASE form WHEN 'envelope' THEN e.op WHEN 'cloudevent' THEN o.iodebeziumop
+      WHEN 'flattened' THEN CASE WHEN o.__deleted = 'true' THEN 'd' ELSE coalesce(o.__op, 'u') END
+      ELSE CASE WHEN {_IS_MESSAGE} THEN 'm' END END AS op,
+    coalesce(CASE WHEN form = 'envelope' THEN e.source.ts_ms END, o.iodebeziumtsms, o.__source_ts_ms, o.__source_ts_us // 1000,
+      CASE WHEN form = 'envelope' THEN e.ts_ms END, o.__ts_ms) AS happened,
+    {{{", ".join(f"{literal(name)}: {_origin(name)}" for name in fields)}}} AS origin,
+    {_image("after", form)} AS after,
+    {_image("before", form)} AS before,
+    {_digits(form)} AS digits{description},
+    CASE WHEN form = 'flattened' THEN outer_fields
+      ELSE list_filter(coalesce(d.schema.fields, outer_fields), lambda each: each.field = 'after')[1].fields END AS described
+  FROM formed"""
+    return with_updates(images) if are_described(form) else images
+
+
 def _image(which: str, form: Debezium) -> str:
-    """Expression for the row before or after the change, as JSON."""
+    """Expression for the row before or after the change, or for the description of the change, as JSON."""
     own = "WHEN 'flattened' THEN document " if which == "after" else ""
     image = f"CASE form WHEN 'envelope' THEN e.{which}::VARCHAR {own}ELSE coalesce(d.payload.{which}, d.{which})::VARCHAR END"
-    if form.connector != "mongodb":
-        return image
     # MongoDB's documents are sent as text.
-    text = f"CASE WHEN starts_with({image}, '\"') THEN json_extract_string({image}, '$') ELSE {image} END"
-    return f"CASE WHEN json_valid({text}) THEN {text} END"
+    return document_of(image) if form.connector == "mongodb" else image
 
 
 def _digits(form: Debezium) -> str:
     """Expression for the row after the change with all digits of its numbers; null unless there are many."""
-    places = ("/after", "/data/after", "/data/payload/after")
-    after = f"coalesce({', '.join(f'json_extract(digits, {literal(place)})' for place in places)})"
+    images = ["after", f"{FIELD}/{UPDATED}"] if are_described(form) else ["after"]
+    places = [f"{within}/{image}" for image in images for within in ("", "/data", "/data/payload")]
+    found = [f"json_extract(digits, {literal(place)})" for place in places]
+    after = f"coalesce({', '.join(found)})"
     if form.connector == "mongodb":
+        # An update without its document says `"after": null`.
+        sent = [f"nullif({each}, 'null')" for each in found]
+        after = f"coalesce({', '.join(sent)})"
         text = f"json_extract_string({after}, '$')"
         after = f"CASE WHEN json_valid({text}) AND starts_with({text}, '{{') THEN {exact_numbers(text)} ELSE {after}::VARCHAR END"
     return f"CASE WHEN digits IS NULL THEN NULL WHEN form = 'flattened' THEN digits ELSE ({after})::VARCHAR END"
@@ -216,11 +234,14 @@ _UUID_IN_A_LIST = 40
 
 def _unchanged(source: Source) -> str:
     """Expression for the columns that did not change and were not sent, as the producer calls them; null when there are none."""
+    form = form_of(source)
     names = [name for column, name in sent_names(source).items() if column not in source.key]
     values = ", ".join(f"sent.{quote(name)}" for name in names)
-    texts = text_list(placeholders(form_of(source)))
+    texts = text_list(placeholders(form))
     pairs = f"list_filter(list_zip({text_list(names)}, [{values}]::VARCHAR[]), lambda each: list_contains({texts}, each[2]))"
-    return f"nullif(list_transform({pairs}, lambda each: each[1]), [])"
+    found = f"nullif(list_transform({pairs}, lambda each: each[1]), [])"
+    described = f"WHEN touched IS NOT NULL THEN {untouched(names)} " if are_described(form) else ""
+    return f"CASE {described}WHEN is_row AND {_may_hold_placeholder('document', form)} THEN {found} END"
 
 
 def _nulls(names: str) -> str:
@@ -304,12 +325,14 @@ def _rescued(declared: list[str]) -> str:
     )
 
 
-def _reason(positions: Positions, form: Debezium) -> str:
+def _reason(positions: Positions, source: Source) -> str:
+    form = form_of(source)
     table, connector = f"origin.{quote(positions.table)}", "origin.connector"
     # A flattened row names its table only if it was told to.
     other_table = f"{table} IS DISTINCT FROM {literal(form.table)} AND NOT (form = 'flattened' AND {table} IS NULL)"
     expected = f", expected {form.connector}"
-    hint = ": let capture.mode look documents up (change_streams_update_full)" if form.connector == "mongodb" else ""
+    hint = f": {HINT}" if are_described(form) else ""
+    misapplied = f"\n    ELSE {partly_touched(source, sent_names(source))}" if are_described(form) else ""
     return f"""CASE
     WHEN NOT valid THEN CASE WHEN coalesce(trim(line), '') = '' THEN {literal(BLANK)} ELSE 'not valid JSON' END
     WHEN op IS NULL THEN 'not a Debezium change event: it has no op'
@@ -318,7 +341,7 @@ def _reason(positions: Positions, form: Debezium) -> str:
     WHEN {connector} NOT IN ({accepted(positions)}) THEN 'an event of connector ' || {connector} || {literal(expected)}
     WHEN {other_table} THEN 'an event of table ' || coalesce({table}, '(none)') || {literal(f", expected {form.table}")}
     WHEN is_row AND document IS NULL THEN 'operation ' || op || {literal(f" without the row after it{hint}")}
-    WHEN position IS NULL THEN 'no source position'
+    WHEN position IS NULL THEN 'no source position'{misapplied}
   END"""
 
 

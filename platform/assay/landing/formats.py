@@ -25,7 +25,8 @@ class Debezium:
     Envelopes, with their schema around them or bare, flattened rows (`ExtractNewRecordState`) and CloudEvents are told apart
     record by record. What a value is encoded in follows from the schema in its message. Without one it follows from the
     declared type: integers in a `DATE` column are days; decimals and times are what is said here. ISO 8601 texts, numbers, and
-    decimals that carry their scale are always understood. Values of `VARCHAR` columns are taken as they were sent.
+    decimals that carry their scale are always understood. Values of `VARCHAR` columns are taken as they were sent. An update of
+    MongoDB's that comes without its document changes the fields that it names; one of a part of a declared value is refused.
 
     Attributes:
         table: The source table or collection that the events must be of (`source.table`); others are quarantined.

@@ -218,18 +218,6 @@ def test_a_mark_of_byte_order_is_no_text(tmp_path: Path, quickly: bool) -> None:
     assert refused(lake) == []
 
 
-def test_an_update_of_mongodb_without_its_document_makes_no_nulls(tmp_path: Path) -> None:
-    lake = rows_lake(tmp_path, Debezium("rows", connector="mongodb", columns={"id": "_id"}), v=int)
-    origin = {"connector": "mongodb", "collection": "rows", "ts_ms": 5000}
-    whole = json.dumps({"_id": "a", "v": 1})
-    changed = {"updateDescription": {"updatedFields": '{"v":2}', "removedFields": None, "truncatedArrays": None}}
-    created = envelope("c", {**origin, "ord": 1}, None) | {"after": whole}
-    read(lake, created, envelope("u", {**origin, "ord": 2}, None) | {"before": whole} | changed)
-    assert lake.rows("SELECT id, v FROM latest.rows") == [("a", 1)]
-    ((_, reason),) = refused(lake)
-    assert reason.startswith("operation u without the row after it: let capture.mode")
-
-
 def test_what_is_refused_keeps_its_text(lake: ShopLake) -> None:
     lake.land("orders", "a.json", text("{broken"))
     lake.ingest("orders")

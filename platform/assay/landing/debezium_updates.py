@@ -1,0 +1,91 @@
+"""MongoDB's updates that come without their document: what they say of which columns.
+
+Belongs here: which fields such an update sets, removes, or changes in part. Does not belong here: the forms of a message
+(`debezium_exact`), the values (`debezium_values`).
+
+A capture mode that does not look documents up, or finds the document gone, sends `updateDescription` alone: `updatedFields` is
+the text of a document, `removedFields` a list, `truncatedArrays` a list of arrays that were cut off. A removed field is null, and
+one that is not named did not change. A path (`address.city`, `tags.2`) or an array that was cut off changes a part of a value
+whose rest is not sent: what the whole then is nobody can tell, and the record is refused.
+"""
+
+from __future__ import annotations
+
+import json
+
+from assay.contracts import Source
+from assay.contracts.rules import literal
+from assay.landing.formats import Debezium
+from assay.landing.records import text_list
+
+FIELD = "updateDescription"
+"""What a message calls the description of an update."""
+UPDATED = "updatedFields"
+"""What the description calls the fields that have another value."""
+HINT = "let capture.mode look documents up (change_streams_update_full)"
+
+_SHAPE = {UPDATED: "JSON", "removedFields": ["VARCHAR"], "truncatedArrays": [{"field": "VARCHAR"}]}
+
+
+def are_described(form: Debezium) -> bool:
+    """Whether a source's updates may come as descriptions."""
+    return form.connector == "mongodb"
+
+
+def document_of(text: str) -> str:
+    """Write the expression for a document that is sent as a text, or as it is; null where it is none.
+
+    Args:
+        text: Expression for the JSON of either.
+    """
+    found = f"CASE WHEN starts_with({text}, '\"') THEN json_extract_string({text}, '$') ELSE {text} END"
+    return f"CASE WHEN json_valid({found}) THEN {found} END"
+
+
+def with_updates(images: str) -> str:
+    """Write the query in which an update without its document has the fields that it sets for one.
+
+    Args:
+        images: A query with the columns `op`, `after` and `description`, the JSON of an update's description.
+
+    Returns:
+        The query, with the column `touched` for `description`: the paths of everything that such an update changes, those of
+        arrays that were cut off with a point at their end; null for all other messages.
+    """
+    updated = document_of(f"said.{UPDATED}::VARCHAR")
+    # What is no list would be none.
+    kinds = [f"json_type(description, {literal(f'/{name}')})" for name in ("removedFields", "truncatedArrays")]
+    lists = " AND ".join(f"coalesce({kind}, 'NULL') IN ('NULL', 'ARRAY')" for kind in kinds)
+    return f"""
+  SELECT * EXCLUDE (description, said, fields, is_update) REPLACE (CASE WHEN is_update THEN fields ELSE after END AS after),
+    CASE WHEN is_update THEN list_concat(json_keys(fields), said.removedFields,
+      list_transform(said.truncatedArrays, lambda each: each.field || '.')) END AS touched
+  FROM (
+    SELECT *, coalesce(op = 'u' AND after IS NULL AND json_type(fields) = 'OBJECT' AND {lists}, false) AS is_update
+    FROM (
+      SELECT *, CASE WHEN said.{UPDATED} IS NOT NULL THEN {updated}
+        WHEN len(said.removedFields) > 0 OR len(said.truncatedArrays) > 0 THEN '{{}}' END AS fields
+      FROM (SELECT *, json_transform(description, {literal(json.dumps(_SHAPE))}) AS said FROM ({images}))
+    )
+  )"""
+
+
+def untouched(names: list[str]) -> str:
+    """Write the expression for those of some fields that an update does not change; null when there are none."""
+    return f"nullif(list_filter({text_list(names)}, lambda name: NOT list_contains(touched, name)), [])"
+
+
+def partly_touched(source: Source, names: dict[str, str]) -> str:
+    """Write the expression for why an update cannot be applied; null where it can.
+
+    Args:
+        source: The source.
+        names: The producer's name by column.
+    """
+    within = "contains(path, '.') AND (path = name OR starts_with(path, name || '.'))"
+    parts = f"list_filter({text_list(list(names.values()))}, lambda name: len(list_filter(touched, lambda path: {within})) > 0)"
+    keys = f"list_filter({text_list([names[column] for column in source.key])}, lambda name: list_contains(touched, name))"
+    return (
+        f"CASE WHEN touched IS NOT NULL THEN coalesce({keys}[1] || ' is the key, and is changed', "
+        f"{parts}[1] || ' is changed in part: {HINT}') END"
+    )
