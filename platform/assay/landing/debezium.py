@@ -12,7 +12,7 @@ Numbers are read by DuckDB's JSON reader, which keeps 17 significant digits; in 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -22,7 +22,7 @@ from typing import Any
 from assay.contracts import Source
 from assay.contracts.rules import literal, quote
 from assay.landing.debezium_exact import accepted, exact_events, form_of, sent_names
-from assay.landing.debezium_positions import POSITIONS
+from assay.landing.debezium_positions import POSITIONS, after_offsets
 from assay.landing.debezium_values import Described, is_encoded, may_be_unchanged, placeholders, quickly
 from assay.landing.formats import Debezium
 from assay.landing.lines import (
@@ -62,7 +62,7 @@ class DebeziumReader:
             layouts |= {tuple(row) for message in seen if (row := _row(message)) is not None}
         return Parsed(
             [
-                _usual_events(paths, source, usual, sorted(layouts)) if usual else _unusual_files(paths, source)
+                _usual_events(paths, source, usual, sorted(layouts)) if usual else _unusual_files(paths, files, source)
                 for usual, paths in alike.items()
             ]
         )
@@ -71,12 +71,12 @@ class DebeziumReader:
         """Read the whole lines of a damaged file."""
         good = scratch / f"{file.path.name}.lines"
         rejected = salvage_lines(file.path, good)
-        return Parsed([exact_events(salvaged_relation(file.path, good), source)], {file.path: rejected})
+        return Parsed([_exactly(salvaged_relation(file.path, good), [file], source)], {file.path: rejected})
 
     def recheck(self, wanted: Wanted, source: Source, scratch: Path) -> Parsed | None:
         """Read the lines of unusual events exactly, all in one query, for it takes longer to plan than to run."""
         lines, starts = wanted_lines({file.path: rows for file, rows in wanted.items()}, scratch / "unusual.lines")
-        return Parsed([exact_events(lines, source)], starts=starts)
+        return Parsed([_exactly(lines, wanted, source)], starts=starts)
 
 
 # --- The quick way ---
@@ -254,10 +254,16 @@ def _has_placeholder(columns: list[str], form: Debezium) -> str:
     return f"CASE WHEN {longest} >= {shortest} THEN coalesce(list_has_any(row, {text_list(texts)}), false) ELSE false END"
 
 
-def _unusual_files(paths: list[Path], source: Source) -> str:
+def _unusual_files(paths: list[Path], files: Collection[LandedFile], source: Source) -> str:
     """Write the query that reads every line of some files exactly, blank lines not counted."""
     numbered = (
         f"SELECT _path, row_number() OVER () AS _n, line FROM ({lines_relation(paths)}) "
         "WHERE line <> '' AND NOT regexp_full_match(line, '[ \\t\\v\\f\\r]+')"
     )
-    return exact_events(numbered, source)
+    return _exactly(numbered, files, source)
+
+
+def _exactly(lines: str, files: Collection[LandedFile], source: Source) -> str:
+    """Write the query that reads lines of some files exactly."""
+    events = exact_events(lines, source)
+    return after_offsets(events, files) if POSITIONS[form_of(source).connector].are_shared else events

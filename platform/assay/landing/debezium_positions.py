@@ -5,14 +5,21 @@ fields in a message, and everything else in it (`debezium`).
 
 A position is made of numbers only, for texts do not sort as numbers do (`binlog.1000000` comes before `binlog.999999`). All
 events of a source have as many of them. Clocks are no part of it, but for MongoDB, whose log is ordered by one.
+
+The changes of a transaction of MongoDB's tell one position, and come one after the other in their topic: so the offset of their
+object's first record, which a sink puts into its name, is the last number of theirs. Lines of one object are told apart where
+they must be (`ties`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
+from assay.contracts.rules import literal
 from assay.landing.formats import Connector
+from assay.landing.kafka_names import position
+from assay.landing.records import LandedFile
 
 Field = Callable[[str], str]
 """Writes the expression for a field of `source`."""
@@ -26,11 +33,13 @@ class Positions:
         fields: DuckDB type by field of `source`.
         numbers: Writes the expressions for the numbers, the most significant first. A null one means that there is no position.
         table: The field of `source` that names the table.
+        are_shared: Whether the changes of a transaction tell one position.
     """
 
     fields: Mapping[str, str]
     numbers: Callable[[Field], list[str]]
     table: str = "table"
+    are_shared: bool = False
 
     def sequence(self, field: Field) -> str:
         """Write the expression for `_sequence`, a list of BIGINT; null where the event has no position.
@@ -69,8 +78,12 @@ def _mysql(field: Field) -> list[str]:
 
 
 def _mongodb(field: Field) -> list[str]:
-    """The two halves of the timestamp in MongoDB's log: its second, and a number within that second."""
-    return [f"{field('ts_ms')} // 1000", field("ord")]
+    """The two halves of the timestamp in MongoDB's log, its second and a number within that second; the place in a transaction.
+
+    All changes of a transaction have one timestamp. Older versions of Debezium number them (`tord`); for the others see
+    `after_offsets`. What they call `h` is the name of the operation, and orders nothing.
+    """
+    return [f"{field('ts_ms')} // 1000", field("ord"), f"coalesce({field('tord')}, 0)"]
 
 
 def _sqlserver(field: Field) -> list[str]:
@@ -113,7 +126,7 @@ POSITIONS: Mapping[Connector, Positions] = {
     "postgresql": Positions({"sequence": "VARCHAR", "lsn": "BIGINT"}, _postgresql),
     "mysql": _MYSQL,
     "mariadb": _MYSQL,
-    "mongodb": Positions({"ord": "BIGINT"}, _mongodb, table="collection"),
+    "mongodb": Positions({"ord": "BIGINT", "tord": "BIGINT"}, _mongodb, table="collection", are_shared=True),
     "sqlserver": _SQLSERVER,
     "db2": _SQLSERVER,
     "oracle": Positions({"commit_scn": "BIGINT", "scn": "BIGINT", "rs_id": "VARCHAR", "ssn": "BIGINT"}, _oracle),
@@ -123,3 +136,17 @@ POSITIONS: Mapping[Connector, Positions] = {
     ),
 }
 """By connector."""
+
+
+def after_offsets(query: str, files: Collection[LandedFile]) -> str:
+    """Write the query that puts the offset of an object's first record after the positions of its records; 0 where none is told.
+
+    Args:
+        query: A query of parsed records.
+        files: Their files.
+    """
+    offsets = ", ".join(f"({literal(str(file.path))}, {(position(file.info.key) or (0, 0))[1]}::BIGINT)" for file in files)
+    placed = "CASE WHEN _sequence IS NOT NULL THEN list_append(_sequence, _offset) END"
+    return f"""
+WITH objects(_path, _offset) AS (VALUES {offsets})
+SELECT * EXCLUDE (_offset) REPLACE ({placed} AS _sequence) FROM ({query}) JOIN objects USING (_path)"""

@@ -37,11 +37,13 @@ ORDERED: dict[Connector, list[tuple[dict[str, Any], list[int]]]] = {
         ({"file": "binlog.1000000", "pos": 4}, [1000000, 4, 0]),
     ],
     "mongodb": [
-        ({"snapshot": "incremental", "ts_ms": 0, "ord": 0}, [0, 0]),
-        ({"snapshot": "true", "ts_ms": 9000, "ord": 1}, [9, 1]),
-        ({"ts_ms": 9999, "ord": 2}, [9, 2]),
-        ({"ts_ms": 9001, "ord": 10}, [9, 10]),
-        ({"ts_ms": 10000, "ord": 1}, [10, 1]),
+        ({"snapshot": "incremental", "ts_ms": 0, "ord": 0}, [0, 0, 0, 0]),
+        ({"snapshot": "true", "ts_ms": 9000, "ord": 1}, [9, 1, 0, 0]),
+        ({"ts_ms": 9999, "ord": 2, "h": None, "tord": None}, [9, 2, 0, 0]),
+        # Of one transaction, as older versions tell it: `h` orders nothing.
+        ({"ts_ms": 9001, "ord": 10, "h": 1546547425148721999, "tord": 2}, [9, 10, 2, 0]),
+        ({"ts_ms": 9001, "ord": 10, "h": -398278732173914406, "tord": 10}, [9, 10, 10, 0]),
+        ({"ts_ms": 10000, "ord": 1}, [10, 1, 0, 0]),
     ],
     "sqlserver": [
         ({"snapshot": "true", "commit_lsn": "00000025:00000d98:00a2", "change_lsn": None}, [0x25, 0xD98, 0xA2, 0, 0, 0, 0]),
@@ -136,6 +138,8 @@ def test_bug_11_rows_that_share_a_position_are_all_kept(tmp_path: Path, quickly:
         ("mysql", {"file": "", "pos": 5, "row": 0}),
         ("mysql", {"file": "binlog", "pos": 5, "row": 0}),
         ("mongodb", {"ord": None, "ts_ms": 5}),
+        # The name of an operation is no place, and a place in a transaction is none without the transaction's.
+        ("mongodb", {"ts_ms": 5000, "h": 1546547425148721999, "tord": 1}),
         ("sqlserver", {"commit_lsn": None}),
         ("sqlserver", {"commit_lsn": "0025:zz:1"}),
         ("oracle", {"commit_scn": "5"}),

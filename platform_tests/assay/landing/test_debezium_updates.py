@@ -188,6 +188,63 @@ class TestKeys:
         assert lake.rows(STATE) == [("a", 2, "x")]
 
 
+class TestTransactions:
+    """All changes of a transaction have one position; each of them counts."""
+
+    CHANGES = (updated(2, v=2), updated(2, note="y"), updated(2, v=3))
+
+    @pytest.mark.parametrize("lines", [slice(0, 2), slice(0, 3)])
+    def test_in_one_object(self, tmp_path: Path, lines: slice) -> None:
+        lake = documents_lake(tmp_path)
+        read(lake, created(1, v=1, note="x"), *self.CHANGES[lines])
+        assert lake.rows(STATE) == [("a", len(self.CHANGES[lines]), "y")]
+
+    def test_a_document_that_is_made_and_changed(self, tmp_path: Path) -> None:
+        lake = documents_lake(tmp_path)
+        read(lake, created(2, v=1, note="x"), *self.CHANGES)
+        assert lake.rows(STATE) == [("a", 3, "y")]
+
+    def test_a_document_that_is_changed_and_deleted(self, tmp_path: Path) -> None:
+        lake = documents_lake(tmp_path)
+        gone = envelope("d", origin(2), None) | {"before": '{"_id": "a"}'}
+        read(lake, created(1, v=1), *self.CHANGES, gone, created(2, v=9))
+        assert lake.rows(STATE) == [("a", 9, None)]
+        lake.land(SOURCE, "b.json", lines_of(updated(3, v=1), envelope("d", origin(3), None) | {"before": '{"_id": "a"}'}))
+        lake.ingest(SOURCE)
+        assert lake.rows(STATE) == []
+
+    @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+    @pytest.mark.parametrize("at_once", [True, False])
+    def test_in_several_objects_of_a_sink(self, tmp_path: Path, order: tuple[int, ...], at_once: bool) -> None:
+        lake = documents_lake(tmp_path)
+        lake.land(SOURCE, "rows+0+0000000007.json", lines_of(created(1, v=1, note="x")))
+        for place in order:
+            name = f"rows+0+{8 + place:010}.json"
+            lake.land(SOURCE, name, lines_of(self.CHANGES[place]))
+            if not at_once:
+                lake.ingest(SOURCE)
+        lake.ingest(SOURCE)
+        assert lake.rows(STATE) == [("a", 3, "y")]
+
+    @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+    def test_in_several_objects_of_an_older_version(self, tmp_path: Path, order: tuple[int, ...]) -> None:
+        lake = documents_lake(tmp_path)
+        lake.land(SOURCE, "created.json", lines_of(created(1, v=1, note="x")))
+        for place in order:
+            message = self.CHANGES[place]
+            lake.land(
+                SOURCE, f"{place}.json", lines_of(message | {"source": message["source"] | {"h": -place, "tord": place + 1}})
+            )
+        lake.ingest(SOURCE)
+        assert lake.rows(STATE) == [("a", 3, "y")]
+
+    def test_a_damaged_object_has_its_offset(self, tmp_path: Path) -> None:
+        lake = documents_lake(tmp_path)
+        lake.land(SOURCE, "rows+0+0000000008.json", lines_of(updated(2, v=2)) + b"\xff\n")
+        lake.ingest(SOURCE)
+        assert lake.rows(f"SELECT _sequence FROM changes.{SOURCE}") == [([2, 1, 0, 8],)]
+
+
 @given(st.data())
 @settings(max_examples=15)
 def test_they_come_to_what_whole_documents_come_to(data: st.DataObject) -> None:
