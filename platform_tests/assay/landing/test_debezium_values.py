@@ -278,6 +278,62 @@ class TestDatesAndTimes:
         assert read(lake, change(1, value=value), quickly=quickly) == []
         assert refused(lake) == [(1, f"value is '{value}', which is no DATE")]
 
+    @both_ways
+    @pytest.mark.parametrize(
+        ("kind", "zero", "epoch"),
+        [
+            (Date, "0000-00-00", dt.date(1970, 1, 1)),
+            (WALL_CLOCK, "0000-00-00 00:00:00", dt.datetime(1970, 1, 1)),
+            (Timestamp, "0000-00-00T00:00:00Z", dt.datetime(1970, 1, 1, tzinfo=dt.UTC)),
+        ],
+    )
+    def test_zero_dates_of_mysql(self, tmp_path: Path, kind: Any, zero: str, epoch: object, quickly: bool) -> None:
+        """The connector sends null for them, or 1970 where the column may not be null; as they are they are no dates."""
+        lake = rows_lake(tmp_path, Debezium(TABLE, connector="mysql", time_precision="milliseconds"), value=kind)
+        origin = {"connector": "mysql", "file": "binlog.000009", "row": 0}
+        rows = [{"id": str(n), "value": value} for n, value in enumerate((None, 0, zero))]
+        events = [envelope("c", {**origin, "pos": n}, row) for n, row in enumerate(rows)]
+        assert read(lake, *events, columns="id, value", quickly=quickly) == [("0", None), ("1", epoch)]
+        assert refused(lake) == [(3, f"value is '{zero}', which is no {lake.source('rows').types['value']}")]
+
+
+class TestIntervals:
+    """No contract has a type for them: they are the number of microseconds, or the text, that they were sent as."""
+
+    @both_ways
+    @pytest.mark.parametrize("has_schema", [True, False])
+    @pytest.mark.parametrize("value", [0, -93_784_000_005, 37_091_106_780_000])
+    def test_micro_durations_are_microseconds(self, tmp_path: Path, value: int, has_schema: bool, quickly: bool) -> None:
+        field = described("value", "int64", "io.debezium.time.MicroDuration")
+        form = Debezium(TABLE, time_precision="milliseconds")
+        found = (
+            described_value(tmp_path, int, value, field, quickly) if has_schema else value_of(tmp_path, int, value, form, quickly)
+        )
+        assert found == value
+
+    @both_ways
+    @pytest.mark.parametrize("has_schema", [True, False])
+    def test_intervals_are_their_text(self, tmp_path: Path, has_schema: bool, quickly: bool) -> None:
+        text = "P1Y2M3DT4H5M6.78S"
+        field = described("value", "string", "io.debezium.time.Interval")
+        found = (
+            described_value(tmp_path, str, text, field, quickly) if has_schema else value_of(tmp_path, str, text, quickly=quickly)
+        )
+        assert found == text
+
+    @both_ways
+    @pytest.mark.parametrize("kind", [types.Time, Timestamp, WALL_CLOCK, Date])
+    @pytest.mark.parametrize(
+        ("wire", "name", "value"), [("int64", "MicroDuration", 93_784_000_005), ("string", "Interval", "P1Y2M3DT4H5M6.78S")]
+    )
+    def test_they_are_no_dates_and_no_times(
+        self, tmp_path: Path, kind: Any, wire: str, name: str, value: object, quickly: bool
+    ) -> None:
+        lake = rows_lake(tmp_path, value=kind)
+        field = described("value", wire, f"io.debezium.time.{name}")
+        read(lake, with_schema(change(1, value=value), described("id", "string"), field), quickly=quickly)
+        assert refused(lake) == [(1, f"value is '{value}', which is no {lake.source('rows').types['value']}")]
+
 
 class TestBytes:
     RAW = b"\xde\xad\xfb\xff\x00'\\"
