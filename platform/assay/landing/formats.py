@@ -198,6 +198,8 @@ class JsonDocuments:
             or one a line.
         explode: How a document becomes several records.
         snapshot: Says that the files of each date are a full snapshot.
+        key_header: The header that holds the key of a document that does not name it, in the envelope around it; keys of records
+            are not used then. Debezium's outbox router names each message there (`id`), and one that comes again has the same.
     """
 
     version: str | None = None
@@ -205,6 +207,7 @@ class JsonDocuments:
     records: str | None = None
     explode: Explode | None = None
     snapshot: Snapshot | None = None
+    key_header: str | None = None
     name: Literal["json-documents"] = "json-documents"
 
     def __post_init__(self) -> None:

@@ -94,7 +94,7 @@ def find_outstanding(store: ObjectStore, source: Source, ledger: Ledger, now: dt
     listing = list(store.list(landing_prefix(source.name), cuts(ledger)))
     found = outstanding(listing, ledger, settled)
     arrived = sort_out(found.new, source)
-    beside = keys_beside(listing) if is_of_sink(source) else KeysBeside()
+    beside = keys_beside(listing, source) if is_of_sink(source) else KeysBeside()
     growing = {info.key for info in found.unsettled}
     waits = beside.waiting | {key for key, values in beside.values.items() if values.key in growing}
     return replace(

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from assay.contracts import Source
 from assay.landing.formats import JsonDocuments
-from assay.landing.kafka_keys import of_base64, write_keys
+from assay.landing.kafka_keys import key_header, of_base64, write_keys
 from assay.landing.lines import DAMAGED, KEPT_OF_A_BAD_LINE, Line, Rejected, located_lines
 from assay.landing.records import LandedFile
 
@@ -44,12 +44,24 @@ class Envelope:
     Attributes:
         value: The value, as JSON.
         key: The key, as JSON; None where the sink does not write it.
+        headers: The headers, as JSON; None where the sink does not write them.
         offset: The offset; None where the sink does not write it.
     """
 
     value: str
     key: str | None
+    headers: str | None
     offset: int | None
+
+    def header(self, name: str) -> str | None:
+        """The first header of a name, as JSON; None where there is none."""
+        headers = json.loads(self.headers or "null")
+        if isinstance(headers, dict):
+            headers = [{"key": key, "value": value} for key, value in headers.items()]
+        if not isinstance(headers, list):
+            return None
+        found = [each for each in headers if isinstance(each, dict) and each.get("key") == name]
+        return json.dumps(found[0].get("value")) if found else None
 
 
 def holds_envelopes(file: LandedFile, source: Source) -> bool:
@@ -77,6 +89,7 @@ def open_envelopes(file: LandedFile, to: Path, source: Source) -> LandedFile:
             file, path=to, is_damaged=False, rejected=(Rejected(1, ",".join(fields)[:KEPT_OF_A_BAD_LINE], _SEVERAL_FIELDS),)
         )
     rejected: list[Rejected] = []
+    header = key_header(source)
 
     def keys() -> Iterator[tuple[int, int | None, str | None]]:
         with to.open("wb") as values:
@@ -87,7 +100,7 @@ def open_envelopes(file: LandedFile, to: Path, source: Source) -> LandedFile:
                 found = _envelope(line)
                 values.write((found.value.encode() if found else line.raw.rstrip(b"\r\n")) + b"\n")
                 if found:
-                    yield line.row, found.offset, found.key
+                    yield line.row, found.offset, found.key if header is None else found.header(header)
 
     return replace(file, path=to, is_damaged=False, keys=write_keys(keys(), to, source), rejected=(*file.rejected, *rejected))
 
@@ -103,7 +116,8 @@ def _envelope(line: Line) -> Envelope | None:
     if line.reason is not None or "value" not in members or not _FIELDS.issuperset(members):
         return None
     offset = members.get("offset", "")
-    return Envelope(_value(members["value"]), members.get("key"), int(offset) if offset.isdecimal() else None)
+    place = int(offset) if offset.isdecimal() else None
+    return Envelope(_value(members["value"]), members.get("key"), members.get("headers"), place)
 
 
 def _fields_of_csv(file: LandedFile) -> list[str]:

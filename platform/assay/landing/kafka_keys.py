@@ -46,8 +46,10 @@ class KeysBeside:
     waiting: frozenset[str] = frozenset()
 
 
-def keys_beside(listing: Collection[ObjectInfo]) -> KeysBeside:
-    """Find the objects that Confluent's sink has written for the keys of others."""
+def keys_beside(listing: Collection[ObjectInfo], source: Source) -> KeysBeside:
+    """Find the objects that Confluent's sink has written for the keys of others; none where keys are in headers."""
+    if key_header(source) is not None:
+        return KeysBeside()
     keys = {info.key: stem(info.key) for info in listing if _SUFFIX in info.key and _holds(info.key) == "keys"}
     if not keys:
         return KeysBeside()
@@ -150,6 +152,11 @@ def of_base64(text: str) -> str:
 
 def _text(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def key_header(source: Source) -> str | None:
+    """The header that holds the keys of a source; None where they are those of its records."""
+    return source.format.key_header if isinstance(source.format, JsonDocuments) else None
 
 
 def _is_of_mongodb(source: Source) -> bool:

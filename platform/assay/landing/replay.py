@@ -76,7 +76,7 @@ def replay(
         return done
     listing = list(store.list(landing_prefix(source.name)))
     listed = {info.key: info for info in listing}
-    work = Work(store, connection, source, scratch, recorder, asked.dropped, listed, keys_beside(listing))
+    work = Work(store, connection, source, scratch, recorder, asked.dropped, listed, keys_beside(listing, source))
     running = [pool.submit(_replay_group, work, quarantines) for quarantines in _groups(work)]
     try:
         for future in as_completed(running):
