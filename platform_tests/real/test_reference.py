@@ -52,8 +52,8 @@ class Reference:
 def reference(real_data: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reference]:
     rates, categories = real_data("fx/eurofxref-hist.csv"), real_data("ref/mcc_codes.csv")
     lake = ShopLake(tmp_path_factory.mktemp("reference"), load_domain("payments"))
-    lake.land("fx_rates", "eurofxref-hist-2025-01-03.csv", rates.read_bytes())
-    lake.land("merchant_categories", "mcc_codes-2025-01-03.csv", categories.read_bytes())
+    lake.land("fx_rates", rates.name, rates.read_bytes())
+    lake.land("merchant_categories", categories.name, categories.read_bytes())
     lake.land("legacy_transactions", "transactions-2017-07.csv", ARCHIVE.encode())
     lake.run()
     report = Report()

@@ -129,8 +129,9 @@ class Csv:
         delimiter: One character; None where each file's header line tells, of comma, semicolon, tab and bar.
         columns: Header of the file by column of the contract, where the two differ; several where it changed over the years.
         version: Regular expression over the object's name; the digits of its first group order files of one source
-            (a date in the name, never the time it was written). A file without it is refused. Where nothing is declared all files
-            are of one version.
+            (a date in the name, never the time it was written). Where nothing is declared all files are of one version.
+        unversioned: What becomes of a file whose name has no such digits: it is refused, or it is older than all that have some,
+            as the one file is that everybody downloads under one name.
         versions: Whether those digits are dates: a year, which is older than its months, a month, which is older than its days,
             or a day; or numbers, of which dates with a time of day are some where each name has as many digits.
         unpivot: How a wide file becomes records.
@@ -149,6 +150,7 @@ class Csv:
     delimiter: str | None = ","
     columns: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     version: str | None = None
+    unversioned: Literal["refused", "oldest"] = "refused"
     versions: Literal["dates", "numbers"] = "dates"
     unpivot: Unpivot | None = None
     nulls: tuple[str, ...] = ("",)

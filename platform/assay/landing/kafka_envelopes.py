@@ -108,7 +108,7 @@ def open_envelopes(file: LandedFile, to: Path, source: Source) -> LandedFile:
 def _envelope(line: Line) -> Envelope | None:
     """Take a line apart; None when it is no envelope."""
     if line.reason is None and (inner := _json_in_base64(line.raw.strip())):
-        return Envelope(_on_one_line(inner), None, None)
+        return Envelope(_on_one_line(inner), None, None, None)
     try:
         members = _members(line.raw.decode("utf-8-sig" if line.offset == 0 else "utf-8"))
     except (ValueError, RecursionError):

@@ -174,7 +174,8 @@ def _header_problem(header: Sequence[str], source: Source) -> str | None:
 
 def _version_problem(digits: str | None, form: Csv) -> str | None:
     if digits is None:
-        return f"the name has no version as {form.version} finds one: land it under a name that has it"
+        is_oldest = form.unversioned == "oldest"
+        return None if is_oldest else f"the name has no version as {form.version} finds one: land it under a name that has it"
     if form.versions == "dates" and not (len(digits) in _DATE_DIGITS and is_of_calendar(digits)):
         hint = 'land it under another name, or declare that versions are numbers (Csv(versions="numbers"))'
         return f"the version in its name, {digits}, is no year, month or day: {hint}"

@@ -19,6 +19,7 @@ from payments.contracts.vocabulary import OWNER
     format=Csv(
         columns={"date": "Date"},
         version=r"(\d{4}-?\d{2}-?\d{2})",
+        unversioned="oldest",
         unpivot=Unpivot(names="currency", values="rate"),
     ),
     key=("date", "currency"),

@@ -13,7 +13,7 @@ from payments.contracts.vocabulary import OWNER
 
 @source(
     "merchant_categories",
-    format=Csv(version=r"(\d{4}-?\d{2}-?\d{2})"),
+    format=Csv(version=r"(\d{4}-?\d{2}-?\d{2})", unversioned="oldest"),
     key=("mcc",),
     partition=Whole(),
     owner=OWNER,

@@ -99,6 +99,14 @@ class TestWholeFiles:
         lake.ingest("archive")
         assert lake.rows("SELECT note FROM latest.archive") == [("new",)]
 
+    def test_a_file_without_a_version_may_be_declared_the_oldest(self, tmp_path: Path) -> None:
+        lake = archive_lake(tmp_path, Csv(version=r"-(\d+)", unversioned="oldest"))
+        lake.land("archive", "a-1999.csv", b"id,day,note\n1,2025-01-03,new\n")
+        lake.ingest("archive")
+        lake.land("archive", "a.csv", b"id,day,note\n1,2025-01-03,old\n2,2025-01-03,old\n")
+        lake.ingest("archive")
+        assert lake.rows("SELECT id, note FROM latest.archive ORDER BY 1") == [(1, "new"), (2, "old")]
+
     def test_numbers_are_compared_as_numbers_where_they_are_declared(self, tmp_path: Path) -> None:
         lake = archive_lake(tmp_path, Csv(version=r"-(\d+)", versions="numbers"))
         for name in ("9", "10000", "2024"):
