@@ -46,6 +46,7 @@ _FRAME = re.compile(rb"\x00\x00(?!\xfe\xff)...", re.DOTALL)
 _SPREAD = re.compile(rb'\{[ \t\r]*\n[ \t\r\n]*"')
 """No line of JSON begins within an object."""
 _BLANK = b" \t\r\n"
+_DECODER = json.JSONDecoder(parse_float=str, parse_int=str)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _MEMORY = "512MB"
 
@@ -310,30 +311,22 @@ _Find = Callable[[str, int], Iterator[tuple[int, int]]]
 
 def _objects(text: str, place: int) -> Iterator[tuple[int, int]]:
     """Yield where each object begins and ends of those that a text is made of."""
-    decode = json.JSONDecoder(parse_float=str, parse_int=str).raw_decode
     place = _after_blank(text, place)
     while place < len(text):
-        try:
-            _, end = decode(text, place)
-        except (ValueError, RecursionError) as error:
-            raise _DamagedJsonError(place, str(error)) from error
+        end = _end_of_value(text, place)
         yield place, end
         place = _after_blank(text, end)
 
 
 def _elements(text: str, place: int) -> Iterator[tuple[int, int]]:
     """Yield where each element begins and ends of the arrays that a text is made of."""
-    decode = json.JSONDecoder(parse_float=str, parse_int=str).raw_decode
     place = _after_blank(text, place)
     while place < len(text):
         if text[place] != "[":
             raise _NoArrayError
         place = _after_blank(text, place + 1)
         while text[place : place + 1] != "]":
-            try:
-                _, end = decode(text, place)
-            except (ValueError, RecursionError) as error:
-                raise _DamagedJsonError(place, str(error)) from error
+            end = _end_of_value(text, place)
             yield place, end
             place = _after_blank(text, end)
             if text[place : place + 1] == ",":
@@ -341,6 +334,13 @@ def _elements(text: str, place: int) -> Iterator[tuple[int, int]]:
             elif text[place : place + 1] != "]":
                 raise _DamagedJsonError(place, "the array is not closed")
         place = _after_blank(text, place + 1)
+
+
+def _end_of_value(text: str, place: int) -> int:
+    try:
+        return _DECODER.raw_decode(text, place)[1]
+    except (ValueError, RecursionError) as error:
+        raise _DamagedJsonError(place, str(error)) from error
 
 
 def _after_blank(text: str, place: int) -> int:
