@@ -15,7 +15,7 @@ _HAS_WHOLE_YEAR = r"^\s*[-+]?([0-9]{4}|inf)"
 _HAS_OFFSET = "[+-][0-9]{2}(:?[0-9]{2})?$"
 _LONGEST_WITHOUT_OFFSET = 19
 _ULPS = "1e-15"
-"""How far, of a number, the double that is written and the one that a decimal is cast to may be from each other."""
+"""How far, of a number, the double that is written and the one that its value is cast to may be from each other."""
 _NOISE = "1e-13"
 """The same of a double that was computed with, from the decimal that was meant."""
 _DIGITS = 12
@@ -35,9 +35,9 @@ def cast(text: str, kind: str) -> str:
         return text
     value = f"TRY_CAST({text} AS {kind})"
     if kind in _WHOLE:
-        return f"CASE WHEN {value} = TRY_CAST({text} AS DOUBLE) THEN {value} END"
+        return _exact(text, value, scale=0)
     if kind.startswith("DECIMAL"):
-        return _decimal(text, value, int(kind.rstrip(")").split(",")[1]))
+        return _exact(text, value, scale=int(kind.rstrip(")").split(",")[1]))
     if kind == "DATE":
         return _date(text, value)
     if kind == "TIMESTAMP":
@@ -47,7 +47,7 @@ def cast(text: str, kind: str) -> str:
     return value
 
 
-def _decimal(text: str, value: str, scale: int) -> str:
+def _exact(text: str, value: str, scale: int) -> str:
     number = f"TRY_CAST({text} AS DOUBLE)"
     difference = f"abs({value}::DOUBLE - {number})"
     has_places = f"regexp_matches({text}, '^\\s*[-+]?[0-9]*[.]?[0-9]{{0,{scale}}}0*\\s*$')"

@@ -37,7 +37,10 @@ def value(connection: duckdb.DuckDBPyConnection, text: str, kind: str) -> Any:
         ("-7", -7),
         ("9223372036854775807", 2**63 - 1),
         ("9007199254740993", 2**53 + 1),
-        *[(text, None) for text in ("1.7", "0.5", "-2.5", "15e-1", "0x10", "9223372036854775808", "seven", "")],
+        *[
+            (text, None)
+            for text in ("1.7", "0.5", "-2.5", "15e-1", "0x10", "9223372036854775808", "9007199254740993.5", "seven", "")
+        ],
     ],
 )
 def test_whole_numbers_are_whole(connection: duckdb.DuckDBPyConnection, text: str, expected: int | None) -> None:
