@@ -7,9 +7,12 @@ import random
 import shutil
 import signal
 import time
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import parcels
+import pyarrow.parquet as pq
 import pytest
 from assay_process import AssayProcess
 from command_line import Shop, change, contents, new_shop
@@ -173,3 +176,60 @@ def test_two_compactions_and_a_run_at_once(tmp_path: Path, many_batches: Path, l
     ShopLake(tmp_path / "whole").run()
     assert contents(tmp_path / "compacted/lake") == contents(tmp_path / "whole/lake")
     assert ShopLake(tmp_path / "compacted").run().computed == {}
+
+
+@pytest.fixture(scope="module")
+def deleted_parcels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Parcels of six days, of which every third moved to another day, and every second was deleted, more than a year ago."""
+    folder = tmp_path_factory.mktemp("parcels")
+    lake = ShopLake(folder, parcels.DOMAIN)
+    for file in range(6):
+        lines = []
+        for number in range(300):
+            position, row = (
+                1000 * number + 10 * file,
+                {"parcel_id": f"p{number}", "grams": "5", "day": f"2025-01-0{1 + number % 6}"},
+            )
+            if file == 5 and number % 2:
+                lines.append(change("parcels", position, "d", {"parcel_id": f"p{number}"}))
+            elif file == number % 6 and number % 3 == 0:
+                lines.append(change("parcels", position, "u", **row | {"day": "2025-01-09"}))
+            else:
+                lines.append(change("parcels", position, "u" if file else "c", **row | {"day": f"2025-01-0{1 + number % 6}"}))
+        lake.land("parcels", f"{file}.json", "\n".join(lines).encode())
+        lake.ingest("parcels")
+    lake.run()
+    return folder
+
+
+def parcels_events(lake: ShopLake) -> dict[str, int]:
+    """How many raw events there are of each parcel, copies among them."""
+    ledger = lake.ledger("parcels")
+    paths = {lake.store.path(ledger.object_of(part)) for parts in ledger.parts.values() for part in parts}
+    return Counter(row["parcel_id"] for path in paths for row in pq.read_table(path, columns=["parcel_id"]).to_pylist())
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
+def test_a_forgetting_killed_at_random_moments_forgets_all_or_nothing(kills: int, tmp_path: Path, deleted_parcels: Path) -> None:
+    rng = random.Random(kills)
+    every, before = parcels_events(ShopLake(deleted_parcels, parcels.DOMAIN)), contents(deleted_parcels / "lake")
+    left = {key: count for key, count in every.items() if int(key[1:]) % 2 == 0}
+    shop = replace(copied(deleted_parcels, tmp_path), settings={"ASSAY_DOMAIN": "parcels"})
+    killed = 0
+    while killed < kills:
+        process = shop.start("compact", "parcels", "--grace-hours", "0")
+        if killed_after(process, tmp_path, objects(tmp_path) + rng.randint(1, 40), rng.uniform(0, 0.1)):
+            killed += 1
+        else:
+            copied(deleted_parcels, tmp_path)
+        assert parcels_events(ShopLake(tmp_path, parcels.DOMAIN)) in (every, left)
+    assert shop.run("compact", "parcels", "--grace-hours", "0").returncode == 0
+    lake = ShopLake(tmp_path, parcels.DOMAIN)
+    assert parcels_events(lake) == left
+    ledger = lake.ledger("parcels")
+    used = {ledger.object_of(part) for parts in ledger.parts.values() for part in parts}
+    assert {path.relative_to(tmp_path / "lake").as_posix() for path in (tmp_path / "lake/raw/parcels").rglob("*.parquet")} == used
+    lake.land("parcels", "late.json", change("parcels", 1, parcel_id="p1", grams="5", day="2025-01-02").encode())
+    assert lake.run().computed == {}
+    assert len(lake.refused("parcels")) == 1
+    assert contents(tmp_path / "lake") == before

@@ -180,6 +180,7 @@ def _described(state: State, declared: Source | Table) -> dict[str, Any]:
     lineage: dict[str, list[str]] = {}
     if isinstance(declared, Source):
         found |= {"format": declared.format.name, "upstream": [f"landing/{declared.name}/"]}
+        found["deletes kept"] = "for ever" if declared.deletes_kept is None else str(declared.deletes_kept)
         books = source_books(state.ledger(declared.name))
     else:
         project = state.workspace.project
@@ -259,6 +260,7 @@ def _print_description(console: Console, described: dict[str, Any]) -> None:
         "subject",
         "freshness",
         "format",
+        "deletes kept",
         "upstream",
         "windows",
         "sql",

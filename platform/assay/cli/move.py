@@ -134,19 +134,26 @@ def compact(
 ) -> None:
     """Merge the many small raw objects that frequent batches leave. No table changes, and nothing is rebuilt.
 
+    Where a source says for how long its deletes are kept (`deletes_kept`), rows that were deleted before are forgotten first.
+
     The schedule `hourly_compaction` does the same every hour. It is safe beside anything else that runs.
 
     Example: `assay compact transactions`
     """
     from assay.landing import compaction
+    from assay.pipeline.forgetting import forget
     from assay.pipeline.score_compaction import compact_proofs
 
     grace = dt.timedelta(hours=grace_hours)
-    done = []
+    forgotten, done = [], []
     with session(read_settings()) as workspace, workspace.connection() as connection:
         sources = [workspace.domain.find_source(source)] if source else list(workspace.domain.sources.values())
         for each in sources:
+            gone = forget(workspace.store, connection, each, workspace.scratch, dt.datetime.now(dt.UTC))
+            forgotten.append(gone)
             done.append(compaction.compact(workspace.store, connection, each, workspace.scratch, grace=grace))
+            if gone.rows and not as_json:
+                typer.echo(f"{each.full_name}: {gone.told}")
             if not as_json:
                 typer.echo(
                     f"{each.full_name}: {done[-1].objects:,} raw objects of {done[-1].rows:,} rows merged into "
@@ -162,8 +169,9 @@ def compact(
                 "rows": each.rows,
                 "partitions": sorted({merge.partition for merge in each.merges}),
                 "removed": each.removed,
+                "forgotten": {"rows": gone.rows, "events": gone.events},
             }
-            for each in done
+            for each, gone in zip(done, forgotten, strict=True)
         }
         typer.echo(json.dumps(counted))
 

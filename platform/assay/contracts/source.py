@@ -39,6 +39,16 @@ class FormatOfElements(Format, Protocol):
         ...
 
 
+@runtime_checkable
+class FormatOfSnapshots(Format, Protocol):
+    """A format of which an object may hold all rows there are, so that those it lacks are deleted."""
+
+    @property
+    def snapshot(self) -> object | None:
+        """How such objects are told; None where they are not."""
+        ...
+
+
 @dataclass(frozen=True)
 class Elements:
     """How records that are elements of documents are told.
@@ -71,6 +81,9 @@ class Source:
         freshness: How long the source may be silent.
         drift: What happens when the producer's columns change.
         quarantine_age: How long a record may stand in quarantine before somebody is told.
+        deletes_kept: For how long after it has landed a delete is kept; for ever where None. Then the row is forgotten, with all
+            of its events. What lands later, is older and is of a key that nothing else is known of goes to quarantine,
+            because whether the row was deleted can no longer be told.
     """
 
     name: str
@@ -84,6 +97,7 @@ class Source:
     freshness: timedelta | None = None
     drift: Drift = "evolve"
     quarantine_age: timedelta = QUARANTINE_AGE
+    deletes_kept: timedelta | None = None
 
     @property
     def layer(self) -> str:
@@ -179,6 +193,7 @@ def source(
     freshness: timedelta | None = None,
     drift: Drift = "evolve",
     quarantine_age: timedelta = QUARANTINE_AGE,
+    deletes_kept: timedelta | None = None,
 ) -> Callable[[_Model], _Model]:
     """Declare that a Pandera model is the contract of a raw source.
 
@@ -186,7 +201,7 @@ def source(
 
     Raises:
         ContractError: The key names a column that the model does not have; a daily source does not say which day an event is
-            about; or the source is cut by something else than days.
+            about; the source is cut by something else than days; or its deletes cannot be forgotten.
     """
 
     def declare(model: _Model) -> _Model:
@@ -202,6 +217,7 @@ def source(
             freshness=freshness,
             drift=drift,
             quarantine_age=quarantine_age,
+            deletes_kept=deletes_kept,
         )
         names = {spec.name for spec in declared.columns}
         unknown = [column for column in key if column not in names]
@@ -226,7 +242,31 @@ def source(
                 f"source {name}: Daily({declared.partition.column!r}) does not say which day an event is about",
                 hint="give of=, a DuckDB expression over the producer's columns",
             )
+        _require_forgettable(declared)
         setattr(model, DECLARATION, declared)
         return model
 
     return declare
+
+
+def _require_forgettable(declared: Source) -> None:
+    """Raise why the deletes of a source cannot be forgotten after the time that it says.
+
+    Raises:
+        ContractError: The time is not positive, or the source's rows are deleted by being absent, which is said anew each time.
+    """
+    kept = declared.deletes_kept
+    if kept is None:
+        return
+    if kept <= timedelta(0):
+        raise ContractError(
+            f"source {declared.name}: deletes_kept is {kept}, but late events must have some time to land in",
+            hint="give a time, as in deletes_kept=timedelta(days=400), or leave it out: then deletes are kept for ever",
+        )
+    absence = declared.format.snapshot if isinstance(declared.format, FormatOfSnapshots) else None
+    if absence or declared.elements:
+        raise ContractError(
+            f"source {declared.name}: deletes_kept is of deletes that are told, but rows of {declared.format.name} are deleted "
+            "by being absent from what lands",
+            hint="leave deletes_kept out",
+        )

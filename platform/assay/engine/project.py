@@ -110,6 +110,7 @@ def _load(domain: Domain) -> Project:
             require_lookups(table, query, schema)
             require_balance(connection, table)
         _require_cadence(domain, table, query)
+        _require_kept_deletes(domain, table, query)
         nodes[name] = Node(
             table=table,
             query=query,
@@ -217,6 +218,20 @@ def _require_cadence(domain: Domain, table: Table, query: Query) -> None:
             f"{query.path}:{line}: {table.full_name} is {table.cadence} and reads {late.full_name}, which is {late.cadence}",
             hint=f"give {table.full_name} cadence=Cadence.{late.cadence.name} too, or read what {late.full_name} reads",
         )
+
+
+def _require_kept_deletes(domain: Domain, table: Table, query: Query) -> None:
+    """Refuse a table that would say something else once deleted rows are forgotten."""
+    for relation in (*query.reads, *relations_of(table)):
+        layer, _, _ = relation.partition(".")
+        source = domain.sources.get(source_of(relation) or "")
+        if source is not None and source.deletes_kept is not None and layer != "latest":
+            line = _line_of(query.sql, re.escape(relation))
+            raise SqlError(
+                f"{query.path}:{line}: {table.full_name} reads {relation}, which would lose deleted rows: "
+                f"{source.full_name} keeps its deletes for {source.deletes_kept} only",
+                hint=f"read latest.{source.name}, or leave deletes_kept out",
+            )
 
 
 def _produced_types(query: Query, connection: duckdb.DuckDBPyConnection) -> dict[str, str]:

@@ -8,7 +8,7 @@ took, goes on with N+1. A batch is ingested when, and only when, its entry is th
 of a killed run and are never read. Every `CHECKPOINT_EVERY` entries, one object sums up all before it.
 
 A part keeps its name for ever, and is told apart by it. Its rows may move: a compaction is an entry, too, which says in which
-object the rows of others are from then on.
+object the rows of others are from then on. Where deleted rows are forgotten it also says how many rows were not taken along.
 
 A record that could not be read stands in the quarantine object of its batch, until an entry says what became of it: a replay has
 read all of such an object again, and has a quarantine object of its own for what it still could not read; an edit has taken the
@@ -131,11 +131,15 @@ class Compaction:
         merged: By key of a new object, the objects whose rows it holds: those of parts, or of earlier compactions.
         discarded: Objects of compactions that were never recorded, and can no longer be.
         recorded_at: When, ISO 8601 UTC: whoever read the ledger before may still read what was replaced.
+        left_out: How many rows of the others a new object does not hold, by its key, where deleted rows were forgotten.
+        forgotten: The newest position of what was left out.
     """
 
     merged: Mapping[str, tuple[str, ...]]
     discarded: tuple[str, ...]
     recorded_at: str
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    forgotten: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -277,6 +281,30 @@ class Ledger:
             key = self.replaced[key]
         return key
 
+    @cached_property
+    def left_out(self) -> Mapping[str, int]:
+        """How many rows of its parts an object does not hold, by its key, of every object that was compacted into."""
+        found: dict[str, int] = {}
+        # In the order in which they were recorded: an object is compacted after it was written.
+        for compaction in self.compactions:
+            for new, replaced in compaction.merged.items():
+                found[new] = compaction.left_out.get(new, 0) + sum(found.get(key, 0) for key in replaced)
+        return found
+
+    @cached_property
+    def forgettings(self) -> int:
+        """How many times deleted rows were forgotten."""
+        return sum(bool(compaction.forgotten) for compaction in self.compactions)
+
+    def has_forgotten_less(self, newest: Ledger) -> bool:
+        """Whether deleted rows were forgotten between this reading and a newer one."""
+        return self.forgettings < newest.forgettings
+
+    @cached_property
+    def forgotten(self) -> tuple[int, ...]:
+        """The newest position that was ever forgotten: what is older may be of a row that is no longer known to be deleted."""
+        return max((compaction.forgotten for compaction in self.compactions), default=())
+
 
 @dataclass
 class LedgerLog:
@@ -383,7 +411,8 @@ def _compaction(value: object) -> Compaction | None:
     if not isinstance(value, dict):
         return None
     merged = {str(new): tuple(replaced) for new, replaced in value["merged"].items()}
-    return Compaction(merged, tuple(value["discarded"]), str(value["recorded_at"]))
+    left_out, forgotten = value.get("left_out", {}), value.get("forgotten", ())
+    return Compaction(merged, tuple(value["discarded"]), str(value["recorded_at"]), left_out, tuple(forgotten))
 
 
 def _layouts(value: object) -> dict[str, Layout]:

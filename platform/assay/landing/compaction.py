@@ -136,7 +136,7 @@ def find_merges(ledger: Ledger, source: Source, sizes: Mapping[str, int]) -> lis
         for part in own:
             alike = rows.setdefault((partition, part.version, part.key in copies), {})
             key = ledger.object_of(part)
-            alike[key] = alike.get(key, 0) + part.rows
+            alike[key] = alike.get(key, -ledger.left_out.get(key, 0)) + part.rows
     return [
         Merge(partition, tuple(key for key in alike if key in group), sum(alike[key] for key in group))
         for (partition, _, _), alike in sorted(rows.items())
@@ -187,10 +187,10 @@ def _merge(
 def _write(store: ObjectStore, connection: duckdb.DuckDBPyConnection, source: Source, merge: Merge, local: Path) -> None:
     """Write the rows of objects to one file, and prove that they are the same rows."""
     cursor = connection.cursor()
-    objects = _rows(store.path(key) for key in merge.objects)
+    objects = rows_of(store.path(key) for key in merge.objects)
     try:
         cursor.execute(f"COPY (FROM {objects}) TO {literal(str(local))} (FORMAT parquet, COMPRESSION zstd)")
-        before, after = _content(cursor, objects), _content(cursor, _rows([str(local)]))
+        before, after = content_of(cursor, objects), content_of(cursor, rows_of([str(local)]))
     except duckdb.Error as error:
         raise StoreError(
             f"{source.full_name} {merge.partition} cannot be compacted: {str(error).splitlines()[0]}",
@@ -211,12 +211,14 @@ def _write(store: ObjectStore, connection: duckdb.DuckDBPyConnection, source: So
         )
 
 
-def _rows(paths: Iterable[str]) -> str:
-    return f"read_parquet([{', '.join(literal(path) for path in paths)}], hive_partitioning=false)"
+def rows_of(paths: Iterable[str], *, named: bool = False) -> str:
+    """Write the relation of the rows of raw objects, as they stand; named with their path as `filename`, if that is asked for."""
+    options = ", filename=true" if named else ""
+    return f"read_parquet([{', '.join(literal(path) for path in paths)}], hive_partitioning=false{options})"
 
 
-def _content(cursor: duckdb.DuckDBPyConnection, rows: str) -> tuple[int, int]:
-    """Count rows, and hash them whatever their order is."""
+def content_of(cursor: duckdb.DuckDBPyConnection, rows: str) -> tuple[int, int]:
+    """Count the rows of a relation, and hash them whatever their order is."""
     found = cursor.execute(f"SELECT count(*), coalesce(sum(hash(each)), 0) FROM {rows} AS each").fetchone()
     return (int(found[0]), int(found[1])) if found else (0, 0)
 

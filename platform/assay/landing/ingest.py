@@ -40,6 +40,7 @@ from assay.landing.replay import Replay, replay
 from assay.landing.reread import Replayed
 from assay.landing.snapshots import judged, sort_out
 from assay.landing.staging import count_staged, drop_staged, write_staged
+from assay.landing.too_late import refuse_too_late
 
 Progress = Callable[[int], None]
 """Called with the number of records each time a batch is recorded."""
@@ -222,7 +223,7 @@ class _Work:
                 return self._record_edits(cursor, files, staged, folder)
             drift = find_drift(cursor, self.source, staged)
             files = self._hold(cursor, files, staged, drift)
-            return self.recorder.record(self._write(cursor, files, staged, folder, drift)) if files else None
+            return self._record(cursor, files, staged, folder, drift) if files else None
         except (duckdb.Error, OSError) as error:
             what = f"{len(objects)} landing objects, {objects[0].key} to {objects[-1].key},"
             raise explained(self.source, what, error) from error
@@ -243,6 +244,22 @@ class _Work:
         cursor.execute(f"DELETE FROM {staged}_files WHERE path IN ({held})")
         return [file for file in files if str(file.path) not in drift.held]
 
+    def _record(
+        self, cursor: duckdb.DuckDBPyConnection, files: list[LandedFile], staged: str, folder: Path, drift: Differences
+    ) -> Batch | None:
+        """Record a batch; again, should rows have been forgotten since it was looked at whether its events come too late."""
+        while True:
+            known = self.recorder.known()
+            late = refuse_too_late(self.store, cursor, self.source, known, staged)
+            batch = self._write(cursor, files, staged, folder, drift, late=late)
+            recorded = self.recorder.record(batch, known.has_forgotten_less)
+            if recorded is not None or self._is_taken(files):
+                return recorded
+
+    def _is_taken(self, files: list[LandedFile]) -> bool:
+        """Whether another ingest has recorded some of the objects."""
+        return any(file.info.key in self.recorder.known().landed for file in files)
+
     def _write(
         self,
         cursor: duckdb.DuckDBPyConnection,
@@ -251,9 +268,11 @@ class _Work:
         folder: Path,
         drift: Differences,
         replaced: Replaced | None = None,
+        late: str | None = None,
     ) -> Batch:
         name = batch_id((file.info for file in files), self.source)
         name = fingerprint([name, replaced.late]) if replaced and replaced.late else name
+        name = fingerprint([name, late]) if late else name
         return Batch(
             id=name,
             version=self.source.version,
@@ -272,10 +291,12 @@ class _Work:
         """Record edits, each in the place of its record: as long as that still stands where it did."""
         keep_copies(self.store, self.source, files)
         while True:
-            replaced = find_replaced(self.store, cursor, self.recorder.known(), files, staged)
-            batch = self._write(cursor, files, staged, folder, Differences(), replaced)
-            recorded = self.recorder.record(batch, replaced.conflicts)
-            if recorded is not None or any(file.info.key in self.recorder.known().landed for file in files):
+            known = self.recorder.known()
+            replaced = find_replaced(self.store, cursor, known, files, staged)
+            late = refuse_too_late(self.store, cursor, self.source, known, staged)
+            batch = self._write(cursor, files, staged, folder, Differences(), replaced, late)
+            recorded = self.recorder.record(batch, replaced.conflicts, known.has_forgotten_less)
+            if recorded is not None or self._is_taken(files):
                 return recorded
 
 

@@ -66,7 +66,7 @@ def place(
         batch = _placement(store, connection, source, ledger, scratch)
         newest = ledger
         # Batches recorded meanwhile are of no account: they are not covered, and will be looked at with all that is there then.
-        while len(newest.placements) == len(ledger.placements):
+        while (len(newest.placements), newest.forgettings) == (len(ledger.placements), ledger.forgettings):
             if log.append(batch):
                 return batch
             newest = log.read()
@@ -76,7 +76,9 @@ def place(
 
 def _placement(store: ObjectStore, connection: duckdb.DuckDBPyConnection, source: Source, ledger: Ledger, scratch: Path) -> Batch:
     covers = tuple(batch.id for batch in ledger.unplaced)
-    name = fingerprint(["placement", source.version, sorted(covers)])
+    # What was forgotten is not copied, and one that comes too late must not write into another's objects.
+    forgotten = [ledger.forgettings] if ledger.forgettings else []
+    name = fingerprint(["placement", source.version, sorted(covers), *forgotten])
     folder = scratch / f"place-{source.name}-{name}-{threading.get_ident()}"
     folder.mkdir(parents=True, exist_ok=True)
     cursor = connection.cursor()

@@ -31,19 +31,19 @@ class Recorder:
         with self._lock:
             return self.log.known
 
-    def record(self, batch: Batch, conflicts: Conflicts = lambda known: False) -> Batch | None:
+    def record(self, batch: Batch, *conflicts: Conflicts) -> Batch | None:
         """Record a batch, unless others have taken some of its objects, or what they have recorded conflicts with it.
 
         Args:
             batch: The batch.
-            conflicts: Says so of the newest ledger.
+            *conflicts: Each says so of the newest ledger.
 
         Returns:
             The batch, or None when it was not recorded.
         """
         with self._lock:
             known = self.log.read()
-            while not any(each.key in known.landed for each in batch.landed) and not conflicts(known):
+            while not any(each.key in known.landed for each in batch.landed) and not any(says(known) for says in conflicts):
                 if self.log.append(batch):
                     return batch
                 known = self.log.read()

@@ -30,9 +30,11 @@ from assay.landing.recorder import Recorder
 from assay.landing.records import BLANK, LandedFile, text_list
 from assay.landing.refused import write_messages, write_refused
 from assay.landing.staging import count_staged, drop_staged, write_staged
+from assay.landing.too_late import refuse_too_late
 from assay.landing.typed import LINE
 
 GONE = "the landing object is gone, or is another one than was ingested"
+FORGOTTEN = "some records of a line of it were forgotten since, so that which of them was refused cannot be said"
 MOVED = "its records are told apart otherwise now than when it was ingested, so that which of them was refused cannot be said"
 
 
@@ -119,6 +121,7 @@ class _Group:
         self.edited = {(each.key, each.row) for each in known.edited if each.quarantine in quarantines}
         self.cursor = work.connection.cursor()
         self.staged = f"replayed_{uuid.uuid4().hex}"
+        self.late: str | None = None
 
     def replayed(self) -> Replayed | None:
         """Do it; None when others have recorded something that is about the same records."""
@@ -130,6 +133,7 @@ class _Group:
             objects = Objects(self.work.store, self.source, infos, self.work.beside)
             files = objects.fetch(folder)
             objects.stage(self.cursor, files, self.staged, folder)
+            self.late = refuse_too_late(self.work.store, self.cursor, self.source, self.known, self.staged)
             if objects.are_edits:
                 refuse_unrecorded(self.cursor, self.known, files, self.staged)
             unreachable |= {info.key: GONE for info in infos if info.key not in {file.info.key for file in files}}
@@ -200,7 +204,7 @@ WITH candidates AS (
   WHERE _reason IS DISTINCT FROM {literal(BLANK)}
     AND NOT EXISTS (FROM places WHERE places._object = found._object AND places._row = found._line)
     -- What was refused as a whole has told no line at all.
-    AND (_line IS NULL OR _object NOT IN (SELECT _object FROM told WHERE _line IS NOT NULL)
+    AND (_line IS NULL OR _object NOT IN (SELECT _object FROM told WHERE _line IS NOT NULL{self._told_and_forgotten()})
       OR (_object, _line) IN (SELECT (_landing_object, _landing_row) FROM refused))
 ),
 fresh AS (
@@ -217,7 +221,28 @@ again AS (
     )
 )
 SELECT _id, false AS _is_again FROM fresh UNION ALL SELECT _id, true FROM again""")
-        return {str(key): MOVED for (key,) in moved}
+        return {str(key): MOVED for (key,) in moved} | self._partly_forgotten()
+
+    def _told_and_forgotten(self) -> str:
+        """Write more of the query of objects that have told events: those of which there need not be any left."""
+        if not self.known.forgettings:
+            return ""
+        told = [each.key for each in self.known.landed_objects if each.events]
+        return f" UNION SELECT unnest({text_list(told)}::VARCHAR[])"
+
+    def _partly_forgotten(self) -> dict[str, str]:
+        """Objects with a line of several records, of which some are in quarantine and others were forgotten."""
+        if not self.known.forgettings:
+            return {}
+        found = self.cursor.execute(
+            "WITH refused_lines AS (SELECT _landing_object AS _object, _landing_row AS _line, count(*) AS _refused FROM refused "
+            "WHERE NOT _kept GROUP BY ALL), "
+            "told_lines AS (SELECT _object, _line, count(*) AS _told FROM told GROUP BY ALL) "
+            "SELECT DISTINCT _object FROM (SELECT _object, _line, count(*) AS _found FROM found GROUP BY ALL) "
+            "JOIN refused_lines USING (_object, _line) LEFT JOIN told_lines USING (_object, _line) "
+            "WHERE _found > _refused + coalesce(_told, 0)"
+        ).fetchall()
+        return {str(key): FORGOTTEN for (key,) in found}
 
     def _told(self) -> str:
         """Write the query of the events and messages that were read of the landing objects before."""
@@ -284,7 +309,8 @@ SELECT _id, false AS _is_again FROM fresh UNION ALL SELECT _id, true FROM again"
         beside = sorted((key, info.key) for key, info in self.work.beside.values.items())
         left_alone = sorted(self.edited), sorted(self.work.dropped)
         read = sorted((file.info.key, file.info.etag) for file in files)
-        return fingerprint(["replay", self.source.version, self.quarantines, left_alone, beside, read])
+        late = [self.late] if self.late else []
+        return fingerprint(["replay", self.source.version, self.quarantines, left_alone, beside, read, *late])
 
     def _recounts(self, files: list[LandedFile]) -> list[Recount]:
         """By how much the landing objects that were read again differ from what was read of them before."""
@@ -305,6 +331,7 @@ SELECT _id, false AS _is_again FROM fresh UNION ALL SELECT _id, true FROM again"
         ]
 
     def _conflicts(self, known: Ledger) -> bool:
-        """Whether others have read one of the quarantine objects again, or edited a record in them."""
+        """Whether others have read one of the quarantine objects again, edited a record in them, or forgotten rows."""
         edited = {(each.key, each.row) for each in known.edited if each.quarantine in self.quarantines}
-        return bool(known.replayed.intersection(self.quarantines)) or edited != self.edited
+        is_replayed = bool(known.replayed.intersection(self.quarantines))
+        return is_replayed or edited != self.edited or self.known.has_forgotten_less(known)

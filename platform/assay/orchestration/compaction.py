@@ -1,7 +1,7 @@
 """The compaction job: merge small raw objects and those of the history of proofs, so that the next reader has fewer to open.
 
 Belongs here: the job's one step. Does not belong here: what is merged, and how (`landing.compaction`,
-`pipeline.score_compaction`).
+`pipeline.score_compaction`), which deleted rows are forgotten before (`pipeline.forgetting`).
 
 It changes no asset, and so records none. It may run beside a refresh, for the ledger decides which of two writers is first; with
 a pool and one thread of its own it neither waits for one nor makes one wait.
@@ -15,6 +15,7 @@ from assay.contracts import Domain
 from assay.landing.compaction import compact
 from assay.orchestration.assets import RETRIES, as_failure
 from assay.orchestration.resources import Lake
+from assay.pipeline.forgetting import forget
 from assay.pipeline.score_compaction import compact_proofs, restore_lost_proofs
 from assay.pipeline.state import State
 
@@ -32,6 +33,9 @@ def build_compaction_job(domain: Domain) -> dg.JobDefinition:
     def compact_sources(context: dg.OpExecutionContext, lake: dg.ResourceParam[Lake]) -> None:
         with lake.open_workspace() as workspace, as_failure(), workspace.connection(THREADS) as connection:
             for source in domain.sources.values():
+                gone = forget(workspace.store, connection, source, workspace.scratch, dt.datetime.now(dt.UTC))
+                if gone.rows:
+                    context.log.info(f"{source.full_name}: {gone.told}")
                 done = compact(workspace.store, connection, source, workspace.scratch, most_rows=ROWS_A_RUN)
                 if done.merges or done.removed:
                     context.log.info(

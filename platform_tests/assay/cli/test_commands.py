@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -174,10 +175,25 @@ def test_land_then_run_rebuilds_only_what_the_file_is_about(ran: Shop, tmp_path:
 
 
 def test_compact_says_what_it_merged(ran: Shop) -> None:
-    assert ran.report("compact")["raw.customers"] == {"merged": 0, "into": 0, "rows": 0, "partitions": [], "removed": 0}
+    nothing = {"merged": 0, "into": 0, "rows": 0, "partitions": [], "removed": 0, "forgotten": {"rows": 0, "events": 0}}
+    assert ran.report("compact")["raw.customers"] == nothing
     done = ran.run("compact", "raw.orders", "--grace-hours", "0")
     assert done.stdout == "raw.orders: 0 raw objects of 0 rows merged into 0, 0 removed\n"
     assert "There are customers, orders." in ran.run("compact", "nonsense").stderr
+
+
+def test_compact_says_what_was_forgotten(tmp_path: Path) -> None:
+    parcels = Shop(tmp_path / "home", (tmp_path / "lake").as_uri(), {"ASSAY_DOMAIN": "parcels"})
+    landed = tmp_path / "lake/landing/parcels/1.json"
+    landed.parent.mkdir(parents=True)
+    made = change("parcels", 1, parcel_id="p1", grams="5", day="2025-01-02")
+    landed.write_text(f"{made}\n{change('parcels', 2, 'd', {'parcel_id': 'p1'})}")
+    os.utime(landed, (1735700000, 1735700000))
+    parcels.report()
+    assert "deletes kept: 365 days" in parcels.run("describe", "raw.parcels").stdout
+    said = parcels.run("compact").stdout.splitlines()
+    assert said[0] == "raw.parcels: 1 deleted rows were forgotten, with all of their 3 events"
+    assert parcels.report("compact")["raw.parcels"]["forgotten"] == {"rows": 0, "events": 0}
 
 
 def test_land_says_why_a_file_was_not_landed(ran: Shop, tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import bazaar
 import dagster as dg
+import parcels
 import pytest
 import shop
-from change_lines import text
+from change_lines import change, text
 from shop_lake import ShopLake
 from tills import land_days, last_complete_day, run_all, till_lake
 
@@ -243,6 +244,16 @@ class TestCompaction:
             "2025-01-02": 1,
             "2025-01-03": 1,
         }
+        assert lake.run().computed == {}
+
+    def test_it_forgets_what_was_deleted_long_enough_ago(self, tmp_path: Path, instance: dg.DagsterInstance) -> None:
+        lake = ShopLake(tmp_path, parcels.DOMAIN)
+        made = change("parcels", "c", 1, {"parcel_id": "p1", "grams": "5", "day": "2025-01-02"})
+        gone = change("parcels", "d", 2, {"parcel_id": "p1"})
+        lake.land("parcels", "1.json", text(made, gone))
+        lake.run()
+        assert definitions(lake).get_job_def("compact").execute_in_process(instance=instance).success
+        assert lake.rows("SELECT count(*) FROM changes.parcels") == [(0,)]
         assert lake.run().computed == {}
 
     def test_it_does_not_wait_for_a_refresh(self, lake: ShopLake) -> None:
