@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 import traceback
 from collections.abc import Iterator
 from types import ModuleType
@@ -14,6 +15,7 @@ from types import ModuleType
 from assay.errors import AssayError, ContractError
 
 _HINT = "Correct that module."
+_SAYS_WHERE = re.compile(r".+\.\w+:\d+: ")
 
 
 class NoSuchModule(AssayError):
@@ -28,14 +30,18 @@ def import_module(name: str) -> ModuleType:
 
     Raises:
         NoSuchModule: There is none.
-        ContractError: It is no Python, or fails when it is imported; the message names file and line.
+        ContractError: It is no Python, fails when it is imported, or declares something wrongly; the message names file and line.
     """
     if not all(part.isidentifier() for part in name.split(".")):
         raise NoSuchModule(f"{name!r} is no name of a module")
     try:
         return importlib.import_module(name)
+    except ContractError as error:
+        place = _place(name, error)
+        if place is None or _SAYS_WHERE.match(error.message):
+            raise
+        raise ContractError(f"{place}: {error.message}", hint=error.hint) from error
     except AssayError:
-        # It says itself what is declared wrongly.
         raise
     except SyntaxError as error:
         said = f"{error.filename or name}:{error.lineno or 1}: this is no Python: {error.msg}"
@@ -65,12 +71,16 @@ def modules_of(package: str) -> Iterator[ModuleType]:
 
 
 def _failed(name: str, error: Exception) -> ContractError:
-    """Say where the domain's own code was when importing it failed: not deep in the library that it called."""
+    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return ContractError(f"{_place(name, error) or name}: {said}", hint=_HINT)
+
+
+def _place(name: str, error: Exception) -> str | None:
+    """Where the domain's own code was when importing it failed: not deep in the library that it called."""
     package = name.split(".")[0]
     own = [
         f"{frame.f_code.co_filename}:{line}"
         for frame, line in traceback.walk_tb(error.__traceback__)
         if str(frame.f_globals.get("__name__")).split(".")[0] == package
     ]
-    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return ContractError(f"{own[-1] if own else name}: {said}", hint=_HINT)
+    return own[-1] if own else None

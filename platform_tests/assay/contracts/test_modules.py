@@ -52,9 +52,30 @@ def test_a_mistake_in_what_a_module_imports_is_said_where_it_is(package: Path) -
     assert raised.value.message == f"{package / 'units.py'}:2: ZeroDivisionError: division by zero"
 
 
-def test_what_says_itself_what_is_declared_wrongly_is_left_as_it_is(package: Path) -> None:
-    (package / "orders.py").write_text("from assay.errors import ContractError\nraise ContractError('a key of no column')\n")
-    with pytest.raises(ContractError, match=r"^a key of no column$"):
+DECLARED_WRONGLY = """from assay.contracts import Event, source
+from assay.landing.formats import Debezium
+
+@source("orders", format=Debezium("orders"), key=("id",), owner="team:x", subject="x")
+class Orders(Event):
+    order: str
+"""
+
+
+def test_what_is_declared_wrongly_is_said_with_its_line(package: Path) -> None:
+    (package / "orders.py").write_text(DECLARED_WRONGLY)
+    (package / "others.py").write_text(f"\nfrom {package.name} import orders\n")
+    for name in ("orders", "others"):
+        with pytest.raises(ContractError) as raised:
+            import_module(f"{package.name}.{name}")
+        assert raised.value.message == (
+            f"{package / 'orders.py'}:4: source orders: its key names id, which Orders does not declare"
+        )
+        assert raised.value.hint == f"declare the column in {package.name}.orders or correct the key"
+
+
+def test_an_error_that_says_where_it_is_keeps_to_that(package: Path) -> None:
+    (package / "orders.py").write_text("from assay.errors import ContractError\nraise ContractError('a/b.sql:7: no')\n")
+    with pytest.raises(ContractError, match=r"^a/b\.sql:7: no$"):
         import_module(f"{package.name}.orders")
 
 
