@@ -16,7 +16,7 @@ from assay.contracts.columns import ColumnSpec, column_specs
 from assay.contracts.model import EVENT_COLUMNS, Contract
 from assay.contracts.periods import Grain
 from assay.contracts.table import DECLARATION, QUARANTINE_AGE, Daily, Drift, Whole
-from assay.contracts.version import fingerprint
+from assay.contracts.version import fingerprint, said
 from assay.errors import ContractError
 
 
@@ -168,9 +168,9 @@ class Source:
         return fingerprint(
             {
                 "columns": [(spec.name, spec.sql_type, spec.nullable) for spec in self.columns],
-                "format": repr(self.format),
+                "format": said(self.format),
                 "key": self.key,
-                "partition": repr(self.partition),
+                "partition": said(self.partition),
                 "money": self.money,
                 "event": EVENT_COLUMNS,
                 "drift": self.drift,

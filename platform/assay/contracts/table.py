@@ -21,7 +21,7 @@ from assay.contracts.periods import Grain, Window, first_day_sql
 from assay.contracts.rules import Rule, quote, rules_of
 from assay.contracts.severity import Severity
 from assay.contracts.soundness import require_columns, require_rules, require_windows, uniques_of
-from assay.contracts.version import fingerprint
+from assay.contracts.version import fingerprint, said
 from assay.contracts.watch import Watch
 
 Layer = Literal["raw", "enriched", "marts"]
@@ -239,9 +239,9 @@ class Table:
                 "columns": [(spec.name, spec.sql_type, spec.nullable) for spec in self.columns],
                 "rules": [(rule.name, rule.predicate, rule.severity) for rule in self.rules],
                 "key": self.key,
-                "partition": repr(self.partition),
-                "windows": sorted((name, repr(window)) for name, window in self.windows.items()),
-                "balance": repr(self.balance),
+                "partition": said(self.partition),
+                "windows": sorted((name, said(window)) for name, window in self.windows.items()),
+                "balance": said(self.balance),
                 "money": self.money,
                 "threshold": (self.threshold, self.tolerated),
             }

@@ -21,6 +21,7 @@ from assay.landing.debezium_updates import (
     document_of,
     partly_touched,
     untouched,
+    with_flattened_updates,
     with_updates,
 )
 from assay.landing.debezium_values import (
@@ -181,10 +182,12 @@ def _images(source: Source, fields: dict[str, str]) -> str:
     """The query of what messages say of themselves and of their rows."""
     form = form_of(source)
     description = f", {_image(FIELD, form)} AS description" if are_described(form) else ""
+    # Whether a row is an update decides what the columns mean that it does not have.
+    flat_op = "o.__op" if form.updates == "changes" else "coalesce(o.__op, 'u')"
     images = f"""
   SELECT _path, _n, line, valid, form,
     CASE form WHEN 'envelope' THEN e.op WHEN 'cloudevent' THEN o.iodebeziumop
-      WHEN 'flattened' THEN CASE WHEN o.__deleted = 'true' THEN 'd' ELSE coalesce(o.__op, 'u') END
+      WHEN 'flattened' THEN CASE WHEN o.__deleted = 'true' THEN 'd' ELSE {flat_op} END
       ELSE CASE WHEN {_IS_MESSAGE} THEN 'm' END END AS op,
     coalesce(CASE WHEN form = 'envelope' THEN e.source.ts_ms END, o.iodebeziumtsms, o.__source_ts_ms, o.__source_ts_us // 1000,
       CASE WHEN form = 'envelope' THEN e.ts_ms END, o.__ts_ms) AS happened,
@@ -195,7 +198,10 @@ def _images(source: Source, fields: dict[str, str]) -> str:
     CASE WHEN form = 'flattened' THEN outer_fields
       ELSE list_filter(coalesce(d.schema.fields, outer_fields), lambda each: each.field = 'after')[1].fields END AS described
   FROM formed"""
-    return with_updates(images) if are_described(form) else images
+    if not are_described(form):
+        return images
+    images = with_updates(images)
+    return images if form.updates == "documents" else with_flattened_updates(images, source, sent_names(source))
 
 
 def _image(which: str, form: Debezium) -> str:

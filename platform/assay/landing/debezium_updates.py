@@ -7,6 +7,9 @@ A capture mode that does not look documents up, or finds the document gone, send
 the text of a document, `removedFields` a list, `truncatedArrays` a list of arrays that were cut off. A removed field is null, and
 one that is not named did not change. A path (`address.city`, `tags.2`) or an array that was cut off changes a part of a value
 whose rest is not sent: what the whole then is nobody can tell, and the record is refused.
+
+Flattened, such an update is a row of the fields that it sets, and of nulls for those that it removes. Nothing in it tells that
+it is not the document, and so the source says it (`Debezium(updates="changes")`).
 """
 
 from __future__ import annotations
@@ -68,6 +71,20 @@ def with_updates(images: str) -> str:
       FROM (SELECT *, json_transform(description, {literal(json.dumps(_SHAPE))}) AS said FROM ({images}))
     )
   )"""
+
+
+def with_flattened_updates(images: str, source: Source, names: dict[str, str]) -> str:
+    """Write the query in which a flattened update changes the fields that it has, and no others.
+
+    Args:
+        images: What `with_updates` yields, with the column `form`.
+        source: The source.
+        names: The producer's name by column.
+    """
+    own = text_list([names[column] for column in source.key])
+    fields = f"list_filter(json_keys(after), lambda name: NOT starts_with(name, '__') AND NOT list_contains({own}, name))"
+    touched = f"CASE WHEN form = 'flattened' AND op = 'u' THEN {fields} ELSE touched END"
+    return f"SELECT * REPLACE ({touched} AS touched) FROM ({images})"
 
 
 def untouched(names: list[str]) -> str:

@@ -40,6 +40,8 @@ class Debezium:
         encodings: By column of the contract, where one differs from the rest; `bits` is for whole numbers.
         scales: The scale that base64 decimals have at the source, by column of the contract, where it is not the declared one.
         placeholder: What stands for a value that did not change and was not sent (`unavailable.value.placeholder`).
+        updates: What a flattened update of MongoDB's holds, which it does not say itself: the document, or only the fields that
+            changed, as where `capture.mode` looks no documents up. Then each row must say its operation (`add.fields=op`).
     """
 
     table: str
@@ -51,6 +53,7 @@ class Debezium:
     encodings: Mapping[str, Encoding] = field(default_factory=dict)
     scales: Mapping[str, int] = field(default_factory=dict)
     placeholder: str = "__debezium_unavailable_value"
+    updates: Literal["documents", "changes"] = "documents"
     name: Literal["debezium-json"] = "debezium-json"
 
     def __post_init__(self) -> None:
@@ -58,6 +61,11 @@ class Debezium:
             raise ContractError(
                 f"Debezium({self.table!r}): where events of connector {self.connector!r} stand in their order is not known",
                 hint=f"use one of {', '.join(get_args(Connector))}",
+            )
+        if self.updates == "changes" and self.connector != "mongodb":
+            raise ContractError(
+                f"Debezium({self.table!r}): flattened updates of connector {self.connector!r} hold the whole row",
+                hint="leave updates='changes' out",
             )
 
 

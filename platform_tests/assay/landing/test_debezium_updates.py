@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from shop_lake import ShopLake
 
 from assay.contracts import Daily, Date, Event, Money, Published, Timestamp, column, source, table
+from assay.errors import ContractError
 from assay.landing.formats import Debezium
 from assay.pipeline.state import State
 from assay.quality.books import from_dict, total
@@ -56,6 +57,64 @@ def test_what_is_named_is_taken_and_all_else_stays_what_it_was(tmp_path: Path) -
         ("a", None, None, "u", None, ["note"], '{"new":1}'),
     ]
     assert lake.rows(STATE) == [("a", None, None)]
+
+
+class TestFlattened:
+    """Rows of `ExtractNewDocumentState`, of which an update has only what changed."""
+
+    FORM = Debezium(TABLE, connector="mongodb", columns={"id": "_id"}, updates="changes")
+
+    def row(self, second: int, op: str | None, **fields: object) -> dict[str, Any]:
+        origin = {"__source_ts_ms": second * 1000, "__source_ord": 1, "__source_connector": "mongodb"}
+        told = {"__deleted": "true" if op == "d" else "false"} | ({"__op": op} if op else {})
+        return {"_id": "a", **fields, **told, **origin}
+
+    def test_an_update_changes_the_fields_that_it_has(self, tmp_path: Path) -> None:
+        lake = rows_lake(tmp_path, self.FORM, v=int, note=str)
+        lines = [self.row(1, "c", v=1, note="x"), self.row(2, "u", v=2), self.row(3, "u", note=None, new=1)]
+        assert read(lake, *lines, columns="v, note, _op, _unchanged, _rescued") == [
+            (1, "x", "c", None, None),
+            (2, None, "u", ["note"], None),
+            (None, None, "u", ["v"], '{"new":1}'),
+        ]
+        assert lake.rows(STATE) == [("a", 2, None)]
+
+    def test_a_field_that_a_made_or_read_document_lacks_is_null(self, tmp_path: Path) -> None:
+        lake = rows_lake(tmp_path, self.FORM, v=int, note=str)
+        read(lake, self.row(1, "c", v=1, note="x"), self.row(2, "r", v=2))
+        assert lake.rows(STATE) == [("a", 2, None)]
+
+    def test_what_is_not_known_is_held_back(self, tmp_path: Path) -> None:
+        lake = rows_lake(tmp_path, self.FORM, v=int, note=str)
+        read(lake, self.row(2, "u", v=2))
+        assert lake.rows(STATE) == []
+        lake.land(SOURCE, "late.json", lines_of(self.row(1, "c", v=1, note="x")))
+        lake.ingest(SOURCE)
+        assert lake.rows(STATE) == [("a", 2, "x")]
+
+    def test_a_part_of_a_value_is_refused(self, tmp_path: Path) -> None:
+        lake = rows_lake(tmp_path, self.FORM, v=int, note=str)
+        read(lake, self.row(1, "c", v=1, note="x"), self.row(2, "u", **{"note.first": "y"}))
+        assert refused(lake) == [(2, "note is changed in part: let capture.mode look documents up (change_streams_update_full)")]
+
+    def test_a_row_that_does_not_say_its_operation_is_refused(self, tmp_path: Path) -> None:
+        lake = rows_lake(tmp_path, self.FORM, v=int, note=str)
+        read(lake, self.row(1, None, v=1))
+        assert refused(lake) == [(1, "not a Debezium change event: it has no op")]
+
+    def test_deletes(self, tmp_path: Path) -> None:
+        lake = rows_lake(tmp_path, self.FORM, v=int, note=str)
+        read(lake, self.row(1, "c", v=1, note="x"), self.row(2, "d"))
+        assert lake.rows(STATE) == []
+
+    def test_without_being_told_an_update_is_the_document(self, tmp_path: Path) -> None:
+        lake = documents_lake(tmp_path)
+        read(lake, self.row(1, "c", v=1, note="x"), self.row(2, "u", v=2))
+        assert lake.rows(STATE) == [("a", 2, None)]
+
+    def test_only_documents_come_in_parts(self) -> None:
+        with pytest.raises(ContractError, match="flattened updates of connector 'mysql' hold the whole row"):
+            Debezium(TABLE, connector="mysql", updates="changes")
 
 
 class TestParts:
