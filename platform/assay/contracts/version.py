@@ -1,6 +1,7 @@
 """Versions: one way to hash a declaration.
 
-Belongs here: the fingerprint of plain values, and what is declared as plain values. Does not belong here: content hashes of data (`quality.proof`).
+Belongs here: the fingerprint of plain values, and what is declared as plain values. Does not belong here: content hashes of data
+(`quality.proof`).
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ def _reason(source: Source) -> str:
     }
     if [spec.sql_type for spec in source.columns if spec.name in source.key] == ["VARCHAR"]:
         # Rows that have no name would all be one row. One part of a key that has several may well be empty.
-        no_key[f"{quote(source.key[0])} = ''"] = f"'the key column {source.key[0]} is empty'"
+        no_key[f"trim({quote(source.key[0])}) = ''"] = f"'the key column {source.key[0]} is empty'"
     others = [spec for spec in source.columns if spec.name not in source.key]
     misfits = {
         spec.name: f"{quote(_text(spec.name))} IS NOT NULL AND {quote(spec.name)} IS NULL"

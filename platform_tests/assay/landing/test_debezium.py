@@ -135,6 +135,7 @@ def broken_events() -> dict[str, tuple[str, str]]:
         "positions that are none": (changed(source={"table": "orders", "sequence": "[]"}), "no source position"),
         "null key": (order(None, 9), "the key column order_id is null"),
         "empty key": (order("", 9), "the key column order_id is empty"),
+        "blank key": (order("  ", 9), "the key column order_id is empty"),
         "no row": (changed(after=None), "operation c without the row after it"),
         "no row but the one before": (
             changed(op="u", before={"order_id": "o9"}, after=None),
