@@ -22,7 +22,7 @@ Belongs here: names, defaults and checks of settings. Does not belong here: open
 | `ASSAY_ALERTS_UI` | address of the Dagster UI, for links in alerts | |
 | `ASSAY_DSN__<NAME>` | `postgresql://…` or `mysql://…` of the database that controls call `<name>` | |
 | `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`, `AWS_REGION` | as everywhere | |
-| `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` | as everywhere | |
+| `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` | as everywhere | what boto3 finds: a profile, a role |
 | `DAGSTER_HOME` | the Dagster instance | `$ASSAY_HOME/dagster` |
 """
 

@@ -24,7 +24,7 @@ import duckdb
 import measure
 
 import simulator
-from assay.engine.connection import Limits, S3Access, connect
+from assay.engine.connection import Limits, connect
 from assay.lake import ObjectStore, open_store
 from assay.lake.server import EmbeddedS3, find_free_port
 from assay.settings import EMBEDDED_BUCKET
@@ -139,13 +139,11 @@ class Lake:
         home: Its `ASSAY_HOME`.
         store: Its objects.
         settings: What its `assay` is told besides.
-        s3: How DuckDB reaches it, if it is on S3.
     """
 
     home: Path
     store: ObjectStore
     settings: Mapping[str, str] = field(default_factory=dict)
-    s3: S3Access | None = None
 
     def assay(self, *arguments: str) -> measure.Cost:
         """Run `assay` as a process; what counts is from its start to its end."""
@@ -160,7 +158,7 @@ class Lake:
 
     def connection(self) -> duckdb.DuckDBPyConnection:
         """DuckDB that sees the lake."""
-        return connect(Limits(MEMORY, THREADS, self.home / "compared"), self.s3)
+        return connect(Limits(MEMORY, THREADS, self.home / "compared"), self.store.s3_access())
 
 
 def environment() -> dict[str, str]:
@@ -192,8 +190,7 @@ def s3_lake(folder: Path, files: Path | None = None) -> Iterator[Lake]:
         if files is not None:
             with ThreadPoolExecutor(4) as pool:
                 list(pool.map(lambda path: store.put(f"landing/{path.relative_to(files)}", path), _files(files)))
-        access = S3Access(store.uri, server.endpoint, server.region, server.access_key, server.secret_key)
-        yield Lake(home, store, s3=access)
+        yield Lake(home, store)
 
 
 def by_hand(files: Path, folder: Path, late: Path | None = None) -> measure.Cost:

@@ -47,6 +47,7 @@ class LakeAccess:
         region: S3 region.
         access_key: S3 access key.
         secret_key: S3 secret key; not shown by repr.
+        session_token: Token of temporary credentials; not shown by repr.
     """
 
     uri: str
@@ -54,6 +55,7 @@ class LakeAccess:
     region: str | None = None
     access_key: str | None = None
     secret_key: str | None = field(default=None, repr=False)
+    session_token: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

@@ -289,10 +289,10 @@ class _TooLateError(Exception):
 
 
 def _lake_access(workspace: Workspace) -> LakeAccess:
-    if workspace.s3 is None:
+    s3 = workspace.store.s3_access()
+    if s3 is None:
         return LakeAccess(workspace.store.uri)
-    s3 = workspace.s3
-    return LakeAccess(workspace.store.uri, s3.endpoint, s3.region, s3.access_key or None, s3.secret_key or None)
+    return LakeAccess(s3.scope, s3.endpoint, s3.region, s3.access_key, s3.secret_key, s3.session_token)
 
 
 def _print(console: Console, result: Result) -> None:

@@ -63,7 +63,8 @@ def up(
     with session(settings) as workspace, ExitStack() as stack:
         folder = prepare_instance(settings)
         # Where it really is: one that runs in this home already is used at whatever port it has.
-        served_at = f" at {workspace.s3.endpoint}" if settings.is_embedded and workspace.s3 else ""
+        access = workspace.store.s3_access()
+        served_at = f" at {access.endpoint}" if settings.is_embedded and access else ""
         typer.echo(f"lake        {workspace.store.uri}{served_at}")
         if settings.metrics_port:
             served = stack.enter_context(endpoint(settings, workspace, "127.0.0.1", settings.metrics_port))

@@ -13,27 +13,7 @@ from pathlib import Path
 import duckdb
 
 from assay.contracts.rules import literal
-
-
-@dataclass(frozen=True)
-class S3Access:
-    """How DuckDB reaches an S3 lake.
-
-    Attributes:
-        scope: The lake's URI, as in `s3://bucket/prefix`.
-        endpoint: `http(s)://host:port` of a server that is not AWS, or None.
-        region: The region, if it is told.
-        access_key: The access key.
-        secret_key: The secret key; never logged.
-        session_token: Of temporary credentials.
-    """
-
-    scope: str
-    endpoint: str | None
-    region: str | None
-    access_key: str
-    secret_key: str
-    session_token: str | None = None
+from assay.lake.store import S3Access
 
 
 @dataclass(frozen=True)
@@ -98,6 +78,18 @@ def _see_s3(connection: duckdb.DuckDBPyConnection, s3: S3Access) -> None:
 
     import_extension("httpfs", con=connection)
     connection.execute("LOAD httpfs")
+    grant(connection, s3)
+    # Listings pin what is read; a file's metadata need not be asked for twice in one run.
+    connection.execute("SET enable_http_metadata_cache = false")
+
+
+def grant(connection: duckdb.DuckDBPyConnection, s3: S3Access) -> None:
+    """Give a connection, and its cursors, the credentials to reach an S3 lake with, in place of those it has.
+
+    Args:
+        connection: A connection to an S3 lake.
+        s3: The access.
+    """
     options = {"KEY_ID": s3.access_key, "SECRET": s3.secret_key, "SCOPE": s3.scope}
     if s3.region:
         options["REGION"] = s3.region
@@ -110,5 +102,3 @@ def _see_s3(connection: duckdb.DuckDBPyConnection, s3: S3Access) -> None:
         plain = ", USE_SSL false" if scheme == "http" else ""
     written = ", ".join(f"{name} {literal(value)}" for name, value in options.items())
     connection.execute(f"CREATE OR REPLACE SECRET lake (TYPE s3, {written}{plain})")
-    # Listings pin what is read; a file's metadata need not be asked for twice in one run.
-    connection.execute("SET enable_http_metadata_cache = false")

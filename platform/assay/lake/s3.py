@@ -32,7 +32,7 @@ from botocore.exceptions import (
 
 from assay.errors import Conflict, ObjectMissing, SettingsError, StoreError, StoreUnavailable
 from assay.lake.s3_listing import Page, goes_on, list_in_parts, pages_of, read_leanly
-from assay.lake.store import ObjectInfo, check_key, complete_or_absent
+from assay.lake.store import ObjectInfo, S3Access, check_key, complete_or_absent
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
@@ -73,6 +73,7 @@ class S3Store:
         region: Region; boto3's own settings when None.
         access_key: Access key; boto3's own chain of credentials when None.
         secret_key: Secret key.
+        session_token: Token of temporary credentials.
 
     Raises:
         SettingsError: There are no credentials, or the settings contradict each other.
@@ -87,11 +88,13 @@ class S3Store:
         region: str | None = None,
         access_key: str | None = None,
         secret_key: str | None = None,
+        session_token: str | None = None,
     ) -> None:
         self.bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
-        self._endpoint = endpoint
-        self._client = _client(endpoint, region, access_key, secret_key)
+        self._session = _session(region, access_key, secret_key, session_token)
+        self._client = _client(self._session, endpoint)
+        self._endpoint = endpoint or _not_of_aws(self._client.meta.endpoint_url)
 
     @property
     def uri(self) -> str:
@@ -174,6 +177,16 @@ class S3Store:
 
     def local(self, key: str) -> Path | None:
         return None
+
+    def s3_access(self) -> S3Access:
+        credentials = self._session.get_credentials()
+        if credentials is None:
+            raise _no_credentials()
+        # Those of a role expire; boto3 fetches others before they do.
+        now = credentials.get_frozen_credentials()
+        if not now.access_key or not now.secret_key:
+            raise _no_credentials()
+        return S3Access(self.uri, self._endpoint, self._session.region_name, now.access_key, now.secret_key, now.token)
 
     def create_bucket(self) -> None:
         """Make the bucket, unless it is there.
@@ -299,7 +312,7 @@ class S3Store:
         return self._endpoint or "AWS S3"
 
 
-def _client(endpoint: str | None, region: str | None, access_key: str | None, secret_key: str | None) -> S3Client:
+def _session(region: str | None, access_key: str | None, secret_key: str | None, session_token: str | None) -> boto3.Session:
     if (access_key is None) != (secret_key is None):
         raise SettingsError(
             "Only one of the S3 access key and secret key is given.",
@@ -309,10 +322,20 @@ def _client(endpoint: str | None, region: str | None, access_key: str | None, se
         session = boto3.Session(
             aws_access_key_id=access_key,
             aws_secret_access_key=secret_key,
+            aws_session_token=session_token if access_key else None,
             region_name=region,
         )
-        if access_key is None and session.get_credentials() is None:
+        if session.get_credentials() is None:
             raise _no_credentials()
+        return session
+    except PartialCredentialsError as error:
+        raise _no_credentials() from error
+    except (BotoCoreError, ValueError) as error:
+        raise _not_usable(error) from error
+
+
+def _client(session: boto3.Session, endpoint: str | None) -> S3Client:
+    try:
         client = session.client(
             "s3",
             endpoint_url=endpoint,
@@ -321,13 +344,21 @@ def _client(endpoint: str | None, region: str | None, access_key: str | None, se
         )
         read_leanly(client)
         return client
-    except PartialCredentialsError as error:
-        raise _no_credentials() from error
     except (BotoCoreError, ValueError) as error:
-        raise SettingsError(
-            f"The S3 settings are not usable: {error}.",
-            hint="Check AWS_ENDPOINT_URL, AWS_PROFILE and AWS_DEFAULT_REGION.",
-        ) from error
+        raise _not_usable(error) from error
+
+
+def _not_usable(error: Exception) -> SettingsError:
+    return SettingsError(
+        f"The S3 settings are not usable: {error}.",
+        hint="Check AWS_ENDPOINT_URL, AWS_PROFILE and AWS_DEFAULT_REGION.",
+    )
+
+
+def _not_of_aws(endpoint: str) -> str | None:
+    """An endpoint that boto3 has found itself, as in a profile, if it is not one of AWS."""
+    host = urlsplit(endpoint).hostname or ""
+    return None if host.endswith((".amazonaws.com", ".amazonaws.com.cn")) else endpoint
 
 
 def _config(endpoint: str | None) -> Config:

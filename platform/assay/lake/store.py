@@ -13,7 +13,7 @@ import errno
 import re
 import uuid
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Protocol
 from urllib.parse import unquote
@@ -42,6 +42,27 @@ class ObjectInfo:
     etag: str
     size: int
     modified: dt.datetime
+
+
+@dataclass(frozen=True)
+class S3Access:
+    """How others than the store itself reach an S3 lake.
+
+    Attributes:
+        scope: The lake's URI, as in `s3://bucket/prefix`.
+        endpoint: `http(s)://host:port` of a server that is not AWS, or None.
+        region: The region, if it is known.
+        access_key: The access key.
+        secret_key: The secret key; not shown by repr.
+        session_token: The token of temporary credentials; not shown by repr.
+    """
+
+    scope: str
+    endpoint: str | None
+    region: str | None
+    access_key: str
+    secret_key: str = field(repr=False)
+    session_token: str | None = field(default=None, repr=False)
 
 
 class ObjectStore(Protocol):
@@ -133,6 +154,10 @@ class ObjectStore(Protocol):
         """The object's file if the store is a folder, else None."""
         ...
 
+    def s3_access(self) -> S3Access | None:
+        """How others reach the store now, with credentials that are still valid; None if it is a folder."""
+        ...
+
 
 def open_store(
     uri: str,
@@ -141,6 +166,7 @@ def open_store(
     region: str | None = None,
     access_key: str | None = None,
     secret_key: str | None = None,
+    session_token: str | None = None,
     create_bucket: bool = False,
 ) -> ObjectStore:
     """Open the store at a URI.
@@ -151,6 +177,7 @@ def open_store(
         region: S3 region; boto3's own settings when None.
         access_key: S3 access key; boto3's own chain of credentials when None.
         secret_key: S3 secret key, given exactly when `access_key` is.
+        session_token: Token of temporary credentials, with `access_key`.
         create_bucket: Make the bucket if it is missing.
 
     Raises:
@@ -166,7 +193,15 @@ def open_store(
         from assay.lake.s3 import S3Store
 
         bucket, prefix = _bucket_and_prefix(uri, rest)
-        store = S3Store(bucket, prefix, endpoint=endpoint, region=region, access_key=access_key, secret_key=secret_key)
+        store = S3Store(
+            bucket,
+            prefix,
+            endpoint=endpoint,
+            region=region,
+            access_key=access_key,
+            secret_key=secret_key,
+            session_token=session_token,
+        )
         if create_bucket:
             store.create_bucket()
         return store

@@ -71,6 +71,7 @@ def build(
     Raises:
         StoreError: The lake cannot be read or written. Partitions published before stand; the others are as they were.
     """
+    state.workspace.renew(connection)
     keep_missing_proofs(state, node)
     try:
         return _build_all(connection, state, node, dirty, run_id, progress)

@@ -56,6 +56,7 @@ def ingest_sources(
         IngestError: There is no room for temporary files.
     """
     workspace = state.workspace
+    workspace.renew(connection)
     threads = workspace.limits.threads
 
     def ingest_one(source: Source, pool: Executor) -> Ingested:

@@ -15,7 +15,7 @@ from pathlib import Path
 import duckdb
 
 from assay.contracts import Domain, load_domain
-from assay.engine.connection import Limits, S3Access, connect
+from assay.engine.connection import Limits, connect, grant
 from assay.engine.project import Project, load_project
 from assay.engine.relations import create_layers
 from assay.lake.store import ObjectStore, open_store
@@ -30,13 +30,11 @@ class Workspace:
         domain: What is declared.
         store: The lake.
         limits: What DuckDB may use.
-        s3: How DuckDB reaches an S3 lake.
     """
 
     domain: Domain
     store: ObjectStore
     limits: Limits
-    s3: S3Access | None = None
 
     @property
     def project(self) -> Project:
@@ -56,12 +54,18 @@ class Workspace:
             threads: Worker threads, where not those of the settings.
         """
         limits = self.limits if threads is None else replace(self.limits, threads=threads)
-        connection = connect(limits, self.s3)
+        connection = connect(limits, self.store.s3_access())
         try:
             create_layers(connection)
             yield connection
         finally:
             connection.close()
+
+    def renew(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Give a connection credentials that are still valid, if those it was opened with expire."""
+        access = self.store.s3_access()
+        if access is not None and access.session_token is not None:
+            grant(connection, access)
 
 
 def open_workspace(settings: Settings, *, create_bucket: bool = False) -> Workspace:
@@ -84,18 +88,9 @@ def open_workspace(settings: Settings, *, create_bucket: bool = False) -> Worksp
         region=settings.region,
         access_key=access_key,
         secret_key=secret_key,
+        session_token=settings.session_token.get_secret_value() if settings.session_token else None,
         create_bucket=create_bucket,
     )
-    s3 = None
-    if store.uri.startswith("s3://"):
-        s3 = S3Access(
-            scope=store.uri,
-            endpoint=settings.endpoint,
-            region=settings.region,
-            access_key=access_key or "",
-            secret_key=secret_key or "",
-            session_token=settings.session_token.get_secret_value() if settings.session_token else None,
-        )
     # Each process has its own scratch folder, so that two can run side by side.
     scratch = settings.scratch / f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
-    return Workspace(domain, store, Limits(settings.memory, settings.threads, scratch), s3)
+    return Workspace(domain, store, Limits(settings.memory, settings.threads, scratch))

@@ -11,13 +11,18 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
+import duckdb
 import pytest
 
+from assay.engine.connection import Limits, grant
+from assay.engine.connection import connect as duckdb_connect
 from assay.errors import Conflict, ObjectMissing, SettingsError, StoreError, StoreUnavailable
 from assay.lake import ObjectStore, open_store
 from assay.lake.server import Connection, find_free_port
+from assay.lake.store import S3Access
 
 AWKWARD_KEYS = [
     "day=2026-01-31/data.parquet",
@@ -456,15 +461,53 @@ class TestS3Only:
             store.get("a")
 
     def test_missing_credentials_are_a_setting(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        for name in [name for name in os.environ if name.startswith("AWS_")]:
-            monkeypatch.delenv(name)
-        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
-        monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+        without_aws(monkeypatch, tmp_path)
         with pytest.raises(SettingsError, match="AWS_ACCESS_KEY_ID"):
             open_store("s3://bucket/x", endpoint="http://127.0.0.1:1")
         with pytest.raises(SettingsError, match="AWS_SECRET_ACCESS_KEY"):
             open_store("s3://bucket/x", endpoint="http://127.0.0.1:1", access_key="a")
+
+    def test_a_profile_gives_keys_region_and_server_to_all_who_read(
+        self, s3_store: ObjectStore, s3: Connection, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        without_aws(monkeypatch, tmp_path)
+        config = tmp_path / "config"
+        config.write_text(f"[profile lake]\nregion = {s3.region}\nendpoint_url = {s3.endpoint}\n")
+        keys = tmp_path / "keys"
+        keys.write_text(f"[lake]\naws_access_key_id = {s3.access_key}\naws_secret_access_key = {s3.secret_key}\n")
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+        monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(keys))
+        monkeypatch.setenv("AWS_PROFILE", "lake")
+        store = open_store(s3_store.uri)
+        assert store.s3_access() == S3Access(store.uri, s3.endpoint, s3.region, s3.access_key, s3.secret_key)
+        store.put("a.csv", b"n\n7\n")
+        with duckdb_connect(Limits("100MB", 1, tmp_path / "scratch"), store.s3_access()) as connection:
+            assert connection.execute(f"FROM read_csv('{store.path('a.csv')}')").fetchall() == [(7,)]
+
+    def test_a_token_goes_with_temporary_keys(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        without_aws(monkeypatch, tmp_path)
+        given = open_store("s3://bucket/x", access_key="a", secret_key="b", session_token="c")
+        assert given.s3_access() == S3Access("s3://bucket/x", None, None, "a", "b", "c")
+        for name, value in {"ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b", "SESSION_TOKEN": "c"}.items():
+            monkeypatch.setenv(f"AWS_{name}", value)
+        found = open_store("s3://bucket/x")
+        assert found.s3_access() == given.s3_access()
+        # A token of the environment is not of other keys.
+        assert open_store("s3://bucket/x", access_key="d", secret_key="e").s3_access().session_token is None  # type: ignore[union-attr]
+
+    def test_a_connection_is_given_other_keys(self, s3_store: ObjectStore, tmp_path: Path) -> None:
+        s3_store.put("a.csv", b"n\n7\n")
+        good = s3_store.s3_access()
+        assert good is not None
+        expired = replace(good, secret_key="expired")
+        with duckdb_connect(Limits("100MB", 1, tmp_path / "scratch"), expired) as connection, connection.cursor() as cursor:
+            with pytest.raises(duckdb.Error, match="403"):
+                cursor.execute(f"FROM read_csv('{s3_store.path('a.csv')}')")
+            grant(connection, good)
+            assert cursor.execute(f"FROM read_csv('{s3_store.path('a.csv')}')").fetchall() == [(7,)]
+
+    def test_secrets_are_not_shown(self) -> None:
+        assert "hidden" not in repr(S3Access("s3://x", None, None, "a", "hidden key", "hidden token"))
 
     def test_a_proxy_is_not_used_for_loopback(
         self, s3_store: ObjectStore, s3: Connection, monkeypatch: pytest.MonkeyPatch
@@ -474,6 +517,15 @@ class TestS3Only:
         monkeypatch.delenv("NO_PROXY", raising=False)
         monkeypatch.delenv("no_proxy", raising=False)
         connect(s3, s3_store.uri).put("a", b"1")
+
+
+def without_aws(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Leave boto3 nothing to find."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(folder / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(folder / "none"))
 
 
 def connect(s3: Connection, uri: str) -> ObjectStore:

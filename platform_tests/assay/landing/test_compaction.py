@@ -19,7 +19,7 @@ from one_source import Row, lake_of
 from shop_lake import ShopLake
 
 from assay.contracts import Daily
-from assay.engine.connection import Limits, S3Access, connect
+from assay.engine.connection import Limits, connect
 from assay.errors import StoreError
 from assay.lake.layout import NOTED, TRUNCATES, UNPLACED, is_compacted
 from assay.lake.ledger import Batch, Compaction, Ledger, LedgerLog, Part
@@ -209,12 +209,11 @@ class TestRows:
         assert events(lake, "rows") == before
         assert lake.rows("SELECT count(*) FROM latest.rows") == [(AT_LEAST,)]
 
-    def test_a_lake_on_s3(self, minutes: ShopLake, s3, s3_store, tmp_path: Path) -> None:
+    def test_a_lake_on_s3(self, minutes: ShopLake, s3_store, tmp_path: Path) -> None:
         for prefix in ("raw/customers/", "audit/ingested/customers/"):
             for info in minutes.store.list(prefix):
                 s3_store.put(info.key, minutes.store.get(info.key))
-        access = S3Access(s3_store.uri, s3.endpoint, s3.region, s3.access_key, s3.secret_key)
-        with connect(Limits("500MB", 1, tmp_path / "scratch"), access) as connection:
+        with connect(Limits("500MB", 1, tmp_path / "scratch"), s3_store.s3_access()) as connection:
             done = compact(
                 s3_store, connection, minutes.source("customers"), tmp_path / "scratch", grace=-dt.timedelta(minutes=1)
             )

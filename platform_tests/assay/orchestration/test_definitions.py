@@ -394,9 +394,9 @@ class TestLandingSensor:
 
 
 def test_the_whole_graph_of_a_simulated_company_on_real_s3(
-    tmp_path: Path, s3_store: ObjectStore, s3, instance: dg.DagsterInstance
+    tmp_path: Path, s3_store: ObjectStore, instance: dg.DagsterInstance
 ) -> None:
-    from assay.engine.connection import Limits, S3Access
+    from assay.engine.connection import Limits
     from assay.lake.layout import landing_prefix
     from assay.pipeline.outcome import Report
     from assay.pipeline.runs import fill_report
@@ -406,8 +406,7 @@ def test_the_whole_graph_of_a_simulated_company_on_real_s3(
     company = Company(days=3, transactions_per_day=300)
     for file in produce(company, tmp_path / "files"):
         s3_store.put(landing_prefix(file.source) + file.name, file.path)
-    access = S3Access(s3_store.uri, s3.endpoint, s3.region, s3.access_key, s3.secret_key)
-    workspace = Workspace(DOMAIN, s3_store, Limits("1GB", 2, tmp_path / "scratch"), access)
+    workspace = Workspace(DOMAIN, s3_store, Limits("1GB", 2, tmp_path / "scratch"))
     report = Report()
     with workspace.connection() as connection:
         opened = Opened(workspace, connection, State(workspace), report)

@@ -22,10 +22,8 @@ from shop_lake import ShopLake
 
 from assay.capture.postgres import EmbeddedPostgres, free_port
 from assay.contracts import Control, ControlFile, MySqlQuery, PostgresQuery
-from assay.engine.connection import S3Access
 from assay.errors import AssayError, ControlError, SettingsError
 from assay.lake import ObjectStore
-from assay.lake.server import Connection
 from assay.pipeline.controls import ask
 from assay.quality.reconciliation import Totals
 
@@ -238,10 +236,9 @@ class TestFiles:
         for name in ("roll.csv.gz", "roll.parquet", "ro*.parquet"):
             assert asked(lake, replace(ROLLS, from_=ControlFile(str(tmp_path / name)))) == ROLLED
 
-    def test_on_s3(self, lake: ShopLake, s3: Connection, s3_store: ObjectStore) -> None:
+    def test_on_s3(self, lake: ShopLake, s3_store: ObjectStore) -> None:
         s3_store.put("controls/till_rolls-1.csv", ROLL.encode())
-        access = S3Access(s3_store.uri, s3.endpoint, s3.region, s3.access_key, s3.secret_key)
-        on_s3 = replace(lake.workspace, store=s3_store, s3=access)
+        on_s3 = replace(lake.workspace, store=s3_store)
         with on_s3.connection() as connection:
             assert ask(connection, s3_store, ROLLS, {}, FIRST, LAST) == ROLLED
 

@@ -15,11 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shop_lake import ShopLake
 
-from assay.engine.connection import S3Access
 from assay.errors import StoreError
 from assay.lake import ObjectStore
 from assay.lake.layout import index_key, proofs_prefix
-from assay.lake.server import Connection
 from assay.pipeline import scoring
 from assay.pipeline.runs import rebuild_partitions
 from assay.pipeline.score_compaction import compact_proofs, restore_lost_proofs
@@ -95,12 +93,11 @@ def test_nothing_proven_is_no_rows(tmp_path: Path) -> None:
         assert empty.rows(f"SELECT * FROM {own.full_name}") == []
 
 
-def test_it_is_read_from_s3_too(lake: ShopLake, s3: Connection, s3_store: ObjectStore) -> None:
+def test_it_is_read_from_s3_too(lake: ShopLake, s3_store: ObjectStore) -> None:
     for info in lake.store.list(proofs_prefix()):
         s3_store.put(info.key, lake.store.get(info.key))
     compact_proofs(s3_store, dt.datetime.now(dt.UTC))
-    access = S3Access(s3_store.uri, s3.endpoint, s3.region, s3.access_key, s3.secret_key)
-    on_s3 = replace(lake.workspace, store=s3_store, s3=access)
+    on_s3 = replace(lake.workspace, store=s3_store)
     with on_s3.connection() as connection:
         for own in (PARTITION_SCORES, RULE_RESULTS):
             query = scoring.proof_rows(s3_store, on_s3.domain.tables, own)
