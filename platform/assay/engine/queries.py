@@ -20,6 +20,7 @@ from sqlglot.schema import MappingSchema
 
 from assay.contracts import ColumnOrigin, Generated
 from assay.contracts.version import fingerprint
+from assay.engine.purity import require_pure
 from assay.errors import SqlError
 from assay.nearest import suggestion
 
@@ -70,12 +71,14 @@ def read_query(path: Path, schema: Schema, prepared: MappingSchema | None = None
         prepared: The same as `prepare` gives it, where there are many files.
 
     Raises:
-        SqlError: It is missing, is no text, is not one SELECT, selects `*` at the top, or reads what is not there.
+        SqlError: It is missing, is no text, is not one SELECT, selects `*` at the top, reads what is not there, or gives other
+            rows each time.
     """
     if not path.is_file():
         raise SqlError(f"{path}: there is no such file", hint="write the table's SELECT there, or remove its contract")
     text = read_text(path)
     select = _parse(path, text)
+    require_pure(path, text, select)
     names = _relations(path, select, schema)
     canonical = fingerprint(select.sql(dialect="duckdb", comments=False))
     try:

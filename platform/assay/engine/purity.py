@@ -1,0 +1,82 @@
+"""Purity: a table's SQL must give the same rows from the same inputs, whenever and wherever it runs.
+
+Belongs here: what in a query would depend on something else, and the error that says so. Does not belong here: parsing SQL and
+what it reads (`queries`).
+
+A partition is published once and recomputed by `assay verify`, by a rebuild and after a late file. SQL that asks the clock,
+draws a random number, reads a file that no partition names, or keeps some rows without an order, would give other rows then.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sqlglot
+from sqlglot import Token, TokenType, exp
+
+from assay.errors import SqlError
+
+_BARE = frozenset({"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"})
+"""Ask the clock without parentheses."""
+_CLOCK = _BARE | {"get_current_time", "get_current_timestamp", "now", "today", "transaction_timestamp"}
+_CHANCE = frozenset({"gen_random_uuid", "nextval", "rand", "random", "uuid", "uuidv4", "uuidv7"})
+_ROWS = frozenset({"generate_series", "pg_timezone_names", "range", "unnest"})
+"""Table functions whose rows follow from their arguments, or from DuckDB's version."""
+
+
+def require_pure(path: Path, text: str, query: exp.Query) -> None:
+    """Refuse a query whose rows would depend on anything but the relations it reads.
+
+    Args:
+        path: Its file.
+        text: The file's text.
+        query: The parsed query.
+
+    Raises:
+        SqlError: It asks the clock, draws a random number, reads files, or keeps an arbitrary part of some rows.
+    """
+    tokens = sqlglot.tokenize(text, dialect="duckdb")
+    for token, following in zip(tokens, [*tokens[1:], None], strict=True):
+        name = token.text.lower()
+        if name not in _CLOCK | _CHANCE or not _is_called(token, following):
+            continue
+        if name in _CLOCK:
+            raise SqlError(
+                f"{path}:{token.line}: {name} is another instant each time the table is computed",
+                hint="take the time from a column, as _ingested_at of an event or the partition's own day",
+            )
+        raise SqlError(
+            f"{path}:{token.line}: {name} gives another value each time the table is computed",
+            hint="derive the value from the row, as with hash(key) or md5(key)",
+        )
+    for table in query.find_all(exp.Table):
+        function = table.this
+        if isinstance(function, exp.Func) and _name_of(function) not in _ROWS:
+            name = _name_of(function)
+            raise SqlError(
+                f"{path}:{_line_of(tokens, name)}: {name}() reads what is no partition of the lake",
+                hint="declare a source for it, and read latest.<source>",
+            )
+    for part in query.find_all(exp.Limit, exp.Fetch, exp.TableSample):
+        kept = part.parent
+        if isinstance(part, exp.TableSample) or (kept is not None and not kept.args.get("order")):
+            word = part.key.upper().replace("TABLESAMPLE", "SAMPLE")
+            raise SqlError(
+                f"{path}:{_line_of(tokens, word)}: {word} without an order keeps other rows each time",
+                hint="say which rows by ORDER BY of columns that no two rows share, or leave it out",
+            )
+
+
+def _is_called(token: Token, following: Token | None) -> bool:
+    """Whether a word is a function that is called, and not a column of that name."""
+    if token.token_type is TokenType.IDENTIFIER:
+        return False
+    return token.text.lower() in _BARE or (following is not None and following.token_type is TokenType.L_PAREN)
+
+
+def _name_of(function: exp.Func) -> str:
+    return (function.name if isinstance(function, exp.Anonymous) else function.sql_name()).lower()
+
+
+def _line_of(tokens: list[Token], word: str) -> int:
+    return next((token.line for token in tokens if token.text.lower() == word.lower()), 1)
