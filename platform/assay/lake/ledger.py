@@ -5,7 +5,8 @@ Belongs here: recording a batch exactly once, and reading the record back. Does 
 
 Entry N is written with *put if absent*, so of two ingests at once one wins N and the other, having read what the winner
 took, goes on with N+1. A batch is ingested when, and only when, its entry is there: raw objects without one are left-overs
-of a killed run and are never read. Every `CHECKPOINT_EVERY` entries, one object sums up all before it.
+of a killed run and are never read. Every 64 entries are summed up by one object, a segment, and every 64 segments by another: a
+year with a batch a minute is read in some two hundred requests, and each entry is written four times.
 
 A part keeps its name for ever, and is told apart by it. Its rows may move: a compaction is an entry, too, which says in which
 object the rows of others are from then on. Where deleted rows are forgotten it also says how many rows were not taken along.
@@ -19,18 +20,16 @@ from __future__ import annotations
 
 import gzip
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 
-from assay.errors import Conflict
+from assay.errors import Conflict, ObjectMissing
 from assay.lake.layout import raw_log_prefix
 from assay.lake.store import ObjectStore
 
-CHECKPOINT_EVERY = 64
-_ENTRY = re.compile(r"/(\d{10})\.json$")
-_CHECKPOINT = re.compile(r"/(\d{10})\.checkpoint\.json\.gz$")
+SEGMENTS = (64, 64**2, 64**3)
+"""How many entries the segments of each size sum up, the smallest first."""
 
 
 @dataclass(frozen=True)
@@ -310,6 +309,9 @@ class Ledger:
 class LedgerLog:
     """Reads and extends the ledger of one source.
 
+    Entries are numbered from 1 without a gap. Nothing is listed: the next entry, or the segment that begins with it, is there or
+    is not, so that reading costs what is new and not what there is.
+
     Attributes:
         store: The lake.
         source: The source's name.
@@ -317,22 +319,21 @@ class LedgerLog:
 
     store: ObjectStore
     source: str
-    _known: dict[int, Batch] = field(default_factory=dict)
+    _batches: list[Batch] = field(default_factory=list)
+    _known: Ledger | None = None
 
     def read(self) -> Ledger:
-        """Read every batch recorded so far."""
-        entries, checkpoints = self._listing()
-        newest = max(checkpoints, default=0)
-        if newest and not set(range(1, newest + 1)) <= self._known.keys():
-            self._known.update(self._read_checkpoint(newest))
-        for number in sorted(entries - self._known.keys()):
-            self._known[number] = _batch(json.loads(self.store.get(entry_key(self.source, number))))
+        """Read every batch that was recorded since the last reading."""
+        while found := self._read_segment() or self._read_entry():
+            self._batches += found
         return self.known
 
     @property
     def known(self) -> Ledger:
         """The ledger as of the last reading."""
-        return Ledger(self.source, tuple(self._known[number] for number in sorted(self._known)))
+        if self._known is None or len(self._known.batches) != len(self._batches):
+            self._known = Ledger(self.source, tuple(self._batches))
+        return self._known
 
     def append(self, batch: Batch) -> bool:
         """Record a batch, unless another ingest has recorded one since the last reading.
@@ -340,41 +341,49 @@ class LedgerLog:
         Returns:
             Whether the batch was recorded. If not, read again: some of its landing objects may have been taken.
         """
-        number = max(self._known, default=0) + 1
+        number = len(self._batches) + 1
         try:
             self.store.put(entry_key(self.source, number), json.dumps(asdict(batch)).encode(), if_absent=True)
         except Conflict:
             return False
-        self._known[number] = batch
-        if number % CHECKPOINT_EVERY == 0:
-            self._write_checkpoint(number)
+        self._batches.append(batch)
+        for size in SEGMENTS:
+            if number % size == 0:
+                self._write_segment(number, size)
         return True
 
-    def _listing(self) -> tuple[set[int], set[int]]:
-        entries: set[int] = set()
-        checkpoints: set[int] = set()
-        for info in self.store.list(raw_log_prefix(self.source)):
-            if found := _ENTRY.search(info.key):
-                entries.add(int(found.group(1)))
-            elif found := _CHECKPOINT.search(info.key):
-                checkpoints.add(int(found.group(1)))
-        return entries, checkpoints
+    def _read_entry(self) -> list[Batch]:
+        try:
+            return [_batch(json.loads(self.store.get(entry_key(self.source, len(self._batches) + 1))))]
+        except ObjectMissing:
+            return []
 
-    def _checkpoint_key(self, number: int) -> str:
-        return f"{raw_log_prefix(self.source)}{number:010d}.checkpoint.json.gz"
+    def _read_segment(self) -> list[Batch]:
+        """Read the largest segment of what follows; nothing where there is none, as a killed writer may have left it out."""
+        content = None
+        for size in SEGMENTS:
+            if len(self._batches) % size:
+                break
+            try:
+                content = self.store.get(segment_key(self.source, len(self._batches) + size, size))
+            except ObjectMissing:
+                # A larger one was not written before the smaller ones.
+                break
+        return [] if content is None else [_batch(json.loads(line)) for line in gzip.decompress(content).splitlines()]
 
-    def _read_checkpoint(self, number: int) -> dict[int, Batch]:
-        lines = gzip.decompress(self.store.get(self._checkpoint_key(number))).splitlines()
-        return {place: _batch(json.loads(line)) for place, line in enumerate(lines, start=1)}
-
-    def _write_checkpoint(self, number: int) -> None:
-        lines = (json.dumps(asdict(self._known[place])) for place in range(1, number + 1))
-        self.store.put(self._checkpoint_key(number), gzip.compress("\n".join(lines).encode(), mtime=0))
+    def _write_segment(self, number: int, size: int) -> None:
+        lines = (json.dumps(asdict(batch)) for batch in self._batches[number - size : number])
+        self.store.put(segment_key(self.source, number, size), gzip.compress("\n".join(lines).encode(), mtime=0))
 
 
 def entry_key(source: str, number: int) -> str:
     """Key of the record of a batch, by its number from 1 on."""
     return f"{raw_log_prefix(source)}{number:010d}.json"
+
+
+def segment_key(source: str, last: int, size: int) -> str:
+    """Key of the records of several batches, by the number of the last and by how many they are."""
+    return f"{raw_log_prefix(source)}{last:010d}.{size}.json.gz"
 
 
 def _batch(entry: Mapping[str, object]) -> Batch:

@@ -42,7 +42,8 @@ class Recorder:
             The batch, or None when it was not recorded.
         """
         with self._lock:
-            known = self.log.read()
+            # A write that is refused tells that there is something to read; one that is not, that there was nothing.
+            known = self.log.known
             while not any(each.key in known.landed for each in batch.landed) and not any(says(known) for says in conflicts):
                 if self.log.append(batch):
                     return batch

@@ -1,4 +1,4 @@
-"""The ledger: each batch recorded once, by whoever is first, and read back as it was, checkpoints or not."""
+"""The ledger: each batch recorded once, by whoever is first, and read back as it was, segments or not."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from assay.lake import ObjectStore, open_store
-from assay.lake.ledger import CHECKPOINT_EVERY, Batch, Compaction, LandedObject, LedgerLog, Part
+from assay.lake import ObjectStore, ledger, open_store
+from assay.lake.ledger import SEGMENTS, Batch, Compaction, LandedObject, LedgerLog, Part
+
+SEGMENT = SEGMENTS[0]
 
 
 def batch(number: int, partition: str = "2025-01-03") -> Batch:
@@ -72,40 +75,69 @@ def test_many_writers_at_once_lose_and_repeat_nothing(s3_store: ObjectStore) -> 
     assert sorted(found) == sorted(f"id{100 * writer + number}" for writer in range(4) for number in range(5))
 
 
-@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.integers(CHECKPOINT_EVERY - 1, 2 * CHECKPOINT_EVERY + 2), st.integers(0, CHECKPOINT_EVERY + 5))
-def test_a_checkpoint_changes_nothing_that_is_read(tmp_path_factory, count: int, known: int) -> None:
-    store = open_store(tmp_path_factory.mktemp("lake").as_uri())
-    log, early = LedgerLog(store, "orders"), LedgerLog(store, "orders")
-    for number in range(count):
-        if number == known:
-            early.read()
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(count=st.integers(1, 70), known=st.integers(0, 70), lost=st.sets(st.integers(0, 40)))
+def test_segments_change_nothing_that_is_read(tmp_path_factory, count: int, known: int, lost: set[int]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ledger, "SEGMENTS", (3, 9, 27))
+        store = open_store(tmp_path_factory.mktemp("lake").as_uri())
+        log, early = LedgerLog(store, "orders"), LedgerLog(store, "orders")
+        for number in range(count):
+            if number == known:
+                early.read()
+            assert log.append(batch(number))
+        segments = sorted(info.key for info in store.list("audit/ingested/orders/") if info.key.endswith(".gz"))
+        assert len(segments) == count // 3 + count // 9 + count // 27
+        # Whoever is killed after its entry leaves the segments out.
+        for place, key in enumerate(segments):
+            if place in lost:
+                store.delete(key)
+        written = tuple(batch(number) for number in range(count))
+        assert LedgerLog(store, "orders").read().batches == written
+        assert early.read().batches == written
+
+
+def test_what_is_known_is_not_read_again(file_store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, other = LedgerLog(file_store, "orders"), LedgerLog(file_store, "orders")
+    for number in range(SEGMENT + 2):
         log.append(batch(number))
-    written = tuple(batch(number) for number in range(count))
-    assert LedgerLog(store, "orders").read().batches == written
-    assert early.read().batches == written
+    asked: list[str] = []
+    get = file_store.get
+    monkeypatch.setattr(file_store, "get", lambda key: asked.append(key) or get(key))
+    assert other.read() == log.known
+    folder = "audit/ingested/orders/"
+    entries = [f"{folder}{number:010d}.json" for number in (SEGMENT + 1, SEGMENT + 2, SEGMENT + 3)]
+    assert asked == [
+        f"{folder}0000000064.64.json.gz",
+        f"{folder}0000004096.4096.json.gz",
+        f"{folder}0000000128.64.json.gz",
+        *entries,
+    ]
+    asked.clear()
+    assert other.read() is other.known
+    assert asked == entries[-1:]
 
 
-def test_entries_that_a_checkpoint_sums_up_are_not_read_one_by_one(file_store: ObjectStore) -> None:
+def test_entries_that_a_segment_sums_up_are_not_read_one_by_one(file_store: ObjectStore) -> None:
     log = LedgerLog(file_store, "orders")
-    for number in range(CHECKPOINT_EVERY + 1):
+    for number in range(SEGMENT + 1):
         log.append(batch(number))
     entries = [info.key for info in file_store.list("audit/ingested/orders/") if not info.key.endswith(".gz")]
-    for key in sorted(entries)[: CHECKPOINT_EVERY - 1]:
+    for key in sorted(entries)[:SEGMENT]:
         file_store.delete(key)
     again = LedgerLog(file_store, "orders")
-    assert len(again.read().batches) == CHECKPOINT_EVERY + 1
+    assert len(again.read().batches) == SEGMENT + 1
     assert again.append(batch(999))
 
 
-def test_a_checkpoint_that_was_never_written_is_not_missed(file_store: ObjectStore) -> None:
+def test_a_segment_that_was_never_written_is_not_missed(file_store: ObjectStore) -> None:
     log = LedgerLog(file_store, "orders")
-    for number in range(CHECKPOINT_EVERY + 1):
+    for number in range(SEGMENT + 1):
         log.append(batch(number))
     for info in list(file_store.list("audit/ingested/orders/")):
         if info.key.endswith(".gz"):
             file_store.delete(info.key)
-    assert len(LedgerLog(file_store, "orders").read().batches) == CHECKPOINT_EVERY + 1
+    assert len(LedgerLog(file_store, "orders").read().batches) == SEGMENT + 1
 
 
 def placement(number: int, *covers: str) -> Batch:
@@ -147,11 +179,11 @@ def test_compactions_change_where_parts_are_and_nothing_else(file_store: ObjectS
     assert [before.object_of(part) for part in parts] == [part.key for part in parts]
 
 
-def test_compactions_are_in_checkpoints(file_store: ObjectStore) -> None:
+def test_compactions_are_in_segments(file_store: ObjectStore) -> None:
     log = LedgerLog(file_store, "orders")
-    for number in range(CHECKPOINT_EVERY - 1):
+    for number in range(SEGMENT - 1):
         log.append(batch(number))
-    log.append(compaction("all", *(f"raw/orders/{number}" for number in range(CHECKPOINT_EVERY - 1))))
+    log.append(compaction("all", *(f"raw/orders/{number}" for number in range(SEGMENT - 1))))
     ledger = LedgerLog(file_store, "orders").read()
     assert ledger == log.known
     assert {ledger.object_of(part) for part in ledger.parts["2025-01-03"]} == {"all"}
