@@ -236,9 +236,9 @@ def test_a_back_test_with_a_longer_window_reads_more_days(lake: ShopLake) -> Non
     ("values", "said"),
     [
         ({"limit": "1"}, "has no limit"),
-        ({"min_payments": "2.5"}, "no whole number"),
-        ({"threshold": "-1"}, "no number"),
-        ({"threshold": "NaN"}, "no number"),
+        ({"min_payments": "2.5"}, "not a whole number"),
+        ({"threshold": "-1"}, "not a number"),
+        ({"threshold": "NaN"}, "not a number"),
         ({WINDOW: "0"}, "a window of 0 days"),
     ],
 )

@@ -1,6 +1,6 @@
-"""Cadences: how soon a table follows what it reads.
+"""Cadences: how soon a table is refreshed after what it reads has changed.
 
-Belongs here: the three of them and their order. Does not belong here: the jobs that keep them (`orchestration.refresh`).
+Belongs here: the three cadences and their order. Does not belong here: the jobs that keep them (`orchestration.refresh`).
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ from enum import StrEnum
 
 
 class Cadence(StrEnum):
-    """How soon a table is brought up to date. What is dear to compute, and nobody waits for, can come later than the rest."""
+    """How soon a table is brought up to date. Tables that are costly to compute and not urgent can run later than the rest."""
 
     AT_ONCE = "at_once"
-    """With what has landed, in the same run."""
+    """In the same run that ingests what has landed."""
     HOURLY = "hourly"
     DAILY = "daily"
 
     def is_before(self, other: Cadence) -> bool:
-        """Whether a table of this cadence is up to date more often than one of the other."""
+        """Whether a table of this cadence is refreshed more often than one of the other."""
         order = tuple(Cadence)
         return order.index(self) < order.index(other)
 
 
 LATER = (Cadence.HOURLY, Cadence.DAILY)
-"""The cadences with a job of their own, the more frequent first."""
+"""The cadences with a job of their own, most frequent first."""

@@ -1,4 +1,4 @@
-"""Holidays: days on which business is not what it is on other days of their weekday.
+"""Holidays: days on which business differs from other days of the same weekday.
 
 Belongs here: how a holiday is declared, and which days of a year it falls on. Does not belong here: the holidays of any region;
 a domain declares them, with the source of the dates.
@@ -16,18 +16,18 @@ class Falls(Protocol):
     """A rule that says on which days of a year a holiday falls."""
 
     def of(self, year: int) -> tuple[dt.date, ...]:
-        """The days of a year; none where the holiday does not exist yet, or its dates are not known."""
+        """The days in a year; none if the holiday does not exist yet or its dates are unknown."""
         ...
 
 
 @dataclass(frozen=True)
 class Fixed:
-    """A day of the calendar.
+    """A fixed date, such as 25 December.
 
     Attributes:
         month: 1 to 12.
         day: 1 to 31.
-        since: The first year that has it.
+        since: The first year in which it is a holiday.
     """
 
     month: int
@@ -35,19 +35,19 @@ class Fixed:
     since: int = 1
 
     def of(self, year: int) -> tuple[dt.date, ...]:
-        """The one day of a year."""
+        """The one day in a year."""
         return (dt.date(year, self.month, self.day),) if year >= self.since else ()
 
 
 @dataclass(frozen=True)
 class Nth:
-    """A weekday of a month.
+    """The nth weekday of a month.
 
     Attributes:
         month: 1 to 12.
         weekday: 0 for Monday to 6 for Sunday.
         nth: 1 for the month's first; -1 for its last.
-        days_after: Days from there to the holiday, as 1 for the Friday after the fourth Thursday.
+        days_after: Days from that weekday to the holiday, as 1 for the Friday after the fourth Thursday.
     """
 
     month: int
@@ -56,7 +56,7 @@ class Nth:
     days_after: int = 0
 
     def of(self, year: int) -> tuple[dt.date, ...]:
-        """The one day of a year."""
+        """The one day in a year."""
         if self.nth > 0:
             first = dt.date(year, self.month, 1)
             days = (self.weekday - first.weekday()) % 7 + 7 * (self.nth - 1)
@@ -71,13 +71,13 @@ class FromEaster:
     """A day that moves with Easter Sunday of the Western churches.
 
     Attributes:
-        days: Days from Easter Sunday; negative before it.
+        days: Days after Easter Sunday; negative for days before it.
     """
 
     days: int
 
     def of(self, year: int) -> tuple[dt.date, ...]:
-        """The one day of a year."""
+        """The one day in a year."""
         return (easter(year) + dt.timedelta(days=self.days),)
 
 
@@ -86,13 +86,13 @@ class On:
     """Days that an authority announces year by year.
 
     Attributes:
-        days: As ISO dates.
+        days: The days as ISO dates.
     """
 
     days: tuple[str, ...]
 
     def of(self, year: int) -> tuple[dt.date, ...]:
-        """Those of a year."""
+        """The announced days in a year."""
         return tuple(dt.date.fromisoformat(day) for day in self.days if day.startswith(f"{year:04}-"))
 
 
@@ -101,15 +101,15 @@ class Holidays:
     """The holidays of one region.
 
     Attributes:
-        source: Who says so: the law or the calendar that the dates are from.
-        days: The rule by the holiday's name. A holiday that lasts several days has a name for each.
+        source: The law or calendar that the dates come from.
+        days: Rule by holiday name. A holiday that lasts several days has one name for each.
     """
 
     source: str
     days: Mapping[str, Falls]
 
     def between(self, first: dt.date, last: dt.date) -> dict[dt.date, str]:
-        """The holidays of a stretch of days, both ends included; where two fall on one day, their names together."""
+        """The holidays between two days, both included; the names of holidays on the same day are joined."""
         found: dict[dt.date, list[str]] = {}
         for name, rule in self.days.items():
             for year in range(first.year, last.year + 1):
@@ -120,7 +120,7 @@ class Holidays:
 
 
 def merged(calendars: Iterable[Mapping[dt.date, str]]) -> dict[dt.date, str]:
-    """The holidays of several regions as those of all of them together."""
+    """Merge the holidays of several regions into one calendar."""
     names: dict[dt.date, set[str]] = {}
     for calendar in calendars:
         for day, name in calendar.items():

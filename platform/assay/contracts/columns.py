@@ -11,7 +11,7 @@ from assay.contracts.model import Contract
 from assay.contracts.types import sql_type
 
 GIVEN_COLUMNS = "_given_columns"
-"""Attribute of a model whose columns are values and need not be read off it."""
+"""Attribute of a model that holds its columns as values, so that they need not be read from its schema."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""Controls: what somebody else says that a table adds up to, day by day.
+"""Controls: totals for a table, day by day, from an independent system.
 
-Belongs here: the declaration, and what can be said against it without any data. Does not belong here: asking the one who says it
-(`pipeline.controls`) and comparing (`quality.reconciliation`).
+Belongs here: the declaration, and the checks of it that need no data. Does not belong here: fetching the totals
+(`pipeline.controls`) and comparing them (`quality.reconciliation`).
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from assay.contracts.table import Table
 
 ROWS = "row_count"
-"""The measure that counts rows, and the column that a control gives it in."""
+"""The measure that counts rows, and the name of a control's column for it."""
 FIRST, LAST = "%(first)s", "%(last)s"
-"""What a query may say for the first and the last day that are asked for."""
+"""Placeholders in a query for the first and the last day requested."""
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _FILES = (".csv", ".csv.gz", ".parquet")
 
@@ -36,9 +36,9 @@ class PostgresQuery:
     """A query over a PostgreSQL database.
 
     Attributes:
-        sql: One SELECT with the control's days, further keys, `row_count` and sums, each under its name; it may say `%(first)s`
-            and `%(last)s` for the days that are asked for (every other `%` is written `%%` then).
-        dsn: Name of the database, whose connection string the setting `ASSAY_DSN__<NAME>` is.
+        sql: One SELECT of the control's days, further keys, `row_count` and sums, each under its name. It may use `%(first)s` and
+            `%(last)s` for the first and last day requested; every other `%` must then be written `%%`.
+        dsn: Name of the database; the setting `ASSAY_DSN__<NAME>` holds its connection string.
     """
 
     sql: str
@@ -46,17 +46,17 @@ class PostgresQuery:
 
     @property
     def kind(self) -> str:
-        """What is asked, in one word."""
+        """The kind of source, in one word."""
         return "postgresql"
 
 
 @dataclass(frozen=True)
 class MySqlQuery:
-    """The same over a MySQL or MariaDB database; its connection string is `mysql://user:password@host:port/database`.
+    """A query over a MySQL or MariaDB database; its connection string is `mysql://user:password@host:port/database`.
 
     Attributes:
-        sql: As of `PostgresQuery`.
-        dsn: As of `PostgresQuery`.
+        sql: See `PostgresQuery`.
+        dsn: See `PostgresQuery`.
     """
 
     sql: str
@@ -64,27 +64,27 @@ class MySqlQuery:
 
     @property
     def kind(self) -> str:
-        """What is asked, in one word."""
+        """The kind of source, in one word."""
         return "mysql"
 
 
 @dataclass(frozen=True)
 class ControlFile:
-    """Files with the same columns as a query gives. They speak of the days from their first to their last.
+    """Files with the columns that a query would return. They cover the days from their first to their last.
 
-    Lines of one day and key are added up: a system may write what it booked each day, whatever days that is about, and never
-    correct a file. Until the first file has landed there is nothing to compare with, which is no error.
+    Lines with the same day and key are added up: a system may write what it booked each day, for whatever days, and never
+    correct a file. Until the first file lands there is nothing to compare with, which is not an error.
 
     Attributes:
         path: CSV with a header (gzipped or not) or Parquet: a key in the lake, as in `controls/ledger/*.csv`, or the absolute
-            path of a local file. `*` and `?` stand for any characters.
+            path of a local file. `*` matches any characters, `?` any one.
     """
 
     path: str
 
     @property
     def kind(self) -> str:
-        """What is asked, in one word."""
+        """The kind of source, in one word."""
         return "file"
 
 
@@ -93,20 +93,20 @@ ControlSource = PostgresQuery | MySqlQuery | ControlFile
 
 @dataclass(frozen=True)
 class Control:
-    """What somebody else says that a table adds up to.
+    """Totals for a table from an independent system.
 
     Attributes:
-        name: As in `ledger`.
-        table: The table, by its full name.
-        by: The table's column of the day, and further columns that the control distinguishes, such as the currency.
-        from_: Who says it.
-        rows: Expression over a row of the table: how many rows of the control it stands for; None where rows are not counted.
-        sums: By name: expression over a row of the table, whose sum the control gives under that name.
-        where: Which rows of the table the control speaks of; all when None.
+        name: The control's name, as in `ledger`.
+        table: The table's full name.
+        by: The table's day column, then any further columns that the control groups by, such as the currency.
+        from_: Where the totals come from.
+        rows: Expression over a row of the table: how many of the control's rows it stands for; None if rows are not counted.
+        sums: By name of the control's sum: the expression over a row of the table that is summed to compare with it.
+        where: Which rows of the table the control covers; None for all.
         tolerance: By how much each count and each sum may be off.
-        days: How many days back are compared, if nobody asks for others; None for all that it knows.
-        since: The first day that the control knows.
-        complete_after: How long after its end a day is complete on both sides; until then it may differ.
+        days: How many days back are compared by default; None for all days that the control has.
+        since: The first day that the control has.
+        complete_after: How long after its end a day is complete on both sides; until then the two may differ.
     """
 
     name: str
@@ -127,17 +127,17 @@ class Control:
 
     @property
     def day(self) -> str:
-        """The table's column of the day."""
+        """The table's day column."""
         return self.by[0]
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The further columns."""
+        """The further columns that the control groups by."""
         return self.by[1:]
 
     @property
     def measures(self) -> Mapping[str, str]:
-        """By name: expression over a row of the table, whose sum is compared."""
+        """By name: the expression over a row of the table that is summed and compared."""
         return ({ROWS: self.rows} if self.rows is not None else {}) | dict(self.sums)
 
     def last_complete(self, as_of: datetime) -> date:
@@ -146,23 +146,23 @@ class Control:
 
 
 def check_control(control: Control, tables: Mapping[str, Table]) -> None:
-    """Hold a control against the table that it is about.
+    """Check a control against the table it is about.
 
     Raises:
-        ContractError: It names what there is not, compares nothing, or an expression is none over one row.
+        ContractError: It names an unknown table or column, compares nothing, or has an expression that is not over one row.
     """
     said = f"the control {control.name}"
     if not _NAME.fullmatch(control.name):
-        raise ContractError(f"{said}: {control.name!r} is no name", hint="use small letters, digits and underscores")
+        raise ContractError(f"{said}: {control.name!r} is not a valid name", hint="use small letters, digits and underscores")
     table = tables.get(control.table)
     if table is None:
         raise ContractError(
-            f"{said} is about {control.table}, which is no table", hint=f"the tables are: {', '.join(sorted(tables))}"
+            f"{said} is about {control.table}, which is not a table", hint=f"the tables are: {', '.join(sorted(tables))}"
         )
     types = dict(table.types)
     if not control.by or types.get(control.day) != "DATE":
         raise ContractError(
-            f"{said}: by must begin with a column of days of {control.table}", hint="give by=(day,) or by=(day, further columns)"
+            f"{said}: by must begin with a DATE column of {control.table}", hint="give by=(day,) or by=(day, further columns)"
         )
     unknown = [name for name in control.by if name not in types]
     if unknown:
@@ -180,14 +180,14 @@ def _require_names(control: Control, said: str) -> None:
     names = (*control.by, *control.measures)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice or ROWS in control.sums:
-        raise ContractError(f"{said}: {', '.join(twice) or ROWS} is named twice", hint="a sum is named as nothing else is")
+        raise ContractError(f"{said}: {', '.join(twice) or ROWS} is named twice", hint="give each sum a name of its own")
     wrong = [name for name in control.sums if not _NAME.fullmatch(name)]
     if wrong:
-        raise ContractError(f"{said}: {wrong[0]!r} is no name of a sum", hint="use small letters, digits and underscores")
+        raise ContractError(f"{said}: {wrong[0]!r} is not a valid name", hint="use small letters, digits and underscores")
     tolerance = Decimal(control.tolerance)
     is_no_span = (control.days is not None and control.days < 1) or control.complete_after < timedelta(0)
     if not tolerance.is_finite() or tolerance < 0 or is_no_span:
-        raise ContractError(f"{said}: tolerance, days and complete_after are no amounts", hint="tolerance >= 0, days >= 1")
+        raise ContractError(f"{said}: tolerance, days or complete_after is invalid", hint="tolerance >= 0, days >= 1")
 
 
 def _require_row_expression(said: str, text: str, types: Mapping[str, str], table: str) -> None:
@@ -196,7 +196,7 @@ def _require_row_expression(said: str, text: str, types: Mapping[str, str], tabl
     except SqlglotError as error:
         raise ContractError(f"{said}: {text!r} does not parse", hint="write a DuckDB expression over one row") from error
     if parsed.find(exp.AggFunc, exp.Window, exp.Query):
-        raise ContractError(f"{said}: {text!r} needs more than one row", hint="it is summed; write what is summed, as in amount")
+        raise ContractError(f"{said}: {text!r} needs more than one row", hint="write what is summed for one row, as in amount")
     unknown = sorted({column.name for column in parsed.find_all(exp.Column) if column.name not in types})
     if unknown:
         raise ContractError(f"{said}: {table} has no {', '.join(unknown)}", hint=f"it has {', '.join(types)}")
@@ -206,9 +206,9 @@ def _require_source(control: Control, said: str) -> None:
     asked = control.from_
     if isinstance(asked, ControlFile):
         if not asked.path.lower().endswith(_FILES):
-            raise ContractError(f"{said}: {asked.path} is no CSV or Parquet file", hint=f"end it in {', '.join(_FILES)}")
+            raise ContractError(f"{said}: {asked.path} is not a CSV or Parquet file", hint=f"end it in {', '.join(_FILES)}")
     elif not _NAME.fullmatch(asked.dsn):
-        # Not repeated: whoever mistakes the name of a connection string for the string writes a password here.
+        # The value is not repeated: an author who gives the connection string instead of its name puts a password here.
         raise ContractError(
-            f"{said}: its dsn is no name of a database", hint="give a name, as in ledger, and set ASSAY_DSN__LEDGER to the string"
+            f"{said}: its dsn is not a valid name", hint="give a name, as in ledger, and set ASSAY_DSN__LEDGER to the string"
         )

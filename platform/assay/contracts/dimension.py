@@ -1,21 +1,21 @@
 """The dimensions of quality that rules belong to.
 
-Belongs here: the vocabulary. Does not belong here: scoring by it (`quality.scores`).
+Belongs here: the vocabulary. Does not belong here: scores by dimension (`quality.scores`).
 """
 
 from enum import StrEnum
 
 
 class Dimension(StrEnum):
-    """What a rule says something about. Each rule has one."""
+    """The aspect of quality that a rule checks. Each rule has one."""
 
     COMPLETENESS = "completeness"
-    """What must be there is there."""
+    """Required values and rows are present."""
     VALIDITY = "validity"
-    """A value is one of those that it may be: its type, range, pattern, list."""
+    """A value is one of those allowed: its type, range, pattern, list."""
     UNIQUENESS = "uniqueness"
-    """What must be there once is there once."""
+    """What must occur once occurs once."""
     CONSISTENCY = "consistency"
-    """Values agree with each other, with other tables, with controls and with what days like it had."""
+    """Values agree with each other, with other tables, with controls and with comparable days."""
     TIMELINESS = "timeliness"
-    """It is there in time. Rules of it mostly warn: what is late is right for all that, and nobody would hold it back."""
+    """Data is there in time. Most of these rules only warn: late data is still correct, and holding it back helps nobody."""

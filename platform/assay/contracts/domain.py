@@ -1,6 +1,6 @@
 """A domain: one business's sources and tables, loaded from a package of declarations.
 
-Belongs here: collecting what a domain declares and finding it by name. Does not belong here: any domain.
+Belongs here: collecting what a domain declares and finding it by name. Does not belong here: any specific domain.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class DemoFile(Protocol):
 
     @property
     def source(self) -> str | None:
-        """The source it is for; None for a control's file."""
+        """The source it is for; None for a control file."""
         ...
 
     @property
@@ -51,9 +51,9 @@ class DemoFile(Protocol):
 
 
 Demo = Callable[..., Generator[DemoFile, None, None]]
-"""`demo(folder, days=…, transactions_per_day=…, seed=…)`: writes files below a folder, yields each when whole.
+"""`demo(folder, days=…, transactions_per_day=…, seed=…)`: writes files below a folder, yields each when it is complete.
 
-Who stops early closes it, and may remove the folder then.
+A caller that stops early closes the generator, and may then remove the folder.
 """
 
 
@@ -62,30 +62,30 @@ class LiveSystem(Protocol):
 
     @property
     def prefix(self) -> str:
-        """First part of the names of its topics."""
+        """Topic prefix: the first part of its topic names."""
         ...
 
     @property
     def tables(self) -> Mapping[str, str]:
-        """Source by captured table, as in `{"public.orders": "orders"}`."""
+        """Source name by captured table, as in `{"public.orders": "orders"}`."""
         ...
 
     @property
     def watched(self) -> Sequence[str]:
-        """Enriched tables and marts, by full name, whose delay is measured."""
+        """Full names of the enriched tables and marts whose delay is measured."""
         ...
 
     @property
     def totals(self) -> Mapping[str, tuple[str, str]]:
-        """By the name of a table made of the changes: a query over the database, and one over the lake with the same result."""
+        """By name of a table built from the changes: a query over the database and one over the lake with the same result."""
         ...
 
     def create(self, dsn: str) -> None:
-        """Make the tables and their first rows in a PostgreSQL database; what is there already stays."""
+        """Create the tables and their first rows in a PostgreSQL database; existing tables and rows are kept."""
         ...
 
     def files(self, folder: Path) -> Iterator[DemoFile]:
-        """Write the landing files of its other systems below a folder, yielding each when it is whole."""
+        """Write the landing files of its other systems below a folder, yielding each when it is complete."""
         ...
 
     def run(self, dsn: str, rate: float, stopping: threading.Event) -> int:
@@ -97,7 +97,7 @@ class LiveSystem(Protocol):
         ...
 
     def migrate(self, dsn: str) -> None:
-        """Change the tables' columns while business goes on; a second time changes nothing."""
+        """Change the tables' columns while business goes on; doing it again changes nothing."""
         ...
 
 
@@ -109,15 +109,15 @@ class Domain:
         name: The domain's name.
         contracts: The package or module that holds its contracts.
         sql: The folder with `enriched/` and `marts/`.
-        start: First day that daily tables may have.
+        start: First day that a daily table may have.
         demo: Produces landing files of a simulated business, if the domain has one.
         showcase: A query whose result shows the domain at a glance.
         live: Makes the system whose changes `assay demo --live` captures, if the domain has one.
-        holidays: By region, as tables that are watched `by` region name it.
-        controls: What others say that tables add up to.
-        metrics: The package of its metrics, which has `METRICS`, if it declares any.
-        histories: By what they are about, as in `customer`: the tables of time spans (SCD2) that say how things were at any time.
-        monitoring: What is looked for in the tables, and in which of them it is found.
+        holidays: Holidays by region, under the region names found in tables that are watched `by` region.
+        controls: Totals from other systems that tables are reconciled with.
+        metrics: The package of its metrics, with a `METRICS` object, if it declares any.
+        histories: By subject, as in `customer`: the SCD2 tables that hold its state over time.
+        monitoring: The monitoring rules: what is looked for in the tables, and which tables hold the findings.
     """
 
     name: str
@@ -140,19 +140,19 @@ class Domain:
 
     @property
     def tables(self) -> Mapping[str, Table]:
-        """The enriched tables and marts by full name, those that are generated too."""
+        """The enriched tables and marts by full name, including the generated ones."""
         return _tables(self.contracts, self.metrics)
 
     @property
     def written_tables(self) -> Mapping[str, Table]:
-        """Those of the tables whose contract and SQL are written by hand."""
+        """The tables whose contract and SQL are written by hand, by full name."""
         return _declared(self.contracts)[1]
 
     def check_controls(self) -> None:
-        """Hold the controls against the tables.
+        """Check the controls against the tables.
 
         Raises:
-            ContractError: One of them is declared wrongly, or two have one name.
+            ContractError: A control is declared wrongly, or two have the same name.
         """
         names = [control.name for control in self.controls]
         for control in self.controls:
@@ -162,14 +162,14 @@ class Domain:
 
     @property
     def generated(self) -> Mapping[str, Generated]:
-        """Those of the tables that are generated from the declarations of metrics."""
+        """The tables that are generated from declared metrics, by full name."""
         return _generated(self.contracts, self.metrics)
 
     def find(self, name: str) -> Source | Table:
         """Find a table or source by `layer.name`, or by its bare name where that is unambiguous.
 
         Raises:
-            SettingsError: There is no such table, or the bare name means more than one.
+            SettingsError: There is no such table, or several tables have that bare name.
         """
         every: dict[str, Source | Table] = {source.full_name: source for source in self.sources.values()}
         every |= self.tables

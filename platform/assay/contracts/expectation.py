@@ -1,10 +1,10 @@
 """An expectation: what a contract says beyond one row, declared with `@table(..., expects=(…))`.
 
-Belongs here: what all kinds have in common. Does not belong here: the kinds (`expectations`, `measured`), what is wrong with them
-given a model (`soundness`) or other tables (`engine.references`), and data (`quality.hits`, `quality.expectations`).
+Belongs here: what all kinds have in common. Does not belong here: the kinds (`expectations`, `measured`), checking declarations
+against a model (`soundness`) or other tables (`engine.references`), and evaluating data (`quality.hits`, `quality.expectations`).
 
-Whatever names rows that are to blame may have any severity. Whatever is about a partition as a whole can only stop it or warn: no
-single row is to blame.
+An expectation that identifies offending rows may have any severity. One about a partition as a whole can only stop the partition
+or warn, because no single row is to blame.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from assay.contracts.rules import Rule, quote
 from assay.contracts.severity import Severity
 
 SPAN = ("valid_from", "valid_to")
-"""The columns that say when a row of another relation holds; the end is exclusive, and null while it lasts."""
+"""The columns that bound when a row of another relation is valid; the end is exclusive, and null while the row is current."""
 OF_ROWS = tuple(Severity)
-"""What may become of rows that are to blame."""
+"""The severities of expectations that identify offending rows."""
 _OF_PARTITIONS = (Severity.STOP, Severity.WARN)
 _WORDS = ("name", "severity", "reason", "owner", "dimension")
 
@@ -32,11 +32,11 @@ class Expectation(ABC):
     """What is expected of a table.
 
     Attributes:
-        name: Unique among the table's rules; by default made from what it is about.
+        name: Unique among the table's rules; by default derived from the expectation.
         severity: What breaking it leads to.
         reason: Why it is expected, in words.
         owner: Who answers for it; by default the table's owner.
-        dimension: The dimension of quality it belongs to, where it is not that of its kind.
+        dimension: The dimension of quality it belongs to, if not the default of its kind.
     """
 
     name: str = ""
@@ -51,13 +51,13 @@ class Expectation(ABC):
 
     @property
     def own_columns(self) -> tuple[str, ...]:
-        """The table's columns that it names."""
+        """The columns of the table that it uses."""
         return ()
 
     @property
     @abstractmethod
     def title(self) -> str:
-        """Its name, if it is given none."""
+        """Its default name."""
 
     @property
     @abstractmethod
@@ -66,21 +66,21 @@ class Expectation(ABC):
 
     @property
     def relation(self) -> str | None:
-        """The other relation that it reads."""
+        """The other relation that it reads, if any."""
         return None
 
     @property
     def their_columns(self) -> tuple[str, ...]:
-        """The columns that it reads of that."""
+        """The columns that it reads from the other relation."""
         return ()
 
     @property
     def wrong(self) -> str | None:
-        """What is wrong with it, whatever the table."""
+        """Why it is invalid whatever the table, or None."""
         return None
 
     def rule(self, owner: str) -> Rule:
-        """It as one of the table's rules, given the table's owner."""
+        """Return this expectation as a `Rule`; `owner` is the table's."""
         name = self.name or self.title
         predicate = f"{_passes(self.may_be_null)}NOT {hits_of(name)}" if self.is_of_rows else ""
         return Rule(
@@ -96,23 +96,23 @@ class Expectation(ABC):
 
     @property
     def may_be_null(self) -> tuple[str, ...]:
-        """The columns that a row passes by, where it has none."""
+        """The columns of which a null lets a row pass."""
         return self.own_columns
 
     @property
     def is_of_rows(self) -> bool:
-        """Whether rows are to blame."""
+        """Whether it identifies offending rows."""
         return self.severities == OF_ROWS
 
     def version(self) -> dict[str, Any]:
-        """What of it decides what is published."""
+        """The parts of it that affect what is published."""
         fields = {each.name: getattr(self, each.name) for each in dataclasses.fields(self) if each.name not in _WORDS}
         plain = {name: dict(value) if isinstance(value, Mapping) else repr(value) for name, value in fields.items()}
         return {"kind": type(self).__name__, "severity": str(self.severity)} | plain
 
 
 def hits_of(rule: str) -> str:
-    """The column of staged rows that says whether they break a rule which one row cannot decide."""
+    """The column of staged rows that says whether they break a rule that looks beyond one row."""
     return quote(f"hits {rule}")
 
 

@@ -2,7 +2,7 @@
 
 Belongs here: uniqueness, references, control totals. Does not belong here: measures of a partition (`measured`).
 
-But for `Unique`, null is never wrong: that a value is there is a rule by itself.
+Except for `Unique`, a null always passes: whether a value is present is a rule of its own.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from assay.contracts.severity import Severity
 
 @dataclass(frozen=True)
 class Unique(Expectation):
-    """No two rows of a partition have the same values; where two have, both break it, so that no order of rows decides.
+    """No two rows of a partition have the same values. If two do, both break it, so that row order does not matter.
 
-    Declared as Pandera has it, `unique=True` of a column or `unique` of a model's `Config`, and meant as Pandera means it: that a
-    value is not there is a value, too.
+    Declared as in Pandera, with `unique=True` on a column or `unique` in a model's `Config`, and with Pandera's meaning: null
+    counts as a value.
 
     Attributes:
-        columns: The columns whose values, taken together, are there once.
+        columns: The columns whose combined values must occur once.
     """
 
     columns: tuple[str, ...]
@@ -53,13 +53,13 @@ class Unique(Expectation):
 
 @dataclass(frozen=True)
 class Refers(Expectation):
-    """Every row finds a row of another relation: referential integrity, at the right date where `at` is given.
+    """Every row finds a row of another relation: referential integrity, at a point in time if `at` is given.
 
     Attributes:
         columns: The other relation's column by own column.
         to: The other relation: a table, or `latest.…` or `history.…` of a source.
-        at: Own day or instant at which what is found must hold: the other relation has `valid_from` and `valid_to` (exclusive;
-            null for ever). A day holds if any of its moments does.
+        at: Own day or instant column: the row found must be valid then. The other relation has `valid_from` and `valid_to`
+            (exclusive; null for ever). A day matches if the row is valid at any moment of it.
     """
 
     columns: Mapping[str, str]
@@ -100,7 +100,7 @@ class UniqueAcross(Expectation):
     """No two partitions have the same values.
 
     Attributes:
-        columns: The columns whose values, taken together, are in one partition only.
+        columns: The columns whose combined values must occur in one partition only.
     """
 
     columns: tuple[str, ...]
@@ -118,7 +118,7 @@ class UniqueAcross(Expectation):
 
     @property
     def expected(self) -> str:
-        return f"no other partition has a {', '.join(self.columns)} of this one"
+        return f"no other partition has the {', '.join(self.columns)} of a row of this one"
 
     @property
     def wrong(self) -> str | None:
@@ -127,13 +127,13 @@ class UniqueAcross(Expectation):
 
 @dataclass(frozen=True)
 class ControlTotal(Expectation):
-    """Rows and money come to what a control says, per partition. Every computed row counts, refused ones too.
+    """Rows and money match a control's totals, per partition. Every computed row counts, including quarantined ones.
 
     Attributes:
         to: The relation with the control: a table, or `latest.…` of a source.
-        on: Its column by own partition column; empty for a table that is not cut.
-        rows: Its column with the number of rows, if it says that.
-        money: Its column by own column, for totals.
+        on: The control's column by own partition column; empty for an unpartitioned table.
+        rows: The control's column with the number of rows, if it has one.
+        money: The control's column by own column, for totals.
         tolerance: By how much each may be off.
     """
 
@@ -159,7 +159,7 @@ class ControlTotal(Expectation):
         said = ["rows"] if self.rows else []
         said += [f"the total of {column}" for column in self.money]
         within = f", give or take {self.tolerance}" if self.tolerance else ""
-        return f"{' and '.join(said)} come to what {self.to} says{within}"
+        return f"{' and '.join(said)} match {self.to}{within}"
 
     @property
     def relation(self) -> str | None:

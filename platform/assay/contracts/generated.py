@@ -1,10 +1,10 @@
-"""Tables that are computed from declarations instead of written: contract, SQL and lineage as plain values.
+"""Tables that are generated from declarations instead of written: contract, SQL and lineage as plain values.
 
-Belongs here: what `engine.project` needs of such a table, and a Pandera model that is made of values. Does not belong here:
+Belongs here: what `engine.project` needs of such a table, and a Pandera model built from values. Does not belong here:
 generating them (`metrics`).
 
-A domain may have very many of them. Nothing here is parsed or compiled when the domain is loaded; the Pandera schema is made when
-somebody asks for it.
+A domain may have very many of them. Nothing here is parsed or compiled when the domain is loaded; the Pandera schema is built on
+demand.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class ColumnOrigin:
     """A column that another is computed from.
 
     Attributes:
-        relation: As the SQL names it, as in `latest.transactions`.
-        column: The column there.
+        relation: The relation as the SQL names it, as in `latest.transactions`.
+        column: The column of that relation.
     """
 
     relation: str
@@ -47,7 +47,7 @@ class Generated:
         path: Where it is declared.
         reads: The columns it uses, by relation.
         lineage: The upstream columns that each output column is computed from.
-        canonical: Hash of the SQL: comments do not count.
+        canonical: Hash of the SQL without comments.
     """
 
     table: Table
@@ -62,7 +62,7 @@ class Metrics(Protocol):
     """A domain's declared metrics."""
 
     def marts(self, tables: Mapping[str, Table]) -> Mapping[str, Generated]:
-        """The marts that they are computed in, by full name.
+        """The marts that compute the metrics, by full name.
 
         Args:
             tables: The tables that the domain declares by hand.
@@ -71,11 +71,11 @@ class Metrics(Protocol):
 
 
 class GeneratedContract(Published):
-    """Base of contracts that are values."""
+    """Base of contracts that are built from values."""
 
     @classmethod
     def to_schema(cls) -> Any:
-        """The Pandera schema of the columns: types, descriptions and which may be null."""
+        """The Pandera schema of the columns: types, descriptions and nullability."""
         columns = {
             spec.name: pa.Column(
                 _dtype(spec.sql_type),
@@ -97,7 +97,7 @@ def generated_contract(
         name: The class's name.
         module: The module that its declarations are in.
         description: What a row is.
-        columns: Its columns; those of `Published` belong to them.
+        columns: Its columns, including those of `Published`.
         rules: Its rules.
     """
     given = {"__doc__": description, "__module__": module, GIVEN_COLUMNS: columns, GIVEN_RULES: rules}

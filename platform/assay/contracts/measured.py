@@ -1,6 +1,6 @@
-"""Expectations of a measure of a partition: within bounds, or what days like it had.
+"""Expectations about a measure of a partition: within fixed bounds, or close to comparable days.
 
-Belongs here: the declarations. Does not belong here: how measures are computed (`measures`), judging (`quality.expectations`,
+Belongs here: the declarations. Does not belong here: computing measures (`measures`) and judging them (`quality.expectations`,
 `quality.drift`).
 """
 
@@ -17,7 +17,7 @@ from assay.contracts.measures import Measure, mean, null_share, quantile, row_co
 
 @dataclass(frozen=True, kw_only=True)
 class _Measured(Expectation):
-    """One that a measure of the partition decides."""
+    """An expectation about one measure of the partition."""
 
     @property
     @abstractmethod
@@ -31,7 +31,7 @@ class _Measured(Expectation):
 
 @dataclass(frozen=True, kw_only=True)
 class Bounded(_Measured):
-    """A measure is within bounds, ends included.
+    """A measure is within bounds, inclusive.
 
     Attributes:
         at_least: The lowest it may be.
@@ -60,7 +60,7 @@ class Bounded(_Measured):
         return self.measure.wrong
 
     def holds(self, measured: float) -> bool:
-        """Whether what was measured is within the bounds."""
+        """Whether a measured value is within the bounds."""
         return (self.at_least is None or measured >= self.at_least) and (self.at_most is None or measured <= self.at_most)
 
 
@@ -79,7 +79,7 @@ class NullShare(Bounded):
 
 @dataclass(frozen=True)
 class Share(Bounded):
-    """The share of rows, 0 to 1, whose value of a column is one of some."""
+    """The share of rows, 0 to 1, whose value of a column is one of the given values."""
 
     column: str
     values: Any
@@ -125,14 +125,14 @@ class RowCount(Bounded):
 
 @dataclass(frozen=True, kw_only=True)
 class Drifting(_Measured):
-    """A measure is what days like this one had, of a daily table.
+    """A measure of a daily table is close to what comparable days had.
 
-    It is broken if the measure is off by many robust standard deviations and by a large share of what was expected, both: see
-    `quality.baseline`. A day with too little history behind it passes.
+    It is broken only if the measure is off by both more than `deviations` and more than `change`: see `quality.baseline`. A day
+    with too little history passes.
 
     Attributes:
-        deviations: Robust standard deviations that it may be off.
-        change: Share of what was expected that it may be off.
+        deviations: Robust standard deviations by which it may be off.
+        change: Share of the expected value by which it may be off.
     """
 
     deviations: float = 3.0
@@ -144,19 +144,19 @@ class Drifting(_Measured):
 
     @property
     def expected(self) -> str:
-        return f"{self.measure.words} is within {self.deviations:g} deviations or {self.change:.0%} of what days like it had"
+        return f"{self.measure.words} is within {self.deviations:g} deviations or {self.change:.0%} of comparable days"
 
     @property
     def wrong(self) -> str | None:
-        return self.measure.wrong if self.deviations > 0 and self.change >= 0 else "deviations and change are above zero"
+        return self.measure.wrong if self.deviations > 0 and self.change >= 0 else "deviations and change must be positive"
 
 
 @dataclass(frozen=True)
 class Drift(Drifting):
-    """Any measure: `Drift(NullShare("mcc"))`.
+    """The drift of any measure, as in `Drift(NullShare("mcc"))`.
 
     Attributes:
-        of: Whose measure it is; its bounds do not count.
+        of: The expectation whose measure is used; its bounds are ignored.
     """
 
     of: Bounded
@@ -168,7 +168,7 @@ class Drift(Drifting):
 
 @dataclass(frozen=True)
 class MeanShift(Drifting):
-    """The mean of a column."""
+    """The drift of a column's mean."""
 
     column: str
 
@@ -179,7 +179,7 @@ class MeanShift(Drifting):
 
 @dataclass(frozen=True)
 class Volume(Drifting):
-    """The number of rows."""
+    """The drift of the number of rows."""
 
     of_dimension: ClassVar[Dimension] = Dimension.COMPLETENESS
 

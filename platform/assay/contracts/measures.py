@@ -1,7 +1,7 @@
 """Measures: figures of a partition as a whole, as DuckDB aggregates.
 
-Belongs here: what they are called and how they are computed and written. Does not belong here: what is expected of them
-(`expectations`).
+Belongs here: their names, how they are computed and how they are shown. Does not belong here: expectations about them
+(`measured`).
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ class Measure:
     Attributes:
         name: Its name, as in `mcc_null_share`.
         words: What it is, in words.
-        sql: DuckDB aggregate over the partition's rows; null where there is nothing to measure.
-        columns: The columns that it looks at.
+        sql: DuckDB aggregate over the partition's rows; null if there is nothing to measure.
+        columns: The columns that it uses.
         is_share: Whether it is a share of rows.
-        is_numeric: Whether the columns must be numbers.
-        wrong: What is wrong with how it was asked for.
+        is_numeric: Whether the columns must be numeric.
+        wrong: Why its arguments are invalid, or None.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Measure:
     wrong: str | None = None
 
     def shown(self, figure: float) -> str:
-        """Write a figure."""
+        """Format a figure."""
         return f"{figure:.2%}" if self.is_share else f"{figure:,.10g}"
 
 
@@ -49,7 +49,7 @@ def null_share(column: str) -> Measure:
 
 
 def share(column: str, values: Iterable[Any]) -> Measure:
-    """The share of rows whose value is one of some."""
+    """The share of rows whose value is one of the given values."""
     wanted = sorted(values, key=str)
     listed = ", ".join(literal(value) for value in wanted) or "NULL"
     named = "_or_".join(re.sub(r"\W+", "_", str(value)).strip("_").lower() or "blank" for value in wanted)
@@ -59,7 +59,7 @@ def share(column: str, values: Iterable[Any]) -> Measure:
         sql=f"count(*) FILTER ({quote(column)} IN ({listed})) / nullif(count(*), 0)",
         columns=(column,),
         is_share=True,
-        wrong=None if wanted else "it names no value",
+        wrong=None if wanted else "it lists no value",
     )
 
 
@@ -71,12 +71,12 @@ def quantile(column: str, q: float) -> Measure:
         sql=f"quantile_cont({quote(column)}, {q!r})::DOUBLE",
         columns=(column,),
         is_numeric=True,
-        wrong=None if 0 <= q <= 1 else f"q is {q:g}, but a quantile is from 0 to 1",
+        wrong=None if 0 <= q <= 1 else f"q is {q:g}, but must be from 0 to 1",
     )
 
 
 def mean(column: str) -> Measure:
-    """The mean of the values that are there."""
+    """The mean of the values that are not null."""
     return Measure(f"{column}_mean", f"the mean of {column}", f"avg({quote(column)})::DOUBLE", (column,), is_numeric=True)
 
 

@@ -1,7 +1,7 @@
-"""The Pandera models that contracts are written as.
+"""The base classes of the Pandera models that contracts are written as.
 
 Belongs here: the base classes every contract inherits from and `column`, the one way to describe a column. Does not
-belong here: key, partition and owner, which are the table's and stand in `table` and `source`.
+belong here: a table's key, partition and owner (`table`, `source`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def column(
         description: What the value means, in words an analyst understands.
         unit: The unit of the value, as in `USD` or `days`.
         pii: The kind of personal information the column holds; masks and erasure follow it.
-        nullable: Whether the value may be absent. A column that may not gets a `<column>_required` rule.
+        nullable: Whether the value may be null. A column that is not nullable gets a `<column>_required` rule.
         **checks: Pandera's own built-in checks, as in `ge=0` or `isin=["USD"]`.
 
     Returns:
@@ -44,13 +44,13 @@ class Contract(pa.DataFrameModel):
 
 
 class Event(Contract):
-    """Base of raw contracts: the columns a producer sends. Everything is nullable unless it says otherwise."""
+    """Base of raw contracts: the columns a producer sends. Its columns are declared nullable unless null is an error."""
 
 
 class Published(Contract):
-    """Base of enriched and mart contracts: what every published row says of its origin.
+    """Base of enriched and mart contracts: the columns that give every published row's origin.
 
-    The engine adds the three that name the run and the proof (`RUN_COLUMNS`); the SQL gives the two below, because only
+    The engine adds the three that describe the run and the proof (`RUN_COLUMNS`); the SQL gives the two below, because only
     it knows which event a row came from.
     """
 
@@ -63,7 +63,7 @@ RUN_COLUMNS = {
     "job_run_id": "VARCHAR",
     "data_quality_score": "DOUBLE",
 }
-"""Columns the engine adds when it publishes. The content hash leaves out the first two, which name the run."""
+"""Columns the engine adds when it publishes. The content hash leaves out the first two, which describe the run."""
 
 RUN_COLUMN_DESCRIPTIONS = {
     "processing_timestamp": "When this row was published, UTC",
@@ -85,7 +85,7 @@ EVENT_COLUMNS = {
     "_rescued": "VARCHAR",
     "_money": "DECIMAL(38,4)",
 }
-"""Columns every raw change event carries beside the producer's own."""
+"""Columns that every raw change event has besides the producer's."""
 
 EVENT_COLUMN_DESCRIPTIONS = {
     "_op": "What happened: c create, u update, d delete, r snapshot read, t truncate",

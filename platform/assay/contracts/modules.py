@@ -1,4 +1,4 @@
-"""The modules that a domain is written in, imported; what is wrong in one is said with its file and line.
+"""Importing a domain's modules; errors in them are reported with file and line.
 
 Belongs here: importing what a domain's author wrote. Does not belong here: what is declared there (`domain`).
 """
@@ -19,7 +19,7 @@ _SAYS_WHERE = re.compile(r".+\.\w+:\d+: ")
 
 
 class NoSuchModule(AssayError):
-    """There is no module of this name; of any other mistake a `ContractError` tells."""
+    """There is no module of this name; any other mistake raises a `ContractError`."""
 
 
 def import_module(name: str) -> ModuleType:
@@ -29,11 +29,11 @@ def import_module(name: str) -> ModuleType:
         name: Its full name, as in `payments.contracts`.
 
     Raises:
-        NoSuchModule: There is none.
-        ContractError: It is no Python, fails when it is imported, or declares something wrongly; the message names file and line.
+        NoSuchModule: There is no such module.
+        ContractError: It is not valid Python, fails on import, or declares something wrongly; the message gives file and line.
     """
     if not all(part.isidentifier() for part in name.split(".")):
-        raise NoSuchModule(f"{name!r} is no name of a module")
+        raise NoSuchModule(f"{name!r} is not a valid module name")
     try:
         return importlib.import_module(name)
     except ContractError as error:
@@ -44,7 +44,7 @@ def import_module(name: str) -> ModuleType:
     except AssayError:
         raise
     except SyntaxError as error:
-        said = f"{error.filename or name}:{error.lineno or 1}: this is no Python: {error.msg}"
+        said = f"{error.filename or name}:{error.lineno or 1}: not valid Python: {error.msg}"
         raise ContractError(said, hint=_HINT) from error
     except ModuleNotFoundError as error:
         if error.name is not None and f"{name}.".startswith(f"{error.name}."):
@@ -55,13 +55,13 @@ def import_module(name: str) -> ModuleType:
 
 
 def modules_of(package: str) -> Iterator[ModuleType]:
-    """Import a package, and then each of its modules.
+    """Import a package and each of its modules.
 
     Args:
         package: Its full name.
 
     Raises:
-        NoSuchModule: There is none.
+        NoSuchModule: There is no such package.
         ContractError: It, or one of its modules, cannot be imported.
     """
     root = import_module(package)
@@ -76,7 +76,7 @@ def _failed(name: str, error: Exception) -> ContractError:
 
 
 def _place(name: str, error: Exception) -> str | None:
-    """Where the domain's own code was when importing it failed: not deep in the library that it called."""
+    """The last line of the domain's own code in the traceback, rather than one deep in a library."""
     package = name.split(".")[0]
     own = [
         f"{frame.f_code.co_filename}:{line}"

@@ -1,11 +1,11 @@
-"""Monitoring rules: what is looked for in the tables, and with which numbers.
+"""Monitoring rules: what is looked for in the tables, and with which parameters.
 
-Belongs here: the declarations of rules and their parameters, and reading a parameter from text. Does not belong here: any rule;
-the SQL that finds what a rule is about (one SELECT of a table, like any other); running it with other numbers
+Belongs here: the declarations of rules and their parameters, and parsing a parameter from text. Does not belong here: any
+specific rule; the SQL that finds its alerts (a table's SELECT, like any other); running it with other values
 (`pipeline.backtest`).
 
-A rule's numbers stand twice: here with what they mean, and in its SQL as the CTE `parameters`, so that the SQL runs by hand and
-its version is that of the numbers, too. Loading the domain fails if the two differ.
+A rule's values are given twice: here with their meaning, and in its SQL as the CTE `parameters`, so that the SQL can be run by
+hand and its version covers them. Loading the domain fails if the two differ.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from typing import Literal
 from assay.errors import ContractError, SettingsError
 
 Value = int | Decimal | tuple[str, ...]
-"""Of a parameter: a whole number, an exact one, or texts."""
+"""A parameter's value: a whole number, an exact number, or a list of texts."""
 WINDOW = "window_days"
 """The parameter that every rule has."""
 MEASURED = "measured"
-"""The column that every table of alerts has: what was measured, in the rule's unit."""
+"""The column that every alert table has: what was measured, in the rule's unit."""
 _SEVERITIES = ("high", "low", "medium")
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """A number, or list of texts, that decides what a rule finds.
+    """A number, or list of texts, that controls what a rule finds.
 
     Attributes:
         name: Its name in the rule's SQL.
-        meaning: What it decides.
-        default: Its value; one given instead is of the same type.
-        unit: As in `USD` or `hours`.
+        meaning: What it controls.
+        default: Its value; a replacement must be of the same type.
+        unit: Its unit, as in `USD` or `hours`.
     """
 
     name: str
@@ -44,10 +44,10 @@ class Parameter:
     unit: str | None = None
 
     def read(self, text: str) -> Value:
-        """Read a value from text; texts are separated by commas.
+        """Parse a value from text; a list is separated by commas.
 
         Raises:
-            SettingsError: It is none, or is negative.
+            SettingsError: The text is not such a value, or is negative.
         """
         if isinstance(self.default, tuple):
             return tuple(sorted({part.strip() for part in text.split(",") if part.strip()}))
@@ -62,30 +62,30 @@ class Parameter:
     def _unreadable(self, text: str) -> SettingsError:
         kind = "whole number" if isinstance(self.default, int) else "number"
         return SettingsError(
-            f"{self.name}={text} is no {kind} of {self.unit or 'anything'}.", hint=f"Its default is {self.default}."
+            f"{self.name}={text} is not a {kind} of {self.unit or 'anything'}.", hint=f"Its default is {self.default}."
         )
 
 
 @dataclass(frozen=True)
 class MonitoringRule:
-    """What is looked for, why, and with which numbers.
+    """What is looked for, why, and with which parameters.
 
     Attributes:
         name: The rule's name.
-        title: The same for people.
-        finds: What an alert of it says.
-        why: Why that is looked for.
-        guidance: The law or guidance that it comes from.
-        table: The table of its alerts, by full name.
-        reads: The table that it looks back on, by full name.
+        title: Its name for people.
+        finds: What an alert means.
+        why: Why it is looked for.
+        guidance: The law or guidance behind the rule.
+        table: The full name of its alert table.
+        reads: The full name of the table whose history it reads.
         window_days: Days that count for an alert: its own and those before it.
         measures: Unit of what an alert has measured.
         severity: How soon somebody must look: high, medium or low.
-        owner: Who does, as in `team:compliance`.
-        own_parameters: Its numbers, but for the window.
+        owner: Who must look, as in `team:compliance`.
+        own_parameters: Its parameters except the window.
 
     Raises:
-        ContractError: Something is missing or cannot be; the message names rule and field.
+        ContractError: A field is missing or invalid; the message names rule and field.
     """
 
     name: str
@@ -104,11 +104,11 @@ class MonitoringRule:
     def __post_init__(self) -> None:
         for field in ("name", "title", "finds", "why", "guidance", "table", "reads", "measures", "owner"):
             if not str(getattr(self, field)).strip():
-                raise self._wrong(field, "is empty", "say it")
+                raise self._wrong(field, "is empty", "fill it in")
         if self.severity not in _SEVERITIES:
             raise self._wrong("severity", f"is {self.severity}", f"give one of {', '.join(_SEVERITIES)}")
         if self.window_days < 1:
-            raise self._wrong("window_days", f"is {self.window_days}", "a window has at least the alert's own day")
+            raise self._wrong("window_days", f"is {self.window_days}", "a window needs at least 1 day, the alert's own")
         names = [parameter.name for parameter in self.parameters]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -116,20 +116,20 @@ class MonitoringRule:
 
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
-        """All its numbers, the window last."""
+        """All its parameters, the window last."""
         window = Parameter(WINDOW, "Days that count: the alert's own and those before it", self.window_days, "days")
         return (*self.own_parameters, window)
 
     @property
     def defaults(self) -> dict[str, Value]:
-        """Its numbers by name."""
+        """Its default values by parameter name."""
         return {parameter.name: parameter.default for parameter in self.parameters}
 
     def read(self, given: Mapping[str, str]) -> dict[str, Value]:
-        """All its numbers, those given as text in the place of the defaults.
+        """All its values: those given as text, and the defaults for the rest.
 
         Raises:
-            SettingsError: There is no such parameter, or the text is no value of it.
+            SettingsError: There is no such parameter, or the text is not a valid value for it.
         """
         known = {parameter.name: parameter for parameter in self.parameters}
         unknown = [name for name in given if name not in known]
@@ -138,7 +138,7 @@ class MonitoringRule:
         values = self.defaults | {name: known[name].read(text) for name, text in given.items()}
         window = values[WINDOW]
         if not isinstance(window, int) or window < 1:
-            raise SettingsError(f"A window of {window} days is none.", hint="Give at least 1.")
+            raise SettingsError(f"A window of {window} days is too short.", hint="Give at least 1 day.")
         return values
 
     def _wrong(self, field: str, said: str, hint: str) -> ContractError:

@@ -1,12 +1,12 @@
-"""Periods: days, ISO weeks, months and years, how they lie in each other, and which of them a partition reads.
+"""Periods: days, ISO weeks, months and years, how they contain each other, and which of them a partition reads.
 
-Belongs here: all calendar arithmetic of partitions, in Python and as SQL, and the windows that declarations look back with. Does
-not belong here: holidays (`calendar`), which partitions there are (`pipeline.state`).
+Belongs here: all calendar arithmetic of partitions, in Python and as SQL, and the lookback windows of declarations. Does
+not belong here: holidays (`calendar`), which partitions exist (`pipeline.state`).
 
 A period is named by its first day in ISO form, whatever its grain: `2025-01-01` is a day, a month and a year; `2024-12-30` is a
-day and a week, which begins on Monday. Days are UTC days. Keys of one grain sort as their periods follow each other. Months and
-years hold whole days, years whole months, but weeks lie across both: a week counts to the month and to the year that holds its
-Thursday, as ISO 8601 has it.
+day and a week, which begins on Monday. Days are UTC days. Keys of one grain sort chronologically. Months and years consist of
+whole days, years of whole months, but a week may straddle two of either: it belongs to the month and the year that contain its
+Thursday, as in ISO 8601.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from enum import StrEnum
 from typing import Literal
 
 WHOLE = "all"
-"""The partition key of a table that is not cut."""
+"""The partition key of an unpartitioned table."""
 
 
 class Grain(StrEnum):
-    """How a table is cut into partitions."""
+    """How a table is partitioned."""
 
     DAY = "day"
     WEEK = "week"
@@ -40,19 +40,19 @@ _A_YEAR_OF_WEEKS = dt.timedelta(weeks=52)
 
 @dataclass(frozen=True)
 class Window:
-    """Which other partitions of a relation are read beside those that share a day with the table's own partition.
+    """Which other partitions of a relation are read besides those that overlap the table's own partition.
 
-    Without a window a table reads of a finer relation the partitions inside its own period, of a coarser one the period that
-    holds its own, and of one of its grain the same period. All that is said here is in partitions of the relation.
+    By default a table reads, of a finer relation, the partitions inside its own period; of a coarser one, the period that
+    contains its own; and of one of its own grain, the same period. All counts below are in partitions of the relation.
 
-    A running total by days is read in parts: `Window(since="month")` of the days, `Window(since="year", own=False)` of the
+    A running total by day is read in parts: `Window(since="month")` of the days, `Window(since="year", own=False)` of the
     months, `Window(since="start", own=False)` of the years.
 
     Attributes:
-        before: How many partitions before them are read, too.
-        since: All before them are read since the start of the month or year of the table's partition, or all there are.
-        own: Whether those that share a day with the table's partition are read at all.
-        year_before: Whether those are read, too, that share a day with the period a year before the table's own: the same day (28
+        before: How many partitions before the overlapping ones are read, too.
+        since: Read all partitions before them since the start of the table partition's month or year, or all there are.
+        own: Whether the overlapping partitions are read at all.
+        year_before: Whether to read, too, the partitions that overlap the period a year before the table's own: the same day (28
             February for the 29th), month or year, or the week 52 weeks before.
     """
 
@@ -77,11 +77,11 @@ OWN = Window()
 
 @dataclass(frozen=True)
 class Span:
-    """Partitions of one grain that follow each other.
+    """Consecutive partitions of one grain.
 
     Attributes:
         first: Key of the first.
-        last: Key of the last, which belongs to it.
+        last: Key of the last, inclusive.
     """
 
     first: str
@@ -89,7 +89,7 @@ class Span:
 
 
 def first_day(grain: Grain, day: dt.date) -> dt.date:
-    """First day of the period that holds a day; of the week that begins before the calendar does, the calendar's first."""
+    """First day of the period that contains a day; for a week that begins before the calendar does, the calendar's first day."""
     match grain:
         case Grain.WEEK:
             return _days_after(day, -day.weekday())
@@ -102,9 +102,9 @@ def first_day(grain: Grain, day: dt.date) -> dt.date:
 
 
 def following(grain: Grain, first: dt.date, periods: int = 1) -> dt.date:
-    """First day of the period that is some periods after, or before, the one that begins on a day.
+    """First day of the period that is `periods` after (negative: before) the one that begins on `first`.
 
-    Beyond the calendar, which has the years 1 to 9999, it is the calendar's first or last day.
+    The result is clamped to the calendar, the years 1 to 9999.
     """
     match grain:
         case Grain.MONTH:
@@ -119,12 +119,12 @@ def following(grain: Grain, first: dt.date, periods: int = 1) -> dt.date:
 def last_day(grain: Grain, first: dt.date) -> dt.date:
     """Last day of the period that begins on a day."""
     after = following(grain, first)
-    # The calendar's last day ends its month and year, and begins none.
+    # The calendar's last day ends its month and year; it begins neither.
     return dt.date.max if after == dt.date.max else after - _ONE_DAY
 
 
 def year_before(grain: Grain, first: dt.date) -> dt.date:
-    """First day of the period that is compared with the one that begins on a day, a year later."""
+    """First day of the period a year earlier that the one beginning on `first` is compared with."""
     if grain is Grain.WEEK:
         return _days_after(first, -_A_YEAR_OF_WEEKS.days)
     year = max(first.year - 1, dt.MINYEAR)
@@ -133,7 +133,7 @@ def year_before(grain: Grain, first: dt.date) -> dt.date:
 
 
 def is_partition(grain: Grain, key: str) -> bool:
-    """Whether a text is the key of a period of a grain, or of what is not cut."""
+    """Whether a text is the partition key of a period of a grain, or of an unpartitioned table."""
     if grain is Grain.WHOLE:
         return key == WHOLE
     try:
@@ -144,14 +144,14 @@ def is_partition(grain: Grain, key: str) -> bool:
 
 
 def holding(grain: Grain, key: str) -> str:
-    """Key of the period of a grain that holds a partition of one that nests in it, the whole excepted."""
+    """Key of the period of a grain that contains a partition of a grain nested in it; not for a partition of the whole."""
     if grain is Grain.WHOLE:
         return WHOLE
     return key if grain is Grain.DAY else first_day(grain, dt.date.fromisoformat(key)).isoformat()
 
 
 def first_day_sql(grain: Grain, expression: str) -> str:
-    """DuckDB expression for the first day of the period that holds a day.
+    """DuckDB expression for the first day of the period that contains a day.
 
     Args:
         grain: Of the period; not the whole.
@@ -161,28 +161,28 @@ def first_day_sql(grain: Grain, expression: str) -> str:
 
 
 def is_longer(grain: Grain, than: Grain) -> bool:
-    """Whether periods of a grain are longer than those of another."""
+    """Whether one grain's periods are longer than another's."""
     return _LENGTH.index(grain) > _LENGTH.index(than)
 
 
 def nests(grain: Grain, within: Grain) -> bool:
-    """Whether every period of a grain lies inside one period of another; weeks do not in months and years."""
+    """Whether every period of one grain lies inside one period of another; weeks do not nest in months and years."""
     if grain is within or within is Grain.WHOLE:
         return True
     return is_longer(within, than=grain) and grain is not Grain.WEEK
 
 
 def reads(grain: Grain, partition: str, of: Grain, window: Window = OWN) -> tuple[Span, ...]:
-    """Which partitions of a relation a table's partition is computed from, of those that there are.
+    """Which partitions of a relation a table's partition is computed from, as far as they exist.
 
     Args:
-        grain: How the table is cut; not the whole.
+        grain: How the table is partitioned; not the whole.
         partition: The table's partition.
-        of: How the relation is cut; not the whole.
-        window: What the table declares of the relation.
+        of: How the relation is partitioned; not the whole.
+        window: The table's window over the relation.
 
     Returns:
-        Spans of the relation's partitions, in order; none is in two.
+        Spans of the relation's partitions, in order and disjoint.
     """
     if grain is of and window == OWN:
         return (Span(partition, partition),)
@@ -202,7 +202,7 @@ def reads(grain: Grain, partition: str, of: Grain, window: Window = OWN) -> tupl
 
 
 def _sharing(grain: Grain, first: dt.date, of: Grain) -> tuple[dt.date, dt.date]:
-    """The first and last period of a grain that share a day with the period that begins on a day."""
+    """The first and last period of a grain that overlap the period beginning on a day."""
     return first_day(of, first), first_day(of, last_day(grain, first))
 
 
@@ -216,7 +216,7 @@ def _looked_back(grain: Grain, day: dt.date, of: Grain, own: dt.date, window: Wi
 
 
 def _start(since: Grain, grain: Grain, day: dt.date) -> dt.date:
-    """First day of the first period of a grain that counts to the month or year of the one that begins on a day."""
+    """First day of the first period of `grain` in the month or year to which the period beginning on `day` belongs."""
     if grain is not Grain.WEEK:
         return first_day(since, day)
     start = first_day(since, _days_after(day, _TO_THURSDAY.days))
@@ -225,13 +225,13 @@ def _start(since: Grain, grain: Grain, day: dt.date) -> dt.date:
 
 
 def _date(year: int, month: int) -> dt.date:
-    """First day of a month, within the calendar."""
+    """First day of a month, clamped to the calendar."""
     if year < dt.MINYEAR:
         return dt.date.min
     return dt.date.max if year > dt.MAXYEAR else dt.date(year, month, 1)
 
 
 def _days_after(day: dt.date, days: int) -> dt.date:
-    """A day some days after another, within the calendar."""
+    """The day some days after another, clamped to the calendar."""
     number = min(max(day.toordinal() + days, dt.date.min.toordinal()), dt.date.max.toordinal())
     return dt.date.fromordinal(number)

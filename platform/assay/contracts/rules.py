@@ -29,7 +29,7 @@ from assay.contracts.wording import asked, pattern_of
 from assay.errors import ContractError
 
 GIVEN_RULES = "_given_rules"
-"""Attribute of a model whose rules are values and need not be compiled; nor has it any in its Pandera schema."""
+"""Attribute of a model that holds its rules as values, so that they need not be compiled; its Pandera schema has none."""
 
 
 @dataclass(frozen=True)
@@ -38,17 +38,17 @@ class Rule:
 
     Attributes:
         name: Unique within the contract, as in `amount_in_range`.
-        predicate: DuckDB boolean expression over a row; a row passes unless it is false. Null passes, because absence
-            is the business of the `_required` rules.
+        predicate: DuckDB boolean expression over a row; a row passes unless it is false. Null passes, because presence is
+            checked by the `_required` rules.
         severity: What breaking it leads to.
         columns: The columns it is about.
-        reason: Why the rule is there, or what it says, in words.
-        dimension: What it says something about.
+        reason: Why the rule is there, or what it requires, in words.
+        dimension: The dimension of quality it belongs to.
         owner: Who answers for it, as in `team:payments`.
-        expected: What is expected, in words, where that is not its reason.
-        of_value: Whether it looks at nothing but the value of its one column.
-        allowed: The only texts that pass it, where it lists them.
-        opposite: What is true of the rows that break it, where that is quicker to find out than that the predicate is false.
+        expected: What is expected, in words, if that differs from its reason.
+        of_value: Whether it looks only at the value of its one column.
+        allowed: The only texts that pass it, if it lists them.
+        opposite: An expression that is true of the rows that break it, if DuckDB evaluates it faster than the negated predicate.
     """
 
     name: str
@@ -80,14 +80,14 @@ def rules_of(
 
     Args:
         model: The Pandera model.
-        severities: Severity by rule name; `warn` for a check with `raise_warning`, else `quarantine`, is the default.
-        owner: Who answers for the table...
-        owners: ...and for a rule, by its name, where it is somebody else.
-        dimensions: Dimension by rule name. By default, not-null is of completeness, another rule of one column of validity, one
-            of several of consistency.
+        severities: Severity by rule name; the default is `warn` for a check with `raise_warning`, else `quarantine`.
+        owner: The table's owner.
+        owners: Owner by rule name, where it is not the table's.
+        dimensions: Dimension by rule name. By default, a not-null rule belongs to completeness, any other rule of one column to
+            validity, and a rule of several columns to consistency.
 
     Raises:
-        ContractError: A check cannot be fused (element-wise, or not a boolean column), or two have one name.
+        ContractError: A check cannot be fused (element-wise, or not a boolean column), or two have the same name.
     """
     given: tuple[Rule, ...] | None = vars(model).get(GIVEN_RULES)
     if given is not None:
@@ -170,7 +170,7 @@ def _length(column: str, s: Mapping[str, Any]) -> str:
     return " AND ".join(parts)
 
 
-# By Pandera's name of the check: what it asserts of a column, from the check's public statistics.
+# By Pandera's name of the check: our suffix for the rule's name, and the predicate, from the check's public statistics.
 _BUILT_IN: dict[str, tuple[str, Callable[[str, Mapping[str, Any]], str]]] = {
     "equal_to": ("equals", lambda c, s: f"{c} = {literal(s['value'])}"),
     "not_equal_to": ("not_equals", lambda c, s: f"{c} <> {literal(s['value'])}"),
@@ -190,8 +190,8 @@ _BUILT_IN: dict[str, tuple[str, Callable[[str, Mapping[str, Any]], str]]] = {
 }
 
 
-# Of these DuckDB finds the rows that break them faster when asked for what they are than for what they are not: it compares
-# equality with its statistics of a column, ends at the first of several comparisons that fails, has a word for a prefix.
+# For these checks DuckDB finds the offending rows faster by the opposite predicate than by NOT: it compares equality with its
+# column statistics, stops at the first of several comparisons that fails, and has a function for prefixes.
 _OPPOSITE: dict[str, Callable[[str, Mapping[str, Any]], str]] = {
     "equal_to": lambda c, s: f"{c} <> {literal(s['value'])}",
     "not_equal_to": lambda c, s: f"{c} = {literal(s['value'])}",
@@ -202,7 +202,7 @@ _OPPOSITE: dict[str, Callable[[str, Mapping[str, Any]], str]] = {
 
 
 def _column_rule(model: type[Contract], staged: ir.Table, name: str, check: Check) -> Rule:
-    """A check of one column as a rule."""
+    """Turn a check of one column into a rule."""
     if check.name in _BUILT_IN:
         suffix, write = _BUILT_IN[check.name]
         statistics = check.statistics or {}
@@ -215,7 +215,7 @@ def _column_rule(model: type[Contract], staged: ir.Table, name: str, check: Chec
     return Rule(rule, predicate, _severity(check), (name,), said, of_value=True, allowed=allowed, opposite=opposite)
 
 
-# Each comparison and the one that is true where it is false, and null where it is null.
+# Each comparison and its inverse: true where the comparison is false, and null where it is null.
 _INVERSE: dict[type[exp.Expr], type[exp.Binary]] = {
     exp.EQ: exp.NEQ,
     exp.NEQ: exp.EQ,
@@ -231,7 +231,7 @@ def _opposite_of(expression: exp.Expr) -> str:
 
 
 def _negated(expression: exp.Expr) -> exp.Expr:
-    """The opposite of a boolean expression, with NOT as far inside as it goes: De Morgan's laws, which hold with nulls, too."""
+    """Negate a boolean expression, pushing NOT inward by De Morgan's laws, which hold for nulls, too."""
     match expression:
         case exp.Paren():
             return _negated(expression.this)
@@ -257,12 +257,12 @@ def _allowed(check: Check) -> tuple[str, ...]:
 
 
 def _custom(model: type[Contract], check: Check, staged: ir.Table, name: str | None) -> exp.Expr:
-    """What a check of the author's own asserts of a row."""
+    """The expression that an author's custom check asserts of a row."""
     where = f"{model.__module__}.{model.__name__}: check {check.name}"
     try:
         output = check(staged, name).check_output
     except TypeError:
-        # What Pandera says of a result that is neither a boolean nor a table.
+        # Pandera raises this for a result that is neither a boolean nor a table.
         output = None
     if check.element_wise or not isinstance(output, ir.BooleanColumn):
         raise ContractError(
@@ -272,7 +272,7 @@ def _custom(model: type[Contract], check: Check, staged: ir.Table, name: str | N
     select = sqlglot.parse_one(ibis.to_sql(output.as_table(), dialect="duckdb"), dialect="duckdb")
     if not isinstance(select, exp.Select) or select.args.get("joins") or select.find(exp.AggFunc, exp.Window):
         raise ContractError(
-            f"{where} needs more than one row to decide, so it is no row rule",
+            f"{where} needs more than one row to decide, so it is not a row rule",
             hint="compute what it compares with as a column in the table's SQL",
         )
     expression = select.selects[0].unalias()
@@ -284,7 +284,7 @@ def _custom(model: type[Contract], check: Check, staged: ir.Table, name: str | N
 def _reason(check: Check, column: str | None) -> str:
     if check.description:
         return str(check.description)
-    # Pandera's own words for a built-in check are a call of it.
+    # Pandera describes a built-in check only by its call.
     if column and (words := asked(str(check.name), check.statistics or {})):
         return f"{column} {words}"
     said = check.error or check.title or check.name or "rule"

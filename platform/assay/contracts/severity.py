@@ -16,4 +16,4 @@ class Severity(StrEnum):
     STOP = "stop"
     """The partition is not published; the old one stands."""
     WARN = "warn"
-    """It is counted and said; the row is published."""
+    """The violation is counted and reported; the row is published."""

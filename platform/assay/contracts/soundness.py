@@ -1,7 +1,7 @@
-"""Declarations held against the model that they are made for.
+"""Checks of a table's declaration against its model.
 
-Belongs here: what of a model is an expectation (`unique`), and what must be true of a table before anything runs. Does not belong
-here: other tables (`engine.references`).
+Belongs here: the expectations that a model declares itself (`unique`), and what must be true of a table before anything runs.
+Does not belong here: other tables (`engine.references`).
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from assay.contracts.table import Table
 
 RESERVED = frozenset({"key_unique", "healed", "books_balanced", "quality_threshold", "no_anomalies"})
-"""Names of what is checked of every table."""
+"""Names of the checks that every table has."""
 LAYERS = ("enriched", "marts")
-"""Where tables are; sources are raw."""
+"""The layers that tables are in; sources are in `raw`."""
 _NUMBERS = ("DECIMAL", "DOUBLE", "FLOAT", "BIGINT", "INTEGER", "SMALLINT")
 _TIMES = ("DATE", "TIMESTAMP")
 
@@ -34,7 +34,7 @@ _TIMES = ("DATE", "TIMESTAMP")
 def uniques_of(
     model: type[Contract], severities: Mapping[str, Severity], owners: Mapping[str, str], dimensions: Mapping[str, Dimension]
 ) -> tuple[Unique, ...]:
-    """What a model says of unique values, as Pandera has it: of its columns, and in its `Config`."""
+    """The unique columns that a model declares as Pandera does: on a column, and in its `Config`."""
     if GIVEN_RULES in vars(model):
         return ()
     schema = model.to_schema()
@@ -50,10 +50,10 @@ def uniques_of(
 
 
 def _require_sound(table: str, model: type[Contract], expects: Sequence[Expectation], types: Mapping[str, str]) -> None:
-    """Raise what is wrong with a table's expectations.
+    """Reject invalid expectations of a table.
 
     Raises:
-        ContractError: One names a column that the model does not have, has a severity that cannot be, or asks for nonsense.
+        ContractError: One names a column that the model does not have, has a severity that it cannot have, or is invalid itself.
     """
     for each in expects:
         where = f"{table}: {type(each).__name__} {each.name or each.title}"
@@ -71,7 +71,7 @@ def _require_sound(table: str, model: type[Contract], expects: Sequence[Expectat
         if each.wrong is not None:
             raise ContractError(f"{where}: {each.wrong}", hint=f"correct it where {model.__module__} declares it")
         if not re.fullmatch(r"\w+", each.name or each.title, re.ASCII):
-            raise ContractError(f"{where} has a name that is no identifier", hint="give it a name of letters, digits and _")
+            raise ContractError(f"{where} has a name that is not an identifier", hint="give it a name of letters, digits and _")
         _require_types(where, each, types)
 
 
@@ -83,16 +83,16 @@ def _require_types(where: str, each: Expectation, types: Mapping[str, str]) -> N
         numeric = tuple(each.money)
     for name in numeric:
         if not types[name].startswith(_NUMBERS):
-            raise ContractError(f"{where} needs a number, but {name} is {types[name]}", hint="name a column of numbers")
+            raise ContractError(f"{where} needs a number, but {name} is {types[name]}", hint="name a numeric column")
     if isinstance(each, Refers) and each.at is not None and not types[each.at].startswith(_TIMES):
-        raise ContractError(f"{where} looks at {each.at}, which is {types[each.at]}", hint="name a column of days or instants")
+        raise ContractError(f"{where} looks at {each.at}, which is {types[each.at]}", hint="name a DATE or TIMESTAMP column")
 
 
 def require_columns(declared: Table) -> None:
-    """Raise what is wrong with the layer and the columns that a table's declaration names.
+    """Reject an invalid layer and invalid columns in a table's declaration.
 
     Raises:
-        ContractError: There is no such layer; or a column is not there, or is not of the kind it must be.
+        ContractError: There is no such layer; or a column does not exist, or is of the wrong type.
     """
     if declared.layer not in LAYERS:
         raise ContractError(
@@ -114,7 +114,7 @@ def require_columns(declared: Table) -> None:
     day, cut = declared.partition_column, type(declared.partition).__name__
     if day is not None and kinds[day] != "DATE":
         raise ContractError(
-            f"{declared.full_name}: its partition column {day} is {kinds[day]}, but {cut} needs a day",
+            f"{declared.full_name}: its partition column {day} is {kinds[day]}, but {cut} needs a DATE",
             hint=f"declare {day} as Date",
         )
     if watch is not None and declared.grain is not Grain.DAY:
@@ -125,16 +125,17 @@ def require_columns(declared: Table) -> None:
     reserved = sorted(name for name in names if name.startswith("_") or name in RUN_COLUMNS)
     if reserved:
         raise ContractError(
-            f"{declared.full_name}: {', '.join(reserved)} is the engine's own, as is every name that begins with an underscore",
+            f"{declared.full_name}: {', '.join(reserved)} is reserved for the engine, as are names that begin with an underscore",
             hint="declare it under another name",
         )
 
 
 def require_rules(declared: Table) -> None:
-    """Raise what is wrong with a table's rules and expectations.
+    """Reject invalid rules and expectations of a table.
 
     Raises:
-        ContractError: Two have one name, something is given for a rule that is not there, or an expectation cannot be.
+        ContractError: Two have the same name, a severity, owner or dimension is given for an unknown rule, or an expectation is
+            invalid.
     """
     _require_sound(declared.full_name, declared.model, declared.expects, declared.types)
     own = uniques_of(declared.model, {}, {}, {})
@@ -147,7 +148,7 @@ def require_rules(declared: Table) -> None:
         )
     if declared.grain is not Grain.DAY and (drifting := [each for each in declared.expects if isinstance(each, Drifting)]):
         raise ContractError(
-            f"{declared.full_name}: {drifting[0].name or drifting[0].title} compares days, but the table is not cut by day",
+            f"{declared.full_name}: {drifting[0].name or drifting[0].title} compares days, but the table has no daily partitions",
             hint="give it partition=Daily(...), or leave out the expectation",
         )
     rules = {rule.name for rule in declared.rules} | {each.name or each.title for each in own}
@@ -160,27 +161,27 @@ def require_rules(declared: Table) -> None:
         unknown_rules = [name for name in by_rule if name not in rules]
         if unknown_rules:
             raise ContractError(
-                f"{declared.full_name}: {what} is given for {', '.join(unknown_rules)}, which is no rule of it",
+                f"{declared.full_name}: {what} is given for {', '.join(unknown_rules)}, which is not one of its rules",
                 hint=f"the rules are: {', '.join(sorted(rules))}",
             )
 
 
 def require_windows(declared: Table) -> None:
-    """Raise what is wrong with a table's windows.
+    """Reject invalid windows of a table.
 
     Raises:
-        ContractError: One means nothing for a table that is cut so.
+        ContractError: A window has no meaning for a table partitioned this way.
     """
     for relation, window in declared.windows.items():
         name = f"{declared.full_name}: its window over {relation}"
         if declared.grain is Grain.WHOLE:
-            raise ContractError(f"{name} means nothing, because the table is not cut", hint="it reads all of it: leave it out")
+            raise ContractError(f"{name} has no meaning for an unpartitioned table", hint="it reads all of it: leave it out")
         if window.before < 0 or (window.before and window.since):
             raise ContractError(f"{name} says before={window.before}, since={window.since}", hint="give one of them")
         if window.since in (Grain.MONTH, Grain.YEAR) and not is_longer(Grain(window.since), than=declared.grain):
             raise ContractError(
-                f"{name} begins with the {window.since}, but the table is cut by {declared.grain}",
+                f"{name} begins with the {window.since}, but the table is partitioned by {declared.grain}",
                 hint="leave out since, or begin with something longer",
             )
         if not (window.own or window.before or window.since or window.year_before):
-            raise ContractError(f"{name} reads nothing", hint="leave out own=False, or say what is read instead")
+            raise ContractError(f"{name} reads nothing", hint="leave out own=False, or declare what is read instead")

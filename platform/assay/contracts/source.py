@@ -1,6 +1,6 @@
-"""A raw source's declaration: what a producer lands, and where an event belongs.
+"""A raw source's declaration: what a producer lands, and which partition an event belongs to.
 
-Belongs here: the frozen `Source`, the `@source` decorator and what a format must say of itself. Does not belong here:
+Belongs here: the frozen `Source`, the `@source` decorator and the interface that a format must have. Does not belong here:
 the formats and their readers (`landing`).
 """
 
@@ -21,7 +21,7 @@ from assay.errors import ContractError
 
 
 class Format(Protocol):
-    """What a landing format says of itself; each is a frozen dataclass in `assay.landing.formats`."""
+    """A landing format; each is a frozen dataclass in `assay.landing.formats`."""
 
     @property
     def name(self) -> str:
@@ -31,34 +31,34 @@ class Format(Protocol):
 
 @runtime_checkable
 class FormatOfElements(Format, Protocol):
-    """A format that may yield several records of one document: the elements of an array in it."""
+    """A format that may yield several records from one document: the elements of one of its arrays."""
 
     @property
     def ordinal(self) -> str | None:
-        """The column that is an element's place in its document, 0 for the document itself; None where nothing is taken apart."""
+        """The column with an element's position in its document, 0 for the document itself; None if documents are not split."""
         ...
 
 
 @runtime_checkable
 class FormatOfSnapshots(Format, Protocol):
-    """A format of which an object may hold all rows there are, so that those it lacks are deleted."""
+    """A format in which an object may hold all rows that exist, so that absent rows are deleted."""
 
     @property
     def snapshot(self) -> object | None:
-        """How such objects are told; None where they are not."""
+        """How such objects are recognized; None if there are none."""
         ...
 
 
 @dataclass(frozen=True)
 class Elements:
-    """How records that are elements of documents are told.
+    """How records that are elements of documents are identified.
 
-    A record of ordinal 0 that says that it is deleted stands for a version of the document: whatever element of an older version
-    the document does not have is gone as of it.
+    A deleted record with ordinal 0 stands for a version of the document: elements of an older version that the document no longer
+    has are deleted as of it.
 
     Attributes:
-        parent: The columns of the key that are the document's.
-        ordinal: The column that is the element's place.
+        parent: The key columns that identify the document.
+        ordinal: The column with the element's position.
     """
 
     parent: tuple[str, ...]
@@ -67,23 +67,23 @@ class Elements:
 
 @dataclass(frozen=True)
 class Source:
-    """Everything Assay knows of a raw source.
+    """Everything Assay knows about a raw source.
 
     Attributes:
         name: The source's name: its landing folder and its raw table.
         model: The Pandera model of the producer's columns, typed as they are sent.
         format: How records are written.
-        key: Columns that identify what an event is about; a record without them is quarantined.
+        key: Columns that identify the entity an event is about; a record without them is quarantined.
         partition: The day an event is about, or whole.
         owner: Who answers for it.
         subject: The group it is shown under.
         money: DuckDB expression over the producer's columns: the event's amount, for the books.
         freshness: How long the source may be silent.
         drift: What happens when the producer's columns change.
-        quarantine_age: How long a record may stand in quarantine before somebody is told.
-        deletes_kept: For how long after it has landed a delete is kept; for ever where None. Then the row is forgotten, with all
-            of its events. What lands later, is older and is of a key that nothing else is known of goes to quarantine,
-            because whether the row was deleted can no longer be told.
+        quarantine_age: How long a record may stay in quarantine before somebody is alerted.
+        deletes_kept: How long a delete is kept after it has landed; None for ever. After that the row is forgotten, with all its
+            events. An older event that lands later, of a key that nothing else is known about, goes to quarantine, because it
+            is no longer known whether the row was deleted.
     """
 
     name: str
@@ -116,12 +116,12 @@ class Source:
 
     @property
     def partition_column(self) -> str | None:
-        """The event-partition column, or None for a source that is not cut."""
+        """The event-partition column, or None for an unpartitioned source."""
         return self.partition.column if isinstance(self.partition, Daily) else None
 
     @property
     def grain(self) -> Grain:
-        """How the source is cut: by day, or not at all."""
+        """How the source is partitioned: by day, or not at all."""
         return self.partition.grain
 
     @cached_property
@@ -137,7 +137,7 @@ class Source:
 
     @cached_property
     def day_columns(self) -> tuple[str, ...]:
-        """The producer's columns that the day an event is about is computed from."""
+        """The producer's columns that an event's day is computed from."""
         return self.columns_in(self.partition.of if isinstance(self.partition, Daily) else None)
 
     @cached_property
@@ -146,7 +146,7 @@ class Source:
         return self.columns_in(self.money)
 
     def columns_in(self, expression: str | None) -> tuple[str, ...]:
-        """The producer's columns that a DuckDB expression names."""
+        """The producer's columns used in a DuckDB expression."""
         if expression is None:
             return ()
         # Loading contracts should not load a SQL parser.
@@ -158,13 +158,13 @@ class Source:
 
     @cached_property
     def elements(self) -> Elements | None:
-        """How records are told that are elements of documents, if that is what they are."""
+        """How records that are elements of documents are identified, or None if they are not elements."""
         ordinal = self.format.ordinal if isinstance(self.format, FormatOfElements) else None
         return Elements(tuple(name for name in self.key if name != ordinal), ordinal) if ordinal else None
 
     @cached_property
     def version(self) -> str:
-        """A hash of what decides how a landing object becomes raw events."""
+        """A hash of everything that determines how a landing object becomes raw events."""
         return fingerprint(
             {
                 "columns": [(spec.name, spec.sql_type, spec.nullable) for spec in self.columns],
@@ -201,7 +201,7 @@ def source(
 
     Raises:
         ContractError: The key names a column that the model does not have; a daily source does not say which day an event is
-            about; the source is cut by something else than days; or its deletes cannot be forgotten.
+            about; the source is partitioned by anything but days; or `deletes_kept` is invalid.
     """
 
     def declare(model: _Model) -> _Model:
@@ -229,13 +229,13 @@ def source(
         reserved = sorted(column for column in names if column.startswith("_"))
         if reserved:
             raise ContractError(
-                f"source {name}: {', '.join(reserved)} begins with an underscore, which is kept for Assay's own columns",
+                f"source {name}: {', '.join(reserved)} begins with an underscore, which is reserved for Assay's own columns",
                 hint="declare it under another name and map it in the format",
             )
         if not isinstance(declared.partition, Daily | Whole):
             raise ContractError(
-                f"source {name}: it is cut by {declared.partition.grain}, but what lands is cut by day or not at all",
-                hint="give partition=Daily(...), and cut the tables that read it as they need it",
+                f"source {name}: it is partitioned by {declared.partition.grain}, but a source must be daily or whole",
+                hint="give partition=Daily(...), and partition the tables that read it as they need it",
             )
         if isinstance(declared.partition, Daily) and declared.partition.of is None:
             raise ContractError(
@@ -250,23 +250,23 @@ def source(
 
 
 def _require_forgettable(declared: Source) -> None:
-    """Raise why the deletes of a source cannot be forgotten after the time that it says.
+    """Reject an invalid `deletes_kept`.
 
     Raises:
-        ContractError: The time is not positive, or the source's rows are deleted by being absent, which is said anew each time.
+        ContractError: The time is not positive, or deletes are implied by absence, which every new document or snapshot repeats.
     """
     kept = declared.deletes_kept
     if kept is None:
         return
     if kept <= timedelta(0):
         raise ContractError(
-            f"source {declared.name}: deletes_kept is {kept}, but late events must have some time to land in",
-            hint="give a time, as in deletes_kept=timedelta(days=400), or leave it out: then deletes are kept for ever",
+            f"source {declared.name}: deletes_kept is {kept}, but must leave late events some time to land",
+            hint="give a time, as in deletes_kept=timedelta(days=400), or leave it out to keep deletes for ever",
         )
     absence = declared.format.snapshot if isinstance(declared.format, FormatOfSnapshots) else None
     if absence or declared.elements:
         raise ContractError(
-            f"source {declared.name}: deletes_kept is of deletes that are told, but rows of {declared.format.name} are deleted "
+            f"source {declared.name}: deletes_kept applies to explicit deletes, but rows of {declared.format.name} are deleted "
             "by being absent from what lands",
             hint="leave deletes_kept out",
         )

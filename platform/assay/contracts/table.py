@@ -1,7 +1,7 @@
 """A table's declaration: layer, name, key, partition, owner, and what its partitions depend on.
 
-Belongs here: the frozen `Table`, the `@table` decorator that hangs it on a Pandera model, and the partitionings. Does
-not belong here: where partitions lie in the lake (`lake.layout`) and how they are computed (`engine`).
+Belongs here: the frozen `Table`, the `@table` decorator that attaches it to a Pandera model, and the partitionings. Does
+not belong here: where partitions are in the lake (`lake.layout`) and how they are computed (`engine`).
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ class Daily:
     Attributes:
         column: The partition column.
         of: For a source, the DuckDB expression over the producer's columns that gives the day an event is about.
-        moves: For a source, how a key's day may change. `any`: in whatever way, even by a second row of the key without a word
-            of the first one's end; then all keys of the source are looked at whenever something was ingested. `told`: by an
-            update, or after a delete, as databases tell it; then only such keys are looked for. `never`: not at all; where that
-            is not true, a key is in two partitions.
+        moves: For a source, how a key's day may change. `any`: in any way, even by a second row of the key without a delete of
+            the first; all keys of the source are then checked after every ingestion. `told`: by an update, or after a delete, as
+            databases report it; then only such keys are checked. `never`: not at all; if that is wrong, a key is in two
+            partitions.
     """
 
     column: str
@@ -50,7 +50,7 @@ class Daily:
 
 @dataclass(frozen=True)
 class Whole:
-    """One partition for the whole table, for what is small or must be seen at once."""
+    """One partition for the whole table, for tables that are small or must be computed at once."""
 
     grain: Grain = field(default=Grain.WHOLE, init=False)
 
@@ -93,18 +93,18 @@ class Yearly:
 
 Partitioning = Daily | Weekly | Monthly | Yearly | Whole
 QUARANTINE_AGE = timedelta(days=7)
-"""How long a record may stand in quarantine, where a table or source does not say, before somebody is told."""
+"""How long a record may stay in quarantine before somebody is alerted, unless the table or source declares it."""
 
 
 @dataclass(frozen=True)
 class Balance:
-    """How the books of a table are closed, where counting its rows is not enough.
+    """How the books of a table are balanced, if counting its rows is not enough.
 
     Attributes:
         inputs: The relations whose rows must all be accounted for, as the SQL names them.
         rows: Expression over a published row: how many input rows it accounts for.
-        input_rows: Aggregate over the inputs: how many rows came in; by input, where it is not the same for all.
-        money_in: Expression over an input row: its money; by input, where it is not the same for all.
+        input_rows: Aggregate over the inputs: how many rows came in; a mapping by input if it differs between them.
+        money_in: Expression over an input row: its money; a mapping by input if it differs between them.
         money_out: Expression over a published row: the money it accounts for.
     """
 
@@ -119,40 +119,40 @@ class Balance:
         return self.input_rows if isinstance(self.input_rows, str) else self.input_rows[relation]
 
     def money_of(self, relation: str) -> str | None:
-        """Expression over a row of one of the inputs: its money; None for what that table's own books count."""
+        """Expression over a row of one of the inputs: its money; None if that table's own books count it."""
         return self.money_in.get(relation) if isinstance(self.money_in, Mapping) else self.money_in
 
 
 @dataclass(frozen=True)
 class Table:
-    """Everything Assay knows of an enriched table or a mart but its SQL.
+    """Everything Assay knows about an enriched table or a mart except its SQL.
 
     Attributes:
         layer: `enriched` or `marts`.
         name: The table's name; its SQL is `assets_sql/<layer>/<name>.sql`.
         model: The Pandera model.
         key: Columns that identify a row, within the whole table.
-        partition: How the table is cut.
+        partition: How the table is partitioned.
         owner: Who answers for it, as in `team:payments`.
         subject: The group it is shown under.
         freshness: How old its newest partition may be.
         drift: What happens when the source's columns change.
-        windows: Which other partitions of a relation it reads beside those of its own time, by relation.
+        windows: By relation: which partitions it reads besides those of its own period.
         lookups: Relations it reads only by key: `{relation: {own column: that relation's column}}`. A change there
             dirties only the partitions that hold a changed key.
         severities: Severity by rule name, where it is not `quarantine`.
-        owners: Who answers for a rule, by its name, where it is not the table's owner.
-        dimensions: The dimension of quality that a rule belongs to, by its name, where it is not what `rules_of` takes it for.
-        expects: What is expected of it beyond what its model says of a row.
-        balance: How the books are closed; by default every input event is one row.
+        owners: Owner by rule name, where it is not the table's owner.
+        dimensions: Dimension of quality by rule name, where it is not the default of `rules_of`.
+        expects: What is expected of it beyond what its model says about one row.
+        balance: How the books are balanced; by default every input event is one row.
         money: The published column whose total the books keep.
         threshold: Lowest quality score, 0 to 100, at which a partition is published.
-        tolerated: Rows that may break rules whatever the score: of a handful of rows, one says nothing about the rest.
-        watch: What is watched for anomalies. By default, of a daily table with `money`, the number of rows and their money;
+        tolerated: Rows that may break rules whatever the score: among a handful of rows, one bad row says little about the rest.
+        watch: What is watched for anomalies. By default, for a daily table with `money`, the number of rows and their money;
             False for nothing.
-        quarantine_age: How long a row may stand in quarantine before somebody is told.
-        cadence: How soon it is brought up to date: with what has landed, or later, for what is dear to compute and nobody waits
-            for.
+        quarantine_age: How long a row may stay in quarantine before somebody is alerted.
+        cadence: How soon it is brought up to date: in the run that ingests what has landed, or later, for tables that are costly
+            to compute and not urgent.
     """
 
     layer: Layer
@@ -190,39 +190,39 @@ class Table:
 
     @property
     def partition_column(self) -> str | None:
-        """The partition column, or None for a table that is not cut."""
+        """The partition column, or None for an unpartitioned table."""
         return None if isinstance(self.partition, Whole) else self.partition.column
 
     @property
     def grain(self) -> Grain:
-        """How the table is cut."""
+        """How the table is partitioned."""
         return self.partition.grain
 
     @cached_property
     def columns(self) -> tuple[ColumnSpec, ...]:
-        """The declared columns without those that the engine adds: the table's own first, then what every table has."""
+        """The declared columns without the engine's: the table's own first, then those that every table has."""
         inherited = Published.to_schema().columns
         return tuple(sorted(column_specs(self.model), key=lambda spec: spec.name in inherited))
 
     @cached_property
     def types(self) -> dict[str, str]:
-        """DuckDB type by column, with those that the engine adds."""
+        """DuckDB type by column, including the engine's columns."""
         return {spec.name: spec.sql_type for spec in self.columns} | RUN_COLUMNS
 
     @cached_property
     def rules(self) -> tuple[Rule, ...]:
-        """The contract's rules as DuckDB predicates over a staged row, but for those that look beyond it."""
+        """The contract's rules as DuckDB predicates over a staged row, except those that look beyond the row."""
         return rules_of(self.model, self.severities, self.owner, self.owners, self.dimensions) + self._partition_rules
 
     @cached_property
     def expectations(self) -> dict[str, Expectation]:
-        """What is expected beyond one row, by rule: the model's unique columns, then what `expects` says."""
+        """Expectations beyond one row, by rule name: the model's unique columns, then `expects`."""
         own = uniques_of(self.model, self.severities, self.owners, self.dimensions)
         return {each.name or each.title: each for each in (*own, *self.expects)}
 
     @property
     def _partition_rules(self) -> tuple[Rule, ...]:
-        """That the partition column holds a first day; what does not is the SQL's mistake, and no row's."""
+        """The rule that the partition column holds a first day; a violation is an error of the SQL, not of a row."""
         column = self.partition_column
         if column is None or self.grain is Grain.DAY:
             return ()
@@ -249,19 +249,19 @@ class Table:
         )
 
     def partition_in(self, relation: str) -> str | None:
-        """The column of a relation by which the table looks it up for its own partition column, if by that and nothing else."""
+        """The relation's column that a lookup joins to the table's partition column, if the lookup uses no other columns."""
         on = self.lookups.get(relation, {})
         return on[self.partition_column] if self.partition_column is not None and set(on) == {self.partition_column} else None
 
     @property
     def watched(self) -> Watch | None:
-        """What is watched for anomalies, or None for nothing."""
+        """What is watched for anomalies, or None."""
         if self.watch is not None:
             return self.watch or None
         return Watch(value=self.money) if self.money is not None and self.grain is Grain.DAY else None
 
     def is_good_enough(self, rows: int, score: float) -> bool:
-        """Whether a partition of so many rows with such a score may be published."""
+        """Whether a partition with this many rows and this score may be published."""
         return score >= self.threshold or round(rows * (100 - score) / 100) <= self.tolerated
 
 
@@ -299,8 +299,8 @@ def table(
 
     Raises:
         ContractError: There is no such layer; the key, the partition column, a severity, an owner or dimension of a rule, a
-            lookup or the watch names what the model does not have; the partition column is no day; what is not cut by day is
-            watched; a window cannot be; or a column has a name that is the engine's own.
+            lookup or the watch names what the model does not have; the partition column is not a DATE; a table not partitioned by
+            day is watched; a window is invalid; or a column has a name reserved for the engine.
     """
 
     def declare(model: _Model) -> _Model:

@@ -1,7 +1,7 @@
 """Column types that contracts are written in, and their DuckDB names.
 
 Belongs here: the annotation aliases and the one mapping from a Pandera/Ibis type to DuckDB SQL. Does not belong here:
-parsing of values; that is the domain's SQL.
+parsing values; the domain's SQL does that.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Count = int
 @ibis_engine.Engine.register_dtype
 @immutable
 class Position(ibis_engine.DataType):
-    """Where an event stands at its source, later is larger; `BIGINT[]`."""
+    """An event's position at its source; later is larger; `BIGINT[]`."""
 
     type = dt.Array(dt.int64)
 
@@ -56,13 +56,13 @@ def sql_type(dtype: dt.DataType) -> str:
     """Name an Ibis type in DuckDB SQL.
 
     Args:
-        dtype: A column's type as the contract has it.
+        dtype: A column's type in the contract.
 
     Returns:
         The DuckDB type, as in `DECIMAL(18,2)` or `BIGINT[]`.
 
     Raises:
-        TypeError: The type has no place in a contract.
+        TypeError: A contract cannot declare this type.
     """
     if isinstance(dtype, dt.Decimal):
         return f"DECIMAL({dtype.precision or 38},{dtype.scale or 0})"

@@ -1,7 +1,7 @@
 """Versions: one way to hash a declaration.
 
-Belongs here: the fingerprint of plain values, and what is declared as plain values. Does not belong here: content hashes of data
-(`quality.proof`).
+Belongs here: the fingerprint of plain values, and the conversion of declarations to plain values. Does not belong here: content
+hashes of data (`quality.proof`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def fingerprint(value: Any) -> str:
     """Hash a JSON-like value.
 
     Args:
-        value: Anything `json` writes; other values count by their `str`.
+        value: Anything `json` can write; other values are hashed as their `str`.
 
     Returns:
         16 hexadecimal digits of SHA-256 over the value's canonical JSON.
@@ -27,13 +27,14 @@ def fingerprint(value: Any) -> str:
 
 
 def said(declaration: Any) -> Any:
-    """Write what a declaration says, for its fingerprint.
+    """Convert a declaration to plain values, for its fingerprint.
 
-    Fields that have their defaults say nothing. So a field that a later version of Assay adds changes no fingerprint, and nothing
-    is computed again for it.
+    Fields with their default value are left out, so that a field added in a later version of Assay changes no fingerprint and
+    causes no recomputation.
 
     Args:
-        declaration: A dataclass with more of them in it, in mappings and in sequences; other values count by their `repr`.
+        declaration: A dataclass, possibly with others nested in mappings and sequences; other values are represented by their
+            `repr`.
     """
     if is_dataclass(declaration) and not isinstance(declaration, type):
         given = {each.name: getattr(declaration, each.name) for each in fields(declaration)}

@@ -1,4 +1,4 @@
-"""What of a table is watched for anomalies.
+"""Which figures of a table are watched for anomalies.
 
 Belongs here: the declaration. Does not belong here: measuring (`quality.profile`) and judging (`quality.anomalies`).
 """
@@ -14,23 +14,22 @@ from assay.contracts.version import fingerprint
 
 @dataclass(frozen=True)
 class Watch:
-    """What is watched of a daily table, and what counts as an anomaly. The number of rows always is watched.
+    """What is watched in a daily table, and what counts as an anomaly. The number of rows is always watched.
 
-    Columns whose values change as rows grow old, as the state of a payment does, are not to be watched: the newest day would be
-    compared with days that had the time to change.
+    Do not watch columns whose values change as rows age, such as the state of a payment: the newest day would be compared with
+    days that had time to change.
 
     Attributes:
         value: The column whose daily total is watched: an amount, best in one currency.
         nulls: Columns whose share of nulls is watched.
-        shares: Columns of few values, of which each one's share is watched.
-        by: The column of the region. Whatever is watched is then watched for each region too, against that region's own holidays.
-        happened: The column that says when what the newest event behind a row tells of happened; from there to the row's
-            `ingestion_timestamp` is its lag.
+        shares: Columns with few distinct values; the share of each value is watched.
+        by: The region column. Everything is then also watched for each region, taking that region's own holidays into account.
+        happened: Column with the event time of the row's newest event; `ingestion_timestamp` minus it is the row's lag.
         score: Robust standard deviations from the expected figure, beyond which it is an anomaly...
-        change: ...if it is also off by more than this share of what is expected.
-        points: Shares of rows must also be off by this much of all rows: from one in a million to two is no news.
-        complete_after: How long after its end a day has all its data, as a rule.
-        accept_after: Days in a row after which what was an anomaly is the new normal. Absence never is.
+        change: ...if it is also off by more than this share of the expected figure.
+        points: Shares of rows must also be off by this much of all rows: a rise from one in a million to two is not news.
+        complete_after: How long after its end a day usually has all its data.
+        accept_after: Consecutive days after which an anomaly becomes the new normal. Absence never does.
     """
 
     value: str | None = None
@@ -46,13 +45,13 @@ class Watch:
 
     @property
     def columns(self) -> dict[str, tuple[str, ...]]:
-        """The columns that it names, by what it wants of them."""
+        """The columns that it names, by field."""
         single = {"value": self.value, "by": self.by, "happened": self.happened}
         named = {what: (column,) for what, column in single.items() if column is not None}
         return named | {"nulls": self.nulls, "shares": self.shares}
 
     @property
     def version(self) -> str:
-        """A hash of what is measured; thresholds do not count, because figures stay what they are."""
+        """A hash of what is measured; thresholds do not count, because they do not change the figures."""
         measured: dict[str, Any] = {what: columns for what, columns in self.columns.items() if columns}
         return fingerprint(measured)

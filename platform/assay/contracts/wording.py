@@ -1,7 +1,7 @@
-"""Wording: what Pandera's built-in checks ask of a value, in words for whoever reads why a row was refused.
+"""Wording: what Pandera's built-in checks require of a value, for readers of why a row was quarantined.
 
-Belongs here: one sentence for each built-in check. Does not belong here: what a check is in SQL (`rules`), words that an author
-gave a check (those stand).
+Belongs here: one phrase for each built-in check. Does not belong here: a check's SQL (`rules`), descriptions that an author
+gave a check (those are kept).
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ _Statistics = Mapping[str, Any]
 
 
 def asked(check: str, statistics: _Statistics) -> str | None:
-    """Say what a built-in check asks of a value, as in `must be at least 0`.
+    """Describe what a built-in check requires of a value, as in `must be at least 0`.
 
     Args:
-        check: Pandera's name of it.
+        check: Pandera's name of the check.
         statistics: What it compares with, by Pandera's names.
 
     Returns:
-        The end of a sentence that the column begins; None of a check that is not built in.
+        The end of a sentence that begins with the column; None for a check that is not built in.
     """
     words = _WORDS.get(check)
     return f"must {words(statistics)}" if words else None
 
 
 def pattern_of(statistics: _Statistics) -> str:
-    """The regular expression of a check, which may have been given compiled."""
+    """The regular expression of a check, which may have been given in compiled form."""
     pattern = statistics["pattern"]
     return pattern.pattern if isinstance(pattern, re.Pattern) else str(pattern)
 

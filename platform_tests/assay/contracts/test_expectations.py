@@ -62,7 +62,7 @@ KINDS: list[tuple[Expectation, str, Dimension, str]] = [
         Dimension.CONSISTENCY,
         "kind is in history.kinds (code) at day",
     ),
-    (UniqueAcross(("id",)), "id_unique_across", Dimension.UNIQUENESS, "no other partition has a id of this one"),
+    (UniqueAcross(("id",)), "id_unique_across", Dimension.UNIQUENESS, "no other partition has the id of a row of this one"),
     (
         NullShare("kind", at_most=0.05),
         "kind_null_share_within",
@@ -87,25 +87,25 @@ KINDS: list[tuple[Expectation, str, Dimension, str]] = [
         MeanShift("amount"),
         "amount_mean_as_usual",
         Dimension.CONSISTENCY,
-        "the mean of amount is within 3 deviations or 30% of what days like it had",
+        "the mean of amount is within 3 deviations or 30% of comparable days",
     ),
     (
         Drift(NullShare("kind"), change=0.5),
         "kind_null_share_as_usual",
         Dimension.CONSISTENCY,
-        "the share of rows without kind is within 3 deviations or 50% of what days like it had",
+        "the share of rows without kind is within 3 deviations or 50% of comparable days",
     ),
     (
         Volume(deviations=4),
         "row_count_as_usual",
         Dimension.COMPLETENESS,
-        "the number of rows is within 4 deviations or 30% of what days like it had",
+        "the number of rows is within 4 deviations or 30% of comparable days",
     ),
     (
         ControlTotal("latest.controls", on={"day": "of"}, rows="n", money={"amount": "total"}, tolerance="0.01"),
         "total_as_in_controls",
         Dimension.CONSISTENCY,
-        "rows and the total of amount come to what latest.controls says, give or take 0.01",
+        "rows and the total of amount match latest.controls, give or take 0.01",
     ),
 ]
 
@@ -167,7 +167,7 @@ class TestWrong:
             (RowCount(at_least=2, at_most=1), "enriched.made: RowCount row_count_within: at_least 2 is above at_most 1"),
             (Quantile("amount", 5, at_most=1), "enriched.made: Quantile amount_quantile_5000_within: q is 5, but"),
             (Mean("kind", at_most=1), "enriched.made: Mean kind_mean_within needs a number, but kind is VARCHAR"),
-            (Share("kind", (), at_most=1), "enriched.made: Share kind__share_within: it names no value"),
+            (Share("kind", (), at_most=1), "enriched.made: Share kind__share_within: it lists no value"),
             (
                 RowCount(at_least=1, severity=Severity.QUARANTINE),
                 "enriched.made: RowCount row_count_within cannot have the severity quarantine, because it is about a partition",
@@ -181,7 +181,7 @@ class TestWrong:
             (ControlTotal("latest.x", on={"day": "day"}), "enriched.made: ControlTotal total_as_in_x: it controls nothing"),
             (RowCount(at_least=1, name="amount_required"), "enriched.made: more than one rule is called amount_required"),
             (RowCount(at_least=1, name="key_unique"), "enriched.made: more than one rule is called key_unique"),
-            (RowCount(at_least=1, name="how many"), "enriched.made: RowCount how many has a name that is no identifier"),
+            (RowCount(at_least=1, name="how many"), "enriched.made: RowCount how many has a name that is not an identifier"),
         ],
     )
     def test_it_is_said_with_table_and_rule(self, expectation: Expectation, said: str) -> None:
@@ -191,5 +191,5 @@ class TestWrong:
         assert raised.value.hint
 
     def test_days_cannot_be_compared_where_there_are_none(self) -> None:
-        with pytest.raises(ContractError, match="row_count_as_usual compares days, but the table is not cut by day"):
+        with pytest.raises(ContractError, match="row_count_as_usual compares days, but the table has no daily partitions"):
             declare(Volume(), partition=None)

@@ -26,8 +26,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("code", "line", "said"),
     [
-        (b"x = 1\ndef f(:\n", 2, "this is no Python: invalid syntax"),
-        (b"x = 1\ny = '\xff'\n", 2, "this is no Python: "),
+        (b"x = 1\ndef f(:\n", 2, "not valid Python: invalid syntax"),
+        (b"x = 1\ny = '\xff'\n", 2, "not valid Python: "),
         (b"\nimport no_such_library\n", 2, "ModuleNotFoundError: No module named 'no_such_library'"),
         (b"from assay.contracts import Nope\n", 1, "ImportError: cannot import name 'Nope'"),
         (b"x = 1\nprint(y)\n", 2, "NameError: name 'y' is not defined"),

@@ -92,11 +92,11 @@ class TestTable:
         [
             ({"key": ("id", "nr")}, "enriched.made: its key names nr, which Made does not declare"),
             ({"partition": Daily("date")}, "enriched.made: its partition names date, which Made does not declare"),
-            ({"partition": Daily("id")}, "enriched.made: its partition column id is VARCHAR, but Daily needs a day"),
-            ({"partition": Weekly("id")}, "enriched.made: its partition column id is VARCHAR, but Weekly needs a day"),
+            ({"partition": Daily("id")}, "enriched.made: its partition column id is VARCHAR, but Daily needs a DATE"),
+            ({"partition": Weekly("id")}, "enriched.made: its partition column id is VARCHAR, but Weekly needs a DATE"),
             ({"partition": Monthly("month")}, "enriched.made: its partition names month, which Made does not declare"),
             ({"partition": Yearly("day"), "watch": Watch()}, "enriched.made: it is watched for anomalies, but has no days"),
-            ({"windows": {"enriched.x": Window(1)}}, "enriched.made: its window over enriched.x means nothing"),
+            ({"windows": {"enriched.x": Window(1)}}, "enriched.made: its window over enriched.x has no meaning"),
             (_window(before=-1), "enriched.made: its window over enriched.x says before=-1, since=None"),
             (_window(before=1, since="year"), "enriched.made: its window over enriched.x says before=1, since=year"),
             (_window(Monthly, since="month"), "enriched.made: its window over enriched.x begins with the month, but"),
@@ -108,15 +108,18 @@ class TestTable:
             ),
             (
                 {"severities": {"amount_small": Severity.WARN}},
-                "enriched.made: a severity is given for amount_small, which is no rule of it",
+                "enriched.made: a severity is given for amount_small, which is not one of its rules",
             ),
-            ({"owners": {"amount_small": "team:y"}}, "enriched.made: an owner is given for amount_small, which is no rule of it"),
+            (
+                {"owners": {"amount_small": "team:y"}},
+                "enriched.made: an owner is given for amount_small, which is not one of its rules",
+            ),
             (
                 {"dimensions": {"amount_small": Dimension.VALIDITY}},
-                "enriched.made: a dimension is given for amount_small, which is no rule of it",
+                "enriched.made: a dimension is given for amount_small, which is not one of its rules",
             ),
-            ({"extra": {"broken": column("Ours", alias="_broken")}}, "enriched.made: _broken is the engine's own"),
-            ({"extra": {"job_run_id": column("Ours")}}, "enriched.made: job_run_id is the engine's own"),
+            ({"extra": {"broken": column("Ours", alias="_broken")}}, "enriched.made: _broken is reserved for the engine"),
+            ({"extra": {"job_run_id": column("Ours")}}, "enriched.made: job_run_id is reserved for the engine"),
         ],
     )
     def test_what_is_declared_wrongly_is_said(self, options: dict[str, Any], said: str) -> None:
@@ -184,7 +187,7 @@ class TestSource:
         [
             ({"key": ("nr",)}, "source made: its key names nr, which Made does not declare"),
             ({"partition": Daily("day")}, "source made: Daily('day') does not say which day an event is about"),
-            ({"partition": Weekly("week")}, "source made: it is cut by week, but what lands is cut by day or not at all"),
+            ({"partition": Weekly("week")}, "source made: it is partitioned by week, but a source must be daily or whole"),
         ],
     )
     def test_what_is_declared_wrongly_is_said(self, options: dict[str, Any], said: str) -> None:
