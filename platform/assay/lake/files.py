@@ -1,11 +1,10 @@
-"""The object store that is a folder: for laptops, tests and single machines.
+"""The object store backed by a folder: for laptops, tests and single machines.
 
 Belongs here: objects as files. Does not belong here: S3 (`s3`), the interface (`store`).
 
-An object is written beside the others in `.tmp/`, made durable, and then renamed into place while its lock in
-`.locks/` is held; the lock is what makes the check of a condition and the rename one step, between threads
-and processes. The locks are advisory: a program that writes to the folder without this class is not held back
-by them.
+An object is written to `.tmp/`, made durable, and then renamed into place while its lock in `.locks/` is held; the
+lock makes the check of a condition and the rename atomic, between threads and processes. The locks are advisory: a
+program that writes to the folder without this class is not held back by them.
 """
 
 from __future__ import annotations
@@ -36,13 +35,13 @@ class FileStore:
     """Objects as files under one folder. See `assay.lake.store.ObjectStore` for the methods.
 
     Dot-files and dot-folders are not objects. An ETag is the file's time, size and inode, so a file that
-    another program puts there has one too.
+    another program wrote has one too.
 
     Args:
-        root: The folder; made at the first write.
+        root: The folder; created at the first write.
 
     Raises:
-        SettingsError: The path, or what it should lie in, is there, and is no folder.
+        SettingsError: The path, or one of its parents, exists and is not a folder.
     """
 
     def __init__(self, root: Path) -> None:
@@ -82,7 +81,7 @@ class FileStore:
                 raise _replaced(key, etag)
             with complete_or_absent(target) as file:
                 shutil.copyfileobj(source, file, 1 << 20)
-                # A rename leaves an open file alone; a producer that writes in place does not.
+                # A rename does not change an open file; a producer that writes in place does.
                 if _etag(os.fstat(source.fileno())) != before:
                     raise _replaced(key, before)
 
@@ -125,7 +124,7 @@ class FileStore:
     def _walk(self, folder: str, prefix: str) -> Iterator[ObjectInfo]:
         try:
             with os.scandir(self.root / folder) as entries:
-                # A folder sorts as its name with the slash, so that the walk is in the order of whole keys.
+                # A folder sorts as its name with the slash, so that the walk follows the order of whole keys.
                 found = sorted(
                     (f"{entry.name}/" if entry.is_dir() else entry.name, entry)
                     for entry in entries
@@ -143,7 +142,7 @@ class FileStore:
             try:
                 stat = entry.stat()
             except FileNotFoundError:
-                # Deleted since the folder was read.
+                # Deleted since the folder was listed.
                 continue
             yield _info(key, stat)
 
@@ -179,7 +178,7 @@ class FileStore:
 
     def _move(self, written: Path, target: Path, key: str) -> ObjectInfo:
         target.parent.mkdir(parents=True, exist_ok=True)
-        # The kernel stamps files with a clock that ticks in milliseconds: two writes within a tick must
+        # The kernel's file timestamps have a resolution of milliseconds: two writes within a tick must
         # differ.
         now = time.time_ns()
         os.utime(written, ns=(now, now))
@@ -197,7 +196,7 @@ class FileStore:
             yield
 
     def _remove_abandoned(self) -> None:
-        """Remove what writers that were killed a day ago or longer left in the temporary folder."""
+        """Remove temporary files of writers that were killed a day ago or longer."""
         for written in (self.root / _TEMPORARY).glob("*"):
             with contextlib.suppress(OSError):
                 if time.time() - written.stat().st_mtime > _ABANDONED_AFTER_SECONDS:
@@ -226,7 +225,7 @@ def _store_error(root: Path, key: str, error: OSError) -> StoreError:
         )
     if isinstance(error, (IsADirectoryError, NotADirectoryError, FileExistsError)):
         return StoreError(
-            f"{key} cannot be written: a folder has its name, or a file has the name of one of its folders.",
+            f"{key} cannot be written: a folder has the same name, or a file has the name of one of its folders.",
             hint="Choose another key.",
         )
     return StoreError(f"{key} in {root}: {error}.", hint="Check the folder that ASSAY_LAKE names.")

@@ -1,11 +1,11 @@
 """The index of a table's published partitions.
 
-Belongs here: what is known of each published partition without opening it. Does not belong here: publishing
-(`publish`), deciding what to rebuild (`pipeline.plan`).
+Belongs here: what is known about each published partition without opening it. Does not belong here: publishing
+(`pipeline.publish`), deciding what to rebuild (`pipeline.plan`).
 
-The truth is the published objects, each of which says in its own Parquet metadata what it was made from. The index is a
-copy of that, held against the listing's ETags, so that planning does not open a thousand footers. It may be lost or
-stale at any time: what it lacks is read from the objects again. It alone remembers that newer inputs were proven to
+The published objects are the truth: the Parquet metadata of each records what it was made from. The index is a copy of
+that, validated by the listing's ETags, so that planning does not open a thousand footers. It may be lost or stale at
+any time: missing entries are read from the objects again. Only the index remembers that newer inputs were proven to
 give the same content; losing that costs a recomputation, never a wrong table.
 """
 
@@ -27,36 +27,36 @@ from assay.lake.layout import index_key, partition_of, table_prefix
 from assay.lake.store import ObjectInfo, ObjectStore
 
 METADATA_KEY = "assay"
-"""Where a published object's Parquet metadata holds its `Entry` as JSON."""
+"""The key in a published object's Parquet metadata that holds its `Entry` as JSON."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What is known of a published partition.
+    """What is known about a published partition.
 
     Attributes:
         contract: Version of the contract that it was proven against.
         code: Version of the SQL and contract that made it.
-        inputs: Hash of everything it was computed from, but for lookups.
-        lookups: By relation that was only looked up in: `content`, the hash of that relation as a whole, and `rows`, of the rows
+        inputs: Hash of everything it was computed from, except lookups.
+        lookups: By relation used only as a lookup: `content`, the hash of that whole relation, and `rows`, the hash of the rows
             that were found.
-        content: Hash of its rows, order-free, without the columns that name the run.
+        content: Hash of its rows, independent of their order, without the columns that describe the run.
         refused: Hash of the rows in its quarantine.
-        rows: Its rows.
-        staged: Its rows and those in quarantine.
+        rows: Number of its rows.
+        staged: Number of its rows and those in quarantine.
         books: Its books, as `quality.books.Books` writes them.
         score: Its quality score, 0 to 100.
-        rules: Rows that broke each rule, by rule, those above zero.
+        rules: Number of rows that broke each rule, by rule; only those above zero.
         run_id: The run that published it.
         published_at: When, ISO 8601 UTC.
-        quarantine: Key of the object with its refused rows, if there are any.
+        quarantine: Key of the object with its quarantined rows, if there are any.
         etag: The object's version; empty in the object's own metadata, which cannot know it.
         proven_at: When newer inputs were last proven to give the same content, ISO 8601 UTC; empty if they never were.
-        scores: Its scores by money and dimension, as `quality.scores.Scores` writes them; empty where an older Assay proved it.
+        scores: Its scores by money and dimension, as `quality.scores.Scores` writes them; empty if an older Assay proved it.
         at_risk: Absolute money of the rows that broke each rule, by rule, as decimal strings.
-        measures: What was measured of it, by the name of the rule that it was measured for.
-        unmet: What is said of rules about it as a whole that do not hold, by rule.
-        is_scored: Whether its proof is in the history of proofs; the object itself cannot know.
+        measures: Its measured figures, by the name of the rule that uses each.
+        unmet: By rule about the partition as a whole that it breaks: the explanation.
+        is_scored: Whether its proof is in the history of proofs; the object's own metadata cannot know.
     """
 
     contract: str
@@ -82,7 +82,7 @@ class Entry:
     is_scored: bool = False
 
     def to_json(self) -> str:
-        """Write the entry as canonical JSON."""
+        """Serialize the entry as canonical JSON."""
         return json.dumps(vars(self), sort_keys=True)
 
 
@@ -101,13 +101,13 @@ FOREIGN = Entry(
     run_id="",
     published_at="",
 )
-"""Stands for an object that somebody else put where a partition belongs: it matches nothing, so the partition is dirty."""
+"""Stands for an object that something else put in a partition's place: it matches nothing, so the partition is dirty."""
 
 
 def read_index(store: ObjectStore, table: Table) -> dict[str, Entry]:
-    """Say what is published of a table, by partition.
+    """Return the published partitions of a table, by partition.
 
-    Entries whose object changed since they were written are read anew from the object.
+    Entries whose object changed since they were written are read again from the object.
     """
     listed = _published_objects(store, table)
     if not listed:
@@ -123,18 +123,18 @@ def read_index(store: ObjectStore, table: Table) -> dict[str, Entry]:
 
 
 def lost_partitions(store: ObjectStore, table: Table) -> dict[str, Entry]:
-    """Say which partitions were published and have no object any more, with what is remembered of them."""
+    """Return the partitions that were published but no longer have an object, with their remembered entries."""
     listed = _published_objects(store, table)
     return {
         partition: entry
         for partition, entry in _read_remembered(store, table).items()
-        # A table that was cut otherwise before remembers partitions that it cannot have any more.
+        # A table that was partitioned differently before remembers partitions that it can no longer have.
         if partition not in listed and is_partition(table.grain, partition)
     }
 
 
 def write_index(store: ObjectStore, table: Table, changed: Mapping[str, Entry]) -> None:
-    """Remember changed entries beside those already there. The last writer wins; see the module's docstring."""
+    """Remember changed entries in addition to those already there. The last writer wins; see the module's docstring."""
     if changed:
         remembered = _read_remembered(store, table) | dict(changed)
         body = json.dumps({partition: vars(entry) for partition, entry in sorted(remembered.items())})
@@ -164,7 +164,7 @@ def _read_footer(store: ObjectStore, info: ObjectInfo) -> Entry:
 
 
 def _entry(written: Mapping[str, Any]) -> Entry:
-    """Read an entry; one that another version of Assay wrote in another shape counts as foreign."""
+    """Parse an entry; one that another version of Assay wrote in a different shape counts as foreign."""
     try:
         return Entry(**written)
     except TypeError:

@@ -1,4 +1,4 @@
-"""Where everything lies in the lake: the one place that builds keys.
+"""Where everything is in the lake: the one place that builds keys.
 
 Belongs here: zones and the keys below them. Does not belong here: reading or writing objects.
 """
@@ -19,20 +19,20 @@ CONTROLS = "controls"
 QUALITY = "quality"
 DATA = "data.parquet"
 UNPLACED = "unplaced"
-"""The raw partition of events that do not say which day they are about; placement copies them to the days of their keys."""
+"""The raw partition of events without the day they are about; placement copies them to the days of their keys."""
 NOTED = "noted"
-"""The raw partition of keys, and nothing but keys, that placement is to look at again when they come again."""
+"""The raw partition of bare keys that placement must check when they occur again."""
 TRUNCATES = "truncates"
 """The raw partition of events that empty the whole source: an input of every partition."""
 COMPACTED = "compacted"
-"""Stands for the ingestion date in the keys of raw objects that hold the rows of several batches."""
+"""Takes the place of the ingestion date in the keys of raw objects that hold rows of several batches."""
 
 EDITS = "_edits"
 """The folder of a source's landing zone that holds edited records. No producer writes to it."""
 
 
 def landing_prefix(source: str) -> str:
-    """Prefix of what producers of a source write."""
+    """Prefix of the objects that a source's producers write."""
     return f"{LANDING}/{source}/"
 
 
@@ -42,17 +42,17 @@ def edits_prefix(source: str) -> str:
 
 
 def edits_audit_prefix(source: str) -> str:
-    """Prefix of the copies of a source's edited records that are kept whatever becomes of the landing zone."""
+    """Prefix of the permanent copies of a source's edited records, which outlive the landing zone."""
     return f"{AUDIT}/edits/{source}/"
 
 
 def dropped_prefix(table: str) -> str:
-    """Prefix of the records of what was dropped from the quarantine of a table or source, by its full name."""
+    """Prefix of the records of what was dropped from the quarantine of a table or source, given its full name."""
     return f"{AUDIT}/dropped/{table.replace('.', '/', 1)}/"
 
 
 def demo_key(file: DemoFile) -> str:
-    """Key of a file that a domain's demo produced: a landing object, or what a control says."""
+    """Key of a file that a domain's demo produced: a landing object or a control file."""
     return f"{CONTROLS}/{file.name}" if file.source is None else landing_prefix(file.source) + file.name
 
 
@@ -87,7 +87,7 @@ def raw_quarantine_key(source: str, batch: str) -> str:
 
 
 def messages_key(source: str, batch: str) -> str:
-    """Key of the records of one batch that are messages and no row changes."""
+    """Key of the records of one batch that are messages instead of row changes."""
     return f"{AUDIT}/messages/{source}/{batch}.parquet"
 
 
@@ -103,7 +103,7 @@ def partition_key(table: Table, partition: str) -> str:
 
 
 def partition_of(table: Table, key: str) -> str | None:
-    """The partition that a key is the object of, or None for a key that is no partition as the table is cut now."""
+    """The partition whose object has this key; None for a key that is not one under the table's current partitioning."""
     rest = key.removeprefix(table_prefix(table))
     if table.partition_column is None:
         return WHOLE if rest == DATA else None
@@ -114,7 +114,7 @@ def partition_of(table: Table, key: str) -> str | None:
 
 
 def quarantine_key(table: Table, partition: str, inputs: str) -> str:
-    """Key of the rows of one partition that its contract refused, when it was computed from these inputs."""
+    """Key of the rows of one partition that were quarantined when it was computed from these inputs."""
     folder = partition_key(table, partition).removesuffix(DATA)
     return f"{QUARANTINE}/{folder}{inputs}.parquet"
 
@@ -145,12 +145,12 @@ def failures_key(table: Table) -> str:
 
 
 def quality_prefix(relation: str) -> str:
-    """Prefix of what the machinery itself finds out about tables, by the relation that it is read as (`quality.<relation>`)."""
+    """Prefix of Assay's own findings about tables, given the relation that they are read as (`quality.<relation>`)."""
     return f"{QUALITY}/{relation}/"
 
 
 def quality_key(relation: str, table: Table) -> str:
-    """Key of what such a relation holds about one table."""
+    """Key of the part of such a relation about one table."""
     return f"{quality_prefix(relation)}{table.layer}/{table.name}.parquet"
 
 
@@ -180,7 +180,7 @@ def proofs_runs_prefix() -> str:
 
 
 def proofs_run_key(at: datetime, name: str) -> str:
-    """Key of what one run proved of a table."""
+    """Key of the proofs of a table by one run."""
     return f"{proofs_runs_prefix()}{at:%Y%m%dT%H%M%S%f}-{name}.parquet"
 
 
@@ -195,12 +195,12 @@ def proofs_part_key(month: str, number: int) -> str:
 
 
 def control_key(relation: str, control: Control) -> str:
-    """Key of what such a relation holds about one control."""
+    """Key of the part of such a relation about one control."""
     return f"{quality_prefix(relation)}{control.table.replace('.', '/', 1)}/{control.name}.parquet"
 
 
 def restatement_key(table: Table, partition: str, before: str, after: str) -> str:
-    """Key of what a partition said when its content was one, and says now that it is another."""
+    """Key of the record of how a partition changed from one content hash to another."""
     return f"{quality_prefix('restatements')}{table.layer}/{table.name}/{partition}-{before}-{after}.parquet"
 
 

@@ -1,19 +1,19 @@
-"""The ledger of what was ingested: an append-only log of batches, one object a batch.
+"""The ledger of what was ingested: an append-only log of batches, one object per batch.
 
 Belongs here: recording a batch exactly once, and reading the record back. Does not belong here: making batches
 (`landing.ingest`).
 
-Entry N is written with *put if absent*, so of two ingests at once one wins N and the other, having read what the winner
-took, goes on with N+1. A batch is ingested when, and only when, its entry is there: raw objects without one are left-overs
-of a killed run and are never read. Every 64 entries are summed up by one object, a segment, and every 64 segments by another: a
-year with a batch a minute is read in some two hundred requests, and each entry is written four times.
+Entry N is written with *put if absent*, so of two concurrent ingests one wins N, and the other reads what the winner took and
+continues with N+1. A batch is ingested if and only if its entry exists: raw objects without one are left-overs of a killed run
+and are never read. Every 64 entries are summed up in one object, a segment, and every 64 segments in another: a year with a batch
+a minute is read in some two hundred requests, and each entry is written four times.
 
-A part keeps its name for ever, and is told apart by it. Its rows may move: a compaction is an entry, too, which says in which
-object the rows of others are from then on. Where deleted rows are forgotten it also says how many rows were not taken along.
+A part keeps its key for ever as its identity, but its rows may move: a compaction is also an entry, which records in which
+object the rows of others are from then on. If it forgets deleted rows, it also records how many rows were left out.
 
-A record that could not be read stands in the quarantine object of its batch, until an entry says what became of it: a replay has
-read all of such an object again, and has a quarantine object of its own for what it still could not read; an edit has taken the
-place of one record. Both say by how much they change what landing objects hold, so that each record is counted once.
+A record that could not be read stays in the quarantine object of its batch until a later entry resolves it: a replay has
+re-read the whole object, and has a quarantine object of its own for what it still could not read; an edit has replaced one
+record. Both record by how much they change the counts of landing objects, so that each record is counted once.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ SEGMENTS = (64, 64**2, 64**3)
 
 @dataclass(frozen=True)
 class Layout:
-    """The columns of a landing object beside those that the contract declares.
+    """How the columns of a landing object differ from those of the contract.
 
     Attributes:
         missing: Declared columns that none of its records has.
-        added: Undeclared columns, with the kinds of JSON that their values are.
+        added: Undeclared columns, with the JSON kinds of their values.
     """
 
     missing: tuple[str, ...] = ()
@@ -54,8 +54,8 @@ class LandedObject:
         etag: Its version at that time.
         records: How many records it held, good and bad.
         quarantined: How many of them went to quarantine.
-        messages: How many of them were no row changes.
-        layout: Id of its layout, among the batch's; empty where its columns are the contract's.
+        messages: How many of them were not row changes.
+        layout: Id of its layout, among the batch's; empty if its columns are the contract's.
     """
 
     key: str
@@ -67,7 +67,7 @@ class LandedObject:
 
     @property
     def events(self) -> int:
-        """How many of them became events."""
+        """How many of its records became events."""
         return self.records - self.quarantined - self.messages
 
 
@@ -92,13 +92,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Recount:
-    """By how much the reading of a landing object differs from the one before.
+    """By how much a new reading of a landing object differs from the one before.
 
     Attributes:
         key: The landing object.
-        records: Records that it is found to hold more; less when negative.
-        quarantined: Records more in quarantine.
-        messages: Messages more.
+        records: Change in the number of records.
+        quarantined: Change in the number of quarantined records.
+        messages: Change in the number of messages.
     """
 
     key: str
@@ -109,12 +109,12 @@ class Recount:
 
 @dataclass(frozen=True)
 class Edited:
-    """A record in quarantine whose place an edited one has taken.
+    """A quarantined record that has been replaced by an edited one.
 
     Attributes:
-        quarantine: The object that it stands in.
+        quarantine: The quarantine object that it is in.
         key: Its landing object.
-        row: Its line there.
+        row: Its line in the landing object.
     """
 
     quarantine: str
@@ -124,14 +124,14 @@ class Edited:
 
 @dataclass(frozen=True)
 class Compaction:
-    """Raw objects that hold the rows of others from now on, and raw objects that nobody will ever name.
+    """Raw objects that hold the rows of others from now on, and raw objects that will never be referenced.
 
     Attributes:
-        merged: By key of a new object, the objects whose rows it holds: those of parts, or of earlier compactions.
-        discarded: Objects of compactions that were never recorded, and can no longer be.
-        recorded_at: When, ISO 8601 UTC: whoever read the ledger before may still read what was replaced.
-        left_out: How many rows of the others a new object does not hold, by its key, where deleted rows were forgotten.
-        forgotten: The newest position of what was left out.
+        merged: By key of a new object: the objects whose rows it holds, of parts or of earlier compactions.
+        discarded: Objects of compactions that were never recorded, and no longer can be.
+        recorded_at: When, ISO 8601 UTC: readers of an earlier ledger may still read what was replaced.
+        left_out: By key of a new object: how many rows of the others it leaves out because deleted rows were forgotten.
+        forgotten: The newest position among the rows left out.
     """
 
     merged: Mapping[str, tuple[str, ...]]
@@ -143,25 +143,25 @@ class Compaction:
 
 @dataclass(frozen=True)
 class Batch:
-    """One ingested batch; or a step that reads no landing objects.
+    """One ingested batch, or a step that reads no landing objects.
 
-    A placement holds copies of events of the batches it covers. A compaction brings nothing: it says where parts are.
+    A placement holds copies of events of the batches it covers. A compaction adds no events: it records where parts are.
 
     Attributes:
         id: Hash of what it was made from.
-        version: The source's version that decided the schema of its raw objects.
+        version: The source's version that determined the schema of its raw objects.
         landed: The landing objects it read.
         parts: The raw objects it wrote.
         quarantine: The object with its unreadable records, if there are any.
         copies: How many of its events are copies of events of other partitions.
-        messages: The object with its records that are no row changes, if there are any.
-        covers: Ids of the batches that a placement has looked at.
-        layouts: The layouts that its landing objects have, by id.
+        messages: The object with its records that are not row changes, if there are any.
+        covers: Ids of the batches that a placement has processed.
+        layouts: The layouts of its landing objects, by id.
         compaction: What a compaction did; it has no parts of its own.
-        replays: The quarantine objects that a replay has read again; their records stand in them no longer.
-        again: How many of its events were told before, and stand at another position now.
-        edited: The records that edited ones among its landing objects replace.
-        recounts: What becomes of the landing objects of other batches by that.
+        replays: The quarantine objects that a replay has read again, which are thereby resolved.
+        again: How many of its events had been ingested before, and now have another position.
+        edited: The quarantined records that are replaced by edited ones among its landing objects.
+        recounts: The resulting changes to the counts of other batches' landing objects.
     """
 
     id: str
@@ -186,7 +186,7 @@ class Ledger:
 
     Attributes:
         source: The source's name.
-        batches: In the order they were recorded.
+        batches: The batches in the order they were recorded.
     """
 
     source: str
@@ -199,7 +199,7 @@ class Ledger:
 
     @cached_property
     def landed_objects(self) -> tuple[LandedObject, ...]:
-        """Every landing object that was ingested, with its records as they were read last."""
+        """Every landing object that was ingested, with its counts as last read."""
         recounts: dict[str, list[Recount]] = {}
         for batch in self.batches:
             for recount in batch.recounts:
@@ -214,17 +214,17 @@ class Ledger:
 
     @cached_property
     def quarantines(self) -> tuple[str, ...]:
-        """The quarantine objects whose records still stand in them, but for the edited ones."""
+        """The quarantine objects that were not replayed; some of their records may have been edited."""
         written = (batch.quarantine for batch in self.batches)
         return tuple(key for key in written if key is not None and key not in self.replayed)
 
     @cached_property
     def edited(self) -> tuple[Edited, ...]:
-        """Every record whose place an edited one has taken."""
+        """Every quarantined record that was replaced by an edited one."""
         return tuple(edited for batch in self.batches for edited in batch.edited)
 
     def quarantine_of(self, landed: str) -> str | None:
-        """The quarantine object in which the unreadable records of a landing object stand, if any do."""
+        """The quarantine object that holds the unreadable records of a landing object, if it has any."""
         key = self._first_quarantine.get(landed)
         while key in self._read_again_into:
             key = self._read_again_into[key]
@@ -258,7 +258,7 @@ class Ledger:
 
     @cached_property
     def placed_parts(self) -> Mapping[str, tuple[Part, ...]]:
-        """Parts by partition, without those of batches whose events may still be missing in other partitions."""
+        """Parts by partition, without those of batches whose events may still be missing from other partitions."""
         waiting = {batch.id for batch in self.unplaced}
         return _by_partition(batch for batch in self.batches if batch.id not in waiting)
 
@@ -269,12 +269,12 @@ class Ledger:
 
     @cached_property
     def replaced(self) -> Mapping[str, str]:
-        """By key of every object that was compacted, the object that its rows went to."""
+        """By key of every compacted object: the object that its rows were merged into."""
         merged = (pair for compaction in self.compactions for pair in compaction.merged.items())
         return {old: new for new, replaced in merged for old in replaced}
 
     def object_of(self, part: Part) -> str:
-        """Key of the object that holds a part's rows now; others' rows may be in it, too."""
+        """Key of the object that now holds a part's rows, possibly among those of other parts."""
         key = part.key
         while key in self.replaced:
             key = self.replaced[key]
@@ -282,9 +282,9 @@ class Ledger:
 
     @cached_property
     def left_out(self) -> Mapping[str, int]:
-        """How many rows of its parts an object does not hold, by its key, of every object that was compacted into."""
+        """By key of every object that a compaction wrote: how many rows of its parts it leaves out."""
         found: dict[str, int] = {}
-        # In the order in which they were recorded: an object is compacted after it was written.
+        # In recorded order: an object is compacted after it was written.
         for compaction in self.compactions:
             for new, replaced in compaction.merged.items():
                 found[new] = compaction.left_out.get(new, 0) + sum(found.get(key, 0) for key in replaced)
@@ -301,7 +301,7 @@ class Ledger:
 
     @cached_property
     def forgotten(self) -> tuple[int, ...]:
-        """The newest position that was ever forgotten: what is older may be of a row that is no longer known to be deleted."""
+        """The newest position ever forgotten: an older event may be of a row that is no longer known to be deleted."""
         return max((compaction.forgotten for compaction in self.compactions), default=())
 
 
@@ -377,7 +377,7 @@ class LedgerLog:
 
 
 def entry_key(source: str, number: int) -> str:
-    """Key of the record of a batch, by its number from 1 on."""
+    """Key of the record of a batch, given its number, from 1."""
     return f"{raw_log_prefix(source)}{number:010d}.json"
 
 

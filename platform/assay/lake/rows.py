@@ -1,6 +1,6 @@
 """Reading the lake's Parquet objects as rows of declared types.
 
-Belongs here: files of today's and of older contracts, made one relation. Does not belong here: which files (`pipeline.state`),
+Belongs here: uniting files of current and older contracts in one relation. Does not belong here: which files (`pipeline.state`),
 what their rows mean (`engine`).
 """
 
@@ -15,7 +15,7 @@ from assay.contracts.rules import literal, quote
 
 
 class Typed(Protocol):
-    """Whatever has declared columns."""
+    """Anything with declared columns."""
 
     @property
     def types(self) -> Mapping[str, str]:
@@ -24,17 +24,17 @@ class Typed(Protocol):
 
     @property
     def version(self) -> str:
-        """What decides the columns of its files."""
+        """The version that determines the columns of its files."""
         ...
 
 
 @dataclass(frozen=True)
 class Files:
-    """The files of one relation that have one schema.
+    """The files of one relation that share a schema.
 
     Attributes:
-        version: What decided that schema: equal versions have equal schemas.
-        paths: As DuckDB opens them.
+        version: The version that determined the schema: equal versions have equal schemas.
+        paths: Paths as DuckDB opens them.
         only: Condition on the rows that are wanted; None for all.
     """
 
@@ -44,7 +44,7 @@ class Files:
 
 
 def files_by_version(objects: Iterable[tuple[str, str]], only: str | None = None) -> list[Files]:
-    """Group paths, each given after its version, by version; a path that is given for several objects is read once."""
+    """Group (version, path) pairs by version; a path given several times is read once."""
     by_version: dict[str, dict[str, None]] = {}
     for version, path in objects:
         by_version.setdefault(version, {})[path] = None
@@ -52,7 +52,7 @@ def files_by_version(objects: Iterable[tuple[str, str]], only: str | None = None
 
 
 def typed_rows(declared: Typed, files: Iterable[Files]) -> str:
-    """Write the query of the rows of files, each column of its declared type; no files, no rows."""
+    """Write the query of the files' rows, with each column cast to its declared type; no files give no rows."""
     types: Mapping[str, str] = declared.types
     parts = [group for group in files if group.paths]
     if [group.version for group in parts] == [declared.version]:
@@ -65,7 +65,7 @@ def typed_rows(declared: Typed, files: Iterable[Files]) -> str:
     unions = " UNION ALL BY NAME ".join([empty, *(f"SELECT * FROM {_read(group)}" for group in parts)])
     casts = {name: f"CAST({quote(name)} AS {kind})" for name, kind in types.items()}
     if isinstance(declared, Source) and declared.partition_column is not None:
-        # Events that were ingested before they said their own day said it by their partition.
+        # Events ingested before `_about` existed have their own day in the partition column.
         casts["_about"] = f"coalesce({casts['_about']}, CASE WHEN _op IN ('c', 'r') THEN {casts[declared.partition_column]} END)"
     return f"SELECT {', '.join(f'{cast} AS {quote(name)}' for name, cast in casts.items())} FROM ({unions})"
 

@@ -1,6 +1,6 @@
-"""The object store that is a bucket of S3 or of a server that speaks its protocol.
+"""The object store backed by a bucket of S3 or of an S3-compatible server.
 
-Belongs here: boto3, and what its errors mean to whoever runs Assay. Does not belong here: how long listings are read
+Belongs here: boto3, and translating its errors into messages for operators. Does not belong here: how long listings are read
 (`s3_listing`), folders (`files`), the interface (`store`), the embedded server (`server`).
 """
 
@@ -43,12 +43,12 @@ READ_SECONDS = 60
 ATTEMPTS = 3
 CONNECTIONS = 32
 LARGEST_PUT_BYTES = 5 * 1024**3
-"""What S3 takes in one PUT. A larger object would need a multipart upload, which S3 servers differ on making
-conditional."""
+"""The most that S3 accepts in one PUT. A larger object would need a multipart upload, and S3 servers differ in how
+they support conditions on those."""
 
 _DEFAULT_REGION = "us-east-1"
 _WRITE_ID = "assay-write"
-"""Metadata entry by which a writer knows its own object again."""
+"""Metadata entry by which a writer recognizes its own object."""
 _BROKEN_BODY = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
 _MISSING = {"404", "NoSuchKey"}
 _LOST = {"412", "PreconditionFailed", "ConditionalRequestConflict"}
@@ -68,7 +68,7 @@ class S3Store:
 
     Args:
         bucket: The bucket.
-        prefix: What all keys are relative to, without slashes at its ends; may be empty.
+        prefix: The prefix that all keys are relative to, without slashes at its ends; may be empty.
         endpoint: URL of the server; AWS when None.
         region: Region; boto3's own settings when None.
         access_key: Access key; boto3's own chain of credentials when None.
@@ -151,7 +151,7 @@ class S3Store:
         size = body.stat().st_size if isinstance(body, Path) else len(body)
         if size > LARGEST_PUT_BYTES:
             raise StoreError(
-                f"{key} has {size:,} bytes; S3 takes {LARGEST_PUT_BYTES:,} in one write.",
+                f"{key} has {size:,} bytes; S3 accepts {LARGEST_PUT_BYTES:,} in one write.",
                 hint="Partition the table more finely.",
             )
         condition: dict[str, Any] = {}
@@ -165,7 +165,7 @@ class S3Store:
         try:
             return self._put(key, body, size, condition | {"Metadata": {_WRITE_ID: write_id}}, write_id)
         except ObjectMissing:
-            # What AWS answers to If-Match when the object has been deleted.
+            # AWS answers this to If-Match if the object has been deleted.
             raise Conflict(f"{key} has been deleted.", hint="Read it and decide again.") from None
 
     def delete(self, key: str) -> None:
@@ -189,10 +189,10 @@ class S3Store:
         return S3Access(self.uri, self._endpoint, self._session.region_name, now.access_key, now.secret_key, now.token)
 
     def create_bucket(self) -> None:
-        """Make the bucket, unless it is there.
+        """Create the bucket, unless it exists.
 
         Raises:
-            StoreError: It is somebody else's, or may not be made.
+            StoreError: It belongs to somebody else, or may not be created.
         """
         region = self._client.meta.region_name
         elsewhere: dict[str, Any] = (
@@ -210,8 +210,8 @@ class S3Store:
         try:
             self._client.create_bucket(Bucket=self.bucket, **elsewhere)
         except ClientError as error:
-            # Another process may have made it since we looked; if it is a stranger's, the first write says
-            # so.
+            # Another process may have created it since we looked; if it belongs to a stranger, the first write
+            # fails with that error.
             if error.response["Error"]["Code"] not in _MADE_ALREADY:
                 raise
 
@@ -234,8 +234,8 @@ class S3Store:
     def _recognised(self, key: str, write_id: str, error: ClientError) -> ObjectInfo:
         """Tell a lost race from a lost answer.
 
-        boto3 repeats a PUT whose answer it did not get. If the first one was done, the second finds our own
-        object and answers that the condition fails.
+        boto3 repeats a PUT whose answer did not arrive. If the first one succeeded, the second finds our own
+        object there and answers that the condition fails.
         """
         answer = self._client.head_object(Bucket=self.bucket, Key=self._key(key))
         if answer["Metadata"].get(_WRITE_ID) != write_id:
@@ -248,7 +248,7 @@ class S3Store:
         )
 
     def _read(self, key: str, condition: Mapping[str, Any], read: Callable[[StreamingBody], _Read]) -> _Read:
-        """Read an object; start over when the connection breaks in its body, where boto3 does not retry."""
+        """Read an object; start over if the connection breaks within the body, where boto3 does not retry."""
         with self._explained(key):
             for attempt in range(1, ATTEMPTS + 1):
                 answer = self._client.get_object(Bucket=self.bucket, Key=self._key(key), **condition)
@@ -368,11 +368,11 @@ def _config(endpoint: str | None) -> Config:
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
         max_pool_connections=CONNECTIONS,
         s3={"addressing_style": "path" if endpoint else "auto"},
-        # Many S3 servers do not know the newer checksums; the transport and the signature protect the body
-        # already.
+        # Many S3 servers do not support the newer checksums; the transport and the signature already protect
+        # the body.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
-        # A proxy set for the outside world cannot reach this machine's own loopback.
+        # A proxy configured for outside access cannot reach this machine's loopback.
         proxies={} if endpoint and _is_loopback(endpoint) else None,
     )
 

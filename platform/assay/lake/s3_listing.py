@@ -1,10 +1,10 @@
-"""Listing a bucket of S3: pages are read leanly, and parts of a long listing beside each other.
+"""Listing an S3 bucket: pages are parsed cheaply, and the parts of a long listing are read in parallel.
 
-Belongs here: what a page says, and which parts make a whole. Does not belong here: errors and credentials (`s3`).
+Belongs here: parsing pages, and splitting a listing into parts. Does not belong here: errors and credentials (`s3`).
 
-boto3 looks up each member of each entry in its model of S3, and before that reads the whole page once more, only to see whether
-it is an error: two thirds of what a long listing costs this process. So the entries are taken out of a page before boto3 sees
-it. What is left says all that it needs: whether there is an error, and where the next page begins.
+boto3 looks up each member of each entry in its model of S3, and before that parses the whole page once more, only to see whether
+it is an error: two thirds of this process's cost of a long listing. So the entries are taken out of a page before boto3 sees
+it. What is left is all that it needs: whether there is an error, and where the next page begins.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 PAGE_OBJECTS = 1000
-"""The most that S3 lists in one answer."""
+"""The most objects that S3 lists in one answer."""
 AT_ONCE = 8
-"""Parts of a listing that are asked for at the same time."""
+"""Parts of a listing that are requested at the same time."""
 
 Page = Sequence[ObjectInfo]
-"""What one answer lists."""
+"""The objects in one answer."""
 
 _ENTRIES = "Entries"
 _START, _END = b"<Contents>", b"</Contents>"
 
 
 def read_leanly(client: S3Client) -> None:
-    """Make a client take the entries out of pages of listings before it reads them."""
-    # With a `*` for the service it is called before boto3's own, which look for errors; called after them, it only saves less.
+    """Make a client take the entries out of listing pages before it parses them."""
+    # With `*` for the service it runs before boto3's own handlers, which look for errors; after them, it would save less.
     client.meta.events.register("before-parse.*.ListObjectsV2", _take_entries)
 
 
@@ -44,11 +44,11 @@ def pages_of(client: S3Client, bucket: str, root: str, prefix: str, after: str) 
     """List objects, a page at a time.
 
     Args:
-        client: One that reads leanly.
+        client: A client set up by `read_leanly`.
         bucket: The bucket.
-        root: What all keys are relative to.
+        root: The prefix that all keys are relative to.
         prefix: What the relative keys start with.
-        after: The relative key after which the listing begins; from the start when empty.
+        after: The relative key after which the listing begins; empty to begin at the start.
     """
     begins: dict[str, Any] = {"StartAfter": root + after} if after else {}
     paginator = client.get_paginator("list_objects_v2")
@@ -68,30 +68,30 @@ def pages_of(client: S3Client, bucket: str, root: str, prefix: str, after: str) 
 
 
 def _decoded(keys: list[str]) -> list[str]:
-    """Decode the keys of a page, all at once: one by one takes five times as long."""
+    """Decode all keys of a page at once: one by one takes five times as long."""
     decoded = unquote_plus("\n".join(keys)).split("\n")
-    # A key may hold a line break itself.
+    # A key may itself contain a line break.
     return decoded if len(decoded) == len(keys) else [unquote_plus(key) for key in keys]
 
 
 def goes_on(bucket: str) -> bool:
-    """Whether a listing of a bucket can go on after a key: not that of a directory bucket, which has no order.
+    """Whether a listing of a bucket can begin after a key; that of a directory bucket, which has no order, cannot.
 
-    Source: Amazon S3 API reference, ListObjectsV2, StartAfter; such names end with `--x-s3`.
+    Source: Amazon S3 API reference, ListObjectsV2, StartAfter; the names of directory buckets end with `--x-s3`.
     """
     return not bucket.endswith("--x-s3")
 
 
 def list_in_parts(pages: Callable[[str], Iterator[Page]], cuts: Collection[str]) -> Iterator[ObjectInfo]:
-    """List everything, cut into parts that are asked for beside each other.
+    """List everything in parts that are requested in parallel.
 
-    Nothing is supposed of the order in which a server lists but that it is one order, and that a listing after some key goes on
-    from there: then each part may end where another has begun, and all together are the whole. Which keys the cuts are, and
-    whether they are still there, decides how long the parts are, and nothing else.
+    The only assumption about the server's order is that it is always the same, and that a listing after some key continues from
+    there: then each part may end where another begins, and together they are complete. The choice of cuts, and whether they still
+    exist, only affects how long the parts are.
 
     Args:
-        pages: Lists what comes after a key, a page at a time; everything when it is empty.
-        cuts: The keys after which the other parts begin.
+        pages: Lists what comes after a key, a page at a time; everything if the key is empty.
+        cuts: The keys after which the further parts begin.
     """
     if not cuts:
         yield from itertools.chain.from_iterable(pages(""))
@@ -101,22 +101,22 @@ def list_in_parts(pages: Callable[[str], Iterator[Page]], cuts: Collection[str])
     by_head: dict[str, Iterator[Page]] = {}
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="list") as pool:
         for first, part in zip(pool.map(_next_page, parts), parts, strict=True):
-            # Parts that begin with the same object are the same: all that lay between their cuts is gone.
+            # Parts that begin with the same object are the same: everything between their cuts has been deleted.
             if first and first[0].key not in by_head:
                 by_head[first[0].key] = itertools.chain([first], part)
         running = [pool.submit(_read_part, part, by_head.keys() - {head}, ends) for head, part in by_head.items()]
-        # An object that was deleted or written meanwhile can make two parts overlap.
+        # An object that is deleted or written meanwhile can make two parts overlap.
         found = {info.key: info for future in running for info in future.result()}
     yield from found.values()
 
 
 def _next_page(pages: Iterator[Page]) -> Page:
-    """The next page that lists anything; an empty one when there is none."""
+    """The next page that lists anything; an empty one if there is none."""
     return next(filter(None, pages), ())
 
 
 def _read_part(pages: Iterable[Page], heads: Collection[str], ends: Collection[str]) -> list[ObjectInfo]:
-    """Read a part up to where another begins: before its first object, or after the key that it is cut at."""
+    """Read a part up to where another begins: before its first object, or after the key at which it is cut."""
     found: list[ObjectInfo] = []
     for info in itertools.chain.from_iterable(pages):
         if info.key in heads:
@@ -135,7 +135,7 @@ def _take_entries(response_dict: dict[str, Any], customized_response_dict: dict[
     try:
         read = ElementTree.fromstring(b"<Page>" + start + entries + end + b"</Page>")
     except ElementTree.ParseError:
-        # Cut off on its way: boto3 finds that, too, and asks again.
+        # Truncated in transit: boto3 detects that, too, and retries.
         return
     response_dict["body"] = head + tail
     customized_response_dict[_ENTRIES] = [{member.tag: member.text or "" for member in entry} for entry in read]

@@ -3,9 +3,9 @@
 Belongs here: starting, attaching to and stopping that server. Does not belong here: reading and writing
 objects (`s3`).
 
-A home is a folder that holds all of a server: its data, credentials, log, and who runs it now. One server
-runs per home. Everything listens on the loopback interface only. Only the S3 port asks for credentials: other
-users of the same machine can reach the server's inner ports, so it is not for data that they may not see.
+A home is a folder that holds everything of a server: its data, credentials, log, and who runs it now. One server
+runs per home. Everything listens on the loopback interface only. Only the S3 port requires credentials: other
+users of the same machine can reach the server's internal ports, so do not store data there that they may not see.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ if TYPE_CHECKING:
 ADDRESS = "127.0.0.1"
 REGION = "us-east-1"
 PROBE_BUCKET = "assay-probe"
-"""Bucket of the object whose writing shows that the server is ready. Nothing less does: the health page is
+"""Bucket of the object whose writing shows that the server is ready. Nothing less does: the health page answers too
 early."""
 
 _START_SECONDS = 20.0
 _STOP_SECONDS = server_guard.STOP_SECONDS + 5.0
 _POLL_SECONDS = 0.02
 _MEMORY_LIMIT = "384MiB"
-"""Where Go's garbage collector works harder. Without it, the server keeps 1 GB after some large objects, and
-is no faster."""
+"""Soft memory limit at which Go's garbage collector works harder. Without it, the server keeps 1 GB after some large
+objects, and is no faster."""
 _LOG_TAIL_LINES = 15
 _HIGHEST_PORT = 65535
 _GRPC_OFFSET = 10_000
 
-# Places in the row of ports that starts with the S3 port.
+# Offsets from the S3 port in the row of ports.
 _OPTIONS = (
     "s3.port",
     "master.port",
@@ -83,18 +83,18 @@ class Connection:
 
 
 class EmbeddedS3:
-    """An S3 server of this process, or one that another process runs in the same home.
+    """An S3 server started by this object, or one that another process runs in the same home.
 
-    The server that this object started stops with `stop`, with the `with` block, or when this process ends in
-    whatever way. One that it attached to is left alone.
+    A server that this object started stops with `stop`, at the end of the `with` block, or when this process
+    ends, however it ends. One that it attached to is left alone.
 
     Args:
-        home: The folder that holds everything of the server; made if need be. What is stored survives
+        home: The folder that holds everything of the server; created if need be. Stored objects survive
             restarts.
-        port: Where S3 listens. The server also takes the other `ports_of` it.
+        port: Where S3 listens. The server also takes the other ports of `ports_of(port)`.
 
     Raises:
-        ServerError: The port is none.
+        ServerError: The port is not usable.
     """
 
     def __init__(self, home: Path, port: int = 8333) -> None:
@@ -116,13 +116,13 @@ class EmbeddedS3:
         """Start the server, and wait until objects can be written to it.
 
         Raises:
-            ServerError: One runs in this home already, a port is taken, the server's program is not
-                installed, or it did not get ready.
+            ServerError: A server already runs in this home, a port is taken, the server's program is not
+                installed, or it did not become ready.
         """
         with self._one_at_a_time():
             if running := self._find_running():
                 raise ServerError(
-                    f"A server runs in {self.home} already, at {running.endpoint}.",
+                    f"A server already runs in {self.home}, at {running.endpoint}.",
                     hint="Attach to it or stop it.",
                 )
             return self._start()
@@ -131,7 +131,7 @@ class EmbeddedS3:
         """Use the server that runs in this home, or start one. A server left behind by a crash is replaced.
 
         Raises:
-            ServerError: As `start`, except that a running server is used, at whatever port it has.
+            ServerError: As in `start`, except that a running server is used, whatever its port.
         """
         with self._one_at_a_time():
             return self._find_running() or self._start()
@@ -146,7 +146,7 @@ class EmbeddedS3:
             return
         guard, self._guard = self._guard, None
         assert guard.stdin is not None and guard.stdout is not None
-        # First, so that whoever looks now starts a server of its own instead of attaching to one that ends.
+        # First, so that another process starts its own server instead of attaching to one that is stopping.
         self._state.unlink(missing_ok=True)
         guard.stdin.close()
         try:
@@ -186,7 +186,7 @@ class EmbeddedS3:
         try:
             state = json.loads(self._state.read_text())
             connection = Connection(state["endpoint"], *self._credentials())
-            # The server of an owner that is gone still answers for a moment, and ends.
+            # The server of an owner that has exited still answers for a moment before it stops.
             owner_is_gone = not _is_alive(int(state["owner"]))
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
@@ -203,7 +203,7 @@ class EmbeddedS3:
         ) as lock:
             self._check_ports()
             self._state.unlink(missing_ok=True)
-            # The server would take the options of an earlier start from there.
+            # The server would read the options of an earlier start from this file.
             (self.home / "data" / "mini.options").unlink(missing_ok=True)
             self._guard = self._launch(command, lock)
         try:
@@ -225,7 +225,7 @@ class EmbeddedS3:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 cwd=self.home,
-                # Nothing else: the server reads many variables, and configuration from the user's home.
+                # No other variables: the server reads many, and also configuration from the user's home.
                 env={
                     "HOME": str(self.home),
                     "AWS_ACCESS_KEY_ID": access_key,
@@ -252,7 +252,7 @@ class EmbeddedS3:
 
     def _not_ready(self, code: int | None) -> ServerError:
         lines = self._log.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:]
-        how = f"did not get ready in {_START_SECONDS:.0f} s" if code is None else f"ended with code {code}"
+        how = f"did not become ready in {_START_SECONDS:.0f} s" if code is None else f"ended with code {code}"
         if any("Port allocation failed" in line for line in lines):
             how += ", because a port was taken meanwhile (set ASSAY_S3_PORT to another one)"
         return ServerError(f"The S3 server in {self.home} {how}.", hint="The end of its log:\n" + "\n".join(lines))
@@ -278,16 +278,16 @@ class EmbeddedS3:
         except FileNotFoundError:
             access_key, secret_key = f"assay{secrets.token_hex(8)}", secrets.token_hex(24)
         except (ValueError, KeyError, TypeError):
-            raise ServerError(f"{file} is damaged.", hint="Delete it; new credentials are made then.") from None
+            raise ServerError(f"{file} is damaged.", hint="Delete it; new credentials will be created.") from None
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
             json.dump({"access_key": access_key, "secret_key": secret_key}, out)
         return access_key, secret_key
 
 
 def ports_of(port: int) -> tuple[int, ...]:
-    """Say which ports a server takes: nine in a row from its S3 port, and one 10,000 above the ninth."""
+    """Return the ports that a server takes: nine in a row from its S3 port, and one 10,000 above the ninth."""
     row = tuple(range(port, port + len(_OPTIONS)))
-    # The server's own maintenance, which frees the space of deleted objects, finds that gRPC port only there.
+    # The server's own maintenance, which frees the space of deleted objects, looks for that gRPC port only there.
     return (*row, row[-1] + _GRPC_OFFSET)
 
 
@@ -298,7 +298,7 @@ def find_free_port() -> int:
         ServerError: There is none.
     """
     for _ in range(200):
-        # All below the range from which Linux takes the ports of outgoing connections.
+        # All are below the range from which Linux takes the ports of outgoing connections.
         port = 11_000 + secrets.randbelow(1_100) * 10
         if all(_is_free(candidate) for candidate in ports_of(port)):
             return port
@@ -318,10 +318,10 @@ def _arguments(home: Path, port: int) -> list[str]:
         f"-ip={ADDRESS}",
         f"-ip.bind={ADDRESS}",
         *ports,
-        # Relative to the working directory: a socket's path has at most 107 characters.
+        # Relative to the working directory: a socket's path is limited to 107 characters.
         "-filer.localSocket=filer.sock",
         "-s3.localSocket=s3.sock",
-        # On by default, and sent to the vendor.
+        # Telemetry is on by default, and is sent to the vendor.
         "-master.telemetry=false",
         "-admin.ui=false",
         "-webdav=false",
@@ -365,7 +365,7 @@ def _locked(file: Path, seconds: float, otherwise: str) -> Iterator[IO[bytes]]:
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        # As the server itself does: a port whose last connections are still fading counts as free.
+        # As the server itself does: a port whose last connections are still closing counts as free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((ADDRESS, port))
@@ -390,7 +390,7 @@ def _is_listening(port: int) -> bool:
 
 
 def _client(connection: Connection) -> S3Client:
-    # Imported late, while the server starts: it takes a third of that time.
+    # Imported here, while the server starts: the import takes a third of the start time.
     import boto3
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError
@@ -411,7 +411,7 @@ def _client(connection: Connection) -> S3Client:
             ),
         )
     except BotoCoreError as error:
-        # The library looks for a profile even where it is told everything that one could say.
+        # The library looks for a profile even if it is given every setting.
         raise SettingsError(f"The S3 settings are not usable: {error}.", hint="Check or unset AWS_PROFILE.") from error
 
 

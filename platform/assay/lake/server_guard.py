@@ -1,12 +1,12 @@
 """Runs a server for exactly as long as the process that wants it.
 
-Belongs here: what must happen beside that process, in one of its own. Does not belong here: which server
+Belongs here: what must run in a process of its own, next to that process. Does not belong here: which server
 (`server`).
 
 This is a script, not a module to import: `server_guard.py DESCRIPTOR [--as=UID:GID] COMMAND…`. It prints the server's
-process id, and stops the server when its standard input ends, which the operating system brings about however
+process id, and stops the server when its standard input ends, which the operating system guarantees however
 the other process ends. The usual ways fail here: a signal at the parent's death is sent when the parent's
-*thread* ends, and setting it runs Python between fork and exec of a process that has threads.
+*thread* ends, and setting it up runs Python between fork and exec in a process that has threads.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import threading
 STOP_SECONDS = 3.0
 """How long the server may take to stop before it is killed.
 
-After large reads, SeaweedFS waits half a minute for idle connections of its own, with everything stored
-already. What it has acknowledged survives being killed."""
+After large reads, SeaweedFS waits half a minute for its own idle connections, although everything is already
+stored. What it has acknowledged survives a kill."""
 _PR_SET_PDEATHSIG = 1
 _AS = "--as="
 
@@ -30,7 +30,7 @@ _AS = "--as="
 def main() -> int:
     """Start the command and stand by.
 
-    The descriptor is a lock, which the server inherits, so that it is held until the server itself is gone.
+    The descriptor is of a lock file that the server inherits, so that the lock is held until the server has exited.
     """
     lock, command = int(sys.argv[1]), sys.argv[2:]
     user = group = None
@@ -44,7 +44,7 @@ def main() -> int:
         user=user,
         group=group,
         extra_groups=None if user is None else [],
-        # This process has one thread, and its end is the signal's: neither of the two objections holds here.
+        # This process has one thread, and its exit triggers the signal: neither of the two objections applies here.
         preexec_fn=_stop_with_parent if sys.platform == "linux" else None,
     )
     sys.stdout.write(f"{server.pid}\n")

@@ -1,8 +1,8 @@
-"""What an object store is, and how one is opened.
+"""What an object store is, and how to open one.
 
-Belongs here: the interface that all of Assay reads and writes objects through, and the choice of its
-implementation by URI. Does not belong here: the implementations (`s3`, `files`), and what lies under which
-key (`layout`).
+Belongs here: the interface through which all of Assay reads and writes objects, and the choice of its
+implementation by URI. Does not belong here: the implementations (`s3`, `files`), and which keys hold what
+(`layout`).
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from urllib.parse import unquote
 from assay.errors import SettingsError, StoreError
 
 DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
-"""Error numbers of the operating system that say so."""
+"""Error numbers of the operating system for a full disk."""
 _FORMS = "Set ASSAY_LAKE to s3://bucket/prefix or file:///path."
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """What is known of an object without reading it.
+    """What is known about an object without reading it.
 
     Attributes:
         key: Its key, relative to the store's prefix.
-        etag: Its version, without quotes. Writing other content gives another one; it is no hash to rely on.
+        etag: Its version, without quotes. Other content gives another ETag; do not rely on it as a hash.
         size: Bytes.
         modified: When it was last written, with the UTC time zone. `ObjectStore.put` and `head` may know it
-            only to the second, so never compare it to tell versions apart.
+            only to the second, so never compare it to distinguish versions.
     """
 
     key: str
@@ -68,21 +68,21 @@ class S3Access:
 class ObjectStore(Protocol):
     """Objects under one prefix of a bucket, or under one folder.
 
-    An object is written whole or not at all, and is never seen half-written. All methods may be called from
-    several threads, and raise `StoreUnavailable` when the store cannot be reached and `StoreError` when it
-    refuses.
+    An object is written completely or not at all, and is never seen half-written. All methods may be called from
+    several threads. They raise `StoreUnavailable` if the store cannot be reached, and `StoreError` if it rejects the
+    request.
     """
 
     @property
     def uri(self) -> str:
-        """Where the store is, as `open_store` takes it."""
+        """The store's URI, as `open_store` accepts it."""
         ...
 
     @property
     def settles(self) -> float:
-        """Seconds for which a listed object must have been left alone before it counts as completely written.
+        """Seconds for which a listed object must be unmodified before it counts as completely written.
 
-        Zero for S3, which never shows half an object; more for folders, which other programs write to in
+        Zero for S3, which never shows half an object; more for folders, where other programs write in
         place.
         """
         ...
@@ -94,8 +94,8 @@ class ObjectStore(Protocol):
 
         Args:
             prefix: What the keys start with; may be empty.
-            cuts: Keys with that prefix at which a long listing may be cut, to be read in parts beside each other. What is listed
-                does not depend on them, nor on whether they are there.
+            cuts: Keys with that prefix at which a long listing may be split, to be read in parallel. They do not affect what is
+                listed, and need not exist.
         """
         ...
 
@@ -103,7 +103,7 @@ class ObjectStore(Protocol):
         """Describe an object.
 
         Raises:
-            ObjectMissing: There is none.
+            ObjectMissing: There is no such object.
         """
         ...
 
@@ -111,7 +111,7 @@ class ObjectStore(Protocol):
         """Read an object into memory.
 
         Raises:
-            ObjectMissing: There is none.
+            ObjectMissing: There is no such object.
         """
         ...
 
@@ -120,7 +120,7 @@ class ObjectStore(Protocol):
 
         Args:
             key: The object.
-            target: The file to write; its folder is made if need be.
+            target: The file to write; its folder is created if need be.
             etag: The version wanted; any when None.
 
         Raises:
@@ -138,16 +138,16 @@ class ObjectStore(Protocol):
             if_absent: Write only if there is no such object now.
 
         Raises:
-            Conflict: The condition does not hold: somebody else wrote the object first.
+            Conflict: The condition does not hold: another writer was first.
         """
         ...
 
     def delete(self, key: str) -> None:
-        """Delete an object; that there is none is no error."""
+        """Delete an object; a missing object is not an error."""
         ...
 
     def path(self, key: str) -> str:
-        """Name an object as DuckDB opens it: an s3:// URL or an absolute file path."""
+        """The path by which DuckDB opens an object: an s3:// URL or an absolute file path."""
         ...
 
     def local(self, key: str) -> Path | None:
@@ -178,7 +178,7 @@ def open_store(
         access_key: S3 access key; boto3's own chain of credentials when None.
         secret_key: S3 secret key, given exactly when `access_key` is.
         session_token: Token of temporary credentials, with `access_key`.
-        create_bucket: Make the bucket if it is missing.
+        create_bucket: Create the bucket if it is missing.
 
     Raises:
         SettingsError: The URI has neither form, or there are no credentials.
@@ -189,7 +189,7 @@ def open_store(
 
         return FileStore(_folder(uri, rest))
     if separator and scheme == "s3":
-        # boto3 takes 0.3 s to import, which a lake of files need not pay.
+        # boto3 takes 0.3 s to import, which a file-based lake need not pay.
         from assay.lake.s3 import S3Store
 
         bucket, prefix = _bucket_and_prefix(uri, rest)
@@ -209,11 +209,11 @@ def open_store(
 
 
 def check_key(key: str) -> None:
-    """Refuse a key that not every store can hold.
+    """Reject a key that not every store can hold.
 
     Raises:
-        StoreError: The key is empty, absolute, leaves the store (`..`), or has an empty or a dot-led part:
-            those are collapsed by some S3 servers, or hold a folder store's own files.
+        StoreError: The key is empty, absolute, leaves the store (`..`), or has a part that is empty or starts with a dot:
+            some S3 servers collapse such keys, and a folder store keeps its own files there.
     """
     if "\0" in key or any(not part or part.startswith(".") for part in key.split("/")):
         raise StoreError(
@@ -224,10 +224,10 @@ def check_key(key: str) -> None:
 
 @contextlib.contextmanager
 def complete_or_absent(target: Path) -> Iterator[BinaryIO]:
-    """Write a local file that appears, or replaces another, only when the block ends well.
+    """Write a local file that appears, or replaces another, only if the block succeeds.
 
     Args:
-        target: The file; its folder is made if need be.
+        target: The file; its folder is created if need be.
 
     Raises:
         StoreError: Its disk is full.
@@ -257,7 +257,7 @@ def _bucket_and_prefix(uri: str, rest: str) -> tuple[str, str]:
     bucket, _, prefix = rest.partition("/")
     prefix = prefix.rstrip("/")
     if not _BUCKET.fullmatch(bucket):
-        raise SettingsError(f"{uri!r} names no valid bucket ({bucket!r}).", hint=_FORMS)
+        raise SettingsError(f"{uri!r} has no valid bucket name ({bucket!r}).", hint=_FORMS)
     if prefix and any(part in ("", ".", "..") for part in prefix.split("/")):
         raise SettingsError(f"{uri!r} has an empty or relative part in its prefix.", hint=_FORMS)
     return bucket, prefix
