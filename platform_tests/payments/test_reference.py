@@ -200,6 +200,20 @@ def test_what_a_currency_is_worth_in_dollars(compute, broken, accounted) -> None
     assert accounted(DOLLARS, rows)[0] == 2
 
 
+def test_a_conversion_is_as_old_as_the_older_of_its_two_rates(compute) -> None:
+    thursday, saturday = FRIDAY - timedelta(days=1), FRIDAY + timedelta(days=1)
+    published = [rate(thursday, "160", "JPY"), rate(FRIDAY, "1.25"), rate(FRIDAY, "0.8", "GBP")]
+
+    rates = compute(RATES, {"latest.fx_rates": published})
+    rows = compute(DOLLARS, {RATES: rates})
+
+    assert {row["currency"]: row["source_date"] for row in rows if row["rate_date"] == saturday} == {
+        "EUR": FRIDAY,
+        "GBP": FRIDAY,
+        "JPY": thursday,
+    }
+
+
 def test_without_the_dollars_rate_nothing_is_worth_dollars(compute, broken, accounted) -> None:
     [row] = compute(DOLLARS, {RATES: [{"rate_date": FRIDAY, "currency": "JPY", "rate": "160", "source_date": FRIDAY}]})
 

@@ -140,8 +140,8 @@ def test_payments_of_a_saturday_are_converted_at_the_rates_of_friday(reference: 
     for amount, currency in (("100.00", "EUR"), ("19.99", "GBP"), ("12345.00", "JPY")):
         rate = reference.rates.get((FRIDAY, currency), Decimal(1))
         usd = (Decimal(amount) * dollar / rate).quantize(Decimal("0.01"), ROUND_HALF_UP)
-        # The euro needs no rate of its own day; its day is the calendar's.
-        expected.append((Decimal(amount), currency, usd, SATURDAY if currency == "EUR" else FRIDAY))
+        # The euro needs no rate of its own, but the dollar's is Friday's.
+        expected.append((Decimal(amount), currency, usd, FRIDAY))
     assert found == [*expected, (Decimal("7.01"), "USD", Decimal("7.01"), None)]
 
 

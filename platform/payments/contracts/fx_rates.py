@@ -81,7 +81,9 @@ class DollarRate(Published):
 
     rate_date: Date = col("The day, UTC")
     currency: str = col("ISO 4217 code", str_matches="[A-Z]{3}$", ne="USD")
-    source_date: Date = col("The banking day whose rates these are; null where the dollar's is not known", nullable=True)
+    source_date: Date = col(
+        "The banking day whose rates these are, the earlier one of two; null where the dollar's is not known", nullable=True
+    )
     dollars: Count = col("US dollars for one euro, times 10^8; null where that is not known", nullable=True, gt=0)
     units: Count = col("Units of the currency for one euro, times 10^8", gt=0)
     rate_to_usd: Rate = col(

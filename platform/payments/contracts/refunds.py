@@ -161,7 +161,7 @@ class EnrichedRefund(Published):
     payment_amount: Money = col("Amount of the payment in its currency", ge=0.01, le=1_000_000)
     currency: str = col("ISO 4217 code of the amounts", isin=CURRENCIES)
     fx_rate_to_usd: Rate = col("US dollars for one unit of the currency on the refund's day", unit="USD", nullable=True)
-    fx_source_date: Date = col("Day whose published rates were used; null for dollars", nullable=True)
+    fx_source_date: Date = col("Day whose published rates were used, the earlier one of two; null for dollars", nullable=True)
     amount_usd: Money = col(
         "Amount given back in US dollars at the ECB rates of the refund's day, rounded once; null where no rate is known",
         unit="USD",

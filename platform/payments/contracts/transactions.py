@@ -242,7 +242,7 @@ class EnrichedTransaction(Published):
     amount: Money = col("Amount in the payment's currency", ge=0.01, le=1_000_000)
     currency: str = col("ISO 4217 code of the amount", isin=CURRENCIES)
     fx_rate_to_usd: Rate = col("US dollars for one unit of the currency on that day", unit="USD", nullable=True)
-    fx_source_date: Date = col("Day whose published rates were used; null for dollars", nullable=True)
+    fx_source_date: Date = col("Day whose published rates were used, the earlier one of two; null for dollars", nullable=True)
     amount_usd: Money = col(
         "Amount in US dollars at the day's ECB rates, rounded once, half away from zero; null where no rate is known",
         unit="USD",
