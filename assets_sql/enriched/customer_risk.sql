@@ -19,16 +19,23 @@ WITH answers AS (
 ),
 
 -- The first of a sorted list: the weightiest factor, the latest score from a day before.
+-- Those without a weight or score are left out first: sorted, an unknown field would be the greatest.
 ranked AS (
   SELECT
     customer_id, model, band, factors, history, _ingested_at, _source, score, scored_at,
     len(weighed_factors) AS factor_count,
     list_sort(
-      list_transform(weighed_factors, lambda factor: {'weight': factor.weight, 'name': factor.name}),
-      'DESC', 'NULLS LAST'
+      list_transform(
+        list_filter(weighed_factors, lambda factor: factor.weight IS NOT NULL),
+        lambda factor: {'weight': factor.weight, 'name': factor.name}
+      ),
+      'DESC'
     )[1] AS top,
     list_sort(
-      list_filter(earlier_scores, lambda earlier: earlier.date < CAST(scored_at AS DATE)), 'DESC', 'NULLS LAST'
+      list_filter(
+        earlier_scores, lambda earlier: earlier.date < CAST(scored_at AS DATE) AND earlier.score IS NOT NULL
+      ),
+      'DESC'
     )[1] AS previous
   FROM answers
 )

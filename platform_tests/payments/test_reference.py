@@ -171,6 +171,18 @@ def test_the_order_of_factors_and_history_does_not_matter(compute) -> None:
     assert [one[name] for name in derived] == [other[name] for name in derived]
 
 
+def test_a_factor_without_a_weight_and_a_day_without_a_score_count_for_nothing(compute) -> None:
+    document = answer(
+        factors=json.dumps([{"name": "age", "weight": 0.2}, {"name": "country"}, {"name": "device", "weight": None}]),
+        history=json.dumps([{"date": "2024-12-20", "score": 51.5}, {"date": "2025-01-02"}, {"score": 12}]),
+    )
+
+    [row] = compute(RISK, {"latest.customer_risk": [document]})
+
+    assert (row["factor_count"], row["top_factor"], row["top_factor_weight"]) == (3, "age", 0.2)
+    assert row["previous_score"] == 51.5
+
+
 @pytest.mark.parametrize(
     ("values", "rule"),
     [

@@ -54,7 +54,7 @@ class CustomerRisk(Published):
     band: str = col("The band the score falls in, lower case", nullable=True)
     factor_count: Count = col("Factors the score rests on", unit="factors", ge=0)
     factors: str = col("The factors: JSON array of {name, weight}, as the service sent it", nullable=True)
-    top_factor: str = col("The weightiest factor", nullable=True)
+    top_factor: str = col("The weightiest factor; null if none has a weight", nullable=True)
     top_factor_weight: Number = col("Its weight", nullable=True)
     previous_score: Number = col("The last score from a day before; null if there is none", nullable=True)
     score_change: Number = col("Score less previous score", nullable=True)
