@@ -28,7 +28,7 @@ standard AS (
     ) AS amount,
     upper(trim(currency)) AS currency,
     lower(trim(status)) AS status,
-    nullif(trim(failure_reason), '') AS failure_reason,
+    nullif(lower(trim(failure_reason)), '') AS failure_reason,
     upper(trim(region)) AS region,
     lower(trim(payment_method)) AS payment_method,
     CASE

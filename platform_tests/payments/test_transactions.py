@@ -101,6 +101,12 @@ def test_instants(compute, text: str | None, instant: datetime | None) -> None:
     assert row["transaction_timestamp"] == instant
 
 
+def test_reasons_are_lower_case(compute) -> None:
+    [row] = compute(TABLE, {"latest.transactions": [event(status="FAILED", failure_reason=" Expired_Card")]})
+
+    assert row["failure_reason"] == "expired_card"
+
+
 @pytest.mark.parametrize("text", ["usd", " USD ", "Usd", "uSD  "])
 def test_currencies(compute, text: str) -> None:
     [row] = compute(TABLE, {"latest.transactions": [event(currency=text)]})

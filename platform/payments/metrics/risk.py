@@ -9,7 +9,7 @@ from __future__ import annotations
 from assay.metrics import Average, Conversion, Count, Derived, Group, Growth, Maximum, Moving, Ratio, Sum
 from payments.contracts.vocabulary import OWNER
 from payments.metrics.entities import DAYS_UP, WATCHED
-from payments.metrics.facts import APPROVED, CAPTURED
+from payments.metrics.facts import APPROVED, CAPTURED, FAILED
 
 _BANDS = {"low": "below 40", "medium": "from 40 to below 75", "high": "of 75 and more"}
 _SCORE = "CAST(risk_score AS DECIMAL(9,4))"
@@ -118,7 +118,7 @@ RISK = Group(
             "suspected_fraud_count",
             "Fraud suspected or disputed",
             "Payments that failed as suspected fraud or were disputed since",
-            where="failure_reason = 'fraud_suspected' OR status = 'chargeback'",
+            where=f"{FAILED} AND failure_reason = 'fraud_suspected' OR status = 'chargeback'",
         ),
         Ratio(
             "suspected_fraud_rate",
