@@ -55,7 +55,7 @@ VELOCITY = MonitoringRule(
     severity="medium",
     owner=OWNER,
     own_parameters=(
-        Parameter("hours", "How long before a payment the others may be; no more than the window has", 24, "hours"),
+        Parameter("hours", "How long before a payment the others may be", 24, "hours", is_reach=True),
         Parameter("min_payments", "How many payments, that one included, it takes", 10, "payments"),
     ),
 )

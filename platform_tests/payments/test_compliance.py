@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from decimal import Decimal
@@ -27,7 +28,7 @@ from assay.pipeline.backtest import Backtest, Counts, backtest, find_rule
 from assay.pipeline.state import State
 from assay.pipeline.verify import verify_table
 from payments import DOMAIN
-from payments.monitoring import STRUCTURING
+from payments.monitoring import STRUCTURING, VELOCITY
 
 TRAIL = "marts.transaction_audit_trail"
 LATER = LANDED_AT + dt.timedelta(days=3)
@@ -245,6 +246,31 @@ def test_a_back_test_with_a_longer_window_reads_more_days(lake: ShopLake) -> Non
 def test_numbers_that_cannot_be_are_refused(values: dict[str, str], said: str) -> None:
     with pytest.raises(SettingsError, match=f"(?i){said}"):
         STRUCTURING.read(values)
+
+
+@pytest.mark.parametrize("values", [{"hours": "96"}, {"hours": "25"}, {WINDOW: "1"}, {"hours": "96", WINDOW: "4"}])
+def test_a_rule_that_looks_further_back_than_its_window_is_refused(values: dict[str, str]) -> None:
+    with pytest.raises(SettingsError, match=r"window_days is .* but hours=.* looks .* hours back") as refused:
+        VELOCITY.read(values)
+
+    [needed] = re.findall(r"window_days=(\d+)", str(refused.value.hint))
+    assert VELOCITY.read(values | {WINDOW: needed})[WINDOW] == int(needed)
+
+
+def test_a_back_test_finds_the_same_in_a_range_as_on_each_day_alone(lake: ShopLake) -> None:
+    # One payment a day: with those of the four days before it, each makes an alert.
+    lake.land("transactions", "steady.json", text(*(paid(f"s{n}", 60 + n, n, "20.01") for n in range(10, 20))), LATER)
+    lake.run("steady", leave_out=DOMAIN.generated)
+    values = VELOCITY.read({"hours": "96", "min_payments": "5", WINDOW: "5"})
+
+    def found(first: int, last: int) -> list[tuple[int, int]]:
+        with lake.connection() as connection:
+            since, until = dt.date(2025, 1, first), dt.date(2025, 1, last)
+            result = backtest(connection, State(lake.workspace), VELOCITY, values, since=since, until=until)
+        return [(each.alert["alert_date"].day, each.measured) for each in result.new]
+
+    alone = [each for day in range(10, 20) for each in found(day, day)]
+    assert found(10, 19) == alone == [(day, 5) for day in range(14, 20)]
 
 
 def test_a_rule_that_is_not_there_says_which_are() -> None:

@@ -10,6 +10,7 @@ hand and its version covers them. Loading the domain fails if the two differ.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -36,12 +37,15 @@ class Parameter:
         meaning: What it controls.
         default: Its value; a replacement must be of the same type.
         unit: Its unit, as in `USD` or `hours`.
+        is_reach: Whether it is the number of hours that the rule looks back before each row of an alert. The window must
+            contain them: otherwise the alerts would depend on which days are computed together.
     """
 
     name: str
     meaning: str
     default: Value
     unit: str | None = None
+    is_reach: bool = False
 
     def read(self, text: str) -> Value:
         """Parse a value from text; a list is separated by commas.
@@ -113,6 +117,8 @@ class MonitoringRule:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise self._wrong("own_parameters", f"has {', '.join(twice)} twice", "rename one of them")
+        if too_short := self._too_short(self.defaults):
+            raise self._wrong("window_days", *too_short)
 
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -129,7 +135,8 @@ class MonitoringRule:
         """All its values: those given as text, and the defaults for the rest.
 
         Raises:
-            SettingsError: There is no such parameter, or the text is not a valid value for it.
+            SettingsError: There is no such parameter, the text is not a valid value for it, or the window is shorter than the
+                rule looks back.
         """
         known = {parameter.name: parameter for parameter in self.parameters}
         unknown = [name for name in given if name not in known]
@@ -139,7 +146,22 @@ class MonitoringRule:
         window = values[WINDOW]
         if not isinstance(window, int) or window < 1:
             raise SettingsError(f"A window of {window} days is too short.", hint="Give at least 1 day.")
+        if too_short := self._too_short(values):
+            said, hint = too_short
+            raise SettingsError(f"{WINDOW} {said}.", hint=f"{hint[0].upper()}{hint[1:]}.")
         return values
+
+    def _too_short(self, values: Mapping[str, Value]) -> tuple[str, str] | None:
+        """What is wrong, and what helps, where the window is shorter than the rule looks back."""
+        window = values[WINDOW]
+        assert isinstance(window, int)
+        for parameter in self.own_parameters:
+            hours = values[parameter.name]
+            if parameter.is_reach and not isinstance(hours, tuple) and hours > 24 * (window - 1):
+                needed = math.ceil(hours / 24) + 1
+                said = f"is {window}, but {parameter.name}={hours} looks {hours} hours back from any time of the alert's own day"
+                return said, f"give {WINDOW}={needed} or more, or fewer {parameter.name}"
+        return None
 
     def _wrong(self, field: str, said: str, hint: str) -> ContractError:
         return ContractError(f"the monitoring rule {self.name}: {field} {said}", hint=hint)

@@ -153,6 +153,7 @@ def test_two_rules_of_one_name(load) -> None:
         ({"window_days": 0}, "large_days: window_days is 0"),
         ({"own_parameters": RULE.own_parameters * 2}, "large_days: own_parameters has least, shops twice"),
         ({"own_parameters": (Parameter("window_days", "Days", 3),)}, "own_parameters has window_days twice"),
+        ({"own_parameters": (Parameter("hours", "How far", 49, is_reach=True),)}, "window_days is 3, but hours=49 looks"),
     ],
 )
 def test_a_rule_that_cannot_be_names_itself_and_the_field(wrong: Any, said: str) -> None:
