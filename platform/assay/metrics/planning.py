@@ -22,6 +22,7 @@ from assay.metrics.compiler import hour_of, key_of, starts_at_zero
 from assay.metrics.declarations import Entity
 from assay.metrics.expressions import Writer
 from assay.metrics.grains import Grain, first_day, last_day
+from assay.metrics.kinds import Rank, Share
 from assay.metrics.lattice import Lattice, Mart
 from assay.metrics.parts import Part
 from assay.metrics.resolving import Resolved
@@ -206,6 +207,9 @@ class _Planner:
     def _rolled_up(self, mart: Mart) -> str:
         day = mart.grain.period_column
         columns = self._period(day, "hour") | {key: key for key in mart.entity.keys}
+        # As marts themselves are rolled up: the last in the alphabet where a period has several.
+        within = dict.fromkeys(name for metric in self.metrics for name in self._within(metric))
+        columns |= {name: f"max({name})" for name in within}
         parts = self._parts()
         columns |= {part.name: part.merged(part.name) for part in parts}
         where = self.question.days.condition(day)
@@ -224,6 +228,10 @@ class _Planner:
             if metric.is_trend:
                 why = f"{metric.name} looks at other periods, and is only known where it is stored"
                 return Candidate(name, relations, "", why)
+            if within := self._within(metric):
+                # Which one a member is of, marts know from the rows of all facts.
+                why = f"{metric.name} compares those of the same {within[0]}, which is only known where it is stored"
+                return Candidate(name, relations, "", why)
             if metric.is_charged and not any(entity.is_currency for entity in self.entities):
                 why = f"{metric.name} is money as charged, and different currencies cannot be added up: ask by currency, too"
                 return Candidate(name, relations, "", why)
@@ -237,16 +245,27 @@ class _Planner:
         said = f"every row is looked at, by {' and '.join(by)}"
         return Candidate(name, relations, self._finished(branches, parts), said)
 
+    def _within(self, metric: Resolved) -> tuple[str, ...]:
+        """The attributes that members must have in common for a metric, or one that it is computed from, to compare them."""
+        declared = metric.metric
+        own = (declared.within,) if isinstance(declared, Share | Rank) and declared.within else ()
+        known = self.lattice.catalog.metrics
+        return (*own, *(name for other in metric.refers for name in self._within(known[other])))
+
     def _parts(self) -> list[Part]:
         names = dict.fromkeys(name for metric in self.metrics for name in metric.parts)
         return [self.lattice.catalog.parts[name] for name in names]
 
-    def _period(self, day: str, hour: str) -> dict[str, str]:
+    def _period_names(self) -> tuple[str, ...]:
         grain = self.question.grain
         if grain is None:
-            return {}
-        columns = {grain.period_column: first_day(grain, day)}
-        return columns | {"hour": hour} if grain is Grain.HOUR else columns
+            return ()
+        return (grain.period_column, "hour") if grain is Grain.HOUR else (grain.period_column,)
+
+    def _period(self, day: str, hour: str) -> dict[str, str]:
+        grain = self.question.grain
+        expressions = () if grain is None else (first_day(grain, day), hour)
+        return dict(zip(self._period_names(), expressions, strict=False))
 
     def _partial(self, period: str) -> dict[str, str]:
         grain = self.question.grain
@@ -256,7 +275,8 @@ class _Planner:
         """Parts of one or more relations, laid side by side, and the metrics over them."""
         tables: dict[str, tuple[list[str], str]] = {name: ([], indented(each.text())) for name, each in branches.items()}
         first = next(iter(branches))
-        keys = [name for name in branches[first].columns if name not in {part.name for part in parts}]
+        period = self._period_names()
+        keys = [*period, *(key for entity in self.entities for key in entity.keys)]
         source = first
         if len(branches) > 1:
             tables["side_by_side"] = ([], "\n  UNION ALL BY NAME\n".join(f"  FROM {name}" for name in branches))
@@ -267,7 +287,6 @@ class _Planner:
             source = "together"
         writer = Writer(self.lattice.catalog)
         columns = {name: name for name in keys}
-        period = tuple(name for name in keys if name not in {entity.key for entity in self.entities})
         for metric in self.metrics:
             columns[metric.name] = writer.over_parts(metric, lambda name: name, period)
         columns |= self._partial(period[0]) if period else {}
