@@ -20,7 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from assay.capture.debezium_engine import CAPTURE_SCHEMA, MARK_PREFIX
+from assay.capture.debezium_engine import CAPTURE_SCHEMA, MARK_PREFIX, NEVER_EMPTY
 from assay.capture.postgres import Database
 from assay.errors import ServerError
 
@@ -238,13 +238,16 @@ class Capture:
 
 
 def prepare(database: Database, tables: list[str]) -> None:
-    """Make what capture needs in a database: a schema for its offsets, and the publication of the tables."""
+    """Make what capture needs in a database: a schema for its offsets, a table of one row, and the publication of the tables."""
     import psycopg
     from psycopg import sql
 
-    names = sql.SQL(", ").join(sql.Identifier(*table.split(".")) for table in tables)
+    names = sql.SQL(", ").join(sql.Identifier(*table.split(".")) for table in [*tables, NEVER_EMPTY])
     with psycopg.connect(database.dsn, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(CAPTURE_SCHEMA)))
+        own = sql.Identifier(*NEVER_EMPTY.split("."))
+        connection.execute(sql.SQL("CREATE TABLE IF NOT EXISTS {} (id int PRIMARY KEY)").format(own))
+        connection.execute(sql.SQL("INSERT INTO {} VALUES (1) ON CONFLICT DO NOTHING").format(own))
         known = connection.execute("SELECT 1 FROM pg_publication WHERE pubname = %s", (PUBLICATION,)).fetchone()
         statement = "CREATE PUBLICATION {} FOR TABLE {}" if known is None else "ALTER PUBLICATION {} SET TABLE {}"
         connection.execute(sql.SQL(statement).format(sql.Identifier(PUBLICATION), names))
@@ -263,7 +266,7 @@ def _properties(database: Database, tables: Mapping[str, str], prefix: str) -> d
         "database.password": database.password,
         "database.dbname": database.name,
         "topic.prefix": prefix,
-        "table.include.list": ",".join(tables),
+        "table.include.list": ",".join([*tables, NEVER_EMPTY]),
         "slot.name": SLOT,
         "publication.name": PUBLICATION,
         "publication.autocreate.mode": "disabled",

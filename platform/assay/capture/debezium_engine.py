@@ -8,7 +8,9 @@ acknowledged to Debezium only after that, so that killing the process at any mom
 acknowledged is captured again, at other offsets, and ingestion drops it as a redelivery.
 
 A snapshot that begins anew, after a crash in its midst or the loss of offsets, says nothing of rows that were deleted since the
-one before. So it is preceded by a truncate event of each table that has something in the landing zone.
+one before. So it is preceded by a truncate event of each table that has something in the landing zone. A snapshot is known by its
+position in the change log, which all of its rows have: Debezium marks a row as the first of all only where the first table is not
+empty. So that a snapshot of empty tables has a row as well, a table of Assay's own is captured (`NEVER_EMPTY`), but not landed.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ MARK_PREFIX = "assay"
 """Prefix of the logical messages that mark a place in the change log."""
 CAPTURE_SCHEMA = "assay_capture"
 """Schema of the table in which Debezium keeps its offsets, in the captured database itself."""
+NEVER_EMPTY = f"{CAPTURE_SCHEMA}.never_empty"
+"""Table of one row, which every snapshot has therefore."""
 
 _JVM_OPTIONS = ("-Xrs", "-Xms64m", "-Xmx512m", "-XX:-UseG1GC", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 _HIGHEST_WAIT_SECONDS = 5.0
@@ -62,6 +66,8 @@ class Landing:
     channels: Mapping[str, Channel]
     closing: threading.Event = field(default_factory=threading.Event)
     _next: dict[str, int] = field(default_factory=dict)
+    _snapshot: int | None = None
+    """Position of the last snapshot that was seen."""
 
     def land(self, events: Sequence[tuple[str, str | None]]) -> list[dict[str, Any]]:
         """Write a batch, waiting for the lake as long as it takes.
@@ -73,23 +79,31 @@ class Landing:
             What is in the lake now, as it is reported to whoever watches.
         """
         lines: dict[str, list[bytes]] = {}
+        commits: dict[str, list[int]] = {}
         marks = []
-        snapshot = None
+        begun = None
         for topic, value in events:
             if value is None:
                 continue
+            event = json.loads(value)
+            origin = event.get("source", {})
+            is_of_snapshot = origin.get("snapshot") not in _NO_SNAPSHOT
+            if is_of_snapshot and origin["lsn"] != self._snapshot:
+                self._snapshot, begun = origin["lsn"], origin
             if topic in self.channels:
-                snapshot = snapshot or _begun_snapshot(value)
                 lines.setdefault(topic, []).append(value.encode())
-            elif mark := _mark(value):
+                # Rows of a snapshot were committed at some time or other.
+                commits.setdefault(topic, []).extend([] if is_of_snapshot else [origin["ts_ms"]])
+            elif mark := _mark(event):
                 marks.append({"mark": mark})
-        topics = lines if snapshot is None else self.channels
-        landed = [self._land_topic(self.channels[topic], lines.get(topic, []), snapshot) for topic in topics]
+        topics = lines if begun is None else self.channels
+        landed = [self._land_topic(self.channels[topic], lines.get(topic, []), commits.get(topic, []), begun) for topic in topics]
         return [report for report in landed if report is not None] + marks
 
-    def _land_topic(self, channel: Channel, lines: list[bytes], snapshot: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    def _land_topic(
+        self, channel: Channel, lines: list[bytes], commits: list[int], snapshot: Mapping[str, Any] | None
+    ) -> dict[str, Any] | None:
         wait = 0.1
-        commits = _commits(lines)
         while True:
             try:
                 if channel.topic not in self._next:
@@ -175,22 +189,12 @@ def _say(report: Mapping[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def _mark(value: str) -> str | None:
+def _mark(event: Mapping[str, Any]) -> str | None:
     """The text of a logical message that marks a place."""
-    event = json.loads(value)
     message = event.get("message")
-    if event.get("op") != "m" or message.get("prefix") != MARK_PREFIX:
+    if message is None or message["prefix"] != MARK_PREFIX:
         return None
     return base64.b64decode(message["content"]).decode()
-
-
-def _begun_snapshot(value: str) -> Mapping[str, Any] | None:
-    """The origin of an event that is the first of a snapshot of all tables."""
-    # Most events are none, and need not be taken apart for that.
-    if '"first"' not in value:
-        return None
-    origin: Mapping[str, Any] = json.loads(value)["source"]
-    return origin if origin.get("snapshot") == "first" else None
 
 
 def _truncate(channel: Channel, snapshot: Mapping[str, Any]) -> bytes:
@@ -200,12 +204,6 @@ def _truncate(channel: Channel, snapshot: Mapping[str, Any]) -> bytes:
     place = {"snapshot": "false", "schema": schema, "table": table, "lsn": position, "sequence": f'[null,"{position}"]'}
     event = {"before": None, "after": None, "source": {**snapshot, **place}, "op": "t", "ts_ms": snapshot["ts_ms"]}
     return json.dumps(event, separators=(",", ":")).encode()
-
-
-def _commits(lines: Sequence[bytes]) -> list[int]:
-    """When the changes were committed, in milliseconds since 1970; rows of a snapshot have no such time."""
-    origins = (json.loads(line)["source"] for line in lines)
-    return [origin["ts_ms"] for origin in origins if origin.get("snapshot") in _NO_SNAPSHOT]
 
 
 if __name__ == "__main__":

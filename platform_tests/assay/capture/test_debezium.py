@@ -75,9 +75,9 @@ class Orders:
         return {row[0]["id"]: row[0] for row in found.fetchall()}
 
 
-def events(store: ObjectStore) -> list[dict[str, Any]]:
-    """All landed events, in the order of their objects."""
-    keys = sorted(info.key for info in store.list("landing/"))
+def events(store: ObjectStore, source: str = "") -> list[dict[str, Any]]:
+    """All landed events, or those of a source, in the order of their objects."""
+    keys = sorted(info.key for info in store.list(f"landing/{source}"))
     return [json.loads(line) for key in keys for line in gzip.decompress(store.get(key)).splitlines()]
 
 
@@ -160,6 +160,15 @@ def test_stopped_and_started_again_it_captures_nothing_twice(
     assert len([event for event in found if event["op"] == "r"]) >= 50
 
 
+def forget_offsets(database: Database) -> None:
+    """Make the next process begin anew, as after a crash in the midst of the first snapshot: no offsets, and something landed."""
+    import psycopg
+
+    with psycopg.connect(database.dsn, autocommit=True) as connection:
+        connection.execute("DELETE FROM assay_capture.assay_debezium_offsets")
+        connection.execute("SELECT pg_drop_replication_slot('assay')")
+
+
 def test_what_is_deleted_between_two_snapshots_is_gone(
     database: Database, file_store: ObjectStore, capture: Capture, tmp_path: Path
 ) -> None:
@@ -167,9 +176,7 @@ def test_what_is_deleted_between_two_snapshots_is_gone(
         capture.start()
         assert capture.catch_up(60), capture.log.read_text()
         capture.stop()
-        # As after a crash in the midst of the first snapshot: no offsets, and something landed.
-        orders.connection.execute("DELETE FROM assay_capture.assay_debezium_offsets")
-        orders.connection.execute("SELECT pg_drop_replication_slot('assay')")
+        forget_offsets(database)
         orders.connection.execute("DELETE FROM orders WHERE id < 20")
         second = Capture(database, {"public.orders": "orders"}, LakeAccess(file_store.uri), tmp_path / "capture", prefix="shop")
         second.start()
@@ -185,3 +192,35 @@ def test_what_is_deleted_between_two_snapshots_is_gone(
     assert [event["op"] for event in found].count("t") == 2
     assert folded(found[: next(place for place, event in enumerate(found) if event["op"] == "t")]).keys() > {5, 6}
     assert folded(found) == orders.rows()
+
+
+def test_a_table_that_is_empty_in_the_next_snapshot_has_no_rows(
+    database: Database, file_store: ObjectStore, tmp_path: Path
+) -> None:
+    import psycopg
+
+    # Debezium reads them in this order.
+    tables = {"public.accounts": "accounts", "public.orders": "orders"}
+
+    def capture_all() -> dict[str, dict[int, dict[str, Any]]]:
+        capture = Capture(database, tables, LakeAccess(file_store.uri), tmp_path / "capture", prefix="shop")
+        capture.start()
+        try:
+            assert capture.catch_up(60), capture.log.read_text()
+        finally:
+            capture.stop()
+        return {source: folded(events(file_store, source)) for source in tables.values()}
+
+    with psycopg.connect(database.dsn, autocommit=True) as connection:
+        for table in tables:
+            connection.execute(f"CREATE TABLE {table} (id int PRIMARY KEY)")
+            connection.execute(f"INSERT INTO {table} SELECT generate_series(1, 3)")
+        assert {source: set(rows) for source, rows in capture_all().items()} == {"accounts": {1, 2, 3}, "orders": {1, 2, 3}}
+        connection.execute("DELETE FROM accounts")
+        connection.execute("DELETE FROM orders WHERE id = 1")
+        forget_offsets(database)
+        assert {source: set(rows) for source, rows in capture_all().items()} == {"accounts": set(), "orders": {2, 3}}
+        connection.execute("DELETE FROM orders")
+        forget_offsets(database)
+        assert {source: set(rows) for source, rows in capture_all().items()} == {"accounts": set(), "orders": set()}
+    assert {event["source"]["table"] for event in events(file_store)} == {"accounts", "orders"}

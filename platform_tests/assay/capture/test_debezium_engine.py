@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from assay.capture.debezium_engine import Landing
+from assay.capture.debezium_engine import NEVER_EMPTY, Landing
 from assay.capture.objects import Channel, put_segment
 from assay.errors import StoreUnavailable
 from assay.lake import ObjectStore
@@ -48,6 +48,21 @@ def test_a_snapshot_that_begins_anew_empties_the_tables_first(file_store: Object
     assert event["source"]["sequence"] == '[null,"499"]'
     assert json.loads(gzip.decompress(file_store.get(refunds.key(1))))["source"]["table"] == "refunds"
     assert again.land([(ORDERS.topic, EVENT)])[0]["records"] == 1
+
+
+@pytest.mark.parametrize("marker", ["true", "first_in_data_collection", "last_in_data_collection", "last"])
+def test_a_snapshot_is_known_by_any_row_of_it_and_by_one_of_an_empty_database(file_store: ObjectStore, marker: str) -> None:
+    row = READ.replace("first", marker)
+    landing(file_store).land([(ORDERS.topic, row)])
+    again = landing(file_store)
+    assert again.land([(f"shop.{NEVER_EMPTY}", row.replace("500", "700"))]) == [
+        {"key": ORDERS.key(1), "records": 1, "commits": []}
+    ]
+    assert json.loads(gzip.decompress(file_store.get(ORDERS.key(1))))["source"]["lsn"] == 699
+    # Its other rows empty nothing, nor does what is committed after it.
+    assert again.land([(ORDERS.topic, row.replace("500", "700")), (ORDERS.topic, EVENT)])[0]["records"] == 2
+    # Debezium begins anew within the process when the database was away.
+    assert again.land([(ORDERS.topic, row.replace("500", "900"))])[0]["records"] == 2
 
 
 def test_a_new_process_goes_on_after_what_is_there(file_store: ObjectStore) -> None:
