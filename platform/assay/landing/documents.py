@@ -16,6 +16,7 @@ from pathlib import Path
 
 from assay.contracts import Source
 from assay.contracts.rules import literal, quote
+from assay.landing.encodings import has_foreign_bytes
 from assay.landing.formats import Explode, JsonDocuments
 from assay.landing.kafka_keys import offsets_relation
 from assay.landing.kafka_names import position, sink_object
@@ -327,22 +328,20 @@ def _salvage_response(path: Path, records: str, to: Path) -> list[Rejected]:
     raw, damage = _readable(path)
     text = raw.decode("utf-8", errors="surrogateescape")
     found: list[Rejected] = []
-    row = place = 0
-    if text.startswith("\ufeff"):
-        place = 1
+    row = size = counted = 0
     with to.open("w", encoding="utf-8", newline="\n") as good:
         try:
-            for start, end in _records_in(text, place, records.split(".")):
-                row += 1
-                place = end
+            for row, (start, end) in enumerate(_records_in(text, 1 if text.startswith("\ufeff") else 0, records.split(".")), 1):
+                size += _bytes(text[counted:start])
+                counted = start
                 record = text[start:end].replace("\r", " ").replace("\n", " ")
-                if any("\udc80" <= character <= "\udcff" for character in record):
-                    found.append(Rejected(row, _kept(record), "not valid UTF-8", _bytes(text[:start])))
+                if has_foreign_bytes(record):
+                    found.append(Rejected(row, _kept(record), "not valid UTF-8", size))
                 else:
                     good.write(f"{row}\x01{record}\n")
         except _DamagedResponseError as error:
             said = f"{DAMAGED}: {damage or error}" if damage or row else f"not a response with records at {records}: {error}"
-            found.append(Rejected(row + 1, _kept(text[error.place :]), said, _bytes(text[: error.place])))
+            found.append(Rejected(row + 1, _kept(text[error.place :]), said, size + _bytes(text[counted : error.place])))
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import tempfile
+import time
 from decimal import Decimal
 from pathlib import Path
 
@@ -247,6 +248,17 @@ class TestResponses:
         lake.ingest("docs")
         assert lake.rows("SELECT id, _landing_row FROM changes.docs ORDER BY id") == [("1", 1), ("3", 3)]
         assert [(line, reason) for _, line, reason in lake.refused("docs")] == [(2, "not valid UTF-8 (at byte 38)")]
+
+    def test_four_times_the_records_that_are_not_utf8_take_not_more_than_that(self, tmp_path: Path) -> None:
+        spent = []
+        for records in (400, 1600):
+            lake = documents_lake(tmp_path / str(records), self.FORM)
+            record = b'{"id":"1","v":1,"a":"' + b"x" * 4000 + b'\xe9"}'
+            lake.land("docs", "a.json", b'{"data": {"items": [' + b", ".join([record] * records) + b"]}}")
+            started = time.process_time()
+            assert lake.ingest("docs").quarantined == records
+            spent.append(time.process_time() - started)
+        assert spent[1] < 5 * spent[0]
 
 
 def items_lake(folder: Path) -> ShopLake:
