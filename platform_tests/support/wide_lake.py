@@ -26,7 +26,7 @@ from assay.lake.index import Entry
 from assay.lake.layout import index_key, partition_key, proofs_part_key, quality_key, quarantine_key
 from assay.lake.ledger import Batch, LandedObject, Layout, LedgerLog, Part
 from assay.landing.drift import write_held
-from assay.pipeline.plan import Failure, write_failures
+from assay.pipeline.failures import Failure, write_failures
 from assay.pipeline.scoring import PROOFS, as_parquet
 from assay.quality.own_tables import ANOMALIES, PROFILES, OwnTable
 from assay.quality.report import DIMENSIONS

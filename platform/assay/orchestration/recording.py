@@ -11,6 +11,7 @@ from typing import Any
 
 import dagster as dg
 
+from assay.contracts import Table
 from assay.contracts.rules import Rule
 from assay.contracts.severity import Severity
 from assay.engine.project import Node
@@ -19,8 +20,8 @@ from assay.lake.store import ObjectStore
 from assay.landing.ingest import Ingested
 from assay.orchestration.evidence import SHOWN, rule_evidence, score_evidence
 from assay.orchestration.metadata import asset_key
+from assay.pipeline.failures import read_failures
 from assay.pipeline.outcome import Outcome, Status
-from assay.pipeline.plan import read_failures
 from assay.pipeline.scoring import KEPT
 from assay.pipeline.state import State
 from assay.pipeline.watching import Watched
@@ -152,8 +153,13 @@ def check_results(state: State, node: Node, outcomes: Sequence[Outcome]) -> Iter
     yield _verdict(key, BOOKS_CHECK, {o.partition: str(o.books.rows.difference) for o in outcomes if not o.books.balanced})
     too_low = {o.partition: f"{o.score:g}" for o in outcomes if not node.table.is_good_enough(o.rows, o.score)}
     yield _verdict(key, SCORE_CHECK, too_low, score_evidence(node.table, outcomes, index))
-    standing = read_failures(store, node.table)
-    yield _verdict(key, PROOF_CHECK, {name: "; ".join(failure.problems) for name, failure in sorted(standing.items())})
+    yield proof_result(store, node.table)
+
+
+def proof_result(store: ObjectStore, table: Table) -> dg.AssetCheckResult:
+    """The result of the check that no partition of a table failed its last proof, whoever proved it."""
+    standing = sorted(read_failures(store, table).items())
+    return _verdict(asset_key(table.full_name), PROOF_CHECK, {name: "; ".join(failure.problems) for name, failure in standing})
 
 
 def proof_materializations(outcomes: Sequence[Outcome]) -> Iterator[dg.AssetMaterialization]:

@@ -31,6 +31,7 @@ from assay.orchestration.recording import (
     evaluation,
     materialization,
     proof_materializations,
+    proof_result,
     source_materializations,
 )
 from assay.orchestration.resources import Lake, Opened
@@ -133,7 +134,7 @@ def _build_op(
                 for node, future in running:
                     planned, outcomes = future.result()
                     count(opened.report, planned, outcomes)
-                    _record(context, opened, node, outcomes)
+                    _record(context, opened, node, planned, outcomes)
                     proven += outcomes
                     if beside is not None:
                         _watch(context, opened, beside, [node])
@@ -143,12 +144,15 @@ def _build_op(
                 compact_proofs(opened.workspace.store, dt.datetime.now(dt.UTC), at_least=AT_LEAST)
                 _judge(context, opened)
 
-    def _record(context: dg.OpExecutionContext, opened: Opened, node: Node, outcomes: list[Outcome]) -> None:
+    def _record(context: dg.OpExecutionContext, opened: Opened, node: Node, planned: Plan, outcomes: list[Outcome]) -> None:
         store = opened.workspace.store
         for outcome in outcomes:
             if outcome.status is Status.PUBLISHED:
                 context.log_event(materialization(store, node, outcome))
-        for result in check_results(opened.state, node, outcomes):
+        results = list(check_results(opened.state, node, outcomes))
+        if planned.settled and not results:
+            results.append(proof_result(store, node.table))
+        for result in results:
             # An op may log check evaluations, although its type does not say so.
             context.log_event(evaluation(result))  # type: ignore[arg-type]
 

@@ -21,9 +21,10 @@ from assay.errors import Conflict, StoreError
 from assay.lake.index import Entry
 from assay.lake.layout import TRUNCATES
 from assay.pipeline.around import aside, surroundings
+from assay.pipeline.failures import Failure, write_failures
 from assay.pipeline.lookups import bind_lookup, contents, hashes, lookups_of
 from assay.pipeline.outcome import Outcome, Status
-from assay.pipeline.plan import Failure, decides_failures, inputs_hash, plan, write_failures
+from assay.pipeline.plan import decides_failures, inputs_hash, plan
 from assay.pipeline.publish import Candidate, publish
 from assay.pipeline.restating import keep_restatements, take_back
 from assay.pipeline.scoring import keep_missing_proofs, keep_proofs

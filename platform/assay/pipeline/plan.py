@@ -6,40 +6,19 @@ Belongs here: comparing what a partition was made from with what it would be mad
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
 import duckdb
 
-from assay.contracts import Table
 from assay.contracts.expectations import UniqueAcross
 from assay.contracts.measured import Drifting
 from assay.contracts.version import fingerprint
 from assay.engine.project import Node
-from assay.errors import ObjectMissing
 from assay.lake.index import Entry
-from assay.lake.layout import failures_key
-from assay.lake.store import ObjectStore
+from assay.pipeline.failures import Failure, read_failures
 from assay.pipeline.lookups import contents, lookups_of, published_hashes
 from assay.pipeline.state import State
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A partition that failed its proof, and with what.
-
-    Attributes:
-        made_from: Hash of code and inputs: as long as it stays, so does the failure.
-        problems: Why it failed.
-        run_id: The run that found it.
-        below_threshold: Whether its quality score was below the table's threshold; that is one of the problems.
-    """
-
-    made_from: str
-    problems: tuple[str, ...]
-    run_id: str
-    below_threshold: bool = False
 
 
 @dataclass
@@ -50,23 +29,19 @@ class Plan:
         dirty: Hash of the present inputs, by partition to compute.
         unchanged: Partitions that are what they would be.
         failing: Partitions whose last proof failed with these very inputs, which would fail again.
+        settled: Failures on record that do not count any more: what is published is what would be, because what had failed was
+            taken back, or the table has no such partition now.
         made_from: By partition, hash of everything that decides it, lookups as a whole included.
     """
 
     dirty: dict[str, str] = field(default_factory=dict)
     unchanged: list[str] = field(default_factory=list)
     failing: dict[str, Failure] = field(default_factory=dict)
+    settled: dict[str, Failure] = field(default_factory=dict)
     made_from: dict[str, str] = field(default_factory=dict)
 
 
-def plan(
-    connection: duckdb.DuckDBPyConnection,
-    state: State,
-    node: Node,
-    only: Collection[str] | None = None,
-    *,
-    retry: bool = False,
-) -> Plan:
+def plan(connection: duckdb.DuckDBPyConnection, state: State, node: Node, only: Collection[str] | None = None) -> Plan:
     """Find the dirty partitions of a table.
 
     Args:
@@ -74,10 +49,9 @@ def plan(
         state: The lake's state.
         node: The table.
         only: Look at these partitions; at all of them when None.
-        retry: Compute partitions again whose last proof failed with the same inputs.
     """
     index = state.index(node.table.full_name)
-    failures = {} if retry else read_failures(state.workspace.store, node.table)
+    failures = read_failures(state.workspace.store, node.table)
     lookups = contents(state, node)
     beside = decides_failures(state, node)
     found = Plan()
@@ -94,11 +68,19 @@ def plan(
             found.failing[partition] = failure
         elif entry is None or entry.code != node.code or entry.inputs != inputs:
             found.dirty[partition] = inputs
+        elif failure is not None and _looks_around(node):
+            # Its neighbours have changed since it failed, and only a proof can tell whether they let it pass.
+            found.dirty[partition] = inputs
         elif any(entry.lookups.get(name, {}).get("content") != content for name, content in lookups.items()):
             suspects.append(partition)
         else:
             found.unchanged.append(partition)
     _judge_suspects(connection, state, node, suspects, lookups, found)
+    found.settled = {
+        partition: failure
+        for partition, failure in failures.items()
+        if partition not in found.failing and partition not in found.dirty and (only is None or partition in only)
+    }
     return found
 
 
@@ -115,32 +97,13 @@ def inputs_hash(state: State, node: Node, partition: str) -> str:
 
 def decides_failures(state: State, node: Node) -> dict[str, str]:
     """What beside its inputs decides whether a partition fails again: what it looks up, and its neighbours where they count."""
-    looks_around = any(isinstance(each, UniqueAcross | Drifting) for each in node.table.expectations.values())
-    own = {node.table.full_name: state.content(node.table.full_name)} if looks_around else {}
+    own = {node.table.full_name: state.content(node.table.full_name)} if _looks_around(node) else {}
     return contents(state, node) | own
 
 
-def read_failures(store: ObjectStore, table: Table) -> dict[str, Failure]:
-    """Read which partitions of a table failed their last proof."""
-    try:
-        written = json.loads(store.get(failures_key(table)))
-    except ObjectMissing:
-        return {}
-    return {
-        partition: Failure(
-            failure["made_from"], tuple(failure["problems"]), failure["run_id"], failure.get("below_threshold", False)
-        )
-        for partition, failure in written.items()
-    }
-
-
-def write_failures(store: ObjectStore, table: Table, failed: Mapping[str, Failure], mended: Collection[str]) -> None:
-    """Note failed partitions, and forget those that were mended."""
-    before = read_failures(store, table)
-    after = {partition: failure for partition, failure in before.items() if partition not in mended} | dict(failed)
-    if after != before:
-        body = {partition: asdict(failure) for partition, failure in sorted(after.items())}
-        store.put(failures_key(table), json.dumps(body).encode())
+def _looks_around(node: Node) -> bool:
+    """Whether other partitions of the same table have a say in whether one passes its proof."""
+    return any(isinstance(each, UniqueAcross | Drifting) for each in node.table.expectations.values())
 
 
 def _judge_suspects(

@@ -20,8 +20,9 @@ from assay.landing.drift import read_held
 from assay.landing.ingest import Ingested, ingest
 from assay.landing.replay import Replay
 from assay.pipeline.build import build
+from assay.pipeline.failures import Failure, forget_failures, read_failures
 from assay.pipeline.outcome import Observer, Outcome, Report, Status, Unobserved
-from assay.pipeline.plan import Failure, Plan, inputs_hash, plan, read_failures
+from assay.pipeline.plan import Plan, inputs_hash, plan
 from assay.pipeline.state import State
 from assay.quality.books import Books, Side, from_dict, total
 
@@ -88,7 +89,7 @@ def ingest_sources(
 def refresh_table(
     connection: duckdb.DuckDBPyConnection, state: State, node: Node, run_id: str, observer: Observer = _UNOBSERVED
 ) -> tuple[Plan, list[Outcome]]:
-    """Build the dirty partitions of a table.
+    """Build the dirty partitions of a table, and forget failures that do not count any more.
 
     Raises:
         StoreError: The lake cannot be read or written.
@@ -97,6 +98,8 @@ def refresh_table(
     planned = plan(connection, state, node)
     observer.planned(name, len(planned.dirty))
     built = build(connection, state, node, planned.dirty, run_id, lambda outcomes: observer.built(name, len(outcomes)))
+    if planned.settled:
+        forget_failures(state.workspace.store, node.table, planned.settled)
     return planned, built
 
 

@@ -18,7 +18,7 @@ from assay.contracts import Event, Money, column
 from assay.lake.layout import failures_key
 from assay.landing.formats import Debezium
 from assay.pipeline.dropping import Dropped, write_drop
-from assay.pipeline.plan import Failure, write_failures
+from assay.pipeline.failures import Failure, write_failures
 from assay.pipeline.quarantined import Selection, records
 from assay.pipeline.state import State
 from assay.pipeline.watching import Watched

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -14,6 +15,7 @@ from shop_lake import ShopLake
 from assay.orchestration.definitions import build_definitions
 from assay.orchestration.recording import PROOF_CHECK, SCORE_CHECK
 from assay.orchestration.resources import Lake, Opened
+from assay.pipeline.runs import failed_partitions, refresh_table
 from assay.pipeline.state import State
 
 ORDERS, TOTALS = dg.AssetKey(["enriched", "orders"]), dg.AssetKey(["marts", "daily_totals"])
@@ -132,3 +134,19 @@ def test_automation_asks_for_what_is_downstream_of_good_partitions_alone(lake: S
     requested = result.get_requested_partitions(TOTALS)
     assert set(GOOD) <= requested
     assert BAD not in requested
+
+
+def test_a_release_that_is_taken_back_leaves_no_failure_behind(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    lake = ShopLake(tmp_path)
+    lake.land("customers", "c.json", text(customer("c1", 1)))
+    lake.land("orders", "good.json", text(*(order(f"o{n}", 10 + n, day=day) for n, day in enumerate(GOOD))))
+    assert refresh(lake, instance)
+    node = lake.workspace.project.nodes["enriched.orders"]
+    loses = replace(node.query, sql=f"SELECT * FROM ({node.query.sql}) WHERE order_id <> 'o1'")
+    release = replace(node, query=loses, code="release")
+    with lake.connection() as connection:
+        refresh_table(connection, State(lake.workspace), release, "release")
+    assert failed_partitions(State(lake.workspace)).keys() == {"enriched.orders"}
+    instance.report_runless_asset_event(dg.AssetCheckEvaluation(asset_key=ORDERS, check_name=PROOF_CHECK, passed=False))
+    assert refresh(lake, instance)
+    assert checks(instance, ORDERS)[PROOF_CHECK]

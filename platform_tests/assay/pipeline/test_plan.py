@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from change_lines import customer, order, text
 from shop_lake import ShopLake
 
+from assay.contracts.expectations import UniqueAcross
 from assay.pipeline.build import build
+from assay.pipeline.failures import Failure, write_failures
+from assay.pipeline.outcome import Status
 from assay.pipeline.plan import plan
+from assay.pipeline.runs import failed_partitions, rebuild_partitions, refresh_table
 from assay.pipeline.state import State
 
 D3, D4, D5, D10, D11 = "2025-01-03", "2025-01-04", "2025-01-05", "2025-01-10", "2025-01-11"
@@ -125,13 +131,53 @@ class TestFailures:
         assert list(again.plans["enriched.orders"].failing) == [D3]
         with lake.connection() as connection:
             node = lake.workspace.project.nodes["enriched.orders"]
-            assert list(plan(connection, State(lake.workspace), node, retry=True).dirty) == [D3]
+            (asked,) = rebuild_partitions(connection, State(lake.workspace), node, [D3], "asked")
+        assert asked.status is Status.FAILED
 
     def test_new_inputs_mend_it(self, lake: ShopLake) -> None:
         self.fail(lake)
         lake.land("orders", "2.json", text(order("bad", 9, day=D3, amount="1.00", op="u")))
         assert lake.run().computed["enriched.orders"] == {D3: "published"}
         assert lake.run().plans["enriched.orders"].failing == {}
+
+    def test_code_that_goes_back_to_what_made_the_published_partition_mends_it(self, lake: ShopLake) -> None:
+        fill(lake)
+        node = lake.workspace.project.nodes["enriched.orders"]
+        loses = replace(node.query, sql=f"SELECT * FROM ({node.query.sql}) WHERE customer_id <> 'c1'")
+        release = replace(node, query=loses, code="a release that is taken back")
+        with lake.connection() as connection:
+            refresh_table(connection, State(lake.workspace), release, "release")
+        assert sorted(failed_partitions(State(lake.workspace))["enriched.orders"]) == [D3, D10]
+        taken_back = lake.run()
+        assert taken_back.computed == {"enriched.orders": {D4: "unchanged"}}
+        assert sorted(taken_back.plans["enriched.orders"].settled) == [D3, D10]
+        assert failed_partitions(State(lake.workspace)) == {}
+
+    def test_a_lookup_that_goes_back_mends_it(self, lake: ShopLake) -> None:
+        fill(lake)
+        node = lake.workspace.project.nodes["enriched.orders"]
+        write_failures(lake.store, node.table, {D4: Failure("another lookup", ("why",), "run")}, ())
+        assert list(lake.run().plans["enriched.orders"].settled) == [D4]
+        assert failed_partitions(State(lake.workspace)) == {}
+
+    def test_a_partition_that_the_table_has_no_more_fails_no_more(self, lake: ShopLake) -> None:
+        fill(lake)
+        node = lake.workspace.project.nodes["enriched.orders"]
+        write_failures(lake.store, node.table, {"2025-01": Failure("when it was cut by month", ("why",), "run")}, ())
+        with lake.connection() as connection:
+            assert plan(connection, State(lake.workspace), node, [D4]).settled == {}
+        lake.run()
+        assert failed_partitions(State(lake.workspace)) == {}
+
+    def test_where_neighbours_count_it_is_proven_again_when_they_change(self, lake: ShopLake) -> None:
+        fill(lake)
+        node = lake.workspace.project.nodes["enriched.orders"]
+        around = replace(node, table=replace(node.table, expects=(UniqueAcross(("order_id",)),)))
+        write_failures(lake.store, node.table, {D4: Failure("other neighbours", ("why",), "run")}, ())
+        with lake.connection() as connection:
+            planned, _ = refresh_table(connection, State(lake.workspace), around, "again")
+        assert (list(planned.dirty), planned.settled) == ([D4], {})
+        assert failed_partitions(State(lake.workspace)) == {}
 
     def test_the_old_partition_stands_when_its_new_inputs_fail(self, lake: ShopLake) -> None:
         lake.land("orders", "1.json", text(order("o1", 1, day=D3)))

@@ -1,0 +1,107 @@
+"""The record of partitions whose last proof failed, one object a table, changed by compare-and-swap.
+
+Belongs here: reading and changing it. Does not belong here: what fails (`build`), which failures still say something (`plan`).
+
+Runs of the same table may overlap: each notes what it found, and what another has mended meanwhile stays mended.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass
+
+from assay.contracts import Table
+from assay.errors import Conflict, ObjectMissing, StoreError
+from assay.lake.layout import failures_key
+from assay.lake.store import ObjectStore
+
+ATTEMPTS = 30
+"""How often a change is tried anew when others keep changing the record first."""
+_PAUSE_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A partition that failed its proof, and with what.
+
+    Attributes:
+        made_from: Hash of code and inputs: as long as it stays, so does the failure.
+        problems: Why it failed.
+        run_id: The run that found it.
+        below_threshold: Whether its quality score was below the table's threshold; that is one of the problems.
+    """
+
+    made_from: str
+    problems: tuple[str, ...]
+    run_id: str
+    below_threshold: bool = False
+
+
+Failures = dict[str, Failure]
+"""By partition."""
+
+
+def read_failures(store: ObjectStore, table: Table) -> Failures:
+    """Read which partitions of a table failed their last proof."""
+    try:
+        return _failures(store.get(failures_key(table)))
+    except ObjectMissing:
+        return {}
+
+
+def write_failures(store: ObjectStore, table: Table, failed: Mapping[str, Failure], mended: Collection[str]) -> None:
+    """Note failed partitions, and forget those that were mended.
+
+    Raises:
+        StoreError: The lake cannot be read or written, or others keep changing the record first.
+    """
+
+    def change(before: Failures) -> Failures:
+        return {partition: each for partition, each in before.items() if partition not in mended} | dict(failed)
+
+    _change(store, table, change)
+
+
+def forget_failures(store: ObjectStore, table: Table, settled: Mapping[str, Failure]) -> None:
+    """Forget failures that do not count any more; one that was found since is not forgotten.
+
+    Raises:
+        StoreError: The lake cannot be read or written, or others keep changing the record first.
+    """
+    _change(store, table, lambda before: {name: each for name, each in before.items() if settled.get(name) != each})
+
+
+def _change(store: ObjectStore, table: Table, change: Callable[[Failures], Failures]) -> None:
+    key = failures_key(table)
+    for attempt in range(ATTEMPTS):
+        etag, before = _read_version(store, key)
+        after = change(before)
+        if after == before:
+            return
+        body = {partition: asdict(failure) for partition, failure in sorted(after.items())}
+        try:
+            store.put(key, json.dumps(body).encode(), if_match=etag, if_absent=etag is None)
+        except Conflict:
+            time.sleep(random.uniform(0, _PAUSE_SECONDS * (attempt + 1)))
+        else:
+            return
+    raise StoreError(f"{key} cannot be changed: others keep changing it first.", hint="Run again.")
+
+
+def _read_version(store: ObjectStore, key: str) -> tuple[str | None, Failures]:
+    try:
+        # Most often there is none. The version first: should the content be newer, the write fails and is tried again.
+        etag = store.head(key).etag
+        return etag, _failures(store.get(key))
+    except ObjectMissing:
+        return None, {}
+
+
+def _failures(body: bytes) -> Failures:
+    return {
+        partition: Failure(each["made_from"], tuple(each["problems"]), each["run_id"], each.get("below_threshold", False))
+        for partition, each in json.loads(body).items()
+    }
