@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -34,6 +35,7 @@ from assay.pipeline.session import session
 from assay.pipeline.state import State
 from assay.settings import read_settings
 
+_LANDED = ("ingestion_timestamp", "data_source", "landing_object", "landing_row")
 _MARTS = "They are an entity and a grain, as in marts.merchant_day; `assay metrics show NAME` lists those of a metric."
 
 
@@ -189,14 +191,14 @@ def explain_change(
     key: Annotated[str | None, typer.Option(help="Whose: the key in the mart, as in mer_00000001.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Name the late or corrected rows behind each change of a metric.
+    """Name the rows behind each change of a metric: late, corrected or gone, of its facts and of what those are joined with.
 
     Example: `assay metrics explain-change refund_count --mart merchant_month --key mer_00000001`
     """
     with session(read_settings()) as workspace, workspace.connection() as connection:
         state = State(workspace)
         changes = _changes(connection, state, name, mart, key)
-        rows = [changed_rows(connection, state, change) for change in changes]
+        rows = changed_rows(connection, state, changes)
     if as_json:
         found = [asdict(change) | {"rows": behind} for change, behind in zip(changes, rows, strict=True)]
         typer.echo(json.dumps(found, default=str))
@@ -208,12 +210,20 @@ def explain_change(
             f"[bold]{change.partition}[/] {whose}: {change.before} → {change.after}, run {change.run_id}", highlight=False
         )
         for row in behind:
-            console.print("  " + escape(", ".join(f"{column} {value}" for column, value in row.items())), highlight=False)
+            console.print("  " + escape(_in_words(row)), highlight=False)
         if not behind:
-            console.print(
-                "  nothing was landed about its rows: what they are joined with was corrected, or one is gone or another's now"
-            )
+            console.print("  nothing that was ingested in between makes it differ: it is computed otherwise since")
     console.print(f"{len(changes)} changes")
+
+
+def _in_words(row: Mapping[str, Any]) -> str:
+    """A row in one line: of which table, its values, and what changed of it."""
+    changed = {column: f"{each['before']} → {each['after']}" for column, each in row.get("changed", {}).items()}
+    values = {column: value for column, value in row.items() if column not in ("table", "changed")}
+    # What changed stands where its column is, or after the key where the row has no such column.
+    landed = {column: values.pop(column) for column in _LANDED if column in values}
+    said = (f"{column} {value}" for column, value in (values | changed | landed).items())
+    return f"{row['table']}: {', '.join(said)}"
 
 
 def _changes(connection: duckdb.DuckDBPyConnection, state: State, name: str, mart: str | None, key: str | None) -> list[Change]:

@@ -18,6 +18,7 @@ record. Both record by how much they change the counts of landing objects, so th
 
 from __future__ import annotations
 
+import datetime as dt
 import gzip
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -30,6 +31,7 @@ from assay.lake.store import ObjectStore
 
 SEGMENTS = (64, 64**2, 64**3)
 """How many entries the segments of each size sum up, the smallest first."""
+_LONG_AGO = dt.datetime.min.replace(tzinfo=dt.UTC)
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,7 @@ class Batch:
         again: How many of its events had been ingested before, and now have another position.
         edited: The quarantined records that are replaced by edited ones among its landing objects.
         recounts: The resulting changes to the counts of other batches' landing objects.
+        recorded_at: When it was recorded, ISO 8601 UTC: nobody knew of it before. Empty if an older version of Assay recorded it.
     """
 
     id: str
@@ -178,6 +181,7 @@ class Batch:
     again: int = 0
     edited: tuple[Edited, ...] = ()
     recounts: tuple[Recount, ...] = ()
+    recorded_at: str = ""
 
 
 @dataclass(frozen=True)
@@ -304,6 +308,14 @@ class Ledger:
         """The newest position ever forgotten: an older event may be of a row that is no longer known to be deleted."""
         return max((compaction.forgotten for compaction in self.compactions), default=())
 
+    def known_at(self, at: dt.datetime) -> Ledger:
+        """The ledger as it was at an instant; where parts are is told as of now, as what was compacted is gone."""
+        return Ledger(self.source, tuple(each for each in self.batches if each.compaction or _recorded(each) <= at))
+
+    def landed_since(self, at: dt.datetime) -> frozenset[str]:
+        """The landing objects that were ingested after an instant."""
+        return frozenset(landed.key for batch in self.batches if _recorded(batch) > at for landed in batch.landed)
+
 
 @dataclass
 class LedgerLog:
@@ -342,6 +354,7 @@ class LedgerLog:
             Whether the batch was recorded. If not, read again: some of its landing objects may have been taken.
         """
         number = len(self._batches) + 1
+        batch = replace(batch, recorded_at=dt.datetime.now(dt.UTC).isoformat())
         try:
             self.store.put(entry_key(self.source, number), json.dumps(asdict(batch)).encode(), if_absent=True)
         except Conflict:
@@ -402,7 +415,12 @@ def _batch(entry: Mapping[str, object]) -> Batch:
         again=int(str(entry.get("again", 0))),
         edited=tuple(Edited(**edited) for edited in _objects(entry.get("edited"))),
         recounts=tuple(Recount(**recount) for recount in _objects(entry.get("recounts"))),
+        recorded_at=str(entry.get("recorded_at", "")),
     )
+
+
+def _recorded(batch: Batch) -> dt.datetime:
+    return dt.datetime.fromisoformat(batch.recorded_at) if batch.recorded_at else _LONG_AGO
 
 
 def _recounted(landed: LandedObject, recounts: Iterable[Recount]) -> LandedObject:

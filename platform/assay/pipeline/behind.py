@@ -1,83 +1,234 @@
-"""What was landed about the rows of a fact in a span of time: the events behind a restatement.
+"""The rows of a fact before and after a time: those that were told of meanwhile, and those whose joined rows differ.
 
-Belongs here: finding the sources that a fact's rows are folded from, and the keys that their events name. Does not belong here:
-restatements (`changes`), which partitions events make dirty (`plan`).
+Belongs here: which tables and sources a fact's rows come from, and computing those rows as they were known at both ends. Does not
+belong here: what they are joined with (`corrections`), restatements (`changes`).
 
-The rows of a fact say only when the newest of their events was landed. Its sources keep every event, so that they also say which
-rows were corrected again since, and which are gone.
+A fact's rows come by way of tables that have its key from sources that have it. So only those keys are computed again that
+something was ingested about, or whose joined rows differ, and of those only partitions that were published again.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
-from assay.contracts import Source
+from assay.contracts import Source, Table
 from assay.contracts.rules import literal, quote
+from assay.engine.by_key import is_by_key
 from assay.engine.project import Project, source_of
+from assay.lake.rows import typed_rows
+from assay.pipeline.as_of import FROM
+from assay.pipeline.corrections import Correction, Joined, Sides
+from assay.pipeline.known import Between, KnownState, keys_in, of_keys
+from assay.pipeline.state import State
 
 
 @dataclass(frozen=True)
-class Span:
-    """A span of time of landing.
+class Chain:
+    """The way of a fact's rows.
 
     Attributes:
-        after: Its beginning, which does not belong to it; None for as far back as there is anything.
-        until: Its end, which does.
+        project: The domain's SQL.
+        tables: The tables that have the fact's key, each after those it reads; the fact's own is the last.
+        sources: The sources that have it, by the relation that they are read as.
     """
 
-    after: dt.datetime | None
-    until: dt.datetime
+    project: Project
+    tables: tuple[str, ...]
+    sources: Mapping[str, Source]
 
-    def condition(self, column: str) -> str:
-        """SQL that an instant lies in it."""
-        tests = [f"{column} > TIMESTAMPTZ {literal(self.after.isoformat())}"] if self.after else []
-        return " AND ".join([*tests, f"{column} <= TIMESTAMPTZ {literal(self.until.isoformat())}"])
+    @property
+    def table(self) -> Table:
+        """The fact's own table."""
+        return self.project.nodes[self.tables[-1]].table
+
+    @cached_property
+    def joined(self) -> list[Joined]:
+        """What the rows are joined with on the way."""
+        return [
+            Joined(name, relation, self._looked_up_by(name, relation))
+            for name in self.tables
+            for relation in self.project.nodes[name].query.reads
+            if relation not in self.tables and relation not in self.sources
+        ]
+
+    def _looked_up_by(self, table: str, relation: str) -> Mapping[str, str]:
+        """What the contract says, and what else of the relation's key, or its day, the table has under its name."""
+        node, now = self.project.nodes[table], _declared(self.project, relation)
+        on = node.table.lookups.get(relation, {})
+        days = (now.partition_column,) if relation not in (*node.table.lookups, *node.table.windows) else ()
+        others = [name for name in (*now.key, *days) if name is not None and name in node.table.types]
+        return dict(on) | {name: name for name in others if name not in (*on, *on.values(), FROM)}
+
+    def columns(self, used: Iterable[str]) -> dict[str, list[str]]:
+        """The columns of what is joined, by relation, that decide what some columns of the fact say.
+
+        They are those that these are computed from, those by which they are found, and those that only decide what is found.
+        """
+        wanted: dict[str, dict[str, None]] = {self.tables[-1]: dict.fromkeys(used)}
+        for name in reversed(self.tables):
+            node = self.project.nodes[name]
+            origins = {(each.relation, each.column) for columns in node.query.lineage.values() for each in columns}
+            asked = wanted.get(name, {})
+            while True:
+                found = {(each.relation, each.column) for column in asked for each in node.query.lineage.get(column, ())}
+                found_by = {own for relation in {of for of, _ in found} for own in node.table.lookups.get(relation, {})}
+                if found_by <= asked.keys():
+                    break
+                asked |= dict.fromkeys(found_by)
+            for relation, columns in node.query.reads.items():
+                is_found = any(of == relation for of, _ in found) or not any(of == relation for of, _ in origins)
+                if relation not in self.tables and relation not in node.table.lookups:
+                    counted = list(columns)
+                elif is_found or relation in self.tables:
+                    counted = [each for each in columns if (relation, each) in found or (relation, each) not in origins]
+                else:
+                    counted = []
+                wanted.setdefault(relation, {}).update(dict.fromkeys(counted))
+        return {relation: sorted(wanted.get(relation, {})) for relation in {each.relation for each in self.joined}}
+
+    def reads(self, now: State, partition: str) -> dict[str, set[str]]:
+        """The partitions that a partition of the fact is computed from, by table and by relation of a source on the way."""
+        found: dict[str, set[str]] = {self.tables[-1]: {partition}}
+        for name in reversed(self.tables):
+            node = self.project.nodes[name]
+            for relation in node.query.reads:
+                if relation in self.tables or relation in self.sources:
+                    found.setdefault(relation, set()).update(now.wanted(node, relation, sorted(found.get(name, ()))))
+        return found
 
 
-def sources_behind(project: Project, table: str) -> list[Source]:
-    """The sources whose events are folded to the rows of a table: those that have its key, by way of tables that have it too."""
+def chain_of(project: Project, table: str) -> Chain:
+    """Find the way of the rows of a table: back along its key, as far as each key is computed for itself."""
     key = project.nodes[table].table.key
-    return list({source.name: source for source in _behind(project, table, key)}.values())
+    sources: dict[str, Source] = {}
+
+    def along(name: str) -> Iterator[str]:
+        query = project.nodes[name].query
+        of_key = {relation: found for relation in query.reads if (found := _declared(project, relation)).key == key}
+        for relation, found in of_key.items() if is_by_key(query.sql, key, tuple(of_key)) else ():
+            if isinstance(found, Source):
+                sources[relation] = found
+            else:
+                yield from along(relation)
+        yield name
+
+    return Chain(project, tuple(dict.fromkeys(along(table))), sources)
 
 
-def _behind(project: Project, table: str, key: tuple[str, ...]) -> Iterator[Source]:
-    for relation in project.nodes[table].query.reads:
-        name = source_of(relation)
-        if name is not None:
-            source = project.domain.sources[name]
-            if source.key == key and source.partition_column is not None:
-                yield source
-        elif project.nodes[relation].table.key == key:
-            yield from _behind(project, relation, key)
+def _declared(project: Project, relation: str) -> Source | Table:
+    source = source_of(relation)
+    return project.nodes[relation].table if source is None else project.domain.sources[source]
 
 
-def landed_keys(sources: Sequence[Source], span: Span) -> str:
-    """SQL of the keys that events of a span are about."""
-    return " UNION ".join(
-        f"SELECT ({', '.join(map(quote, source.key))}) FROM changes.{quote(source.name)} WHERE {span.condition('_ingested_at')}"
-        for source in sources
-    )
+@dataclass(frozen=True)
+class Behind:
+    """What is behind a difference in the rows of a fact.
+
+    Attributes:
+        rows: Those that may differ, before and after.
+        told: By relation of a source on the way, the query of the events that were ingested about them.
+        links: For each of what they are joined with, the table of their keys (`_of_<column>`) beside the joined row that differs.
+    """
+
+    rows: Sides
+    told: Mapping[str, str]
+    links: Sequence[tuple[Correction, str]]
 
 
-def gone_rows(source: Source, span: Span, was_there: str, is_there: str) -> str:
-    """SQL of the keys that were there before a span, that an event of it is about, and that are there no more.
+def find_behind(between: Between, chain: Chain, partitions: Collection[str], corrections: Sequence[Correction]) -> Behind | None:
+    """Compute the rows of a fact that may differ, as they were known before and after.
 
     Args:
-        source: The source.
-        span: The span, which has a beginning.
-        was_there: Condition on events before it.
-        is_there: SQL of the keys that are there.
+        between: The time.
+        chain: The way of its rows.
+        partitions: The partitions that are asked about.
+        corrections: What they are joined with, where it differs.
+
+    Returns:
+        What was found; None where nothing was ingested that could make a difference.
     """
-    keys, events = ", ".join(map(quote, source.key)), f"changes.{quote(source.name)}"
-    assert span.after is not None
-    before = f"_ingested_at <= TIMESTAMPTZ {literal(span.after.isoformat())}"
-    return (
-        f"SELECT {keys}, CASE WHEN arg_max(_op, _sequence) = 'd' THEN 'deleted' ELSE 'moved or refused' END AS gone, "
-        "max(_ingested_at) AS ingestion_timestamp, arg_max(_landing_object, _sequence) AS landing_object, "
-        "arg_max(_landing_row, _sequence) AS landing_row "
-        f"FROM {events} WHERE {span.condition('_ingested_at')} "
-        f"AND ({keys}) IN (SELECT ({keys}) FROM {events} WHERE {before} AND {was_there}) "
-        f"AND ({keys}) NOT IN ({is_there}) GROUP BY {keys} ORDER BY ALL"
+    again = set(partitions).intersection(between.republished(chain.tables[-1]))
+    reads = {partition: chain.reads(between.now, partition) for partition in sorted(again)}
+    told, touched = _told(between, chain, reads)
+    keys = {relation: [keys_in(restricting(chain.sources[relation]), events)] for relation, events in told.items()}
+    for correction in corrections:
+        for joined in correction.joins:
+            rows, found = _joined_rows(between, chain, correction, joined, reads)
+            touched |= found
+            for relation, source in chain.sources.items() if found else ():
+                keys.setdefault(relation, []).append(keys_in(restricting(source), rows))
+    dirty = [
+        partition for partition, read in reads.items() if any((name, each) in touched for name in read for each in read[name])
+    ]
+    if not dirty:
+        return None
+    wanted = {
+        source.name: of_keys(restricting(source), between.keep(" UNION ".join(keys[relation]))) if relation in keys else "false"
+        for relation, source in chain.sources.items()
+    }
+    states = between.states(wanted)
+    for place, state in enumerate(states):
+        state.computed |= {each.relation: each.stands[place] for each in corrections if each.stands is not None}
+        for table in chain.tables:
+            between.compute(state, table, sorted(set().union(*(reads[partition][table] for partition in dirty))))
+    before, after = (_rows(state, chain.tables[-1]) for state in states)
+    links = [(correction, _keep_links(between, chain, correction, states)) for correction in corrections]
+    return Behind((before, after), told, links)
+
+
+def restricting(source: Source) -> tuple[str, ...]:
+    """The columns of a source that say which events belong together: its key, or that of the document an element is of."""
+    return source.elements.parent if source.elements else source.key
+
+
+def _told(
+    between: Between, chain: Chain, reads: Mapping[str, Mapping[str, set[str]]]
+) -> tuple[dict[str, str], set[tuple[str, str]]]:
+    """The events that were ingested about a fact, by relation, and the partitions that they are in."""
+    told = {}
+    touched = {(name, partition) for partition in reads for name in chain.tables[-1:] if not chain.sources}
+    touched &= {(name, partition) for name in chain.tables[-1:] for partition in between.told(name)}
+    for relation in chain.sources:
+        found = between.told(relation).intersection(*[set().union(*(read[relation] for read in reads.values()))])
+        if found:
+            told[relation] = between.events(relation, sorted(found))
+        touched |= {(relation, partition) for partition in found}
+    return told, touched
+
+
+def _joined_rows(
+    between: Between, chain: Chain, correction: Correction, joined: Joined, reads: Mapping[str, Mapping[str, set[str]]]
+) -> tuple[str, set[tuple[str, str]]]:
+    """The published rows on the way that are joined with what differs, and the partitions that they are in."""
+    table = chain.project.nodes[joined.reader].table
+    there = between.now.available(joined.reader)
+    partitions = sorted(set().union(*(read[joined.reader] for read in reads.values())))
+    files = between.now.files_of(joined.reader, (found for each in partitions for found in there.get(each, ())))
+    column = quote(table.partition_column) if table.partition_column else "NULL"
+    names = ", ".join(map(quote, table.key))
+    rows = between.keep(
+        f"SELECT {names}, {column} AS _day FROM ({typed_rows(table, files)}) AS row "
+        f"WHERE EXISTS (FROM {correction.rows} AS found WHERE {joined.same('row', 'found')})"
     )
+    days = between.connection.execute(f"SELECT DISTINCT _day FROM read_parquet({literal(rows)})").fetchall()
+    found = {partition for (day,) in days for partition in partitions if day is None or str(day) == partition}
+    return f"FROM read_parquet({literal(rows)})", {(joined.reader, partition) for partition in found}
+
+
+def _rows(state: KnownState, table: str) -> str:
+    return typed_rows(state.workspace.project.nodes[table].table, state.computed[table])
+
+
+def _keep_links(between: Between, chain: Chain, correction: Correction, states: Sequence[KnownState]) -> str:
+    own = ", ".join(f"row.{quote(name)} AS {quote(f'_of_{name}')}" for name in chain.table.key)
+    links = " UNION ".join(
+        f"SELECT {own}, found.* FROM ({_rows(state, joined.reader)}) AS row "
+        f"JOIN {correction.rows} AS found ON {joined.same('row', 'found')}"
+        for joined in correction.joins
+        for state in states
+    )
+    name = f"links_{correction.rows}"
+    between.connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {links}")
+    return name

@@ -1,44 +1,48 @@
 """Changes of metrics: what was reported when, and which late or corrected rows made the difference.
 
-Belongs here: reading restatements back, and the rows behind one. Does not belong here: recording them (`restating`).
+Belongs here: reading restatements back, and the rows behind one. Does not belong here: recording them (`restating`), computing
+those rows as they were (`behind`), nor what they are joined with (`corrections`).
+
+The rows behind a value are computed from what had been ingested when it was reported, and again when it was restated. Of the rows
+that differ in what the metric counts, those are named that something was ingested about in between; of those that differ by what
+they are joined with, the joined rows are. What makes no difference is not named.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import duckdb
 
-from assay.contracts import Source, periods
+from assay.contracts import periods
 from assay.contracts.rules import literal, quote
 from assay.metrics.compiler import hour_of, key_of
-from assay.metrics.declarations import UNKNOWN, Fact
+from assay.metrics.declarations import Fact
 from assay.metrics.grains import Grain, first_day
-from assay.metrics.lattice import Mart
+from assay.metrics.lattice import Lattice, Mart
 from assay.metrics.marts import lattice_of
 from assay.metrics.parts import columns_in
+from assay.metrics.resolving import Resolved
 from assay.metrics.trends import periods_seen
-from assay.pipeline.behind import Span, gone_rows, landed_keys, sources_behind
+from assay.pipeline.behind import Behind, Chain, chain_of, find_behind, restricting
+from assay.pipeline.corrections import by_column, changed_list, find_corrections
+from assay.pipeline.events_behind import name_by_events, newest
+from assay.pipeline.known import Between, looking_back
 from assay.pipeline.query import query
 from assay.pipeline.state import State
 
 ROWS_NAMED = 1000
-"""Rows behind one change that are named at most."""
-_LANDED = (
-    'WITH published AS (SELECT table_name, "partition", restated_at, min(seen_until) AS seen_until '
-    "FROM quality.restatements GROUP BY ALL), "
-    'landed AS (SELECT table_name, "partition", restated_at, '
-    "least(restated_at, lead(seen_until) OVER in_order) AS landed_until, lag(restated_at) OVER in_order AS restated_before "
-    'FROM published WINDOW in_order AS (PARTITION BY table_name, "partition" ORDER BY restated_at))'
-)
-"""What a restatement had seen is what the next one of the same period replaced: no row in it was landed later.
-
-Of a row that is gone nothing is left that says when, so that it counts to the restatement that came after it.
-"""
+"""Rows behind one change that are named at most: of each fact those that are there, and those that are gone, and of each joined
+relation."""
+_DIFFERING = "differing"
+"""The table of the rows of a fact that differ in what a cell counts."""
+_AWAY = "moved or refused"
+"""What became of a row that is about no period asked about any more, though it was not deleted."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +55,10 @@ class Change:
         key: Who it is about; empty for the whole company.
         metric: The metric.
         before: What was reported, as text.
-        after: What is reported since.
+        after: What is reported since, as text.
         reported_at: When the first was published.
         restated_at: When the second was.
         seen_until: When the newest event behind what was reported had been landed.
-        landed_until: When the newest event behind the rows that restated it had been landed at the latest.
-        restated_before: When the period had been restated the last time before; None where it had not.
         run_id: The run that restated it.
     """
 
@@ -69,8 +71,6 @@ class Change:
     reported_at: dt.datetime
     restated_at: dt.datetime
     seen_until: dt.datetime | None
-    landed_until: dt.datetime
-    restated_before: dt.datetime | None
     run_id: str
 
 
@@ -97,83 +97,163 @@ def history(
     rows = query(
         connection,
         state,
-        f"{_LANDED} "
-        'SELECT table_name, "partition", key, metric, before, after, reported_at, restated_at, seen_until, landed_until, '
-        "restated_before, run_id "
-        'FROM quality.restatements INNER JOIN landed USING (table_name, "partition", restated_at) '
-        f'WHERE {" AND ".join(tests)} ORDER BY restated_at, table_name, "partition", key',
+        'SELECT table_name, "partition", key, metric, before, after, reported_at, restated_at, seen_until, run_id '
+        f'FROM quality.restatements WHERE {" AND ".join(tests)} ORDER BY restated_at, table_name, "partition", key',
     ).fetchall()
     return [Change(table, partition, json.loads(key), *rest) for table, partition, key, *rest in rows]
 
 
-def changed_rows(connection: duckdb.DuckDBPyConnection, state: State, change: Change) -> list[dict[str, Any]]:
-    """The rows of the facts behind a changed cell: those that were landed after what had been reported, until it was restated.
+def changed_rows(connection: duckdb.DuckDBPyConnection, state: State, changes: Sequence[Change]) -> list[list[dict[str, Any]]]:
+    """The rows behind changed cells of a metric.
 
-    A row that is gone since is named by its key, what became of it, and where that was landed. It is known whom it was about
-    where the key of the mart is a column of the source, too.
+    They are, of each fact that the metric counts: late and corrected rows as they were after that; rows that are gone, by their
+    key and what became of them; corrected rows of what rows are joined with, by the key of their source and what changed from
+    what to what.
+
+    Args:
+        connection: DuckDB, with access to the lake.
+        state: The lake's state.
+        changes: The cells. Those of one period that changed at once are looked at together, where they follow each other.
+
+    Returns:
+        The rows of each.
     """
-    lattice = lattice_of(state.workspace.domain)
-    metric = lattice.catalog.find(change.metric)
-    mart = next(each for each in lattice.marts if change.table in (each.full_name, each.trend_name))
-    seen = periods_seen(metric, mart.grain, change.partition)
-    span = Span(change.seen_until, change.landed_until)
-    since = Span(max(filter(None, (change.seen_until, change.restated_before)), default=None), change.restated_at)
-    found = []
-    for name in metric.facts:
-        fact = lattice.catalog.facts[name]
-        table = lattice.catalog.tables[fact.table]
-        parts = [part for part in (lattice.catalog.parts[each] for each in metric.parts) if part.fact == name]
-        used = columns_in(" ".join(f"{part.of} {part.where}" for part in parts), table.types)
-        shown = dict.fromkeys((*table.key, fact.day, *used, "ingestion_timestamp", "data_source"))
-        sources = sources_behind(state.workspace.project, fact.table)
-        keys = ", ".join(map(quote, table.key))
-        landed = f"({keys}) IN ({landed_keys(sources, span)})" if sources else span.condition("ingestion_timestamp")
-        there = " AND ".join([_in_periods(mart, fact.day, seen), *_about(mart, fact, change)])
-        found += _rows(
-            connection,
-            state,
-            f"SELECT {', '.join(quote(column) for column in shown)} FROM {fact.table} WHERE {there} AND {landed} "
-            f"ORDER BY ingestion_timestamp, 1 LIMIT {ROWS_NAMED}",
-        )
-        for source in sources:
-            was_there = _was_there(mart, fact, source, change, seen)
-            if was_there is not None and since.after is not None:
-                gone = gone_rows(source, since, was_there, f"SELECT ({keys}) FROM {fact.table} WHERE {there}")
-                found += _rows(connection, state, f"{gone} LIMIT {ROWS_NAMED}")
+    found: list[list[dict[str, Any]]] = []
+    with looking_back(connection, state) as kept:
+        for _, group in itertools.groupby(changes, key=lambda each: (each.metric, each.table, each.partition, each.restated_at)):
+            cells = list(group)
+            time = Between(connection, state, cells[0].reported_at, cells[0].restated_at, kept)
+            by_fact = zip(*_by_fact(time, cells), strict=True)
+            found += [[row for rows in each for row in rows] for each in by_fact]
     return found
 
 
-def _rows(connection: duckdb.DuckDBPyConnection, state: State, sql: str) -> list[dict[str, Any]]:
-    result = query(connection, state, sql)
-    columns = result.columns
-    return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]
+def _by_fact(time: Between, cells: Sequence[Change]) -> Iterator[list[list[dict[str, Any]]]]:
+    """For each fact the rows behind each cell."""
+    lattice = lattice_of(time.now.workspace.domain)
+    metric = lattice.catalog.find(cells[0].metric)
+    mart = next(each for each in lattice.marts if cells[0].table in (each.full_name, each.trend_name))
+    seen = periods_seen(metric, mart.grain, cells[0].partition)
+    for name in metric.facts:
+        counted = _Counted.of(lattice, metric, mart, lattice.catalog.facts[name], seen)
+        chain = chain_of(time.now.workspace.project, counted.fact.table)
+        corrections = list(find_corrections(time, chain.joined, chain.columns(counted.columns)))
+        asked = [day for day in time.now.index(counted.fact.table) if counted.is_seen(day)]
+        behind = find_behind(time, chain, asked, corrections)
+        yield [_rows_behind(time, chain, counted, behind, cell) for cell in cells] if behind else [[] for _ in cells]
 
 
-def _in_periods(mart: Mart, day: str, seen: Sequence[periods.Span]) -> str:
-    first = first_day(mart.grain, quote(day))
-    spans = (f"{first} BETWEEN DATE {literal(span.first)} AND DATE {literal(span.last)}" for span in seen)
-    return f"({' OR '.join(spans)})"
+@dataclass(frozen=True)
+class _Counted:
+    """What a metric counts of a fact in a period of a mart.
 
-
-def _about(mart: Mart, fact: Fact, change: Change) -> list[str]:
-    """Conditions on the rows of a fact that are about who a change is about."""
-    tests = [f"{key_of(mart.entity, fact)} = {literal(change.key[name])}" for name in mart.entity.keys]
-    return [*tests, f"{hour_of(fact)} = {int(change.key['hour'])}"] if mart.grain is Grain.HOUR else tests
-
-
-def _was_there(mart: Mart, fact: Fact, source: Source, change: Change, seen: Sequence[periods.Span]) -> str | None:
-    """Condition on the events of a source that are about who a change is about; None where they do not tell.
-
-    Events have their values as they were sent: here they are compared without regard to case and blanks.
+    Attributes:
+        fact: The fact.
+        mart: The mart.
+        used: The columns that are counted.
+        counts: What each row adds to a part of the metric.
+        columns: The columns that are counted, and those that say whom and when a row is about.
+        seen: The periods that are looked at.
     """
-    if mart.grain is Grain.HOUR or source.partition_column is None:
-        return None
-    tests = [_in_periods(mart, source.partition_column, seen)]
-    for name in mart.entity.keys:
-        column = fact.keys[mart.entity.name]
-        if source.types.get(column) != "VARCHAR":
-            return None
-        tests.append(
-            f"upper(coalesce(nullif(trim({quote(column)}), ''), {literal(UNKNOWN)})) = upper({literal(change.key[name])})"
+
+    fact: Fact
+    mart: Mart
+    used: Sequence[str]
+    counts: Sequence[str]
+    columns: Sequence[str]
+    seen: Sequence[periods.Span]
+
+    @classmethod
+    def of(cls, lattice: Lattice, metric: Resolved, mart: Mart, fact: Fact, seen: Sequence[periods.Span]) -> _Counted:
+        types = lattice.catalog.tables[fact.table].types
+        parts = [part for part in (lattice.catalog.parts[each] for each in metric.parts) if part.fact == fact.name]
+        used = columns_in(" ".join(f"{part.of} {part.where}" for part in parts), types)
+        about = [fact.keys[mart.entity.name]] if mart.entity.keys else []
+        about += [fact.at] if mart.grain is Grain.HOUR else []
+        columns = columns_in(" ".join((fact.day, *used, *about)), types)
+        counts = [f"CASE WHEN {part.where or 'true'} THEN {part.of or '1'} END" for part in parts]
+        return cls(fact, mart, used, counts, columns, seen)
+
+    def is_seen(self, day: str) -> bool:
+        """Whether a day lies in the periods."""
+        cut = periods.Grain.DAY if self.mart.grain is Grain.HOUR else periods.Grain(self.mart.grain)
+        first = periods.first_day(cut, dt.date.fromisoformat(day)).isoformat()
+        return any(span.first <= first <= span.last for span in self.seen)
+
+    def about(self, change: Change) -> str:
+        """Condition on rows that are about whom and when a change is about."""
+        first = first_day(self.mart.grain, quote(self.fact.day))
+        spans = (f"{first} BETWEEN DATE {literal(span.first)} AND DATE {literal(span.last)}" for span in self.seen)
+        tests = [f"({' OR '.join(spans)})"]
+        tests += [f"{key_of(self.mart.entity, self.fact)} = {literal(change.key[name])}" for name in self.mart.entity.keys]
+        tests += [f"{hour_of(self.fact)} = {int(change.key['hour'])}"] if self.mart.grain is Grain.HOUR else []
+        return " AND ".join(tests)
+
+
+def _rows_behind(time: Between, chain: Chain, counted: _Counted, behind: Behind, change: Change) -> list[dict[str, Any]]:
+    key, about = chain.table.key, counted.about(change)
+    counts = "".join(f", {each} AS count_{place}" for place, each in enumerate(counted.counts))
+    before, after = (f"(SELECT *, true AS is_there{counts} FROM ({rows}) WHERE {about})" for rows in behind.rows)
+    compared = ("is_there", counted.fact.day, *(f"count_{place}" for place in range(len(counted.counts))))
+    other = " OR ".join(f"before.{quote(name)} IS DISTINCT FROM after.{quote(name)}" for name in compared)
+    shown = list(dict.fromkeys((counted.fact.day, *counted.used)))
+    named = ", ".join(map(quote, key))
+    time.connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE {_DIFFERING} AS SELECT {named}, after.is_there IS NULL AS is_gone, "
+        f"CASE WHEN before.is_there AND after.is_there THEN {changed_list(shown, 'before', 'after')} END AS changed "
+        f"FROM {before} AS before FULL JOIN {after} AS after USING ({named}) WHERE {other}"
+    )
+    found = _own_rows(time, chain, shown, behind) if chain.sources else _any_rows(time, chain, shown, behind)
+    of = {f"_of_{name}": name for name in key}
+    same = " AND ".join(f"link.{quote(mine)} = row.{quote(own)}" for mine, own in of.items())
+    for correction, links in behind.links:
+        columns = f"DISTINCT * EXCLUDE ({', '.join(map(quote, of))})"
+        rows = f"SELECT {columns} FROM {links} AS link SEMI JOIN {_DIFFERING} AS row ON {same} ORDER BY ALL LIMIT {ROWS_NAMED}"
+        found += name_by_events(time, correction, rows)
+    return found
+
+
+def _own_rows(time: Between, chain: Chain, shown: Sequence[str], behind: Behind) -> list[dict[str, Any]]:
+    """The rows that differ of which something was ingested: as they are after that, or what became of them."""
+    key, columns = ", ".join(map(quote, chain.table.key)), ", ".join(map(quote, shown))
+    of_table, (_, after) = f'{literal(chain.table.full_name)} AS "table"', behind.rows
+    is_elsewhere = f"({key}) IN (SELECT ({key}) FROM ({after}))"
+    became = f"CASE WHEN event.op = 'd' THEN 'deleted' WHEN {is_elsewhere} THEN 'moved' ELSE {literal(_AWAY)} END AS gone"
+    late, gone = [], []
+    for relation, events in behind.told.items():
+        source = chain.sources[relation]
+        told = f"({newest(restricting(source), events)}) AS event USING ({', '.join(map(quote, restricting(source)))})"
+        late.append(
+            f"SELECT {of_table}, {key}, {columns}, changed, ingestion_timestamp, data_source, "
+            "event.landing_object, event.landing_row "
+            f"FROM ({after}) JOIN (FROM {_DIFFERING} WHERE NOT is_gone) USING ({key}) JOIN {told} "
+            f"ORDER BY ingestion_timestamp, {key} LIMIT {ROWS_NAMED}"
         )
-    return " AND ".join(tests)
+        gone.append(
+            f"SELECT {of_table}, {key}, {became}, event.landed_at AS ingestion_timestamp, {literal(source.name)} AS data_source, "
+            "event.landing_object, event.landing_row "
+            f"FROM {_DIFFERING} JOIN {told} WHERE is_gone ORDER BY {key} LIMIT {ROWS_NAMED}"
+        )
+    return [row for sql in late + gone for row in _rows(time, sql)]
+
+
+def _any_rows(time: Between, chain: Chain, shown: Sequence[str], behind: Behind) -> list[dict[str, Any]]:
+    """The rows that differ of a fact that has another key than its sources, of which no event can be told."""
+    key = ", ".join(map(quote, chain.table.key))
+    columns = ", ".join(map(quote, (*shown, "changed", "ingestion_timestamp", "data_source")))
+    of_table, (_, after) = f'{literal(chain.table.full_name)} AS "table"', behind.rows
+    there = f"SELECT {of_table}, {key}, {columns} FROM ({after}) JOIN (FROM {_DIFFERING} WHERE NOT is_gone) USING ({key})"
+    gone = f"SELECT {of_table}, {key}, 'gone' AS gone FROM {_DIFFERING} WHERE is_gone"
+    return [row for sql in (there, gone) for row in _rows(time, f"{sql} ORDER BY {key} LIMIT {ROWS_NAMED}")]
+
+
+def _rows(time: Between, sql: str) -> list[dict[str, Any]]:
+    result = time.connection.execute(sql)
+    columns = [name for name, *_ in result.description or ()]
+    return [_named(dict(zip(columns, row, strict=True))) for row in result.fetchall()]
+
+
+def _named(row: dict[str, Any]) -> dict[str, Any]:
+    """A row that was there before with what changed by column; any other without."""
+    found = {name: by_column(value or ()) if name == "changed" else value for name, value in row.items()}
+    return {name: value for name, value in found.items() if name != "changed" or value}

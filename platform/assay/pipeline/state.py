@@ -138,10 +138,10 @@ class State:
     def inputs(self, node: Node, relation: str, partitions: Collection[str]) -> list[tuple[str, Input]]:
         """The objects of a relation that partitions of a table read, each with its own partition."""
         available = self.available(relation)
-        own = [(partition, found) for partition in self._wanted(node, relation, partitions) for found in available[partition]]
+        own = [(partition, found) for partition in self.wanted(node, relation, partitions) for found in available[partition]]
         return own + [(TRUNCATES, found) for found in self.truncates(relation)]
 
-    def _wanted(self, node: Node, relation: str, partitions: Collection[str]) -> list[str]:
+    def wanted(self, node: Node, relation: str, partitions: Collection[str]) -> list[str]:
         """The partitions of a relation that partitions of a table read, of those that there are, in order."""
         if relation not in self._in_order:
             self._in_order[relation] = sorted(self.available(relation))
@@ -155,17 +155,18 @@ class State:
 
     def files(self, node: Node, relation: str, partitions: Collection[str]) -> list[Files]:
         """The same without truncates, as DuckDB reads them, by schema."""
-        return self._files(relation, (found for of, found in self.inputs(node, relation, partitions) if of != TRUNCATES))
+        return self.files_of(relation, (found for of, found in self.inputs(node, relation, partitions) if of != TRUNCATES))
 
     def truncate_files(self, relation: str) -> list[Files]:
         """The truncates of a relation's source, as DuckDB reads them, by schema."""
-        return self._files(relation, self.truncates(relation))
+        return self.files_of(relation, self.truncates(relation))
 
     def all_files(self, relation: str) -> list[Files]:
         """Every file of a relation but its truncates."""
-        return self._files(relation, (found for objects in self.available(relation).values() for found in objects))
+        return self.files_of(relation, (found for objects in self.available(relation).values() for found in objects))
 
-    def _files(self, relation: str, inputs: Iterable[Input]) -> list[Files]:
+    def files_of(self, relation: str, inputs: Iterable[Input]) -> list[Files]:
+        """Some objects of a relation, as DuckDB reads them, by schema."""
         paths = ((found.version, self.workspace.store.path(found.key)) for found in inputs)
         return files_by_version(paths, self._only(relation))
 

@@ -202,7 +202,7 @@ def test_a_change_names_the_rows_behind_it(lake: ShopLake) -> None:
         state = State(lake.workspace)
         [change] = history(connection, state, "sold", "marts.stall_month", {"stall": "s0"})
         assert (change.partition, change.key, change.run_id) == (dt.date(2024, 1, 1), {"stall": "s0"}, "late")
-        rows = changed_rows(connection, state, change)
+        rows = changed_rows(connection, state, [change])[0]
         assert [(row["sale_id"], row["amount"], row["ingestion_timestamp"]) for row in rows] == [("k99", Decimal("7.00"), late)]
         assert history(connection, state, "sold", "marts.stall_month", {"stall": "s2"}) == []
 
@@ -212,7 +212,7 @@ def explained(lake: ShopLake, metric: str, table: str, key: dict[str, str] | Non
     with lake.connection() as connection:
         state = State(lake.workspace)
         return [
-            [(row["sale_id"], row.get("gone")) for row in changed_rows(connection, state, change)]
+            [(row["sale_id"], row.get("gone")) for row in changed_rows(connection, state, [change])[0]]
             for change in history(connection, state, metric, table, key)
         ]
 
@@ -286,7 +286,7 @@ def test_a_change_of_a_trend_names_the_rows_of_all_the_periods_it_looks_at(
     with lake.connection() as connection:
         state = State(lake.workspace)
         changes = history(connection, state, metric, f"marts.{table}")
-        found = {str(each.partition): [row["sale_id"] for row in changed_rows(connection, state, each)] for each in changes}
+        found = {str(each.partition): [row["sale_id"] for row in changed_rows(connection, state, [each])[0]] for each in changes}
     assert found == restated
 
 

@@ -1,0 +1,239 @@
+"""Corrected rows of what facts are joined with: a customer, a merchant, a rate.
+
+Belongs here: computing a joined relation as it was known at both ends of a time, and what differs. Does not belong here: the
+events behind that (`events_behind`), which rows of a fact it concerns (`behind`).
+
+Where a table is computed by the key of its one source, only those keys are that something was ingested about. Anything else is
+computed whole, or those partitions of it that something was ingested for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from assay.contracts import Source
+from assay.contracts.rules import literal, quote
+from assay.engine.by_key import is_by_key
+from assay.engine.project import Project, source_of
+from assay.lake.rows import Files
+from assay.pipeline.as_of import FROM
+from assay.pipeline.known import Between, KnownState, also, keys_in, of_keys
+from assay.pipeline.lookups import bind_whole
+
+Sides = tuple[str, str]
+"""Queries of the same rows as they were known before and after."""
+Stands = tuple[list[Files], list[Files]]
+"""What stands for a table before and after."""
+_CHANGED = 'STRUCT("column" VARCHAR, "before" VARCHAR, "after" VARCHAR)[]'
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A relation that rows are joined with.
+
+    Attributes:
+        reader: The table whose SQL joins it.
+        relation: The relation.
+        on: Its column by column of the table that it is looked up by; empty where nothing says.
+    """
+
+    reader: str
+    relation: str
+    on: Mapping[str, str]
+
+    def same(self, row: str, found: str) -> str:
+        """Condition that a row of the table is joined with one of the relation."""
+        return " AND ".join(f"{row}.{quote(own)} = {found}.{quote(their)}" for own, their in self.on.items()) or "true"
+
+
+@dataclass(frozen=True)
+class Correction:
+    """A joined relation of which rows differ.
+
+    Attributes:
+        relation: The relation.
+        joins: Where it is joined.
+        key: What its rows are told apart by.
+        rows: The table of the rows that differ: their key, what they are looked up by, `landed_at` and what `changed`.
+        stands: What stands for it before and after; None of a source, which its events do.
+    """
+
+    relation: str
+    joins: tuple[Joined, ...]
+    key: tuple[str, ...]
+    rows: str
+    stands: Stands | None
+
+
+def find_corrections(between: Between, joined: Sequence[Joined], columns: Mapping[str, Collection[str]]) -> Iterator[Correction]:
+    """Compute what rows are joined with before and after, and keep what differs.
+
+    Args:
+        between: The time.
+        joined: What is joined.
+        columns: By relation, the columns that count.
+    """
+    for place, relation in enumerate(dict.fromkeys(each.relation for each in joined)):
+        if not columns.get(relation) or not between.told(relation):
+            continue
+        declared = between.now.declared(relation)
+        joins = tuple(each for each in joined if each.relation == relation)
+        project = between.now.workspace.project
+        parts = (name for names in of_key_columns(project, relation).values() for name in names)
+        looked_up = (name for each in joins for name in each.on.values())
+        beside = {name: None for name in (*looked_up, *parts) if name not in declared.key}
+        counted = [name for name in columns[relation] if name not in declared.key]
+        stands: Stands | None = None
+        if isinstance(declared, Source):
+            sides = _folded(between, relation, (*declared.key, *beside, *counted))
+        else:
+            sides, stands = _computed(between, relation)
+        rows = f"corrections_{place}"
+        _keep_differing(between, rows, declared.key, list(beside), counted, sides)
+        yield Correction(relation, joins, declared.key, rows, stands)
+
+
+def source_by_key(project: Project, table: str) -> str | None:
+    """The relation that the only source of a table is read as, where that and every table on the way is computed by its key."""
+    tables, read = list(_tables(project, table)), raw_relations(project, table)
+    if len(read) != 1:
+        return None
+    key, nodes = set(project.domain.sources[str(source_of(read[0]))].key), [project.nodes[name] for name in tables]
+    by_key = (key <= set(node.table.key) and is_by_key(node.query.sql, key, tuple(node.query.reads)) for node in nodes)
+    return read[0] if all(by_key) else None
+
+
+def origins(project: Project, relation: str, column: str) -> frozenset[tuple[str, str]]:
+    """The columns of sources that a column is computed from, each with its source."""
+    source = source_of(relation)
+    if source is not None:
+        return frozenset({(source, column)})
+    lineage = project.nodes[relation].query.lineage.get(column, ())
+    return frozenset().union(*(origins(project, each.relation, each.column) for each in lineage))
+
+
+def of_key_columns(project: Project, relation: str) -> dict[tuple[str, str], list[str]]:
+    """By source and column of its key, the columns of a table that are computed of it."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for name in project.nodes[relation].query.lineage if relation in project.nodes else ():
+        for source, column in sorted(origins(project, relation, name)):
+            if column in project.domain.sources[source].key:
+                found.setdefault((source, column), []).append(name)
+    return found
+
+
+def raw_relations(project: Project, relation: str) -> list[str]:
+    """The relations that the sources of a table are read as, by it and by what it reads."""
+    if source_of(relation) is not None:
+        return [relation]
+    return list(dict.fromkeys(raw for read in project.nodes[relation].query.reads for raw in raw_relations(project, read)))
+
+
+def _tables(project: Project, table: str) -> Iterator[str]:
+    yield table
+    for relation in project.nodes[table].query.reads:
+        if source_of(relation) is None:
+            yield from _tables(project, relation)
+
+
+def _folded(between: Between, relation: str, columns: Sequence[str]) -> Sides:
+    """A source's fold that is joined itself, as it was known."""
+    kept = []
+    for state in between.states():
+        bind_whole(between.connection, state, relation, (*columns, "_ingested_at"))
+        kept.append(between.keep(f"SELECT {', '.join(map(quote, columns))}, _ingested_at AS ingestion_timestamp FROM {relation}"))
+    return f"FROM read_parquet({literal(kept[0])})", f"FROM read_parquet({literal(kept[1])})"
+
+
+def _computed(between: Between, table: str) -> tuple[Sides, Stands]:
+    project, now = between.now.workspace.project, between.now
+    read = source_by_key(project, table)
+    if read is None:
+        before, after = between.states()
+        sides = _compute(between, before, table), _compute(between, after, table)
+        told = between.told(table)
+        others = [found for partition, each in now.available(table).items() if partition not in told for found in each]
+        beside = now.files_of(table, others)
+    else:
+        source = project.domain.sources[str(source_of(read))]
+        keys = between.keep(keys_in(source.key, between.events(read, between.told(read))))
+        before, after = between.states({source.name: of_keys(source.key, keys)})
+        sides = _compute(between, before, table), _compute(between, after, table)
+        computed = between.keep(" UNION ".join(keys_in(source.key, side) for side in sides))
+        beside = also(now.all_files(table), of_keys(source.key, computed, "NOT IN"))
+    return sides, (beside + before.computed[table], beside + after.computed[table])
+
+
+def _compute(between: Between, state: KnownState, table: str) -> str:
+    """Compute those partitions of a table that something was ingested for, and before them what it reads."""
+    project = between.now.workspace.project
+    for relation in project.nodes[table].query.reads:
+        if source_of(relation) is None and relation not in state.computed and between.told(relation):
+            _compute(between, state, relation)
+    told = sorted(between.told(table))
+    if state.keys:
+        return between.compute(state, table, told)
+    # What of is no single keys is dear, and the same for all that was restated at once.
+    sources = {str(source_of(each)): None for each in raw_relations(project, table)}
+    known = (table, *told, *(batch.id for source in sources for batch in state.ledger(source).batches))
+    if known not in between.kept.computed:
+        between.kept.computed[known] = between.compute(state, table, told), state.computed[table]
+    rows, state.computed[table] = between.kept.computed[known]
+    return rows
+
+
+def _keep_differing(
+    between: Between, name: str, key: Sequence[str], beside: Sequence[str], counted: Collection[str], sides: Sides
+) -> None:
+    """Keep the rows that differ in what counts, each with what it was and is, in a table."""
+    execute = between.connection.execute
+    for side, rows in zip(("was", "now"), sides, strict=True):
+        execute(f"CREATE OR REPLACE TEMP TABLE row_{side} AS SELECT *, true AS is_there FROM ({rows})")
+    shown = ", ".join(f"coalesce(now.{quote(each)}, was.{quote(each)}) AS {quote(each)}" for each in (*key, *beside))
+    execute(
+        f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT {shown}, "
+        "coalesce(now.ingestion_timestamp, was.ingestion_timestamp) AS landed_at, "
+        f"{changed_list(counted, 'was', 'now')} AS changed "
+        f"FROM ({_pairs_of_spans(key) if FROM in key else _pairs(key)}) "
+        "WHERE len(changed) > 0 OR now.is_there IS DISTINCT FROM was.is_there"
+    )
+    execute("DROP TABLE row_was")
+    execute("DROP TABLE row_now")
+
+
+def changed_list(columns: Collection[str], before: str, after: str) -> str:
+    """Expression over two rows for the list of the columns that differ, with what they were and are as text."""
+    listed = ", ".join(
+        f"{{'column': {literal(each)}, 'before': {before}.{quote(each)}::VARCHAR, 'after': {after}.{quote(each)}::VARCHAR}}"
+        for each in columns
+    )
+    return f"list_filter([{listed}]::{_CHANGED}, lambda each: each.before IS DISTINCT FROM each.after)"
+
+
+def by_column(changed: Iterable[Mapping[str, str | None]]) -> dict[str, dict[str, str | None]]:
+    """Such a list by column."""
+    return {str(each["column"]): {"before": each["before"], "after": each["after"]} for each in changed}
+
+
+def _pairs(key: Sequence[str]) -> str:
+    same = " AND ".join(f"was.{quote(name)} IS NOT DISTINCT FROM now.{quote(name)}" for name in key)
+    return f"SELECT was, now FROM row_was AS was FULL JOIN row_now AS now ON {same}"
+
+
+def _pairs_of_spans(key: Sequence[str]) -> str:
+    """Each span beside what held when it began, or beside the first span where that began later."""
+    own = ", ".join(map(quote, key))
+    whose = " AND ".join(f"now.{quote(name)} = was.{quote(name)}" for name in key if name != FROM)
+
+    def beside(this: str, rows: str, other: str) -> str:
+        by = ", ".join(f"{this}.{quote(name)}" for name in key)
+        began = f"{other}.{FROM} <= {this}.{FROM}"
+        return (
+            f"SELECT was, now FROM {rows} AS {this} LEFT JOIN row_{other} AS {other} ON {whose} "
+            f"QUALIFY row_number() OVER (PARTITION BY {by} ORDER BY coalesce({began}, false) DESC, "
+            f"CASE WHEN {began} THEN {other}.{FROM} END DESC NULLS LAST, {other}.{FROM}) = 1"
+        )
+
+    ended = f"(SELECT * FROM row_was ANTI JOIN row_now USING ({own}))"
+    return f"SELECT * FROM ({beside('now', 'row_now', 'was')}) UNION ALL SELECT * FROM ({beside('was', ended, 'now')})"

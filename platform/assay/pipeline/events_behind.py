@@ -1,0 +1,107 @@
+"""The raw events behind rows of a joined relation that differ.
+
+Belongs here: naming those rows by what was landed. Does not belong here: finding them (`corrections`).
+
+An event is told by its key where the relation has it. A row that is computed of several, as a rate in dollars is of two rates,
+may have only parts of it: then of the events that changed something those are told that have most in common with the row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from assay.contracts import Source
+from assay.contracts.rules import literal, quote
+from assay.pipeline.corrections import Correction, by_column, of_key_columns, raw_relations, source_by_key
+from assay.pipeline.known import Between, keys_in, of_keys
+from assay.pipeline.lookups import bind_whole
+
+_WANTED = "wanted"
+"""The table of the rows that are to be named."""
+
+
+def name_by_events(between: Between, correction: Correction, rows: str) -> list[dict[str, Any]]:
+    """Name rows that differ by the events behind them, each event once, with all that differs by it.
+
+    A row of which no event is found is named by its own key.
+
+    Args:
+        between: The time.
+        correction: The joined relation.
+        rows: Query of those rows of `correction.rows` that are wanted.
+    """
+    execute, key = between.connection.execute, correction.key
+    execute(f"CREATE OR REPLACE TEMP TABLE {_WANTED} AS SELECT row_number() OVER () AS place, * FROM ({rows})")
+    events: dict[int, list[dict[str, Any]]] = {}
+    for relation in raw_relations(between.now.workspace.project, correction.relation):
+        if between.told(relation):
+            source = between.now.declared(relation)
+            for place, *event in execute(_events_of_rows(between, correction, relation)).fetchall():
+                events.setdefault(place, []).append(_told(source.name, source.key, event))
+    found: dict[str, dict[str, Any]] = {}
+    named = ", ".join(map(quote, key))
+    for place, landed_at, changed, *own in execute(
+        f"SELECT place, landed_at, changed, {named} FROM {_WANTED} ORDER BY 1"
+    ).fetchall():
+        unknown = dict(zip(key, own, strict=True)) | {"changed": {}, "ingestion_timestamp": landed_at}
+        for told in events.get(place, [unknown]):
+            identity = str({name: value for name, value in told.items() if name != "changed"})
+            row = found.setdefault(identity, {"table": correction.relation} | told)
+            row["changed"] = by_column(changed) | row["changed"]
+    execute(f"DROP TABLE {_WANTED}")
+    return list(found.values())
+
+
+def newest(key: Sequence[str], events: str) -> str:
+    """Query of the newest event of each key: what it does, when and where it was landed."""
+    named = ", ".join(map(quote, key))
+    return (
+        f"SELECT {named}, arg_max(_op, _sequence) AS op, arg_max(_ingested_at, _sequence) AS landed_at, "
+        "arg_max(_landing_object, _sequence) AS landing_object, arg_max(_landing_row, _sequence) AS landing_row "
+        f"FROM ({events}) GROUP BY {named}"
+    )
+
+
+def _told(source: str, key: Sequence[str], event: Sequence[Any]) -> dict[str, Any]:
+    op, landed_at, landing_object, landing_row, *values = event
+    gone = {"gone": "deleted"} if op == "d" else {}
+    landed = {"ingestion_timestamp": landed_at, "data_source": source}
+    place = {"landing_object": landing_object, "landing_row": landing_row}
+    return dict(zip(key, values, strict=True)) | gone | {"changed": {}} | landed | place
+
+
+def _events_of_rows(between: Between, correction: Correction, relation: str) -> str:
+    """Query of the wanted rows' places and the events behind them."""
+    source, project = between.now.declared(relation), between.now.workspace.project
+    assert isinstance(source, Source)
+    events = newest(source.key, between.events(relation, between.told(relation)))
+    named = ", ".join(f"event.{quote(name)}" for name in source.key)
+    shown = f"place, event.op, event.landed_at, event.landing_object, event.landing_row, {named}"
+    if correction.relation == relation or source_by_key(project, correction.relation) is not None:
+        same = " AND ".join(f"event.{quote(name)} = row.{quote(name)}" for name in source.key)
+        return f"SELECT {shown} FROM ({events}) AS event JOIN {_WANTED} AS row ON {same}"
+    alike = " + ".join(
+        f"list_contains([{', '.join(f'row.{quote(each)}::VARCHAR' for each in columns)}], event.{quote(name)}::VARCHAR)::INTEGER"
+        for (of, name), columns in of_key_columns(project, correction.relation).items()
+        if of == source.name
+    )
+    changed = of_keys(source.key, _changed_keys(between, source, events))
+    return (
+        f"SELECT {shown} FROM (SELECT * FROM ({events}) WHERE {changed}) AS event JOIN {_WANTED} AS row ON {alike or '0'} > 0 "
+        f"QUALIFY {alike or '0'} = max({alike or '0'}) OVER (PARTITION BY place)"
+    )
+
+
+def _changed_keys(between: Between, source: Source, events: str) -> str:
+    """File of the keys that events are about of which the newest state is another one now."""
+    keys = between.keep(keys_in(source.key, events))
+    relation, columns = f"latest.{source.name}", [spec.name for spec in source.columns]
+    shown = f"SELECT {', '.join(map(quote, columns))} FROM {relation}"
+    sides = []
+    for state in between.states({source.name: of_keys(source.key, keys)}):
+        bind_whole(between.connection, state, relation, columns)
+        sides.append(f"FROM read_parquet({literal(between.keep(shown))})")
+    before, after = sides
+    differing = f"({before} EXCEPT {after}) UNION ALL ({after} EXCEPT {before})"
+    return between.keep(keys_in(source.key, differing))

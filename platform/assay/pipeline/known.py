@@ -1,0 +1,248 @@
+"""What was known at an instant: the lake's state as far as its ledgers went then, and what was ingested between two instants.
+
+Belongs here: choosing the raw events that were there, and computing partitions from those, of some keys only. Does not belong
+here: which rows differ (`behind`, `corrections`).
+
+Nothing of this is kept anywhere: a partition is a pure function of raw events, and the ledgers say when each batch of those was
+recorded. What was computed then can be computed again, by the SQL and the contracts of today. What was recorded while a value was
+being computed counts as known to it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+import uuid
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import duckdb
+
+from assay.contracts import Source
+from assay.contracts.rules import literal, quote
+from assay.engine.project import Node, source_of
+from assay.engine.staging import drop_tables
+from assay.lake.index import Entry
+from assay.lake.ledger import Ledger
+from assay.lake.rows import Files, typed_rows
+from assay.pipeline.build import compute
+from assay.pipeline.state import Input, State
+from assay.quality.flagging import PROVEN
+
+_MARGIN = dt.timedelta(days=1)
+"""How long before a value was published its inputs may have been read: costs a look at more, and never changes what is found."""
+_COMPUTED = "computed here"
+"""The version of files that hold what a table's rows have, without what a run adds."""
+
+
+@dataclass
+class KnownState(State):
+    """The lake's state as it was at an instant, or the part of it that some keys are about.
+
+    Published partitions are those of now: what was published then is gone, and is computed again where it may have differed.
+
+    Attributes:
+        now: The lake's state.
+        at: The instant.
+        keys: By source, the condition on events of the keys that are wanted.
+        computed: By table, the files that stand for it instead of its published partitions.
+    """
+
+    now: State = field(kw_only=True)
+    at: dt.datetime = field(kw_only=True)
+    keys: Mapping[str, str] = field(default_factory=dict)
+    computed: dict[str, list[Files]] = field(default_factory=dict)
+
+    def ledger(self, source: str) -> Ledger:
+        """The batches that had been ingested."""
+        if source not in self._ledgers:
+            self._ledgers[source] = self.now.ledger(source).known_at(self.at)
+        return self._ledgers[source]
+
+    def index(self, table: str) -> dict[str, Entry]:
+        """The partitions that are published now."""
+        return self.now.index(table)
+
+    def files_of(self, relation: str, inputs: Iterable[Input]) -> list[Files]:
+        """What some objects held, or what stands for all of them."""
+        if relation in self.computed:
+            return self.computed[relation]
+        source = source_of(relation)
+        if source is None:
+            return super().files_of(relation, inputs)
+        wanted = list(inputs)
+        # What was compacted lies beside what was ingested later.
+        merged = [each for each in wanted if each.id != each.key]
+        files = super().files_of(relation, (each for each in wanted if each.id == each.key))
+        late = _among("_landing_object", self.now.ledger(source).landed_since(self.at), "NOT IN") if merged else None
+        return files + also(super().files_of(relation, merged), late)
+
+    def files(self, node: Node, relation: str, partitions: Collection[str]) -> list[Files]:
+        """What is read of a relation, of the keys that are wanted."""
+        return also(super().files(node, relation, partitions), self.keys.get(source_of(relation) or ""))
+
+    def all_files(self, relation: str) -> list[Files]:
+        """All of a relation, of the keys that are wanted."""
+        return also(super().all_files(relation), self.keys.get(source_of(relation) or ""))
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What was computed while looking back.
+
+    Attributes:
+        folder: Where its rows are.
+        computed: The query of the rows of a table and the files of it, by what they were computed from.
+    """
+
+    folder: Path
+    computed: dict[tuple[str, ...], tuple[str, list[Files]]] = field(default_factory=dict)
+
+
+@dataclass
+class Between:
+    """The time between two instants.
+
+    Attributes:
+        connection: DuckDB, with access to the lake.
+        now: The lake's state.
+        after: The first instant, which does not belong to it.
+        until: The second, which does.
+        kept: What was computed meanwhile.
+    """
+
+    connection: duckdb.DuckDBPyConnection
+    now: State
+    after: dt.datetime
+    until: dt.datetime
+    kept: Kept
+    _told: dict[str, frozenset[str]] = field(default_factory=dict)
+
+    def states(self, keys: Mapping[str, str] | None = None) -> tuple[KnownState, KnownState]:
+        """The lake's state at both instants, of some keys or of all."""
+        workspace = self.now.workspace
+        first, second = (KnownState(workspace, now=self.now, at=at, keys=keys or {}) for at in (self.after, self.until))
+        return first, second
+
+    @cached_property
+    def _states(self) -> tuple[KnownState, KnownState]:
+        return self.states()
+
+    def told(self, relation: str) -> frozenset[str]:
+        """The partitions of a relation that something was ingested for; of a table, those that were published again since."""
+        if relation not in self._told:
+            self._told[relation] = frozenset(self._find_told(relation))
+        return self._told[relation]
+
+    def _find_told(self, relation: str) -> Iterator[str]:
+        if source_of(relation) is not None:
+            before, after = (state.available(relation) for state in self._states)
+            emptied = bool(self._new_truncates(relation))
+            for partition, found in after.items():
+                if emptied or {each.id for each in found} - {each.id for each in before.get(partition, ())}:
+                    yield partition
+            return
+        node = self.now.workspace.project.nodes[relation]
+        told = {read: self.told(read) for read in node.query.reads}
+        for partition in self.republished(relation) if any(told.values()) else ():
+            if any(self._reads_told(node, read, partition, told[read]) for read in told):
+                yield partition
+
+    def _reads_told(self, node: Node, read: str, partition: str, told: frozenset[str]) -> bool:
+        return bool(told) and (read in node.table.lookups or not told.isdisjoint(self.now.wanted(node, read, [partition])))
+
+    def _new_truncates(self, relation: str) -> set[str]:
+        before, after = ({each.id for each in state.truncates(relation)} for state in self._states)
+        return after - before
+
+    def republished(self, table: str) -> list[str]:
+        """The partitions of a table that were published again since: no other can be behind a difference."""
+        read = self.after - _MARGIN
+        index = self.now.index(table)
+        return [
+            key for key, entry in index.items() if entry.published_at and dt.datetime.fromisoformat(entry.published_at) > read
+        ]
+
+    def events(self, relation: str, partitions: Collection[str]) -> str:
+        """Query of the events of a relation's source that were ingested, in some of its partitions.
+
+        Where the source was emptied, all events before are among them: they are what that is about.
+        """
+        source = self.now.declared(relation)
+        assert isinstance(source, Source)
+        before, after = self._states
+        known = {} if self._new_truncates(relation) else before.available(relation)
+        found = [
+            each
+            for partition in partitions
+            for each in after.available(relation).get(partition, ())
+            if each.id not in {one.id for one in known.get(partition, ())}
+        ]
+        plain = after.files_of(relation, (each for each in found if each.id == each.key))
+        merged = [each for each in found if each.id != each.key]
+        landed = self.now.ledger(source.name).landed_since(self.after) if merged and known else ()
+        only = _among("_landing_object", landed, "IN") if known else None
+        return typed_rows(source, plain + also(after.files_of(relation, merged), only))
+
+    def keep(self, rows: str) -> str:
+        """Keep the rows of a query in a file of this process; returns its path."""
+        path = self.kept.folder / f"{uuid.uuid4().hex}.parquet"
+        self.connection.execute(f"COPY ({rows}) TO {literal(str(path))} (FORMAT parquet)")
+        return str(path)
+
+    def compute(self, state: KnownState, table: str, partitions: Sequence[str]) -> str:
+        """Compute partitions of a table as they were known, to stand for the table from then on.
+
+        Args:
+            state: The state at the instant.
+            table: The table.
+            partitions: The partitions.
+
+        Returns:
+            Query of the rows that were computed.
+        """
+        node = self.now.workspace.project.nodes[table]
+        compute(self.connection, state, node, partitions)
+        columns = ", ".join(quote(spec.name) for spec in node.table.columns)
+        path = self.keep(f"SELECT {columns} FROM {PROVEN} WHERE NOT _broken")
+        state.computed[table] = [Files(_COMPUTED, (path,))]
+        return f"SELECT {columns} FROM read_parquet({literal(path)})"
+
+
+@contextmanager
+def looking_back(connection: duckdb.DuckDBPyConnection, now: State) -> Iterator[Kept]:
+    """Keep what is computed meanwhile; all of it is removed at the end."""
+    kept = Kept(now.workspace.scratch / f"looking-back-{uuid.uuid4().hex}")
+    kept.folder.mkdir(parents=True)
+    try:
+        yield kept
+    finally:
+        drop_tables(connection)
+        shutil.rmtree(kept.folder, ignore_errors=True)
+
+
+def keys_in(columns: Sequence[str], rows: str) -> str:
+    """Query of the keys of some rows."""
+    named = ", ".join(map(quote, columns))
+    return f"SELECT DISTINCT {named} FROM ({rows}) WHERE {' AND '.join(f'{quote(name)} IS NOT NULL' for name in columns)}"
+
+
+def of_keys(columns: Sequence[str], keys: str, test: str = "IN") -> str:
+    """Condition on rows that their key is, or with `NOT IN` is not, among those in a file."""
+    named = ", ".join(map(quote, columns))
+    return f"({named}) {test} (SELECT ({named}) FROM read_parquet({literal(keys)}))"
+
+
+def _among(column: str, values: Iterable[str], test: str) -> str | None:
+    listed = ", ".join(map(literal, sorted(values)))
+    if not listed:
+        return "false" if test == "IN" else None
+    return f"{column} {test} ({listed})"
+
+
+def also(files: Iterable[Files], only: str | None) -> list[Files]:
+    """Files, of whose rows only those are wanted that also meet a condition."""
+    return [replace(each, only=" AND ".join(f"({test})" for test in (each.only, only) if test) or None) for each in files]
