@@ -199,9 +199,19 @@ def control_key(relation: str, control: Control) -> str:
     return f"{quality_prefix(relation)}{control.table.replace('.', '/', 1)}/{control.name}.parquet"
 
 
-def restatement_key(table: Table, partition: str, before: str, after: str) -> str:
-    """Key of the record of how a partition changed from one content hash to another."""
-    return f"{quality_prefix('restatements')}{table.layer}/{table.name}/{partition}-{before}-{after}.parquet"
+def restatements_prefix(table: Table) -> str:
+    """Prefix of what partitions of a table said before they said something else."""
+    return f"{quality_prefix('restatements')}{table.layer}/{table.name}/"
+
+
+def restatement_prefix(table: Table, partition: str, version: str) -> str:
+    """Prefix of what one version of a partition said before it was, or was to be, replaced."""
+    return f"{restatements_prefix(table)}{partition}-{version}-"
+
+
+def restatement_key(table: Table, partition: str, version: str, by: str) -> str:
+    """Key of what one run, whose name this is made of, found that a version of a partition had said."""
+    return f"{restatement_prefix(table, partition, version)}{by}.parquet"
 
 
 def _folder(column: str | None, partition: str) -> str:

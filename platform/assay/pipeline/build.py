@@ -26,7 +26,7 @@ from assay.pipeline.lookups import bind_lookup, contents, hashes, lookups_of
 from assay.pipeline.outcome import Outcome, Status
 from assay.pipeline.plan import decides_failures, inputs_hash, plan
 from assay.pipeline.publish import Candidate, publish
-from assay.pipeline.restating import keep_restatements, take_back
+from assay.pipeline.restating import keep_restatements, settle_restatements
 from assay.pipeline.scoring import keep_missing_proofs, keep_proofs
 from assay.pipeline.state import State
 from assay.quality.accounting import received
@@ -163,7 +163,8 @@ def _build_chunk(
         else:
             status, entries[candidate.partition] = result
             outcomes.append(_outcome(node, candidate, status, entries[candidate.partition], found))
-    take_back(state, kept, {outcome.partition for outcome in outcomes if outcome.status is Status.PUBLISHED})
+    published = {outcome.partition for outcome in outcomes if outcome.status is Status.PUBLISHED}
+    settle_restatements(state, node, passed, kept, published)
     failures: dict[str, Failure] = {}
     for candidate in candidates:
         if candidate.verdict.problems:

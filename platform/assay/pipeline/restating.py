@@ -4,24 +4,27 @@ Belongs here: comparing a partition with the one that it replaces, cell by cell,
 deciding what is computed (`plan`), reading it back (`query`, as `quality.restatements`).
 
 A period is restated that had been reported as complete: a later one of the same mart had been published before. What is kept is
-written before the partition is replaced, under a name that both contents give, so that a run which is killed in between writes
-the same again; a run that loses the race takes it back.
+written before the partition is replaced, each run's under a name of its own. Of all the runs that want to replace a version of a
+partition one does: it removes what the others have kept of that version, and a run that loses the race removes its own alone. As
+long as the version stands, nothing that is kept of it is history: its run goes on, or was killed.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import duckdb
 
+from assay.contracts import Table
 from assay.contracts.rules import literal, quote
+from assay.contracts.version import fingerprint
 from assay.engine.project import Node
 from assay.engine.relations import PARTITION
 from assay.lake.index import Entry
-from assay.lake.layout import partition_key, restatement_key
+from assay.lake.layout import partition_key, restatement_key, restatement_prefix, restatements_prefix
 from assay.metrics.marts import lattice_of
 from assay.pipeline.publish import Candidate
 from assay.pipeline.state import State
@@ -38,12 +41,10 @@ class _Restated:
     Attributes:
         partition: The partition.
         before: What stands.
-        after: Hash of what will.
     """
 
     partition: str
     before: Entry
-    after: str
 
 
 def keep_restatements(
@@ -68,19 +69,61 @@ def keep_restatements(
         before = candidate.published
         if not metrics or before is None or before.content == candidate.verdict.content or candidate.partition >= newest:
             continue
-        each = _Restated(candidate.partition, before, candidate.verdict.content)
-        by_contract.setdefault(before.contract, []).append(each)
+        by_contract.setdefault(before.contract, []).append(_Restated(candidate.partition, before))
     kept: dict[str, str] = {}
     for restated in by_contract.values():
         kept |= _keep(connection, state, node, restated, metrics, run_id)
     return kept
 
 
-def take_back(state: State, kept: Mapping[str, str], published: set[str]) -> None:
-    """Remove what was kept of partitions that were not replaced after all."""
+def settle_restatements(
+    state: State, node: Node, candidates: Sequence[Candidate], kept: Mapping[str, str], published: Collection[str]
+) -> None:
+    """Remove what was kept and did not come to be: by this run, and by others of what this run has replaced.
+
+    Args:
+        state: The lake's state.
+        node: The table.
+        candidates: Partitions that were about to be published.
+        kept: What this run has kept, by partition.
+        published: The partitions that it has published.
+
+    Raises:
+        StoreError: The lake cannot be read or written.
+    """
+    store = state.workspace.store
     for partition, key in kept.items():
         if partition not in published:
-            state.workspace.store.delete(key)
+            store.delete(key)
+    replaced = {each.partition: each.published for each in candidates if each.partition in published and each.published}
+    if not replaced or not _metrics(state, node):
+        return
+    versions = {restatement_prefix(node.table, partition, _version(before)) for partition, before in replaced.items()}
+    own = set(kept.values())
+    others = [info.key for info in store.list(restatements_prefix(node.table)) if info.key not in own]
+    for key in others:
+        if _prefix(key) in versions:
+            store.delete(key)
+
+
+def history_in(state: State, table: Table, keys: Iterable[str]) -> list[str]:
+    """Of the keys of restatements of a table, those whose partition was replaced since.
+
+    Raises:
+        StoreError: The lake cannot be read.
+    """
+    index = state.index(table.full_name)
+    standing = {restatement_prefix(table, partition, _version(entry)) for partition, entry in index.items()}
+    return [key for key in keys if _prefix(key) not in standing]
+
+
+def _version(entry: Entry) -> str:
+    """Names one publication of a partition: the same content may come back."""
+    return fingerprint([entry.content, entry.published_at])
+
+
+def _prefix(key: str) -> str:
+    return key[: key.rindex("-") + 1]
 
 
 def _metrics(state: State, node: Node) -> list[str]:
@@ -121,7 +164,7 @@ def _keep(
                 f'COPY (FROM {_CELLS} WHERE "partition" = DATE {literal(each.partition)} ORDER BY ALL) '
                 f"TO {literal(str(local))} (FORMAT parquet, COMPRESSION zstd)"
             )
-            key = restatement_key(node.table, each.partition, each.before.content, each.after)
+            key = restatement_key(node.table, each.partition, _version(each.before), fingerprint(run_id))
             store.put(key, local)
             kept[each.partition] = key
     finally:

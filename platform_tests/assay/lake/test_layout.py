@@ -30,6 +30,10 @@ DAY = "2025-01-03"
         (layout.quarantine_key(CUSTOMERS, WHOLE, "i"), "quarantine/enriched/customers/i.parquet"),
         (layout.index_key(ORDERS), "audit/published/enriched/orders.json"),
         (layout.failures_key(ORDERS), "audit/failed/enriched/orders.json"),
+        (
+            layout.restatement_key(ORDERS, "2025-01-03", "v1", "run"),
+            "quality/restatements/enriched/orders/2025-01-03-v1-run.parquet",
+        ),
     ],
 )
 def test_keys_are_where_the_design_has_them(key: str, expected: str) -> None:

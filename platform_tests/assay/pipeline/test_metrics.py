@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import random
 import shutil
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,12 @@ from assay.metrics.grains import Grain
 from assay.metrics.lattice import Mart
 from assay.metrics.marts import lattice_of
 from assay.metrics.planning import Days, Question
+from assay.pipeline import build
 from assay.pipeline.changes import changed_rows, history
 from assay.pipeline.metrics import ask, plan_question, rows_read, statement_of
+from assay.pipeline.outcome import Outcome
 from assay.pipeline.query import query
+from assay.pipeline.runs import refresh_table
 from assay.pipeline.state import State
 from assay.pipeline.totals import add_up, is_of_tables
 from assay.pipeline.verify import verify_table
@@ -187,6 +191,70 @@ def test_each_restated_period_is_kept_with_what_was_reported_of_it(lake: ShopLak
     ) == [(first, "second", 2, False), (second, "first", 1, False), (second, "second", 2, True)]
     objects = lake.workspace.store.list("quality/restatements/marts/bazaar_day/")
     assert len(list(objects)) == 3
+
+
+class TestRestatingRaces:
+    TABLE = "marts.bazaar_month"
+
+    def restating(self, lake: ShopLake) -> list[tuple[Any, ...]]:
+        """Which runs have restated the first month, and from what to what."""
+        return lake.rows(
+            f"SELECT run_id, before, after FROM quality.restatements WHERE table_name = '{self.TABLE}' AND metric = 'sold' "
+            "AND \"partition\" = DATE '2023-12-01' ORDER BY restated_at"
+        )
+
+    def late_sale(self, lake: ShopLake, number: int) -> None:
+        late = sale(number, number, stall="s0", customer="ann", amount="1.00", pieces="1")
+        lake.land("sales", f"{number}.json", text(late))
+        lake.run("others", leave_out=[self.TABLE])
+
+    def refresh(self, lake: ShopLake, run_id: str) -> list[Outcome]:
+        with lake.connection() as connection:
+            return refresh_table(connection, State(lake.workspace), lake.workspace.project.nodes[self.TABLE], run_id)[1]
+
+    def meanwhile(self, monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:
+        """Let something happen between what a run keeps and what it publishes."""
+        publish, left = build.publish, [happens]
+
+        def after_others(*args: Any) -> Any:
+            if left:
+                left.pop()()
+            return publish(*args)
+
+        monkeypatch.setattr(build, "publish", after_others)
+
+    @pytest.mark.parametrize("is_replaced_again", [False, True])
+    def test_a_run_that_loses_leaves_what_the_winner_has_kept(
+        self, lake: ShopLake, monkeypatch: pytest.MonkeyPatch, is_replaced_again: bool
+    ) -> None:
+        def win() -> None:
+            self.refresh(lake, "winner")
+            if is_replaced_again:
+                self.late_sale(lake, 98)
+                self.refresh(lake, "second")
+
+        self.late_sale(lake, 97)
+        self.meanwhile(monkeypatch, win)
+        self.refresh(lake, "loser")
+        told = self.restating(lake)
+        assert [run for run, *_ in told] == (["winner", "second"] if is_replaced_again else ["winner"])
+        assert all(Decimal(after) - Decimal(before) == 1 for _, before, after in told)
+
+    def test_what_a_killed_run_kept_of_what_it_did_not_publish_is_no_history(
+        self, lake: ShopLake, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def kill() -> None:
+            raise KeyboardInterrupt
+
+        self.late_sale(lake, 97)
+        self.meanwhile(monkeypatch, kill)
+        with pytest.raises(KeyboardInterrupt):
+            self.refresh(lake, "killed")
+        assert self.restating(lake) == []
+        self.late_sale(lake, 98)
+        self.refresh(lake, "next")
+        ((run, before, after),) = self.restating(lake)
+        assert (run, Decimal(after) - Decimal(before)) == ("next", 2)
 
 
 def test_a_change_names_the_rows_behind_it(lake: ShopLake) -> None:
