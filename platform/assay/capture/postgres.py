@@ -107,16 +107,17 @@ class EmbeddedPostgres:
         """
         programs = find_programs()
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._make_data_parent()
-        password = self._password()
-        if not (self.data / "PG_VERSION").exists():
-            self._initialize(programs, password)
-        port = free_port()
         with (self.home / "running.lock").open("ab") as lock:
             try:
+                # Before anything is made: two that start at once would make password and data over each other.
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise ServerError(f"A PostgreSQL server runs in {self.home} already.", hint="Stop it first.") from None
+            self._make_data_parent()
+            password = self._password()
+            if not (self.data / "PG_VERSION").exists():
+                self._initialize(programs, password)
+            port = free_port()
             self._guard = self._launch(programs, port, lock.fileno())
         database = Database(ADDRESS, port, DATABASE, USER, password)
         try:

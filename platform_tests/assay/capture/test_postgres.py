@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,3 +33,20 @@ def test_it_keeps_what_is_stored_asks_for_the_password_and_replicates(postgres_h
             assert connection.execute("SELECT count(*) FROM kept").fetchone() == (0,)
     finally:
         shutil.rmtree(server.data, ignore_errors=True)
+
+
+def test_of_two_that_start_at_once_in_a_new_home_one_starts(postgres_home: Path, tmp_path: Path) -> None:
+    import psycopg
+
+    servers = [EmbeddedPostgres(tmp_path / "pg") for _ in range(2)]
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            starts = [pool.submit(server.start) for server in servers]
+        (refused,) = [error for start in starts if (error := start.exception())]
+        assert isinstance(refused, ServerError) and "already" in str(refused)
+        (database,) = [start.result() for start in starts if start.exception() is None]
+        psycopg.connect(database.dsn).close()
+    finally:
+        for server in servers:
+            server.stop()
+        shutil.rmtree(servers[0].data, ignore_errors=True)
