@@ -3,10 +3,10 @@ WITH totals AS (
   SELECT
     customer_id,
     sum(transaction_count) AS transaction_count,
-    sum(converted_count) AS converted_count,
-    sum(captured_count) AS captured_count,
+    sum(with_dollars_count) AS with_dollars_count,
+    sum(kept_count) AS kept_count,
     sum(gross_amount_usd) AS gross_amount_usd,
-    sum(captured_amount_usd) AS lifetime_value_usd,
+    sum(kept_amount_usd) AS lifetime_value_usd,
     min(first_transaction_date) AS first_transaction_date,
     max(last_transaction_date) AS last_transaction_date,
     max(ingestion_timestamp) AS ingestion_timestamp,
@@ -18,12 +18,12 @@ WITH totals AS (
 SELECT
   customer_id,
   transaction_count,
-  captured_count,
+  kept_count,
   gross_amount_usd,
   lifetime_value_usd,
   -- Whole ten-thousandths of a dollar, because DuckDB divides decimals as floats.
-  (2 * CAST(gross_amount_usd * 10000 AS HUGEINT) + converted_count)
-    // nullif(2 * converted_count, 0) * 0.0001 AS average_amount_usd,
+  (2 * CAST(gross_amount_usd * 10000 AS HUGEINT) + with_dollars_count)
+    // nullif(2 * with_dollars_count, 0) * 0.0001 AS average_amount_usd,
   first_transaction_date,
   last_transaction_date,
   last_transaction_date - first_transaction_date AS tenure_days,

@@ -5,7 +5,7 @@ SELECT
   currency,
   count(*) AS transaction_count,
   count(*) FILTER (WHERE status = 'authorized') AS authorized_count,
-  count(*) FILTER (WHERE status = 'captured') AS captured_count,
+  count(*) FILTER (WHERE status = 'captured') AS kept_count,
   count(*) FILTER (WHERE status = 'refunded') AS refunded_count,
   count(*) FILTER (WHERE status = 'chargeback') AS chargeback_count,
   count(*) FILTER (WHERE status = 'failed') AS failed_count,

@@ -5,12 +5,12 @@ WITH payments AS (
     transaction_date,
     max(merchant_name) AS merchant_name,
     count(*) AS transaction_count,
-    count(*) FILTER (WHERE status = 'captured') AS captured_count,
-    count(*) FILTER (WHERE status = 'refunded') AS refund_count,
+    count(*) FILTER (WHERE status = 'captured') AS kept_count,
+    count(*) FILTER (WHERE status = 'refunded') AS refunded_count,
     count(*) FILTER (WHERE status = 'chargeback') AS chargeback_count,
     count(*) FILTER (WHERE status IN ('captured', 'refunded', 'chargeback')) AS settled_count,
     coalesce(sum(amount_usd), 0) AS gross_amount_usd,
-    count(amount_usd) AS converted_count,
+    count(amount_usd) AS with_dollars_count,
     coalesce(sum(amount_usd) FILTER (WHERE status = 'captured'), 0) AS revenue_usd,
     max(ingestion_timestamp) AS ingestion_timestamp,
     array_to_string(list_sort(list(DISTINCT data_source)), ',') AS data_source
@@ -45,7 +45,7 @@ customers AS (
     merchant_id,
     transaction_date,
     count(*) AS unique_customers,
-    count(*) FILTER (WHERE is_returning) AS returning_customers
+    count(*) FILTER (WHERE is_returning) AS returning_customers_90d
   FROM visitors
   GROUP BY merchant_id, transaction_date
 ),
@@ -53,14 +53,14 @@ customers AS (
 -- Laid side by side by a union and not by a join, through which the asked days would not reach both sides.
 parts AS (
   SELECT
-    merchant_id, transaction_date, merchant_name, transaction_count, captured_count, refund_count, chargeback_count,
-    settled_count, gross_amount_usd, converted_count, revenue_usd, ingestion_timestamp, data_source,
-    NULL AS unique_customers, NULL AS returning_customers
+    merchant_id, transaction_date, merchant_name, transaction_count, kept_count, refunded_count, chargeback_count,
+    settled_count, gross_amount_usd, with_dollars_count, revenue_usd, ingestion_timestamp, data_source,
+    NULL AS unique_customers, NULL AS returning_customers_90d
   FROM payments
   UNION ALL
   SELECT
     merchant_id, transaction_date, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-    unique_customers, returning_customers
+    unique_customers, returning_customers_90d
   FROM customers
 ),
 
@@ -70,15 +70,15 @@ days AS (
     transaction_date,
     max(merchant_name) AS merchant_name,
     max(transaction_count) AS transaction_count,
-    max(captured_count) AS captured_count,
-    max(refund_count) AS refund_count,
+    max(kept_count) AS kept_count,
+    max(refunded_count) AS refunded_count,
     max(chargeback_count) AS chargeback_count,
     max(settled_count) AS settled_count,
     max(gross_amount_usd) AS gross_amount_usd,
-    max(converted_count) AS converted_count,
+    max(with_dollars_count) AS with_dollars_count,
     max(revenue_usd) AS revenue_usd,
     max(unique_customers) AS unique_customers,
-    max(returning_customers) AS returning_customers,
+    max(returning_customers_90d) AS returning_customers_90d,
     max(ingestion_timestamp) AS ingestion_timestamp,
     max(data_source) AS data_source
   FROM parts
@@ -90,20 +90,20 @@ SELECT
   transaction_date,
   merchant_name,
   transaction_count,
-  captured_count,
-  refund_count,
+  kept_count,
+  refunded_count,
   chargeback_count,
   settled_count,
   gross_amount_usd,
   revenue_usd,
   -- Whole ten-thousandths of a dollar, because DuckDB divides decimals as floats.
-  (2 * CAST(gross_amount_usd * 10000 AS HUGEINT) + converted_count)
-    // nullif(2 * converted_count, 0) * 0.0001 AS average_amount_usd,
-  refund_count / nullif(settled_count, 0) AS refund_rate,
+  (2 * CAST(gross_amount_usd * 10000 AS HUGEINT) + with_dollars_count)
+    // nullif(2 * with_dollars_count, 0) * 0.0001 AS average_amount_usd,
+  refunded_count / nullif(settled_count, 0) AS refunded_rate,
   chargeback_count / nullif(settled_count, 0) AS chargeback_rate,
   unique_customers,
-  unique_customers - returning_customers AS new_customers,
-  returning_customers,
+  unique_customers - returning_customers_90d AS new_customers_90d,
+  returning_customers_90d,
   ingestion_timestamp,
   data_source
 FROM days

@@ -60,9 +60,9 @@ DOMAIN = Domain(
           max(merchant_name) AS merchant,
           sum(transaction_count)::BIGINT AS payments,
           sum(revenue_usd)::DECIMAL(18,2) AS revenue_usd,
-          round(100 * sum(refund_count) / nullif(sum(settled_count), 0), 2) AS refund_percent,
+          round(100 * sum(refunded_count) / nullif(sum(settled_count), 0), 2) AS refunded_percent,
           round(100 * sum(chargeback_count) / nullif(sum(settled_count), 0), 2) AS chargeback_percent,
-          sum(new_customers)::BIGINT AS new_customers
+          sum(new_customers_90d)::BIGINT AS new_customers_90d
         FROM marts.merchant_daily
         GROUP BY merchant_id
         ORDER BY revenue_usd DESC, merchant_id

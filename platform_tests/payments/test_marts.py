@@ -352,7 +352,7 @@ def test_a_day_of_revenue(compute, broken, accounted) -> None:
             "currency": "EUR",
             "transaction_count": 6,
             "authorized_count": 1,
-            "captured_count": 2,
+            "kept_count": 2,
             "refunded_count": 1,
             "chargeback_count": 1,
             "failed_count": 1,
@@ -397,7 +397,7 @@ def test_revenue_without_a_rate_is_zero_dollars(compute) -> None:
 @pytest.mark.parametrize(
     ("values", "rule"),
     [
-        ({"captured_count": 2}, "counts_add_up"),
+        ({"kept_count": 2}, "counts_add_up"),
         ({"revenue": "9.99"}, "amounts_add_up"),
         ({"region": "X"}, "region_known"),
         ({"currency": "XXX"}, "currency_known"),
@@ -430,7 +430,7 @@ def test_a_lifetime(compute, broken, accounted) -> None:
         {
             "customer_id": "c1",
             "transaction_count": 4,
-            "captured_count": 2,
+            "kept_count": 2,
             "gross_amount_usd": Decimal("70.01"),
             "lifetime_value_usd": Decimal("30.01"),
             "average_amount_usd": Decimal("23.3367"),
@@ -458,7 +458,7 @@ def test_a_lifetime_is_added_up_from_months(compute, accounted) -> None:
 
     assert [row["month"] for row in months] == [date(2024, 12, 1), date(2025, 1, 1)]
     assert [row["transaction_count"] for row in months] == [2, 1]
-    assert [row["converted_count"] for row in months] == [1, 1]
+    assert [row["with_dollars_count"] for row in months] == [1, 1]
     assert months[0]["last_transaction_date"] == date(2024, 12, 31)
     assert accounted(SPENDING, months)[0] == 3
     [row] = compute(LIFETIME, {SPENDING: months})

@@ -232,18 +232,18 @@ def test_a_day_of_a_merchant(compute) -> None:
         "transaction_date": TODAY,
         "merchant_name": "Corner Shop",
         "transaction_count": 7,
-        "captured_count": 3,
-        "refund_count": 1,
+        "kept_count": 3,
+        "refunded_count": 1,
         "chargeback_count": 1,
         "settled_count": 5,
         "gross_amount_usd": Decimal("150.03"),
         "revenue_usd": Decimal("30.00"),
         "average_amount_usd": Decimal("25.0050"),
-        "refund_rate": 0.2,
+        "refunded_rate": 0.2,
         "chargeback_rate": 0.2,
         "unique_customers": 5,
-        "new_customers": 5,
-        "returning_customers": 0,
+        "new_customers_90d": 5,
+        "returning_customers_90d": 0,
         "ingestion_timestamp": datetime(2025, 2, 1, tzinfo=UTC),
         "data_source": "legacy_transactions,transactions",
     }
@@ -252,7 +252,7 @@ def test_a_day_of_a_merchant(compute) -> None:
 def test_rates_and_averages_without_anything_to_divide_by_are_null(compute, broken) -> None:
     [row] = compute(DAILY, {"marts.transactions_enriched": [payment(TODAY, status="failed", amount_usd=None)]})
 
-    assert (row["refund_rate"], row["chargeback_rate"], row["average_amount_usd"]) == (None, None, None)
+    assert (row["refunded_rate"], row["chargeback_rate"], row["average_amount_usd"]) == (None, None, None)
     assert row["gross_amount_usd"] == 0
     assert broken(DAILY, row) == set()
 
@@ -263,13 +263,13 @@ def test_a_customer_returns_within_90_days(compute, days_ago: int, returning: in
 
     row = compute(DAILY, {"marts.transactions_enriched": payments})[-1]
 
-    assert (row["new_customers"], row["returning_customers"]) == (1 - returning, returning)
+    assert (row["new_customers_90d"], row["returning_customers_90d"]) == (1 - returning, returning)
 
 
 def test_two_payments_of_one_day_make_no_return(compute) -> None:
     [row] = compute(DAILY, {"marts.transactions_enriched": [payment(TODAY), payment(TODAY)]})
 
-    assert (row["unique_customers"], row["new_customers"]) == (1, 1)
+    assert (row["unique_customers"], row["new_customers_90d"]) == (1, 1)
 
 
 def test_a_customer_of_another_merchant_is_new(compute) -> None:
@@ -277,7 +277,7 @@ def test_a_customer_of_another_merchant_is_new(compute) -> None:
 
     rows = compute(DAILY, {"marts.transactions_enriched": payments})
 
-    assert [row["new_customers"] for row in rows] == [1, 1]
+    assert [row["new_customers_90d"] for row in rows] == [1, 1]
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])

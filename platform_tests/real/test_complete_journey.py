@@ -186,7 +186,7 @@ def test_unknown_customers_and_merchants_are_kept(journey: Journey) -> None:
 def test_revenue_of_every_day_is_that_of_the_original(journey: Journey) -> None:
     revenue = journey.lake.rows(
         """
-        SELECT transaction_date, transaction_count, captured_count, gross_amount, revenue, gross_amount_usd, revenue_usd
+        SELECT transaction_date, transaction_count, kept_count, gross_amount, revenue, gross_amount_usd, revenue_usd
         FROM marts.daily_revenue ORDER BY transaction_date
         """
     )
@@ -223,7 +223,7 @@ def test_what_every_customer_is_worth_is_that_of_the_original(journey: Journey) 
 def test_every_day_of_every_merchant_is_that_of_the_original(journey: Journey) -> None:
     found = journey.lake.rows(
         """
-        SELECT merchant_id::BIGINT, transaction_date, transaction_count, revenue_usd, unique_customers, returning_customers
+        SELECT merchant_id::BIGINT, transaction_date, transaction_count, revenue_usd, unique_customers, returning_customers_90d
         FROM marts.merchant_daily ORDER BY merchant_id::BIGINT, transaction_date
         """
     )

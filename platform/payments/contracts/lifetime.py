@@ -39,10 +39,10 @@ class CustomerSpending(Published):
     customer_id: str = col("The customer", pii="identifier")
     month: Date = col("The month's first day, UTC")
     transaction_count: Count = col("Payments, whatever became of them", unit="payments", ge=1)
-    converted_count: Count = col("Payments whose amount in dollars is known", unit="payments", ge=0)
-    captured_count: Count = col("Payments captured and not given back", unit="payments", ge=0)
+    with_dollars_count: Count = col("Payments whose amount in dollars is known", unit="payments", ge=0)
+    kept_count: Count = col("Payments captured and not given back", unit="payments", ge=0)
     gross_amount_usd: Decimal = col("Amount of all payments", unit="USD", ge=0)
-    captured_amount_usd: Decimal = col("Amount captured and not given back", unit="USD", ge=0)
+    kept_amount_usd: Decimal = col("Amount captured and not given back", unit="USD", ge=0)
     first_transaction_date: Date = col("Day of the first payment in the month, UTC")
     last_transaction_date: Date = col("Day of the last payment in the month, UTC")
 
@@ -69,7 +69,7 @@ class CustomerLifetime(Published):
 
     customer_id: str = col("The customer", pii="identifier")
     transaction_count: Count = col("Payments, whatever became of them", unit="payments", ge=1)
-    captured_count: Count = col("Payments captured and not given back", unit="payments", ge=0)
+    kept_count: Count = col("Payments captured and not given back", unit="payments", ge=0)
     gross_amount_usd: Decimal = col("Amount of all payments", unit="USD", ge=0)
     lifetime_value_usd: Decimal = col("Amount captured and not given back", unit="USD", ge=0)
     average_amount_usd: Decimal = col("Average amount of a payment; null where no rate is known", unit="USD", nullable=True)

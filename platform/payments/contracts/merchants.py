@@ -133,19 +133,25 @@ class MerchantDay(Published):
     transaction_date: Date = col("The day, UTC")
     merchant_name: str = col("The merchant's name that day", nullable=True)
     transaction_count: Count = col("Payments, whatever became of them", unit="payments", ge=1)
-    captured_count: Count = col("Payments captured and not given back", unit="payments", ge=0)
-    refund_count: Count = col("Payments captured and refunded since", unit="payments", ge=0)
+    kept_count: Count = col("Payments captured and not given back", unit="payments", ge=0)
+    refunded_count: Count = col("Payments captured and refunded since", unit="payments", ge=0)
     chargeback_count: Count = col("Payments captured and charged back since", unit="payments", ge=0)
-    settled_count: Count = col("Payments that were captured: captured + refunded + charged back", unit="payments", ge=0)
+    settled_count: Count = col("Payments that were captured: kept + refunded + charged back", unit="payments", ge=0)
     gross_amount_usd: Decimal = col("Amount of all payments", unit="USD", ge=0)
     revenue_usd: Decimal = col("Amount captured and not given back", unit="USD", ge=0)
     average_amount_usd: Decimal = col("Average amount of a payment; null where no rate is known", unit="USD", nullable=True)
-    refund_rate: Number = col(
-        "refund_count / settled_count", unit="share, 0 to 1", nullable=True, in_range={"min_value": 0, "max_value": 1}
+    refunded_rate: Number = col(
+        "Share of the day's captured payments that were refunded since, on whatever day: refunded_count / settled_count",
+        unit="share, 0 to 1",
+        nullable=True,
+        in_range={"min_value": 0, "max_value": 1},
     )
     chargeback_rate: Number = col(
-        "chargeback_count / settled_count", unit="share, 0 to 1", nullable=True, in_range={"min_value": 0, "max_value": 1}
+        "Share of the day's captured payments that were charged back since, on whatever day: chargeback_count / settled_count",
+        unit="share, 0 to 1",
+        nullable=True,
+        in_range={"min_value": 0, "max_value": 1},
     )
     unique_customers: Count = col("Customers with a payment, whatever became of it", unit="customers", ge=1)
-    new_customers: Count = col("Of these, with none at this merchant in the 90 days before", unit="customers", ge=0)
-    returning_customers: Count = col("Of these, with one at this merchant in the 90 days before", unit="customers", ge=0)
+    new_customers_90d: Count = col("Of these, with none at this merchant in the 90 days before", unit="customers", ge=0)
+    returning_customers_90d: Count = col("Of these, with one at this merchant in the 90 days before", unit="customers", ge=0)

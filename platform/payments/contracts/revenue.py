@@ -36,7 +36,7 @@ class DailyRevenue(Published):
     currency: str = col("ISO 4217 code of the amounts", isin=CURRENCIES)
     transaction_count: Count = col("Payments, whatever became of them", unit="payments", ge=1)
     authorized_count: Count = col("Payments authorized and not captured yet", unit="payments", ge=0)
-    captured_count: Count = col("Payments captured and not given back", unit="payments", ge=0)
+    kept_count: Count = col("Payments captured and not given back", unit="payments", ge=0)
     refunded_count: Count = col("Payments captured and refunded since", unit="payments", ge=0)
     chargeback_count: Count = col("Payments captured and charged back since", unit="payments", ge=0)
     failed_count: Count = col("Payments that failed", unit="payments", ge=0)
@@ -53,7 +53,7 @@ class DailyRevenue(Published):
     def counts_add_up(cls, data: IbisData) -> ir.BooleanColumn:  # noqa: N805
         """A state that the SQL does not know would be missing from every column but the total."""
         row = data.table
-        parts = row.authorized_count + row.captured_count + row.refunded_count + row.chargeback_count + row.failed_count
+        parts = row.authorized_count + row.kept_count + row.refunded_count + row.chargeback_count + row.failed_count
         return row.transaction_count == parts
 
     @pa.dataframe_check(description="the amounts of the states add up to the gross amount")
