@@ -53,11 +53,11 @@ ROOMS: Mapping[str, Mapping[str, str]] = {
         "lander": "Land Kafka topics (extra `kafka`): read them and write what they hold to the landing zone, each message "
         "exactly once.",
     },
-    "metrics": {"metrics": "Metrics: what there is, what each means, and what they are."},
+    "metrics": {"metrics": "List, explain and query metrics."},
     "quality": {"quality": "Show how good the data are."},
     "quarantine": {"quarantine": "List, show, replay and drop what was refused."},
-    "compliance": {"compliance": "What auditors ask: how things were at a time."},
-    "monitoring": {"monitoring": "Rules that look for what somebody must look at; what others would find."},
+    "compliance": {"compliance": "Show data as it was at a point in time."},
+    "monitoring": {"monitoring": "List monitoring rules and back-test them with other thresholds."},
 }
 """What each module of this package adds to the command line, and what it says of that in one sentence."""
 

@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
     # A callback, because an app of one command would else have no subcommand.
     commands.callback()(_only)
     commands.command()(snapshot)
-    app.add_typer(commands, name="compliance", help="What auditors ask: how things were at a time.")
+    app.add_typer(commands, name="compliance", help="Show data as it was at a point in time.")
 
 
 def snapshot(
@@ -69,4 +69,4 @@ def snapshot(
 
 
 def _only() -> None:
-    """What auditors ask."""
+    """Show data as it was at a point in time."""

@@ -41,7 +41,7 @@ _MARTS = "They are an entity and a grain, as in marts.merchant_day; `assay metri
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    room = typer.Typer(no_args_is_help=True, help="Metrics: what there is, what each means, and what they are.")
+    room = typer.Typer(no_args_is_help=True, help="List, explain and query metrics.")
     for name, command in (
         ("list", list_),
         ("show", show),

@@ -37,7 +37,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     for name, command in (("list", list_rules), ("show", show), ("backtest", backtest)):
         commands.command(name)(command)
-    app.add_typer(commands, name="monitoring", help="Rules that look for what somebody must look at; what others would find.")
+    app.add_typer(commands, name="monitoring", help="List monitoring rules and back-test them with other thresholds.")
 
 
 def list_rules(as_json: AsJson = False) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import cached_property
 from types import ModuleType
 from typing import cast
@@ -155,7 +155,7 @@ def _stored(
         ]
         for part in prober.type_parts(fact, ours, tests):
             typed[part.key] = part
-    return {name: tuple(replace(typed[part.key]) for part in parts) for name, parts in own.items()}
+    return {name: tuple(typed[part.key] for part in parts) for name, parts in own.items()}
 
 
 def _modules(package: str) -> Iterator[ModuleType]:

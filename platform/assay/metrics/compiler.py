@@ -1,7 +1,7 @@
 """The compiler: the SQL of a mart of one entity and grain.
 
 Belongs here: parts read from their parents, each parent once, laid side by side; the metrics over them. Does not belong here: the
-choice of parents (`lattice`), multisets (`members`), metrics that look at other periods (`trends`).
+choice of parents (`lattice`), multisets (`multisets`), metrics that look at other periods (`trends`).
 
 Results of several parents are laid side by side by a union and not by joins, so that a row that only one of them has is kept,
 and each parent is read as a stream.
@@ -18,7 +18,7 @@ from assay.metrics.declarations import UNKNOWN, Entity, Fact
 from assay.metrics.expressions import Writer
 from assay.metrics.grains import Grain, first_day, last_day
 from assay.metrics.kinds import Rank, Share
-from assay.metrics.lattice import Lattice, Mart, Members, Origin, Parent
+from assay.metrics.lattice import Lattice, Mart, Members, Parent
 from assay.metrics.parts import Part, columns_in
 from assay.metrics.resolving import Resolved
 from assay.metrics.text import Select, indented, statement
@@ -311,6 +311,3 @@ _ORIGINS: dict[tuple[str, str], ColumnOrigin] = {}
 def origin(relation: str, column: str) -> ColumnOrigin:
     """A column of a relation; the same object for the same column, as there are very many."""
     return _ORIGINS.setdefault((relation, column), ColumnOrigin(relation, column))
-
-
-__all__ = ["Branch", "Compiled", "Origin", "compile_mart"]

@@ -1,7 +1,7 @@
 """The lattice: which mart is made from which, so that each number comes from the cheapest parent that is exact for it.
 
 Belongs here: the marts there are, what each stores, and the choice of parents with its reason. Does not belong here: SQL
-(`compiler`, `members`, `trends`).
+(`compiler`, `multisets`, `trends`).
 
 Exact parents of a part: the fact itself, always; of what adds up or merges, the same entity at a finer grain that divides this
 one, and for the whole company any entity, as each cuts every row once; of distinct counts and quantiles, the exact multisets
@@ -18,7 +18,6 @@ from assay.metrics.additivity import cannot
 from assay.metrics.catalog import Catalog
 from assay.metrics.declarations import Entity, Fact
 from assay.metrics.grains import Grain
-from assay.metrics.kinds import Followed
 from assay.metrics.parts import Part
 from assay.metrics.resolving import Resolved
 
@@ -248,14 +247,14 @@ class Lattice:
             for other in self.members
             if other.entity.key is not None and other.fact == members.fact and wanted <= {part.name for part in self.sets(other)}
         ]
-        return min([from_fact, *others], key=lambda parent: (parent.rows, self._order(parent.origin)))
+        return min([from_fact, *others], key=lambda parent: (parent.rows, parent.origin.name))
 
     def _candidates(self, mart: Mart, fact: Fact, is_set: bool) -> tuple[Parent, ...]:
         """What may give parts of a fact to a mart, the cheapest first."""
         found = self._found.get((mart.name, fact.name, is_set))
         if found is None:
             parents = self._of_sets(mart, fact) if is_set else self._of_sums(mart, fact)
-            found = tuple(sorted(parents, key=lambda parent: (parent.rows, self._order(parent.origin))))
+            found = tuple(sorted(parents, key=lambda parent: (parent.rows, parent.origin.name)))
             self._found[mart.name, fact.name, is_set] = found
         return found
 
@@ -278,11 +277,3 @@ class Lattice:
                 periods = _PERIODS.get((other.grain, mart.grain), 24 if other.grain is Grain.HOUR else 1)
                 rows = min(other.entity.members, fact.rows_a_day * other.grain.days) * periods
                 yield Parent(other, rows, f"about {rows:,} rows to add up instead of {fact.rows_a_day * mart.grain.days:,}")
-
-    def _order(self, origin: Origin) -> str:
-        return origin.name
-
-
-def follows(metrics: tuple[Resolved, ...]) -> tuple[Resolved, ...]:
-    """Those of some metrics that follow who was counted from month to month."""
-    return tuple(each for each in metrics if isinstance(each.metric, Followed))
