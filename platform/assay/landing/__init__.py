@@ -1,5 +1,5 @@
-"""What producers write, read into change events.
+"""Reads what producers write into change events.
 
-Belongs here: one reader per format, salvaging damaged files, finding what has landed and was not ingested, and writing
+Belongs here: one reader per format, salvaging damaged files, finding landed objects that were not ingested, and writing
 raw batches. Does not belong here: folding events into tables (`engine`), judging values by business rules (`quality`).
 """

@@ -1,10 +1,10 @@
-"""Casting texts to the types that contracts declare, without cutting anything off.
+"""Casting texts to the types that contracts declare, without losing anything.
 
-Belongs here: the SQL of a cast that is null where DuckDB's own would give another value than was written. Does not belong here:
-undoing encodings (the readers), saying why a record is refused (`typed`).
+Belongs here: the SQL of a cast that is null wherever DuckDB's own would give a different value than was written. Does not belong
+here: undoing encodings (the readers), the reasons for rejecting a record (`typed`).
 
 DuckDB rounds `1.7` to the whole number 2 and `12.345` to the amount 12.35, reads `01-02-03` as a day of the year 1 and
-`2025-01-03x` as a day, and drops the offset of an instant that becomes a wall clock. None of these is what the producer said.
+`2025-01-03x` as a day, and drops the offset of an instant cast to a wall-clock time. None of these is what the producer wrote.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ _HAS_WHOLE_YEAR = r"^\s*[-+]?([0-9]{4}|inf)"
 _HAS_OFFSET = "[+-][0-9]{2}(:?[0-9]{2})?$"
 _LONGEST_WITHOUT_OFFSET = 19
 _ULPS = "1e-15"
-"""How far, of a number, the double that is written and the one that its value is cast to may be from each other."""
+"""Largest relative difference between the double that was written and the double of the cast value."""
 _NOISE = "1e-13"
-"""The same of a double that was computed with, from the decimal that was meant."""
+"""The same for a double that is the result of a computation, relative to the intended decimal."""
 _DIGITS = 12
-"""Digits, those after the point among them, up to which the traces of computing are far less than the last of them."""
+"""Digits, including those after the point, up to which floating-point noise is far less than one unit of the last digit."""
 _SHORTEST_NOISE, _LONGEST_NOISE = 17, 20
-"""Letters of a text with such a trace, from `8.399999999999999` to `-0.30000000000000004`."""
+"""Length of a text with such noise, from `8.399999999999999` to `-0.30000000000000004`."""
 
 
 def cast(text: str, kind: str) -> str:
-    """Write the expression for a text's value; null where the text is none of the type, or more than the type can hold.
+    """Write the expression that casts a text; null if the text is not of the type, or does not fit it exactly.
 
     Args:
         text: Expression for the text.
@@ -55,7 +55,7 @@ def _exact(text: str, value: str, scale: int) -> str:
         f"strlen({text}) <= {_LONGEST_NOISE} AND abs({number}) < 1e{_DIGITS - scale} "
         f"AND {difference} <= {_NOISE} * greatest(abs({number}), 1)"
     )
-    # A double tells numbers of up to 15 digits apart; of more, the digits themselves are looked at.
+    # A double distinguishes numbers of up to 15 digits; for longer ones, the digits themselves are compared.
     return (
         f"CASE WHEN CASE WHEN strlen({text}) < {_SHORTEST_NOISE} OR contains(lower({text}), 'e') "
         f"THEN {difference} <= {_ULPS} * abs({number}) ELSE {has_places} OR ({has_noise}) END THEN {value} END"
@@ -63,7 +63,7 @@ def _exact(text: str, value: str, scale: int) -> str:
 
 
 def _date(text: str, value: str) -> str:
-    # Of a text that goes on after its day, the rest must be a time.
+    # If a text continues after its day, the rest must be a time.
     is_longer = f"regexp_matches({text}, '{_HAS_WHOLE_YEAR}') AND TRY_CAST({text} AS TIMESTAMP) IS NOT NULL"
     return f"CASE WHEN {value}::VARCHAR = {text} OR {is_longer} THEN {value} END"
 

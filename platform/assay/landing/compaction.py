@@ -1,22 +1,22 @@
-"""Compacting raw batches: many small raw objects of a partition made one, without changing anything that is computed from them.
+"""Compacting raw batches: merging a partition's many small raw objects without changing anything that is computed from them.
 
-Belongs here: choosing raw objects, merging them, recording that, and removing what was replaced. Does not belong here: what is
-in the objects (`ingest`, `placement`), who reads them (`pipeline.state`), when this is done (`orchestration`).
+Belongs here: choosing raw objects, merging them, recording that, and removing what was replaced. Does not belong here: what the
+objects contain (`ingest`, `placement`), who reads them (`pipeline.state`), when this is done (`orchestration`).
 
-A batch a minute leaves 1,440 objects a day in each partition that it is about; each costs a reader a request or two. A compaction
-writes their rows to one object, unchanged and in the order in which they were recorded, and says so in the ledger. The parts of
-the batches keep their names there, and only the place where their rows are read from changes. So the hash of a partition's inputs
-stays what it was, and no table is dirty.
+A batch a minute leaves 1,440 objects a day in each partition that it touches; each costs a reader a request or two. A compaction
+writes their rows to one object, unchanged and in the order in which they were recorded, and records it in the ledger. The parts
+of the batches keep their names there; only the place where their rows are read from changes. So the hash of a partition's inputs
+stays the same, and no table becomes dirty.
 
-What is merged is of one partition and of one version of the source, has been placed, and is either all original or all copies:
-placement reads these apart from each other. All kinds of partitions qualify, those of the events without a day, of the noted
-keys and of the truncates, too: each is only ever read as a whole.
+Objects are merged only if they are of one partition and one version of the source, have been placed, and are either all original
+or all copies, because placement reads these separately. Every kind of partition qualifies, including those of events without a
+day, of noted keys and of truncates: each is only ever read as a whole.
 
-A compaction is recorded by one conditional write to the ledger after its object is there. Replaced objects stay for a time of
-grace, for readers that know no newer ledger. An object that was written by a killed compaction is removed after the same time,
-but first the ledger says that it is discarded: a writer that was only slow loses the ledger's next entry by that, looks, and
-finds that it must not name its object any more. Left-overs of a killed *ingest* are not touched, although nobody reads them:
-they are named by what they came from, and another ingest may be about to write and name them again.
+A compaction is recorded by one conditional write to the ledger after its object exists. Replaced objects stay for a grace period,
+for readers that hold an older ledger. An object left by a killed compaction is removed after the same period, but first the
+ledger records it as discarded: a writer that was only slow then loses the race for the next ledger entry, reads again, and finds
+that it must no longer reference its object. Left-overs of a killed *ingest* stay, although nobody reads them: they are named by
+their content, and another ingest may be about to write and reference them again.
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ from assay.lake.store import ObjectInfo, ObjectStore
 from assay.landing.fetch import FETCHERS
 
 AT_LEAST = 8
-"""Small objects that a partition must have before they are merged."""
+"""How many small objects a partition must have before they are merged."""
 SMALL = 64 << 20
-"""Bytes from which an object is left as it is; those that one is made of are at most twice as many."""
+"""Size in bytes from which an object is not merged; a merged object is made of at most twice as many bytes."""
 GRACE = dt.timedelta(days=1)
-"""For how long a replaced object stays; longer than anybody reads by a ledger that was read once."""
+"""How long a replaced object stays; longer than anybody works with one reading of the ledger."""
 
 
 @dataclass(frozen=True)
 class Merge:
-    """Raw objects that are to become one.
+    """Raw objects to merge into one.
 
     Attributes:
         partition: Their partition.
         objects: Their keys, in the order in which their parts were recorded.
-        rows: Their rows.
+        rows: The number of their rows.
     """
 
     partition: str
@@ -67,8 +67,8 @@ class Compacted:
 
     Attributes:
         source: The source.
-        merges: What it merged, and recorded.
-        removed: How many objects it removed that nobody reads any more.
+        merges: The merges it recorded.
+        removed: How many unused objects it removed.
     """
 
     source: Source
@@ -82,7 +82,7 @@ class Compacted:
 
     @property
     def rows(self) -> int:
-        """How many rows they hold."""
+        """How many rows the merged objects hold."""
         return sum(merge.rows for merge in self.merges)
 
 
@@ -102,15 +102,15 @@ def compact(
         connection: DuckDB, with access to the lake.
         source: The source.
         scratch: Folder for temporary files.
-        grace: For how long replaced objects stay.
-        most_rows: Begin no other merge after this many rows; the rest is for the next time. Everything when None.
+        grace: How long replaced objects stay.
+        most_rows: Begin no further merge after this many rows, and leave the rest for the next time; None for no limit.
 
     Raises:
         StoreError: The lake cannot be read or written, or there is no room; what was recorded before stands.
     """
     log = LedgerLog(store, source.name)
     done = Compacted(source)
-    # Listed before the ledger is read: so what is listed and not in the ledger had not been recorded when it was listed.
+    # Listed before the ledger is read: what is listed but not in the ledger had not been recorded at the time of listing.
     listed = {info.key: info for info in store.list(raw_prefix(source.name))}
     for merge in find_merges(log.read(), source, {key: info.size for key, info in listed.items()}):
         if most_rows is not None and done.rows >= most_rows:
@@ -122,7 +122,7 @@ def compact(
 
 
 def find_merges(ledger: Ledger, source: Source, sizes: Mapping[str, int]) -> list[Merge]:
-    """Find the small objects of each partition that are worth being one.
+    """Find each partition's small objects that are worth merging.
 
     Args:
         ledger: The source's ledger.
@@ -145,10 +145,10 @@ def find_merges(ledger: Ledger, source: Source, sizes: Mapping[str, int]) -> lis
 
 
 def _groups(sizes: Mapping[str, int]) -> list[set[str]]:
-    """Choose which objects, given with their bytes, are to become one, the smallest first."""
+    """Group objects, given with their sizes, into merges, the smallest first."""
     small = sorted((size, key) for key, size in sizes.items() if size < SMALL)
-    # One larger than all others together would be rewritten for little: it waits until they have grown as large. So a row
-    # is written as often as its object doubles, and not as often as anything comes.
+    # An object larger than all others together would be rewritten for little: it waits until they have grown as large. So a row
+    # is rewritten each time its object doubles, not each time something arrives.
     while len(small) >= AT_LEAST and 2 * small[-1][0] > sum(size for size, _ in small):
         small.pop()
     if len(small) < AT_LEAST:
@@ -167,8 +167,8 @@ def _groups(sizes: Mapping[str, int]) -> list[set[str]]:
 def _merge(
     store: ObjectStore, connection: duckdb.DuckDBPyConnection, source: Source, log: LedgerLog, merge: Merge, scratch: Path
 ) -> bool:
-    """Merge objects and record it, unless somebody else has merged one of them; returns whether it did."""
-    # A name of its own: whoever else merges the same objects must not remove this one.
+    """Merge objects and record it, unless another compaction has merged one of them; returns whether it did."""
+    # A unique name: another compaction that merges the same objects must not remove this one.
     name = uuid.uuid4().hex
     key = raw_compacted_key(source, merge.partition, name)
     local = scratch / f"compact-{source.name}-{name}.parquet"
@@ -185,7 +185,7 @@ def _merge(
 
 
 def _write(store: ObjectStore, connection: duckdb.DuckDBPyConnection, source: Source, merge: Merge, local: Path) -> None:
-    """Write the rows of objects to one file, and prove that they are the same rows."""
+    """Write the rows of objects to one file, and prove that the rows are the same."""
     cursor = connection.cursor()
     objects = rows_of(store.path(key) for key in merge.objects)
     try:
@@ -194,7 +194,7 @@ def _write(store: ObjectStore, connection: duckdb.DuckDBPyConnection, source: So
     except duckdb.Error as error:
         raise StoreError(
             f"{source.full_name} {merge.partition} cannot be compacted: {str(error).splitlines()[0]}",
-            hint="Nothing of it was changed. Check the lake and the room below ASSAY_HOME, then `assay compact`.",
+            hint="Nothing was changed. Check the lake and the free space below ASSAY_HOME, then run `assay compact`.",
         ) from error
     finally:
         cursor.close()
@@ -206,30 +206,30 @@ def _write(store: ObjectStore, connection: duckdb.DuckDBPyConnection, source: So
         )
     if before != after:
         raise StoreError(
-            f"{source.full_name} {merge.partition} cannot be compacted: other rows were written than were read.",
-            hint="Nothing of it was changed. Run `assay compact` again.",
+            f"{source.full_name} {merge.partition} cannot be compacted: the rows written differ from the rows read.",
+            hint="Nothing was changed. Run `assay compact` again.",
         )
 
 
 def rows_of(paths: Iterable[str], *, named: bool = False) -> str:
-    """Write the relation of the rows of raw objects, as they stand; named with their path as `filename`, if that is asked for."""
+    """Write the relation of raw objects' rows, unchanged; if `named`, with their path as `filename`."""
     options = ", filename=true" if named else ""
     return f"read_parquet([{', '.join(literal(path) for path in paths)}], hive_partitioning=false{options})"
 
 
 def content_of(cursor: duckdb.DuckDBPyConnection, rows: str) -> tuple[int, int]:
-    """Count the rows of a relation, and hash them whatever their order is."""
+    """Count the rows of a relation, and hash them independently of their order."""
     found = cursor.execute(f"SELECT count(*), coalesce(sum(hash(each)), 0) FROM {rows} AS each").fetchone()
     return (int(found[0]), int(found[1])) if found else (0, 0)
 
 
 def _record(log: LedgerLog, source: Source, merged: Mapping[str, tuple[str, ...]], discarded: tuple[str, ...] = ()) -> bool:
-    """Record a compaction, unless what others have recorded leaves no place for it; returns whether it is recorded."""
+    """Record a compaction, unless it conflicts with what others have recorded; returns whether it is recorded."""
     while True:
         known = log.known
         named = {key for compaction in known.compactions for key in compaction.merged}
         if named.intersection(merged):
-            # The answer to its own write was lost, and the write repeated.
+            # The answer to our own write was lost, and the write repeated.
             return True
         gone = {key for compaction in known.compactions for key in compaction.discarded}
         taken = any(key in known.replaced for replaced in merged.values() for key in replaced)
@@ -260,6 +260,6 @@ def _remove_replaced(
 
 
 def _left_behind(listed: Iterable[ObjectInfo], ledger: Ledger, before: dt.datetime) -> tuple[str, ...]:
-    """Objects of compactions that were written before a time, and are not in the ledger yet."""
+    """Objects of compactions that were written before a time, and are not yet in the ledger."""
     known = {key for compaction in ledger.compactions for key in (*compaction.merged, *compaction.discarded)}
     return tuple(info.key for info in listed if is_compacted(info.key) and info.modified < before and info.key not in known)

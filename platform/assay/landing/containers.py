@@ -1,10 +1,10 @@
-"""Files that hold records in another way than one a line: made into newline-delimited JSON, which the readers read.
+"""Files that do not hold one record per line: converted to newline-delimited JSON, which the readers read.
 
-Belongs here: Avro object containers, Parquet files, JSON arrays and JSON over several lines, told by how they begin and not by
-what they are called. Does not belong here: what a record means (the readers), compression (`fetch`).
+Belongs here: Avro object containers, Parquet files, JSON arrays and JSON over several lines, recognized by their first bytes
+and not by their names. Does not belong here: what a record means (the readers), compression (`fetch`).
 
-Values come out exact and as text where JSON has no type for them: decimals and integers of more than 64 bits as strings, bytes in
-base64, dates, times and timestamps in ISO 8601, timestamps of a known time zone in UTC with a `Z`.
+Values are exact, and text if JSON has no type for them: decimals and integers of more than 64 bits as strings, bytes in
+base64, dates, times and timestamps in ISO 8601, timestamps with a known time zone in UTC with a `Z`.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ AVRO: Container = "avro"
 PARQUET: Container = "parquet"
 ARRAY: Container = "array"
 DOCUMENT: Container = "document"
-"""A JSON object over several lines, or one after the other."""
+"""JSON objects that span several lines, or follow each other."""
 FRAMED: Container = "framed"
-"""Messages as they were in the topic, each with the number of its schema before it."""
+"""Messages as in the topic, each preceded by its schema id."""
 BINARY = frozenset((AVRO, PARQUET, FRAMED))
-"""Containers that are no text."""
+"""Containers that are not text."""
 
 _MAGIC: tuple[tuple[bytes, Container], ...] = ((b"Obj\x01", AVRO), (b"PAR1", PARQUET))
 _FRAME = re.compile(rb"\x00\x00(?!\xfe\xff)...", re.DOTALL)
-"""A zero and the number of a schema in four bytes; UTF-32 begins likewise."""
+"""A zero byte and a schema id of four bytes; UTF-32 begins similarly."""
 _SPREAD = re.compile(rb'\{[ \t\r]*\n[ \t\r\n]*"')
-"""No line of JSON begins within an object."""
+"""An object that continues on the next line, which newline-delimited JSON never has."""
 _BLANK = b" \t\r\n"
 _DECODER = json.JSONDecoder(parse_float=str, parse_int=str)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -52,7 +52,7 @@ _MEMORY = "512MB"
 
 
 def container_of(path: Path) -> Container | None:
-    """Tell from its first bytes what holds a file's records; None for text of any other kind."""
+    """Detect a file's container from its first bytes; None for any other text."""
     with path.open("rb") as file:
         start = file.read(64)
     for magic, container in _MAGIC:
@@ -67,16 +67,16 @@ def container_of(path: Path) -> Container | None:
 
 
 def unwrap(path: Path, container: Container, to: Path) -> list[Rejected] | None:
-    """Write the records of a file one a line, as JSON.
+    """Write the records of a file as JSON, one per line.
 
     Args:
         path: The file, not compressed.
-        container: What holds its records.
+        container: Its container.
         to: Where the lines go.
 
     Returns:
-        What could not be read: nothing of a whole file, and the place of the damage, after which nothing is read, of another.
-        None, and nothing is written, when the file is text that only begins like a JSON array.
+        What could not be read: empty for an intact file, else the place of the damage, after which nothing is read. None, with
+        nothing written, if the file is text that only begins like a JSON array.
 
     Raises:
         IngestError: A library that the file needs is not installed.
@@ -95,7 +95,7 @@ def _avro_lines(path: Path, to: Path) -> list[Rejected]:
             for record in fastavro.reader(file):
                 lines.write(json.dumps(_plain(record), ensure_ascii=False, allow_nan=False) + "\n")
                 row += 1
-        except Exception as error:  # Damaged bytes make a decoder raise whatever they run into.
+        except Exception as error:  # On damaged bytes, a decoder may raise anything.
             if "need to install" in str(error):
                 raise IngestError(f"{path.name}: {error}", hint=_INSTALL) from error
             return [Rejected(row + 1, "", f"{DAMAGED}: {error or type(error).__name__}")]
@@ -113,7 +113,7 @@ def _fastavro() -> ModuleType:
 
 
 def _plain(value: Any) -> Any:
-    """Make a decoded Avro value one that JSON has, without losing a digit."""
+    """Convert a decoded Avro value to one that JSON has, without losing a digit."""
     if isinstance(value, dict):
         return {str(name): _plain(each) for name, each in value.items()}
     if isinstance(value, list):
@@ -135,7 +135,7 @@ def _plain(value: Any) -> Any:
 
 
 def _framed(path: Path, to: Path) -> list[Rejected]:
-    """Refuse messages whose schema is elsewhere."""
+    """Reject messages whose schema is not in the file."""
     with path.open("rb") as file:
         schema = int.from_bytes(file.read(5)[1:], "big")
     to.write_bytes(b"")
@@ -170,7 +170,7 @@ def _parquet_lines(path: Path, to: Path) -> list[Rejected]:
 
 
 def _copy_lines(connection: duckdb.DuckDBPyConnection, query: str, to: Path) -> None:
-    # A raw control character cannot occur in JSON, so nothing is ever quoted.
+    # Raw control characters cannot occur in JSON, so nothing needs quoting.
     connection.execute(
         f"COPY ({query}) TO {literal(str(to))} (FORMAT csv, HEADER false, QUOTE '', ESCAPE '', DELIMITER E'\\x01', "
         "COMPRESSION 'none')"
@@ -182,7 +182,7 @@ def _is_about_room(error: duckdb.Error) -> bool:
 
 
 def _json_of(value: str, kind: DuckDBPyType, depth: int = 0) -> str:
-    """Write the expression that makes a value one that `to_json` writes exactly."""
+    """Write the expression that converts a value so that `to_json` writes it exactly."""
     name = kind.id
     if name == "struct":
         fields = ", ".join(
@@ -223,7 +223,7 @@ def _child(kind: DuckDBPyType, which: str) -> DuckDBPyType:
 
 
 def _array_lines(path: Path, to: Path) -> list[Rejected] | None:
-    # DuckDB takes an array that breaks off after a comma for a whole one.
+    # DuckDB accepts an array that breaks off after a comma as complete.
     if not _is_closed(path):
         return _salvaged_array(path, to)
     with duckdb.connect(config={"memory_limit": _MEMORY, "temp_directory": str(to.parent)}) as connection:
@@ -248,7 +248,7 @@ def _is_closed(path: Path) -> bool:
 
 
 def _salvaged_array(path: Path, to: Path) -> list[Rejected] | None:
-    """Keep the elements of an array, or of several, up to where the text is none."""
+    """Keep the elements of one or more arrays, up to where the text is no longer JSON."""
     try:
         row, rejected = _salvaged(path, _elements, to)
     except _NoArrayError:
@@ -265,11 +265,11 @@ def _document_lines(path: Path, to: Path) -> list[Rejected]:
 
 
 def _salvaged(path: Path, find: _Find, to: Path) -> tuple[int, list[Rejected]]:
-    """Write the JSON values that are found in a file one a line, up to where the text is none; returns how many they are."""
+    """Write a file's JSON values one per line, up to where the text is no longer JSON; returns how many."""
     text = path.read_bytes().decode("utf-8-sig", errors="surrogateescape")
     row = 0
     try:
-        # Bytes that are not UTF-8 become escapes that JSON does not have, so that the reader refuses just that line.
+        # Bytes that are not UTF-8 become escapes that are invalid in JSON, so that the reader rejects just that line.
         with to.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as lines:
             for start, end in find(text, 0):
                 lines.write(text[start:end].replace("\r", " ").replace("\n", " ") + "\n")
@@ -281,7 +281,7 @@ def _salvaged(path: Path, find: _Find, to: Path) -> tuple[int, list[Rejected]]:
 
 
 def places(path: Path) -> Iterator[tuple[int, int]]:
-    """Yield the number of each record of a file of JSON, and of the damage in it, and the byte at which it begins."""
+    """Yield the number of each record of a JSON file, and of the damage if any, with the byte at which it begins."""
     find = _objects if container_of(path) == DOCUMENT else _elements
     text = path.read_bytes().decode("utf-8", errors="surrogateescape")
     row = size = counted = 0
@@ -306,11 +306,11 @@ class _DamagedJsonError(Exception):
 
 
 _Find = Callable[[str, int], Iterator[tuple[int, int]]]
-"""Yields where each JSON value begins and ends in a text, from a place on."""
+"""Yields the start and end of each JSON value in a text, from a position on."""
 
 
 def _objects(text: str, place: int) -> Iterator[tuple[int, int]]:
-    """Yield where each object begins and ends of those that a text is made of."""
+    """Yield the start and end of each object in a text of consecutive objects."""
     place = _after_blank(text, place)
     while place < len(text):
         end = _end_of_value(text, place)
@@ -319,7 +319,7 @@ def _objects(text: str, place: int) -> Iterator[tuple[int, int]]:
 
 
 def _elements(text: str, place: int) -> Iterator[tuple[int, int]]:
-    """Yield where each element begins and ends of the arrays that a text is made of."""
+    """Yield the start and end of each element in a text of consecutive arrays."""
     place = _after_blank(text, place)
     while place < len(text):
         if text[place] != "[":

@@ -1,6 +1,6 @@
-"""Records of delimited text that DuckDB does not read: kept one by one, repaired, and written so that it does.
+"""Records of delimited text that DuckDB cannot read: kept one by one, repaired, and rewritten so that it can.
 
-Belongs here: the slow way for files with damage or with bytes that are not UTF-8. Does not belong here: what a record means
+Belongs here: the slow path for files with damage or with bytes that are not UTF-8. Does not belong here: what a record means
 (`delimited`), spreadsheets (`spreadsheets`).
 """
 
@@ -20,22 +20,22 @@ from assay.landing.layouts import Layout, Misfit, csv_format, layout_of, layout_
 from assay.landing.lines import DAMAGE, DAMAGED, KEPT_OF_A_BAD_LINE, MAX_LINE_BYTES, Line, Rejected, located_lines, open_unpacked
 from assay.landing.spreadsheets import is_workbook
 
-# The process's limit of one field, 128 KiB at first; DuckDB reads as much as this.
+# The process-wide limit of one field, 128 KiB by default; DuckDB reads up to this much.
 csv.field_size_limit(MAX_LINE_BYTES)
 
 COLUMN_OF_LINE = "_n"
-"""Name of the first column that is written: the line a record begins on."""
+"""Name of the first column written: the line on which a record begins."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """A record as it stands in a file.
+    """A record as it is in a file.
 
     Attributes:
-        row: The line it begins on, from 1.
-        offset: The byte it begins at.
+        row: The line on which it begins, from 1.
+        offset: The byte at which it begins.
         fields: Its fields; bytes that are not UTF-8 are escaped as surrogates.
-        text: All of it.
+        text: Its whole text.
     """
 
     row: int
@@ -46,7 +46,7 @@ class Record:
 
 @dataclass
 class Unusual:
-    """Fields that are not quite what a file's text says.
+    """Counts fields whose text was repaired, or could not be.
 
     Attributes:
         count: How many.
@@ -66,7 +66,7 @@ class Unusual:
 
     @property
     def place(self) -> str:
-        """Where the first is."""
+        """Where the first one is, in words."""
         return f"the first is {self.column or 'a column without name'} on line {self.row}"
 
 
@@ -75,13 +75,13 @@ class Salvaged:
     """What was kept of a file.
 
     Attributes:
-        layout: Its layout, or why it is none of its source's.
+        layout: Its layout, or why it does not fit its source.
         rejected: What was left out.
-        is_cut: Whether the file breaks off.
+        is_cut: Whether the file is truncated.
         records: How many records were kept.
         repaired: Fields with bytes that were read as Windows-1252.
-        lost: Fields in which something stands for a character that was lost before.
-        trailer: The number of records that the file's last line tells; None when it has no such line, or needs none.
+        lost: Fields with a replacement character, whose original was lost upstream.
+        trailer: The number of records stated in the file's last line; None if it has no such line, or needs none.
     """
 
     layout: Layout | Misfit = field(default_factory=lambda: Misfit("", "the file has no header line"))
@@ -94,13 +94,13 @@ class Salvaged:
 
 
 def salvage(path: Path, key: str, source: Source, to: Path) -> Salvaged:
-    """Keep every record of a file that can be told apart.
+    """Keep every record of a file that can be delimited.
 
     Args:
         path: The file, gzipped or not, damaged or not.
         key: The object's key.
         source: Its source.
-        to: Where the good records go: comma-separated, each after its line, all but nulls in quotes.
+        to: Where the good records go: comma-separated, each after its line number, everything but nulls in quotes.
     """
     salvaged = Salvaged()
     text, size = _as_utf8(path, to.with_suffix(".utf8"), salvaged)
@@ -110,13 +110,13 @@ def salvage(path: Path, key: str, source: Source, to: Path) -> Salvaged:
 
 
 def places(path: Path, key: str, source: Source, *, by_line: bool) -> Iterator[tuple[int, int]]:
-    """Yield the number of each record and the byte at which it begins; nothing for what is not made of such lines.
+    """Yield the number of each record and the byte at which it begins; nothing for files that are not lines of text.
 
     Args:
         path: The file, gzipped or not, damaged or not.
         key: The object's key.
         source: Its source.
-        by_line: Whether a record's number is that of its first line; otherwise the header is the first of the records.
+        by_line: Whether a record's number is that of its first line; otherwise records are counted, the header being the first.
     """
     try:
         with open_unpacked(path) as stream:
@@ -135,13 +135,13 @@ def places(path: Path, key: str, source: Source, *, by_line: bool) -> Iterator[t
 
 
 def write_record(good: TextIO, row: int, fields: Sequence[str | None]) -> None:
-    """Write a record so that DuckDB tells nulls from empty texts, and ends of records from those of lines in texts."""
+    """Write a record so that DuckDB distinguishes nulls from empty texts, and ends of records from line breaks in texts."""
     cells = ["" if value is None else '"' + value.replace('"', '""') + '"' for value in fields]
     good.write(f"{row},{','.join(cells)}\r\n")
 
 
 def _as_utf8(path: Path, to: Path, salvaged: Salvaged) -> tuple[Path, Callable[[bytes], int] | None]:
-    """Rewrite UTF-16; returns the file to read, and how to tell a line's size in the object from its bytes there."""
+    """Rewrite UTF-16 as UTF-8; returns the file to read, and how to compute a line's size in the object from its UTF-8 bytes."""
     try:
         with open_unpacked(path) as stream:
             kind = utf16_of(stream.read(2))
@@ -150,7 +150,7 @@ def _as_utf8(path: Path, to: Path, salvaged: Salvaged) -> tuple[Path, Callable[[
         with open_unpacked(path) as stream:
             broken = rewrite_utf16(stream, kind, to)
     except DAMAGE as error:
-        # What was rewritten before the damage is there; where nothing was, the lines tell the damage themselves.
+        # What was rewritten before the damage is kept; if nothing was, reading the lines reports the damage.
         if not to.exists():
             return path, None
         salvaged.is_cut = True
@@ -212,7 +212,7 @@ def _keep_record(record: Record, layout: Layout, form: Csv, may_repair: bool, go
 
 
 def _tell_unusual(record: Record, header: Sequence[str], salvaged: Salvaged) -> None:
-    """Note the fields of a record that are to be repaired, and those that cannot be."""
+    """Count the fields of a record that need repair, and those that cannot be repaired."""
     is_lost, is_foreign = LOST in record.text, has_foreign_bytes(record.text)
     if not is_lost and not is_foreign:
         return
@@ -224,7 +224,7 @@ def _tell_unusual(record: Record, header: Sequence[str], salvaged: Salvaged) -> 
 
 
 def _with_nulls(record: Record, delimiter: str, form: Csv) -> list[str | None]:
-    """A record's fields, those null that mean null as they stand there."""
+    """A record's fields, with the texts that mean null replaced by null."""
     if not any(null in record.fields for null in form.nulls):
         return list(record.fields)
     quoted = [False] * len(record.fields) if form.quoted_nulls else _are_quoted(record.text, delimiter)
@@ -232,14 +232,14 @@ def _with_nulls(record: Record, delimiter: str, form: Csv) -> list[str | None]:
 
 
 def _are_quoted(text: str, delimiter: str) -> list[bool]:
-    """Whether each field of a well-formed record stands in quotes."""
+    """Whether each field of a well-formed record is in quotes."""
     end = re.escape(delimiter)
     found = re.finditer(rf'(?:^|{end})("(?:[^"]|"")*"|[^{end}\r\n]*)', text.rstrip("\r\n"))
     return [match.group(1).startswith('"') for match in found]
 
 
 def _records(lines: Iterator[Line], delimiter: str, size: Callable[[bytes], int] | None) -> Iterator[Record | Rejected]:
-    """Yield each record, or what is wrong there. After a line that no record can begin with, the next line starts anew."""
+    """Yield each record, or what is wrong there. After a line that cannot begin a record, parsing restarts at the next line."""
     taken = _Lines(lines, size)
     reader = csv.reader(taken, delimiter=delimiter, strict=True)
     while True:
@@ -267,11 +267,11 @@ class _UnreadableLineError(Exception):
 
 
 class _Lines:
-    """Hands lines to `csv.reader`, and takes back those after the first of a record that turned out to be none.
+    """Hands lines to `csv.reader`, and can take back the lines after the first when they turn out not to be one record.
 
     Args:
         lines: The lines.
-        size: How many bytes of the object a line is, where it is not as many as it has here.
+        size: Computes a line's size in the object from its bytes here, if the two differ.
     """
 
     def __init__(self, lines: Iterator[Line], size: Callable[[bytes], int] | None) -> None:
@@ -283,31 +283,31 @@ class _Lines:
 
     @property
     def row(self) -> int:
-        """The line on which the present record begins."""
+        """The line on which the current record begins."""
         return self._taken[0][0]
 
     @property
     def offset(self) -> int:
-        """The byte at which the present record begins."""
+        """The byte at which the current record begins."""
         return self._taken[0][1]
 
     @property
     def text(self) -> str:
-        """The present record."""
+        """The text of the current record."""
         return "".join(text for _, _, text in self._taken)
 
     def start_record(self) -> None:
-        """Say that the next line is the first of a record."""
+        """Begin a record with the next line."""
         self._taken = []
 
     def back_to_second(self) -> str:
-        """Take back all lines of the present record but the first, and return that."""
+        """Take back all lines of the current record except the first, and return that."""
         self._taken_back += self._taken[:0:-1]
         self._taken = self._taken[:1]
         return self.text
 
     def offset_of(self, line: Line) -> int:
-        """The byte at which the line begins that was read last."""
+        """The byte at which the line read last begins."""
         return self._end if self._size else line.offset
 
     def __iter__(self) -> Iterator[str]:
@@ -332,13 +332,13 @@ def _text(line: Line) -> str:
 
 
 def _kept(text: str) -> str:
-    """As much of a bad record as is kept; its bytes that are not UTF-8 are written as escapes."""
+    """The start of a bad record, as far as it is kept; bytes that are not UTF-8 are escaped."""
     raw = text.rstrip("\r\n").encode("utf-8", "surrogateescape")
     return raw[:KEPT_OF_A_BAD_LINE].decode("utf-8", "backslashreplace")
 
 
 def _without_trailer(lines: Iterator[Line], pattern: re.Pattern[str], salvaged: Salvaged) -> Iterator[Line]:
-    """Pass a file's lines on, and take the count from the last that is not blank."""
+    """Pass a file's lines on, except a trailer as the last non-blank line, whose count is noted."""
     held: list[Line] = []
     for line in lines:
         if line.reason is None and line.raw.strip():

@@ -1,10 +1,10 @@
-"""Reading Debezium change events, one a line.
+"""Reading Debezium change events, one per line.
 
-Belongs here: which query reads which file, and the quick query for usual events. Does not belong here: messages of other forms
+Belongs here: choosing the query for a file, and the fast query for usual events. Does not belong here: messages of other forms
 (`debezium_exact`), positions (`debezium_positions`), encodings of values (`debezium_values`), typing (`typed`).
 
-A message is a change of a row, a truncate (`t`), or says nothing of a row and is recorded as `m`: a tombstone, a logical message,
-a change of a table's columns, a transaction's begin or end, a heartbeat.
+A message is a change of a row, a truncate (`t`), or says nothing about a row and is recorded as `m`: a tombstone, a logical
+message, a schema change, a transaction's begin or end, a heartbeat.
 
 Numbers are read by DuckDB's JSON reader, which keeps 17 significant digits; in `DECIMAL` columns all digits are kept.
 """
@@ -38,21 +38,21 @@ from assay.landing.records import LandedFile, Parsed, Wanted, text_list
 
 _RECHECK = "to be read again, exactly"
 _LOOKED_AT = 3
-"""Lines of a file that tell its form; one producer writes all alike."""
+"""How many lines of a file are inspected for its form; a producer writes them all in the same form."""
 
 
 class DebeziumReader:
-    """Reads files of one Debezium message a line.
+    """Reads files of one Debezium message per line.
 
-    Usual events, which are bare envelopes, are read by DuckDB's JSON reader, which is twice as fast as taking lines apart but
-    keeps neither the text of what it refuses nor columns that it was not told of. Unusual ones are read again from their lines.
-    Files of another form are read from their lines at once.
+    Usual events, which are bare envelopes, are read by DuckDB's JSON reader. It is twice as fast as parsing line by line, but
+    keeps neither the text of rejected records nor columns that it was not told about. Unusual events are then read again from
+    their lines. Files of another form are read line by line at once.
     """
 
     first_row = 1
 
     def parse(self, files: list[LandedFile], source: Source) -> Parsed:
-        """Read whole files; what is unusual is marked to be read again."""
+        """Read whole files; unusual events are marked for a second reading."""
         alike: dict[_Usual | None, list[Path]] = {}
         layouts: set[tuple[str, ...]] = set()
         for file in files:
@@ -68,34 +68,34 @@ class DebeziumReader:
         )
 
     def salvage(self, file: LandedFile, source: Source, scratch: Path) -> Parsed:
-        """Read the whole lines of a damaged file."""
+        """Read the intact lines of a damaged file."""
         good = scratch / f"{file.path.name}.lines"
         rejected = salvage_lines(file.path, good)
         return Parsed([_exactly(salvaged_relation(file.path, good), [file], source)], {file.path: rejected})
 
     def recheck(self, wanted: Wanted, source: Source, scratch: Path) -> Parsed | None:
-        """Read the lines of unusual events exactly, all in one query, for it takes longer to plan than to run."""
+        """Read the lines of unusual events exactly, all in one query, because planning it takes longer than running it."""
         lines, starts = wanted_lines({file.path: rows for file, rows in wanted.items()}, scratch / "unusual.lines")
         return Parsed([_exactly(lines, wanted, source)], starts=starts)
 
 
-# --- The quick way ---
+# --- The fast path ---
 
 
 @dataclass(frozen=True)
 class _Usual:
-    """What the messages of a file of envelopes have in common; files that are alike are read by one query.
+    """What the messages of a file of envelopes have in common; files with the same form are read by one query.
 
     Attributes:
-        schema: The schema around each, as DuckDB's JSON reader gives it; empty where it tells nothing of the declared columns,
-            None for bare envelopes.
+        schema: The schema around each message, as DuckDB's JSON reader returns it; empty if no declared column needs it, None
+            for bare envelopes.
     """
 
     schema: str | None
 
     @cached_property
     def columns(self) -> dict[str, Described] | None:
-        """What the schema says, by the producer's name of a column."""
+        """The schema's description of each column, by the producer's name."""
         if not self.schema:
             return None
         images: list[dict[str, Any]] = json.loads(self.schema)["fields"]
@@ -109,7 +109,7 @@ def _first_messages(path: Path) -> list[dict[str, Any]]:
 
 
 def _usual(messages: list[dict[str, Any]], source: Source) -> _Usual | None:
-    """Tell from a file's first messages whether it holds envelopes, and whether with a schema."""
+    """Detect from a file's first messages whether it holds envelopes, and whether they have a schema."""
     if form_of(source).connector == "mongodb":
         return None
     if not messages or any(_is_envelope(each) for each in messages):
@@ -150,16 +150,16 @@ def _object(raw: bytes) -> dict[str, Any]:
 
 
 def _usual_events(paths: list[Path], source: Source, usual: _Usual, layouts: list[tuple[str, ...]]) -> str:
-    """Write the query that reads envelopes whose columns are among the declared ones; all others are marked.
+    """Write the query that reads envelopes whose columns are all declared; all others are marked for a second reading.
 
-    A row is read as the list of its columns and the list of its values, of which those of a known layout are taken by their
-    place: to look each of them up by its name takes twice as long.
+    A row is read as the list of its columns and the list of its values. In a known layout the values are taken by position:
+    looking up each by name takes twice as long.
 
     Args:
         paths: The files.
         source: Their source.
         usual: What they have in common.
-        layouts: The columns of rows that are known to be there; rows of others are marked.
+        layouts: The lists of columns seen in rows; rows with others are marked.
     """
     form = form_of(source)
     positions = POSITIONS[form.connector]
@@ -217,7 +217,7 @@ def _sent(column: str) -> str:
 
 
 def _known_layouts(declared: list[str], layouts: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """Layouts without undeclared columns and without a column twice, that of the contract among them."""
+    """Layouts without undeclared or duplicate columns, including the contract's own."""
     known = dict.fromkeys([*layouts, tuple(declared)])
     return [layout for layout in known if layout and set(layout) <= set(declared) and len(set(layout)) == len(layout)]
 
@@ -226,13 +226,13 @@ def _sent_values(source: Source, known: list[tuple[str, ...]]) -> Iterator[str]:
     for column, name in sent_names(source).items():
         places = {str(number): str(layout.index(name) + 1) for number, layout in enumerate(known) if name in layout}
         after = f"list_extract(row, {_cases('layout', places, len(known))})" if places else "NULL::VARCHAR"
-        # A delete's before image holds made-up values for everything but the key (default replica identity).
+        # A delete's before image has made-up values for everything but the key (default replica identity).
         sent = f"coalesce({after}, before[{literal(name)}])" if column in source.key else after
         yield f"{sent} AS {quote(_sent(column))}"
 
 
 def _missing(source: Source, known: list[tuple[str, ...]]) -> str:
-    """Expression for the declared columns that a row of a known layout does not have; null where it has all."""
+    """Expression for the declared columns missing from a row of a known layout; null if it has all."""
     names = sent_names(source)
     lacking = {number: [column for column, name in names.items() if name not in layout] for number, layout in enumerate(known)}
     lists = {str(number): text_list(columns) for number, columns in lacking.items() if columns}
@@ -240,14 +240,14 @@ def _missing(source: Source, known: list[tuple[str, ...]]) -> str:
 
 
 def _cases(of: str, values: Mapping[str, str], every: int | None = None) -> str:
-    """Expression for what belongs to each value of an expression; the one value itself, if all of `every` have the same."""
+    """Expression that maps values to results; just the result if all of `every` values have the same one."""
     if len(values) == every and len(set(values.values())) == 1:
         return next(iter(values.values()))
     return f"CASE {of} {' '.join(f'WHEN {each} THEN {value}' for each, value in values.items())} END"
 
 
 def _has_placeholder(columns: list[str], form: Debezium) -> str:
-    """Expression, never null, for whether one of a row's texts says that its value did not change; most are too short."""
+    """Expression, never null, for whether one of a row's texts is a placeholder for "unchanged"; most are too short to be."""
     texts = placeholders(form)
     shortest = min(len(text.encode()) for text in texts)
     longest = f"greatest({', '.join(f'strlen({quote(name)})' for name in columns)}, 0)"
@@ -255,7 +255,7 @@ def _has_placeholder(columns: list[str], form: Debezium) -> str:
 
 
 def _unusual_files(paths: list[Path], files: Collection[LandedFile], source: Source) -> str:
-    """Write the query that reads every line of some files exactly, blank lines not counted."""
+    """Write the query that reads every line of some files exactly, not counting blank lines."""
     numbered = (
         f"SELECT _path, row_number() OVER () AS _n, line FROM ({lines_relation(paths)}) "
         "WHERE line <> '' AND NOT regexp_full_match(line, '[ \\t\\v\\f\\r]+')"

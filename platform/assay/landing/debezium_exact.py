@@ -1,6 +1,6 @@
-"""Reading Debezium messages of every form, each as what it is.
+"""Reading Debezium messages of every form.
 
-Belongs here: the forms of a message, taken apart line by line. Does not belong here: which query reads which file, the quick one
+Belongs here: the forms of a message, parsed line by line. Does not belong here: choosing the query for a file and the fast query
 for usual events (`debezium`), positions (`debezium_positions`), encodings of values (`debezium_values`).
 """
 
@@ -40,16 +40,16 @@ from assay.landing.formats import Debezium
 from assay.landing.records import BLANK, text_list
 
 _WRAPPED = r'^\s*\{\s*"(schema|payload)"'
-"""How a message begins that has its schema around it."""
+"""Start of a message that contains its schema."""
 _TOMBSTONE = r'\s*(null|\{\s*("schema"\s*:\s*null\s*,\s*)?"payload"\s*:\s*null\s*(,\s*"schema"\s*:\s*null\s*)?\})\s*'
 _FIELD = {"field": "VARCHAR", "name": "VARCHAR", "parameters": {"scale": "VARCHAR"}}
 _SCHEMA = {"fields": [{**_FIELD, "fields": [_FIELD]}]}
 _PREFIXES = ("__source_", "__")
-"""What a flattened row has before the fields of `source`."""
+"""Prefixes of the `source` fields in a flattened row."""
 
 
 def exact_events(lines: str, source: Source) -> str:
-    """Write the query that reads messages of every form, each as what it is.
+    """Write the query that reads messages of every form.
 
     Args:
         lines: A relation of `_path, _n, line`.
@@ -130,7 +130,7 @@ FROM encoded"""
 
 
 _WRAPPER = {"schema": _SCHEMA, "payload": "JSON", "op": "VARCHAR", "__op": "VARCHAR", "__deleted": "VARCHAR"}
-# A flattened row may have columns of these names.
+# A flattened row may itself have columns with these names.
 _IS_WRAPPED = "starts_with(w.payload::VARCHAR, '{') AND coalesce(w.op, w.__op, w.__deleted) IS NULL"
 _MARKS = {
     "__op": "VARCHAR",
@@ -163,7 +163,7 @@ def _cloud_data(images: dict[str, str]) -> dict[str, Any]:
 
 
 def _others(fields: dict[str, str]) -> dict[str, str]:
-    """Names of what tells a flattened row's and a CloudEvent's origin, with their types."""
+    """Names of the fields that give the origin of a flattened row or a CloudEvent, with their types."""
     flattened = {f"{prefix}{name}": kind for name, kind in fields.items() for prefix in _PREFIXES}
     return flattened | {_cloud_name(name): kind for name, kind in fields.items()} | _MARKS
 
@@ -173,16 +173,16 @@ def _cloud_name(field: str) -> str:
 
 
 def _origin(field: str) -> str:
-    """Expression for a field of `source`, wherever the message's form has it."""
+    """Expression for a field of `source`, wherever the message's form puts it."""
     other = [f"o.{quote(f'{prefix}{field}')}" for prefix in _PREFIXES]
     return f"CASE form WHEN 'envelope' THEN e.source.{quote(field)} ELSE coalesce({', '.join(other)}, o.{_cloud_name(field)}) END"
 
 
 def _images(source: Source, fields: dict[str, str]) -> str:
-    """The query of what messages say of themselves and of their rows."""
+    """The query for each message's operation, origin and row images."""
     form = form_of(source)
     description = f", {_image(FIELD, form)} AS description" if are_described(form) else ""
-    # Whether a row is an update decides what the columns mean that it does not have.
+    # Whether a row is an update decides what its absent columns mean.
     flat_op = "o.__op" if form.updates == "changes" else "coalesce(o.__op, 'u')"
     images = f"""
   SELECT _path, _n, line, valid, form,
@@ -208,18 +208,18 @@ def _image(which: str, form: Debezium) -> str:
     """Expression for the row before or after the change, or for the description of the change, as JSON."""
     own = "WHEN 'flattened' THEN document " if which == "after" else ""
     image = f"CASE form WHEN 'envelope' THEN e.{which}::VARCHAR {own}ELSE coalesce(d.payload.{which}, d.{which})::VARCHAR END"
-    # MongoDB's documents are sent as text.
+    # MongoDB's documents are sent as strings.
     return document_of(image) if form.connector == "mongodb" else image
 
 
 def _digits(form: Debezium) -> str:
-    """Expression for the row after the change with all digits of its numbers; null unless there are many."""
+    """Expression for the row after the change with all digits of its numbers; null unless some number has many."""
     images = ["after", f"{FIELD}/{UPDATED}"] if are_described(form) else ["after"]
     places = [f"{within}/{image}" for image in images for within in ("", "/data", "/data/payload")]
     found = [f"json_extract(digits, {literal(place)})" for place in places]
     after = f"coalesce({', '.join(found)})"
     if form.connector == "mongodb":
-        # An update without its document says `"after": null`.
+        # An update without its document has `"after": null`.
         sent = [f"nullif({each}, 'null')" for each in found]
         after = f"coalesce({', '.join(sent)})"
         text = f"json_extract_string({after}, '$')"
@@ -228,8 +228,8 @@ def _digits(form: Debezium) -> str:
 
 
 def _may_hold_placeholder(document: str, form: Debezium) -> str:
-    """Expression for whether it is worth comparing each value of a document with all placeholders."""
-    # All but the list of a text's bytes are found as they are; that one is found by its first number.
+    """Expression for whether a document may contain a placeholder, so that comparing each value is worthwhile."""
+    # All placeholders but the list of a text's bytes are searched for literally; that one is found by its first number.
     texts = [text for text in placeholders(form) if text[0] not in "[{"] + [str(form.placeholder.encode()[0])]
     uuids = [text.strip('["]') for text in placeholders(form) if len(text) == _UUID_IN_A_LIST]
     return "(" + " OR ".join(f"contains({document}, {literal(text)})" for text in [*texts, *uuids]) + ")"
@@ -239,7 +239,7 @@ _UUID_IN_A_LIST = 40
 
 
 def _unchanged(source: Source) -> str:
-    """Expression for the columns that did not change and were not sent, as the producer calls them; null when there are none."""
+    """Expression for the columns that did not change and were not sent, by the producer's names; null if there are none."""
     form = form_of(source)
     names = [name for column, name in sent_names(source).items() if column not in source.key]
     values = ", ".join(f"sent.{quote(name)}" for name in names)
@@ -251,12 +251,12 @@ def _unchanged(source: Source) -> str:
 
 
 def _nulls(names: str) -> str:
-    """Expression for a JSON object whose fields, of some names, are null."""
+    """Expression for a JSON object with the given field names, all null."""
     return f"('{{' || array_to_string(list_transform({names}, lambda name: to_json(name)::VARCHAR || ':null'), ',') || '}}')"
 
 
 def _kinds(source: Source) -> str:
-    """Expression for what the message's schema says of the columns whose values may be encoded; null without a schema."""
+    """Expression for the message schema's description of columns that may be encoded; null without a schema."""
     names = sent_names(source)
     found = {
         names[spec.name]: f"list_filter(described, lambda each: each.field = {literal(names[spec.name])})[1]"
@@ -268,7 +268,7 @@ def _kinds(source: Source) -> str:
 
 
 def _base64(source: Source) -> str:
-    """Expression for the base64, and the scale, of the numbers that are sent so."""
+    """Expression for the base64 text and the scale of numbers that are sent in base64."""
     form = form_of(source)
     found = {spec.name: base64_number(_sent(spec, source), spec, form) for spec in source.columns if is_number(spec)}
     fields = ", ".join(f"{literal(name)}: {{'digits': {digits}, 'scale': {scale}}}" for name, (digits, scale) in found.items())
@@ -276,11 +276,11 @@ def _base64(source: Source) -> str:
 
 
 def _sent(spec: ColumnSpec, source: Source) -> Sent:
-    """Expressions for what a message has of a column."""
+    """Expressions for a column's parts of a message."""
     name = sent_names(source)[spec.name]
     column, kind = quote(name), f"k.{quote(name)}"
     return Sent(
-        # A delete's before image holds made-up values for everything but the key (default replica identity).
+        # A delete's before image has made-up values for everything but the key (default replica identity).
         text=f"coalesce(a.{column}, b.{column})" if spec.name in source.key else f"a.{column}",
         is_text=f"json_type(document, {_pointer(name)}) = 'VARCHAR'",
         digits=f"json_extract_string(digits, {_pointer(name, NUMBER)})" if family(spec) == "decimal" else "NULL",
@@ -303,14 +303,14 @@ def _pointer(*names: str) -> str:
 
 
 def _missing(source: Source) -> str:
-    """Expression for the columns that the record does not have; null when there are none.
+    """Expression for the columns that the record lacks; null if it lacks none.
 
-    A document of MongoDB does not have the fields that are not set: they are null, not unknown.
+    A MongoDB document lacks the fields that are not set: they are null, not unknown.
     """
     if form_of(source).connector == "mongodb":
         return "NULL::VARCHAR[]"
     declared = text_list(list(sent_names(source).values()))
-    # Most records have just the declared columns in their order: comparing the lists spares the searches.
+    # Most records have exactly the declared columns in order: comparing the lists avoids the searches.
     return by_column(
         f"CASE WHEN is_row AND keys <> {declared} AND NOT list_has_all(keys, {declared}) "
         f"THEN list_filter({declared}, lambda name: NOT list_contains(keys, name)) END",
@@ -319,8 +319,8 @@ def _missing(source: Source) -> str:
 
 
 def _rescued(declared: list[str]) -> str:
-    """Expression for the record's columns that the contract does not have, as JSON; null when there are none."""
-    # Merging nulls into an object removes those names from it (RFC 7396), whatever the others are called.
+    """Expression for the record's undeclared columns, as JSON; null if there are none."""
+    # Merging nulls into an object removes those names from it (RFC 7396), whatever else it contains.
     without = literal(json.dumps(dict.fromkeys(declared)))
     marks = "list_filter(json_keys(document), lambda name: starts_with(name, '__'))"
     row = f"CASE WHEN form = 'flattened' THEN json_merge_patch(document, {_nulls(marks)})::VARCHAR ELSE document END"
@@ -334,7 +334,7 @@ def _rescued(declared: list[str]) -> str:
 def _reason(positions: Positions, source: Source) -> str:
     form = form_of(source)
     table, connector = f"origin.{quote(positions.table)}", "origin.connector"
-    # A flattened row names its table only if it was told to.
+    # A flattened row contains its table's name only if the connector was configured so.
     other_table = f"{table} IS DISTINCT FROM {literal(form.table)} AND NOT (form = 'flattened' AND {table} IS NULL)"
     expected = f", expected {form.connector}"
     hint = f": {HINT}" if are_described(form) else ""
@@ -351,7 +351,7 @@ def _reason(positions: Positions, source: Source) -> str:
   END"""
 
 
-# --- What the columns are called ---
+# --- Column names ---
 
 
 def form_of(source: Source) -> Debezium:
@@ -366,12 +366,12 @@ def sent_names(source: Source) -> dict[str, str]:
 
 
 def accepted(positions: Positions) -> str:
-    """The connectors that tell positions alike."""
+    """The connectors whose positions have this form."""
     return text_list([name for name, each in POSITIONS.items() if each is positions])[1:-1]
 
 
 def by_column(sent: str, source: Source) -> str:
-    """Expression for the columns that are meant by a list of producer's names."""
+    """Expression for the declared columns, given a list of producer's names."""
     renamed = {name: column for column, name in sent_names(source).items() if name != column}
     if not renamed:
         return sent

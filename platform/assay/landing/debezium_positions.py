@@ -1,14 +1,14 @@
-"""Where a Debezium event stands in the order of its source, connector by connector.
+"""The position of a Debezium event in the order of its source, for each connector.
 
-Belongs here: which fields of `source` tell the position, and the `_sequence` they make. Does not belong here: finding those
+Belongs here: which fields of `source` give the position, and the `_sequence` built from them. Does not belong here: finding those
 fields in a message, and everything else in it (`debezium`).
 
-A position is made of numbers only, for texts do not sort as numbers do (`binlog.1000000` comes before `binlog.999999`). All
-events of a source have as many of them. Clocks are no part of it, but for MongoDB, whose log is ordered by one.
+A position consists of numbers only, because texts sort differently (`binlog.1000000` comes before `binlog.999999`). All events of
+a source have the same number of them. Clocks are not part of it, except for MongoDB, whose log is ordered by one.
 
-The changes of a transaction of MongoDB's tell one position, and come one after the other in their topic: so the offset of their
-object's first record, which a sink puts into its name, is the last number of theirs. Lines of one object are told apart where
-they must be (`ties`).
+The changes of one MongoDB transaction share a position, and follow each other in their topic: so the offset of their object's
+first record, which a sink puts into the object's name, is appended as their last number. Lines of one object are ordered where
+necessary (`ties`).
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ Field = Callable[[str], str]
 
 @dataclass(frozen=True)
 class Positions:
-    """How one kind of connector tells positions.
+    """How one kind of connector gives positions.
 
     Attributes:
         fields: DuckDB type by field of `source`.
-        numbers: Writes the expressions for the numbers, the most significant first. A null one means that there is no position.
-        table: The field of `source` that names the table.
-        are_shared: Whether the changes of a transaction tell one position.
+        numbers: Writes the expressions for the numbers, the most significant first. If one is null, there is no position.
+        table: The field of `source` with the table's name.
+        are_shared: Whether the changes of a transaction share a position.
     """
 
     fields: Mapping[str, str]
@@ -42,10 +42,10 @@ class Positions:
     are_shared: bool = False
 
     def sequence(self, field: Field) -> str:
-        """Write the expression for `_sequence`, a list of BIGINT; null where the event has no position.
+        """Write the expression for `_sequence`, a list of BIGINT; null if the event has no position.
 
-        A row of an incremental snapshot may have none: it was read some time between two events, so it is weaker than any of
-        them, and only the time of reading orders it among its like.
+        A row of an incremental snapshot may have none: it was read at some time between two events, so it ranks below any event,
+        and only the time of reading orders such rows among themselves.
         """
         numbers = self.numbers(field)
         known = " AND ".join(f"{number} IS NOT NULL" for number in numbers)
@@ -57,9 +57,9 @@ class Positions:
 
 
 def _postgresql(field: Field) -> list[str]:
-    """Position of the commit, then of the change: changes come in the order of their commits, not of their own positions.
+    """Position of the commit, then of the change: changes are ordered by their commits, not by their own positions.
 
-    The first falls back to the second for snapshot reads, which have no commit.
+    Snapshot reads have no commit, so the first falls back to the second.
     """
     sequence, lsn = field("sequence"), field("lsn")
     commit = f"""coalesce(try_cast(split_part({sequence}, '"', 2) AS BIGINT), {lsn})"""
@@ -68,7 +68,7 @@ def _postgresql(field: Field) -> list[str]:
 
 
 def _mysql(field: Field) -> list[str]:
-    """Number of the binary log's file, position of the event in it, row within the event.
+    """Number of the binary log file, position of the event in it, row within the event.
 
     A snapshot read without a file (the log is off) is older than any event.
     """
@@ -78,10 +78,10 @@ def _mysql(field: Field) -> list[str]:
 
 
 def _mongodb(field: Field) -> list[str]:
-    """The two halves of the timestamp in MongoDB's log, its second and a number within that second; the place in a transaction.
+    """Both parts of the timestamp in MongoDB's log, its second and a number within the second; then the place in a transaction.
 
-    All changes of a transaction have one timestamp. Older versions of Debezium number them (`tord`); for the others see
-    `after_offsets`. What they call `h` is the name of the operation, and orders nothing.
+    All changes of a transaction have the same timestamp. Older versions of Debezium number them (`tord`); for others see
+    `after_offsets`. The field `h` is the operation's hash, and gives no order.
     """
     return [f"{field('ts_ms')} // 1000", field("ord"), f"coalesce({field('tord')}, 0)"]
 
@@ -101,9 +101,9 @@ def _informix(field: Field) -> list[str]:
 
 
 def _oracle(field: Field) -> list[str]:
-    """System change number of the commit, of the change, the three parts of its redo record, and its number in that.
+    """System change number of the commit and of the change, the three parts of the redo record, and the number within it.
 
-    Snapshot reads have one number only.
+    Snapshot reads have only one number.
     """
     commit = f"coalesce({field('commit_scn')}, {field('scn')})"
     record = [f"coalesce({part}, 0)" for part in _hexadecimal_parts(field("rs_id"), ".")]
@@ -135,11 +135,11 @@ POSITIONS: Mapping[Connector, Positions] = {
         {"position_scn": "BIGINT", "group_lsn": "BIGINT", "group_offset": "BIGINT", "batch_row_id": "BIGINT"}, _yashandb
     ),
 }
-"""By connector."""
+"""How each connector gives positions."""
 
 
 def after_offsets(query: str, files: Collection[LandedFile]) -> str:
-    """Write the query that puts the offset of an object's first record after the positions of its records; 0 where none is told.
+    """Write the query that appends the offset of an object's first record to its records' positions; 0 if it is unknown.
 
     Args:
         query: A query of parsed records.

@@ -1,15 +1,15 @@
-"""MongoDB's updates that come without their document: what they say of which columns.
+"""MongoDB's updates that come without their document: which columns they change, and how.
 
 Belongs here: which fields such an update sets, removes, or changes in part. Does not belong here: the forms of a message
 (`debezium_exact`), the values (`debezium_values`).
 
-A capture mode that does not look documents up, or finds the document gone, sends `updateDescription` alone: `updatedFields` is
-the text of a document, `removedFields` a list, `truncatedArrays` a list of arrays that were cut off. A removed field is null, and
-one that is not named did not change. A path (`address.city`, `tags.2`) or an array that was cut off changes a part of a value
-whose rest is not sent: what the whole then is nobody can tell, and the record is refused.
+A capture mode that does not look documents up, or finds the document gone, sends only `updateDescription`: `updatedFields` is
+the text of a document, `removedFields` a list, `truncatedArrays` a list of arrays that were shortened. A removed field is null,
+and a field not named did not change. A path (`address.city`, `tags.2`) or a shortened array changes part of a value whose rest is
+not sent: the whole value is then unknown, and the record is quarantined.
 
-Flattened, such an update is a row of the fields that it sets, and of nulls for those that it removes. Nothing in it tells that
-it is not the document, and so the source says it (`Debezium(updates="changes")`).
+Flattened, such an update is a row of the fields that it sets, and of nulls for those that it removes. Nothing in it shows that
+it is not the whole document, so the source declares it (`Debezium(updates="changes")`).
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from assay.landing.formats import Debezium
 from assay.landing.records import text_list
 
 FIELD = "updateDescription"
-"""What a message calls the description of an update."""
+"""The message's field with the description of an update."""
 UPDATED = "updatedFields"
-"""What the description calls the fields that have another value."""
+"""The description's field with the new values."""
 HINT = "let capture.mode look documents up (change_streams_update_full)"
 
 _SHAPE = {UPDATED: "JSON", "removedFields": ["VARCHAR"], "truncatedArrays": [{"field": "VARCHAR"}]}
 
 
 def are_described(form: Debezium) -> bool:
-    """Whether a source's updates may come as descriptions."""
+    """Whether a source's updates may come as update descriptions."""
     return form.connector == "mongodb"
 
 
 def document_of(text: str) -> str:
-    """Write the expression for a document that is sent as a text, or as it is; null where it is none.
+    """Write the expression for a document that is sent as a JSON string or as an object; null if it is neither.
 
     Args:
         text: Expression for the JSON of either.
@@ -46,17 +46,17 @@ def document_of(text: str) -> str:
 
 
 def with_updates(images: str) -> str:
-    """Write the query in which an update without its document has the fields that it sets for one.
+    """Write the query in which an update without its document has the fields that it sets as its document.
 
     Args:
         images: A query with the columns `op`, `after` and `description`, the JSON of an update's description.
 
     Returns:
-        The query, with the column `touched` for `description`: the paths of everything that such an update changes, those of
-        arrays that were cut off with a point at their end; null for all other messages.
+        The query, with the column `touched` instead of `description`: the paths of everything that such an update changes, those
+        of shortened arrays with a trailing point; null for all other messages.
     """
     updated = document_of(f"said.{UPDATED}::VARCHAR")
-    # What is no list would be none.
+    # Without this check, a value that is not a list would be read as an empty one.
     kinds = [f"json_type(description, {literal(f'/{name}')})" for name in ("removedFields", "truncatedArrays")]
     lists = " AND ".join(f"coalesce({kind}, 'NULL') IN ('NULL', 'ARRAY')" for kind in kinds)
     return f"""
@@ -74,10 +74,10 @@ def with_updates(images: str) -> str:
 
 
 def with_flattened_updates(images: str, source: Source, names: dict[str, str]) -> str:
-    """Write the query in which a flattened update changes the fields that it has, and no others.
+    """Write the query in which a flattened update changes only the fields that it has.
 
     Args:
-        images: What `with_updates` yields, with the column `form`.
+        images: The query of `with_updates`, with the column `form`.
         source: The source.
         names: The producer's name by column.
     """
@@ -88,12 +88,12 @@ def with_flattened_updates(images: str, source: Source, names: dict[str, str]) -
 
 
 def untouched(names: list[str]) -> str:
-    """Write the expression for those of some fields that an update does not change; null when there are none."""
+    """Write the expression for those of some fields that an update does not change; null if there are none."""
     return f"nullif(list_filter({text_list(names)}, lambda name: NOT list_contains(touched, name)), [])"
 
 
 def partly_touched(source: Source, names: dict[str, str]) -> str:
-    """Write the expression for why an update cannot be applied; null where it can.
+    """Write the expression for why an update cannot be applied; null if it can.
 
     Args:
         source: The source.

@@ -1,10 +1,10 @@
-"""What the values of Debezium events mean: undoing their encodings.
+"""Decoding the values of Debezium events.
 
 Belongs here: expressions from a value as it was sent to text that casts to the declared type, and the placeholders of values that
 were not sent. Does not belong here: messages (`debezium`), casting (`casts`).
 
-What an expression does not understand it gives back as it is, for `typed` to refuse by name. Nothing is guessed: `1234` is a
-number or base64 of another one, and seconds of a minute in 1970 may be days of another century.
+An expression returns a value that it does not understand unchanged, for `typed` to reject with the column's name. Nothing is
+guessed: `1234` may be a number or the base64 of another, and seconds of a minute in 1970 may be days of another century.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from assay.landing.formats import Debezium, TimePrecision
 from assay.landing.records import text_list
 
 Family = Literal["decimal", "whole", "inexact", "date", "time", "timestamp", "instant", "bytes", "plain"]
-"""Kinds of declared types that are read alike."""
+"""Groups of declared types that are decoded alike."""
 
 _FAMILIES: dict[str, Family] = {
     "SMALLINT": "whole",
@@ -40,9 +40,9 @@ _FAMILIES: dict[str, Family] = {
 _NUMBERS: tuple[Family, ...] = ("decimal", "whole", "inexact")
 _DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
 _EXACT_DIGITS = 15
-"""Significant digits that a double keeps of any decimal number."""
+"""Significant digits of any decimal number that a double preserves."""
 _LONGEST_DOUBLE = 24
-"""Characters of the longest text of a double; a longer text was a text in the document too."""
+"""Length of the longest text of a double; a longer text was already a string in the document."""
 
 _DECIMAL_TYPE = "org.apache.kafka.connect.data.Decimal"
 _BITS_TYPE = "io.debezium.data.Bits"
@@ -57,35 +57,35 @@ _PRECISIONS: dict[str, TimePrecision] = {
     "io.debezium.time.MicroTime": "microseconds",
     "io.debezium.time.NanoTime": "nanoseconds",
 }
-"""By name of a type in a message's schema."""
+"""Precision by type name in a message's schema."""
 
 _TEMPORAL = (*_DAYS, *_PRECISIONS)
 
 _INFINITY = ("9223372036825200000", "9223372036825200", "9223372036854775807")
 _BEFORE_ALL = ("-9223372036832400000", "-9223372036832400", "-9223372036854775808")
-"""What PostgreSQL's infinite timestamps become, as its driver has them and as the largest integers."""
+"""PostgreSQL's infinite timestamps, as its driver sends them and as the largest integers."""
 
 _FIRST_DAY, _LAST_DAY = -719_528, 2_932_896
-"""Days since 1970 of the years 0 to 9999."""
+"""Days since 1970 of the first and last day of the years 0 to 9999."""
 
 NUMBER = "the number, exactly"
-"""Name of the field of the object that stands for a number of many digits."""
+"""Field name of the object that replaces a number of many digits."""
 
 
 def family(spec: ColumnSpec) -> Family:
-    """Tell how values of a column are read."""
+    """The family of a column's type."""
     if spec.sql_type.startswith("DECIMAL"):
         return "decimal"
     return _FAMILIES.get(spec.sql_type, "plain")
 
 
 def is_encoded(spec: ColumnSpec) -> bool:
-    """Whether a value's meaning follows from more than its text."""
+    """Whether decoding a value needs more than its text."""
     return family(spec) != "plain"
 
 
 def may_be_unchanged(spec: ColumnSpec) -> bool:
-    """Whether a column's values may be so long that a database stores them apart from their rows."""
+    """Whether a column's values may be so long that a database stores them out of line, and omits them if unchanged."""
     return family(spec) in ("plain", "bytes", "decimal")
 
 
@@ -96,10 +96,10 @@ def is_number(spec: ColumnSpec) -> bool:
 
 @dataclass(frozen=True)
 class Described:
-    """What a message's schema says of a value.
+    """A message schema's description of a value.
 
     Attributes:
-        kind: Name of its type; None where it has none.
+        kind: Name of its type, if it has one.
         scale: The scale of a decimal.
     """
 
@@ -109,17 +109,17 @@ class Described:
 
 @dataclass(frozen=True)
 class Sent:
-    """Expressions for what a message has of one value.
+    """Expressions for a message's parts about one value.
 
     Attributes:
         text: The value as text; nested values as JSON.
-        is_text: Whether it is text in the document too; not evaluated unless it must be known.
-        digits: All digits of a number that has more of them than `text`; null for any other.
-        kind: Name of its type in the message's schema; null where the schema has none.
-        scale: The scale that the schema gives, as text.
+        is_text: Whether it is also a string in the document; evaluated only if needed.
+        digits: All digits of a number with more digits than `text` keeps; null for any other.
+        kind: Name of its type in the message's schema; null if the schema gives none.
+        scale: The scale in the schema, as text.
         is_described: Whether the message has a schema that describes the value.
-        base64: The first of what `base64_number` gives.
-        base64_scale: The second.
+        base64: The first expression of `base64_number`.
+        base64_scale: The second expression of `base64_number`.
     """
 
     text: str
@@ -133,7 +133,7 @@ class Sent:
 
 
 def decoded(sent: Sent, spec: ColumnSpec, form: Debezium) -> str:
-    """Write the expression for a value's text, undone of its encoding."""
+    """Write the expression for a value's decoded text."""
     kind = family(spec)
     text = unwrapped(sent.text, kind) if form.connector == "mongodb" else sent.text
     if kind in _NUMBERS:
@@ -147,13 +147,13 @@ def decoded(sent: Sent, spec: ColumnSpec, form: Debezium) -> str:
 
 
 def quickly(text: str, spec: ColumnSpec, form: Debezium, described: Described | None) -> tuple[str, str | None]:
-    """Write the expression for a value's text where its schema is known beforehand, and for when that is not enough.
+    """Write the expression for a value's text if its schema is known beforehand, and the condition on which that is not enough.
 
     Args:
-        text: The value as DuckDB's JSON reader gives it: numbers and strings look alike, and numbers have 17 digits.
+        text: The value as DuckDB's JSON reader returns it: numbers and strings look alike, and numbers have 17 digits.
         spec: Its column.
         form: The source's format.
-        described: What the schema says of it; None without a schema.
+        described: The schema's description of it; None without a schema.
 
     Returns:
         The value, and the condition (never null) on which it must be read exactly instead; None for never.
@@ -173,7 +173,7 @@ def quickly(text: str, spec: ColumnSpec, form: Debezium, described: Described | 
 
 
 def _is_described_by(kind: Family, name: str) -> bool:
-    """Whether values of a type of a schema can be those of a family."""
+    """Whether values of a schema type can belong to a family."""
     return name in _TEMPORAL and (kind == "time" if name.endswith("Time") else kind in ("date", "timestamp", "instant"))
 
 
@@ -183,7 +183,7 @@ def _described(text: str, spec: ColumnSpec, name: str) -> str:
 
 
 def _declared(text: str, spec: ColumnSpec, form: Debezium) -> str:
-    """A value that is no number, where no schema says what it is encoded in."""
+    """A value that is not a number, without a schema that gives its encoding."""
     kind = family(spec)
     encoding = form.encodings.get(spec.name)
     if kind == "bytes":
@@ -198,25 +198,25 @@ def _declared(text: str, spec: ColumnSpec, form: Debezium) -> str:
 
 
 def _of_declared_base64(spec: ColumnSpec, form: Debezium) -> bool:
-    """Whether text in a column of numbers is base64 of them, where no schema says so."""
+    """Whether strings in a numeric column are base64, without a schema that says so."""
     return form.encodings.get(spec.name, form.decimals if family(spec) == "decimal" else "text") == "base64"
 
 
 def _declared_scale(spec: ColumnSpec, form: Debezium) -> int:
-    """The scale that base64 decimals of a column have, where no schema says so."""
+    """The scale of a column's base64 decimals, without a schema that gives it."""
     found = _DECIMAL.fullmatch(spec.sql_type)
     return form.scales.get(spec.name, int(found[2]) if found else 0)
 
 
 def _loses_digits(text: str, spec: ColumnSpec) -> str | None:
-    """The condition on which a double cannot stand for a number of a decimal column, or it is no number but an object."""
+    """The condition on which a double cannot represent a number of a decimal column, or the value is an object."""
     found = _DECIMAL.fullmatch(spec.sql_type)
     if found is None:
         return None
     precision, scale = int(found[1]), int(found[2])
     doubts = [f"{text}[1] = '{{'"]
     if precision > _EXACT_DIGITS:
-        # A double tells a number from its neighbours in the last declared place, unless too many digits are before it.
+        # A double distinguishes neighbours in the last declared place, unless too many digits precede it.
         most = max(0, _EXACT_DIGITS - scale)
         is_number = f"(position('.' IN {text}) > {most + 1} OR contains({text}, 'e'))"
         doubts.append(f"strlen({text}) > {most} AND strlen({text}) <= {_LONGEST_DOUBLE} AND {is_number}")
@@ -224,9 +224,9 @@ def _loses_digits(text: str, spec: ColumnSpec) -> str | None:
 
 
 def base64_number(sent: Sent, spec: ColumnSpec, form: Debezium) -> tuple[str, str]:
-    """Write the expressions for the base64 of a number's unscaled value, null where it is sent otherwise; and for its scale."""
+    """Write the expressions for the base64 of a number's unscaled value, null if it is not sent so, and for its scale."""
     is_object = f"{sent.text}[1] = '{{'"
-    # Text of digits may be base64 as well; a number is none.
+    # A string of digits may be base64 as well; a JSON number cannot be.
     is_text = f"(TRY_CAST({sent.text} AS DOUBLE) IS NULL OR {sent.is_text})"
     applies, scale = f"{sent.kind} = {literal(_DECIMAL_TYPE)}", f"TRY_CAST({sent.scale} AS INTEGER)"
     if _of_declared_base64(spec, form):
@@ -239,7 +239,7 @@ def base64_number(sent: Sent, spec: ColumnSpec, form: Debezium) -> tuple[str, st
 
 
 def _number(sent: Sent, text: str, spec: ColumnSpec, form: Debezium) -> str:
-    """A number that is sent as number, as text, as base64 or as an object that gives the scale beside the unscaled number."""
+    """A number sent as a number, as a string, as base64, or as an object with the scale and the unscaled number."""
     known = [] if sent.digits == "NULL" else [sent.digits]
     if family(spec) == "whole":
         declared = f" OR NOT ({sent.is_described})" if form.encodings.get(spec.name) == "bits" else ""
@@ -251,14 +251,14 @@ def _number(sent: Sent, text: str, spec: ColumnSpec, form: Debezium) -> str:
 
 
 def _of_base64(text: str, scale: str) -> str:
-    """A decimal from base64 of its unscaled number, big-endian two's complement of any length up to 16 bytes.
+    """A decimal from the base64 of its unscaled number, big-endian two's complement of up to 16 bytes.
 
     Args:
         text: Expression for the base64.
         scale: Expression for the scale, or the scale.
     """
     digits = f"hex(TRY(from_base64({text})))"
-    # A number of fewer bytes is brought to 16 by repeating its sign.
+    # A number of fewer bytes is sign-extended to 16.
     sign = f"CASE WHEN {digits}[1] >= '8' THEN 'F' ELSE '0' END"
     unscaled = f"TRY(CAST(unhex(lpad({digits}, 32, {sign})) AS BIT)::HUGEINT)"
     number = f"CASE WHEN strlen({digits}) BETWEEN 2 AND 32 THEN {unscaled} END"
@@ -275,7 +275,7 @@ def _of_base64(text: str, scale: str) -> str:
 
 
 def _of_bits(text: str) -> str:
-    """A whole number from base64 of its bytes, the least significant first."""
+    """A whole number from base64 of its bytes, least significant first."""
     digits = f"hex(TRY(from_base64({text})))"
     bytes_back = f"array_to_string(list_reverse(regexp_extract_all({digits}, '..')), '')"
     return f"TRY_CAST('0x' || nullif(ltrim({bytes_back}, '0'), '') AS BIGINT)::VARCHAR"
@@ -293,7 +293,7 @@ def exact_numbers(document: str) -> str:
 
 
 LONG_NUMBER = r"[0-9]\.[0-9]{8}|[0-9]{8}\.[0-9]"
-"""What a document matches in which a number may have more digits than DuckDB keeps (or text looks like one)."""
+"""Matches a document in which a number may have more digits than DuckDB keeps (or a string looks like one)."""
 _STRING_OR_NUMBER = r'("(?:[^"\\]|\\.)*")|(-?(?:[0-9]+\.[0-9]{8,}|[0-9]{8,}\.[0-9]+)(?:[eE][-+]?[0-9]+)?)'
 
 
@@ -302,7 +302,7 @@ _STRING_OR_NUMBER = r'("(?:[^"\\]|\\.)*")|(-?(?:[0-9]+\.[0-9]{8,}|[0-9]{8,}\.[0-
 _TO_MICROSECONDS: dict[str, str] = {
     "milliseconds": "{0}::HUGEINT * 1000",
     "microseconds": "{0}::HUGEINT",
-    # Integer division cuts towards zero: instants before 1970 would come out one microsecond late.
+    # Integer division truncates towards zero: instants before 1970 would be one microsecond late.
     "nanoseconds": "({0}::HUGEINT - (({0}::HUGEINT % 1000) + 1000) % 1000) // 1000",
 }
 
@@ -317,7 +317,7 @@ def _of_days(text: str) -> str:
 
 
 def _of_epoch(text: str, precision: str, kind: Family) -> str:
-    """An instant from what an integer counts since 1970, or a time of day from what it counts since midnight; else the text."""
+    """An instant from an integer count since 1970, or a time of day from a count since midnight; else the text."""
     number = f"TRY_CAST({text} AS BIGINT)"
     microseconds = _TO_MICROSECONDS[precision].format(number)
     if kind == "time":
@@ -351,7 +351,7 @@ def _of_bytes(text: str, encoding: str) -> str:
 
 
 def unwrapped(text: str, kind: Family) -> str:
-    """Write the expression for a value of MongoDB's extended JSON, version 1 or 2, without what tells its type.
+    """Write the expression for a value of MongoDB's extended JSON, version 1 or 2, without its type wrapper.
 
     Only the value itself is unwrapped, not those within it.
     """
@@ -367,7 +367,7 @@ def unwrapped(text: str, kind: Family) -> str:
 
 
 def _within(text: str, *names: str) -> str:
-    """Expression for the text at a path of an object."""
+    """Expression for the text at a path in an object."""
     return f"json_extract_string({text}, {literal('$' + ''.join(f'.{json.dumps(name)}' for name in names))})"
 
 
@@ -378,11 +378,11 @@ _EXTENDED = ("$numberLong", "$numberInt", "$numberDouble", "$numberDecimal", "$o
 
 
 def placeholders(form: Debezium) -> tuple[str, ...]:
-    """Texts that stand for a value that did not change, in the types that may be stored out of line."""
+    """Texts that stand for an unchanged value, for each type that may be stored out of line."""
     text = form.placeholder
     raw = text.encode()
     encoded = base64.b64encode(raw).decode()
-    # Debezium makes the one for UUIDs as Java's nameUUIDFromBytes does.
+    # Debezium derives the one for UUIDs like Java's nameUUIDFromBytes.
     uuid = UUID(bytes=hashlib.md5(raw, usedforsecurity=False).digest(), version=3)
     lists: list[object] = [[text], [encoded], [raw.hex()], [str(uuid)], list(raw), {text: text}]
     single = [text, encoded, base64.urlsafe_b64encode(raw).decode(), raw.hex()]

@@ -1,7 +1,7 @@
 """Reading delimited text.
 
-Belongs here: CSV archives, by the names in their headers. Does not belong here: typing of values (`typed`), how numbers and dates
-are written (`locales`), files that DuckDB does not read (`csv_records`, `spreadsheets`).
+Belongs here: CSV files, read by the names in their headers. Does not belong here: typing of values (`typed`), number and date
+formats (`locales`), files that DuckDB cannot read (`csv_records`, `spreadsheets`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from assay.landing.snapshots import RECORD, boundaries, instant
 from assay.landing.spreadsheets import UnreadableWorkbookError, is_workbook, workbook_rows
 
 _NO_TEXT = "\x01"
-"""What means null where nothing is declared to: DuckDB wants to be told something."""
+"""A text for null that never occurs, if none is declared: DuckDB requires one."""
 
 
 class CsvReader:
@@ -33,7 +33,7 @@ class CsvReader:
     first_row = 2
 
     def parse(self, files: list[LandedFile], source: Source) -> Parsed:
-        """Read whole files, those of one layout in one scan."""
+        """Read whole files, all files with the same layout in one scan."""
         form = csv_format(source)
         alike: dict[Layout, list[Path]] = {}
         parsed = Parsed([])
@@ -52,7 +52,7 @@ class CsvReader:
         return parsed
 
     def salvage(self, file: LandedFile, source: Source, scratch: Path) -> Parsed:
-        """Read the whole records of a file, one by one: of a damaged one, of one with odd characters, of a workbook."""
+        """Read a file record by record: a damaged one, one with odd characters, or a workbook."""
         good = scratch / f"{file.path.name}.records"
         of_workbook = _is_workbook(file.path)
         salvaged = (
@@ -66,7 +66,7 @@ class CsvReader:
         if reason := _incomplete(salvaged, source):
             return Parsed([], {file.path: [Rejected(1, "", reason), *salvaged.rejected]}, warnings=warnings)
         scan = _scan_of_salvaged(file.path, good, layout)
-        # A key whose record cannot be read is not absent.
+        # A key whose record cannot be read is not absent, so the file gets no bounds.
         bounded = [] if salvaged.rejected else [file.path]
         queries = _queries(scan, bounded, layout, source, of_workbook=of_workbook)
         return Parsed(queries, {file.path: salvaged.rejected}, warnings=warnings)
@@ -77,7 +77,7 @@ class CsvReader:
 
 
 def _first_line(path: Path) -> str | None:
-    """A file's first line; None where the file is not for DuckDB to read."""
+    """A file's first line; None if DuckDB cannot read the file."""
     if _is_workbook(path) or not is_sound(path):
         return None
     for _, raw, reason in numbered_lines(path):
@@ -131,7 +131,7 @@ def _warnings(file: LandedFile, salvaged: Salvaged) -> list[str]:
 
 
 def _incomplete(salvaged: Salvaged, source: Source) -> str | None:
-    """Why nothing of a file may be used although records of it can be read; None where they may."""
+    """Why nothing of a file may be used although some records can be read; None if they may be used."""
     form = csv_format(source)
     hint = "nothing of it is used. Land the whole file under a new name."
     if form.snapshot and salvaged.is_cut:
@@ -168,7 +168,7 @@ def _scan_of_salvaged(path: Path, good: Path, layout: Layout) -> str:
 
 
 def _queries(scan: str, bounded: Sequence[Path], layout: Layout, source: Source, *, of_workbook: bool = False) -> list[str]:
-    """Write the queries of a scan's records, and of the bounds of the snapshots that they are."""
+    """Write the queries of a scan's records, and of their snapshots' bounds."""
     form = csv_format(source)
     read = _unpivoted if form.unpivot else _records
     queries = [read(scan, layout, source, of_workbook)]
@@ -237,13 +237,13 @@ def _prepared(records: str, readings: Iterable[Reading]) -> str:
 
 
 def _problem(readings: Iterable[Reading]) -> str:
-    """Expression for the first thing that is wrong with a record's texts."""
+    """Expression for the first problem of a record's texts."""
     problems = [reading.problem for reading in readings if reading.problem]
     return f"coalesce({', '.join(problems)})::VARCHAR" if problems else "NULL::VARCHAR"
 
 
 def _place(layout: Layout, source: Source) -> str:
-    """Expressions for what the object's name says of all its records."""
+    """Expressions for what the object's name gives all its records: operation, position and time."""
     if csv_format(source).snapshot and layout.date:
         return f"'r' AS _op, [{layout.date}, {RECORD}]::BIGINT[] AS _sequence, {instant(layout.date)} AS _source_timestamp"
     return f"'r' AS _op, [{version_of(layout, source)}::BIGINT] AS _sequence, NULL::TIMESTAMPTZ AS _source_timestamp"

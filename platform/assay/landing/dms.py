@@ -1,12 +1,12 @@
 """Reading what AWS DMS writes to S3: full loads and changes of one table, as CSV or Parquet.
 
-Belongs here: the layouts of its files, its columns about a change and the order of changes. Does not
+Belongs here: the layouts of its files, its columns about a change, and the order of changes. Does not
 belong here: the names of its objects (`dms_names`), its messages in Kafka and Kinesis (`dms_json`), typing of values (`typed`).
 
-A cell is called `_c1`, `_c2`, … by its place in the file; it is null where the record has no such field, whatever text means
-null. `_sequence` is `[0 for a full load or 1 for a change, the change sequence's first 17 digits, its last 18 digits,
-microseconds of the timestamp, second in the file's name, fraction of it, line]`; what is not known is 0, and what follows a
-change sequence too, for it identifies the change wherever it is written again.
+Cells are named `_c1`, `_c2`, … by their position in the file; a cell is null if the record has no such field, whatever text
+means null. `_sequence` is `[0 for a full load or 1 for a change, the change sequence's first 17 digits, its last 18 digits,
+microseconds of the timestamp, second in the file's name, fraction of it, line]`. Unknown numbers are 0, as are those after a
+change sequence, because it identifies the change wherever it is written again.
 """
 
 from __future__ import annotations
@@ -37,24 +37,24 @@ _OP = "Op"
 _SEQUENCE_DIGITS = 35
 _LOW_DIGITS = 18
 _NOT_PRESENT = "E'\\x02'"
-"""Text of a field that is not there; DuckDB calls an empty field null if it is not told another."""
+"""Text of an absent field; by default, DuckDB would read an empty field as null."""
 _BROKEN_PARQUET = "the Parquet file is damaged, or was not written to its end"
 _COLUMNS_OF_MANY_TABLES = 2000
-"""Widest record of a file of many tables; a wider one makes the file be read record by record."""
+"""Widest record read from a file of many tables; a file with a wider one is read record by record."""
 _APPENDED = 16
-"""Undeclared columns after the declared ones that are kept of a record in a file of many tables."""
+"""How many undeclared columns after the declared ones are kept from a file of many tables."""
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """How a file is laid out; files of one layout are read by one query.
+    """How a file is laid out; files with the same layout are read by one query.
 
     Attributes:
         names: The producer's name of each column, in the file's order.
-        kind: What the file is.
-        has_header: Whether the first record is the columns' names.
-        line_end: What ends a record, of CSV.
-        types: DuckDB types, of Parquet only: files are alike only if these are.
+        kind: The kind of file.
+        has_header: Whether the first record holds the columns' names.
+        line_end: The record separator, of CSV.
+        types: Arrow types, of Parquet only: files are read together only if these agree.
     """
 
     names: tuple[str, ...]
@@ -65,7 +65,7 @@ class _Layout:
 
     @property
     def width(self) -> int:
-        """Fields that a record is read with; more than there are names only where records are of many tables."""
+        """Fields to read per record; more than there are names only if records are of many tables."""
         return _COLUMNS_OF_MANY_TABLES if self.kind == "many tables" else len(self.names)
 
 
@@ -78,7 +78,7 @@ class DmsReader:
     first_row = 1
 
     def parse(self, files: list[LandedFile], source: Source) -> Parsed:
-        """Read whole files, those with the same layout in one scan."""
+        """Read whole files, all files with the same layout in one scan."""
         alike: dict[_Layout, dict[Path, DmsObject]] = {}
         parsed = Parsed([])
         for file in files:
@@ -94,7 +94,7 @@ class DmsReader:
         return parsed
 
     def salvage(self, file: LandedFile, source: Source, scratch: Path) -> Parsed:
-        """Read the whole records of a damaged CSV file; a damaged Parquet file is refused as a whole."""
+        """Read the intact records of a damaged CSV file; a damaged Parquet file is rejected as a whole."""
         about = dms_object(file.info.key)
         if about is None:
             return Parsed([], {file.path: [_nameless(file)]})
@@ -126,10 +126,10 @@ def _producer_name(column: str, source: Source) -> str:
 
 
 def _look(file: LandedFile, source: Source) -> tuple[_Layout, DmsObject] | Rejected | None:
-    """Find out a file's layout, from its name and its first record; or why it cannot be read.
+    """Detect a file's layout from its name and its first record.
 
     Returns:
-        The layout; or why the file cannot be read as a whole; or None when it can be read only record by record.
+        The layout; or why the file cannot be read at all; or None if it must be read record by record.
     """
     about = dms_object(file.info.key)
     if about is None:
@@ -141,7 +141,7 @@ def _look(file: LandedFile, source: Source) -> tuple[_Layout, DmsObject] | Rejec
             return Rejected(1, "", f"{_BROKEN_PARQUET}: {error}")
     else:
         first = first_record(file.path, _format(source).delimiter)
-        # Quotes come in pairs. DuckDB, told to fill short records up, takes one that is left open for the end of the file.
+        # Quotes come in pairs. With null_padding, DuckDB reads an unclosed quote as the end of the file.
         if first is None or (about.of_many_tables and _has_open_quote(file.path)):
             return None
         layout = replace(_csv_layout(first.fields, about, source), line_end=first.line_end)
@@ -177,7 +177,7 @@ def _declared_layout(source: Source) -> tuple[str, ...]:
 
 
 def _begins_with_operation(first: list[str], source: Source) -> bool:
-    """Whether a file without header has a column `Op`: it is told from the first column where that can be such a text too."""
+    """Whether a file without header has a column `Op`; ambiguous if the first declared column may hold such texts, too."""
     if first[0] not in OPERATIONS:
         return False
     declared = _declared_layout(source)
@@ -199,7 +199,7 @@ def _layout_problem(layout: _Layout, source: Source) -> str | None:
     absent = [name for column in source.key if (name := _producer_name(column, source)) not in layout.names]
     if absent:
         return f"the file lacks {', '.join(absent)}: it is of another table, or its layout changed"
-    # DuckDB does not tell names apart by their case.
+    # DuckDB's names are case-insensitive.
     times = Counter(name.casefold() for name in layout.names)
     twice = sorted(name for name in set(layout.names) if times[name.casefold()] > 1)
     return f"the file names {', '.join(twice)} twice" if twice else None
@@ -215,7 +215,7 @@ def _scan(layout: _Layout, paths: list[Path], source: Source) -> str:
     ragged = ", null_padding=true, parallel=false" if layout.kind == "many tables" else ""
     columns = _struct({f"_c{place}": "VARCHAR" for place in range(1, layout.width + 1)})
     delimiter = literal(_format(source).delimiter)
-    # Sorting a batch's records by file takes as long as all the rest, and big files come one by one.
+    # Sorting a batch's records by file takes as long as all the rest, and big files come alone.
     line = "_running" if len(paths) == 1 else "_running - min(_running) OVER (PARTITION BY _path) + 1"
     return (
         f"SELECT _path, {line} AS _n, * EXCLUDE (_path, _running) FROM ("
@@ -262,7 +262,7 @@ def _salvaged_scan(layout: _Layout, path: Path, good: Path) -> str:
 
 
 def _salvage(path: Path, to: Path, about: DmsObject, source: Source) -> tuple[_Layout | None, list[Rejected]]:
-    """Write the whole records of a file, each after its number and filled up; returns their layout, and what was left out."""
+    """Write the intact records of a file, numbered and padded; returns their layout, and what was left out."""
     delimiter = _format(source).delimiter
     layout, widths = _salvaged_layout(path, about, source)
     problem = _layout_problem(layout, source) if layout else None
@@ -285,7 +285,7 @@ def _salvage(path: Path, to: Path, about: DmsObject, source: Source) -> tuple[_L
 
 
 def _salvaged_layout(path: Path, about: DmsObject, source: Source) -> tuple[_Layout | None, range]:
-    """Find out a damaged file's layout, from as many records as agree, and how many fields a record of it may have."""
+    """Detect a damaged file's layout from the majority of its records; returns it and the allowed numbers of fields."""
     first: _Layout | None = None
     widths: Counter[int] = Counter()
     of_width: dict[int, list[str]] = {}
@@ -304,7 +304,7 @@ def _salvaged_layout(path: Path, about: DmsObject, source: Source) -> tuple[_Lay
 
 
 def _is_delete(fields: list[str], layout: _Layout) -> bool:
-    """Whether a record is a delete, which may break off after its key."""
+    """Whether a record is a delete, which may end after its key."""
     return layout.names[0] == _OP and fields[0] == "D" and len(fields) <= layout.width
 
 
@@ -333,22 +333,22 @@ class _Cells:
         return self._cells[name]
 
     def value(self, name: str) -> str:
-        """The value: null where the text means null or not provided."""
+        """The value: null if the text means null or not provided."""
         cell = self._cells.get(name, "NULL::VARCHAR")
         none = self._nulls + ([self._marker] if self._marker is not None else [])
         return f"CASE WHEN {cell} NOT IN ({', '.join(map(literal, none))}) THEN {cell} END" if none else cell
 
     def filled(self, name: str) -> str:
-        """The value of a column about the change; null where it is blank too."""
+        """The value of a column about the change; null also if it is blank."""
         return f"nullif(trim({self.value(name)}), '')"
 
     def unchanged(self, name: str) -> str | None:
-        """Whether the producer says that the value is what it was; None where no text says so."""
+        """Whether the producer marks the value as unchanged; None if no text means that."""
         return f"{self._cells[name]} = {literal(self._marker)}" if self._marker is not None and name in self._cells else None
 
 
 def _records(scan: str, layout: _Layout, paths: dict[Path, DmsObject], source: Source) -> str:
-    """Write the query that makes records of cells."""
+    """Write the query that turns cells into records."""
     form = _format(source)
     cells = _Cells(layout, source)
     names = [spec.name for spec in source.columns]
@@ -412,7 +412,7 @@ def _value(name: str, cells: _Cells, source: Source, former: dict[str, str]) -> 
     value = cells.value(producer)
     if name in former:
         return f"CASE WHEN _is_former THEN coalesce({cells.filled(former[name])}, {value}) ELSE {value} END"
-    # A delete may hold made-up values for everything but the key.
+    # A delete may have made-up values for everything but the key.
     return value if name in source.key else f"CASE WHEN _is <> 'd' AND NOT _is_former THEN {value} END"
 
 
@@ -475,7 +475,7 @@ def _rescued(layout: _Layout, source: Source) -> str:
         return "NULL::VARCHAR"
     packed = "{" + ", ".join(f"{literal(name)}: _c{place}" for name, place in others) + "}"
     if layout.kind == "many tables":
-        # Most records have none of them.
+        # Most records have none of these columns.
         packed = f"CASE WHEN _c{others[0][1]} IS NOT NULL THEN json_merge_patch('{{}}', to_json({packed})) END"
     else:
         packed = f"to_json({packed})"

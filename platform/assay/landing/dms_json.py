@@ -1,6 +1,6 @@
 """Reading what AWS DMS writes to Kafka and Kinesis: a JSON message for each change.
 
-Belongs here: its messages. Does not belong here: its files in S3 (`dms`), typing of values (`typed`).
+Belongs here: reading these messages. Does not belong here: its files in S3 (`dms`), typing of values (`typed`).
 
 `_sequence` is `[0 for a full load or 1 for a change, microseconds of the time, Kafka partition, offset of the object's first
 record, line]`.
@@ -32,7 +32,7 @@ _METADATA = {
 
 
 class DmsJsonReader:
-    """Reads files of one message of AWS DMS a line."""
+    """Reads files of one AWS DMS message per line."""
 
     first_row = 1
 
@@ -44,7 +44,7 @@ class DmsJsonReader:
         return Parsed([_messages(numbered, files, source)])
 
     def salvage(self, file: LandedFile, source: Source, scratch: Path) -> Parsed:
-        """Read the whole lines of a damaged file."""
+        """Read the intact lines of a damaged file."""
         good = scratch / f"{file.path.name}.lines"
         rejected = salvage_lines(file.path, good)
         return Parsed([_messages(salvaged_relation(file.path, good), [file], source)], {file.path: rejected})
@@ -55,12 +55,12 @@ class DmsJsonReader:
 
 
 def _messages(lines: str, files: list[LandedFile], source: Source) -> str:
-    """Write the query that reads messages, one a line."""
+    """Write the query that reads messages, one per line."""
     form = source.format
     assert isinstance(form, DmsJson)
     names = {spec.name: form.columns.get(spec.name, spec.name) for spec in source.columns}
     shape = json.dumps(_METADATA | {"data": dict.fromkeys(names.values(), "VARCHAR")})
-    # Before images are an object of their own, or columns beside the others.
+    # Before images are in an object of their own, or in prefixed columns of the row.
     former = {name: f"{form.before}{names[name]}" for name in source.key}
     before = json.dumps(
         {"before-image": {names[name]: "VARCHAR" for name in source.key}, "data": dict.fromkeys(former.values(), "VARCHAR")}
@@ -133,5 +133,5 @@ FROM changes"""
 def _value(value: str, old: str | None) -> str:
     if old:
         return f"CASE WHEN _is_former THEN coalesce({old}, {value}) ELSE {value} END"
-    # A delete may hold made-up values for everything but the key.
+    # A delete may have made-up values for everything but the key.
     return f"CASE WHEN _is <> 'd' AND NOT _is_former THEN {value} END"

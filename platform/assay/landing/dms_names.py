@@ -1,6 +1,6 @@
-"""The names of the objects that AWS DMS writes, and what they say of the order of changes.
+"""The names of the objects that AWS DMS writes, and the order of changes that they give.
 
-Belongs here: taking names apart. Does not belong here: what is in the objects (`dms`).
+Belongs here: parsing names. Does not belong here: what is in the objects (`dms`).
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ _FRACTION_DIGITS = 18
 
 @dataclass(frozen=True)
 class DmsObject:
-    """What an object's name says.
+    """The parts of an object's name.
 
     Attributes:
-        is_load: Whether it is of a full load.
+        is_load: Whether it belongs to a full load.
         of_many_tables: Whether its records name their tables.
         second: The second when it was begun, as a number of 14 digits; 0 for a full load.
         fraction: The fraction of that second in units of 10^-18; the counter for a full load.
@@ -31,7 +31,7 @@ class DmsObject:
 
 
 def dms_object(key: str) -> DmsObject | None:
-    """Take the name of an object apart; None when it is neither of a full load nor of changes."""
+    """Parse the name of an object; None if it belongs neither to a full load nor to changes."""
     stem = key.rsplit("/", 1)[-1].split(".", 1)[0]
     if load := _LOAD.fullmatch(stem):
         return DmsObject(is_load=True, of_many_tables=False, second=0, fraction=int(load.group(1), 16))

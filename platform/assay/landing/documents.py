@@ -1,10 +1,10 @@
-"""Reading plain JSON documents: one a line, or the records within an API's responses.
+"""Reading plain JSON documents: one per line, or the records within an API's responses.
 
-Belongs here: finding the documents in a file, taking them apart, and their arrays' elements. Does not belong here: change events,
-files that are one array (`containers`), typing of values (`typed`).
+Belongs here: finding the documents in a file, extracting their fields, and splitting their arrays. Does not belong here: change
+events, files that are a single array (`containers`), typing of values (`typed`).
 
-Values come out as the text they are in the document: a number with all its digits, nested values as JSON. An absent field is
-missing, a null is null, `[]` and `{}` are texts; nothing changes a column's type, because every value is text until it is cast.
+Values are returned as their text in the document: a number with all its digits, nested values as JSON. An absent field is
+missing, a null is null, `[]` and `{}` are texts. Nothing changes a column's type, because every value is text until it is cast.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from assay.landing.snapshots import RECORD, boundaries, date_of, instant, no_dat
 
 _OPEN, _CLOSE = "\x01", "\x02"
 _MARK = "\x01#"
-"""How a text begins that stands for a number: it cannot be in a document, and the JSON functions leave it alone."""
+"""Prefix of a text that stands for a number: it cannot occur in a document, and the JSON functions leave it unchanged."""
 _MARK_IN_JSON = r'"\u0001#'
 _LOSSY = r"[0-9.]{17,}|\.[0-9]*0([^0-9]|$)|\.0000|[0-9.][eE][+-]?[0-9]|(^|[\s:,\[])-0"
-"""A number that DuckDB's JSON functions might not give back as it was written (or what looks like one)."""
+"""A number that DuckDB's JSON functions might not return as it was written (or what looks like one)."""
 _STRING_OR_NUMBER = r'("(?:[^"\\]|\\.)*")|(-?[0-9][0-9.eE+-]*)'
 _MARKED_NUMBER = r'"\\u0001#([^"]*)"'
 _BLANKS = " \t\r\n"
@@ -64,7 +64,7 @@ class DocumentsReader:
         return parsed
 
     def salvage(self, file: LandedFile, source: Source, scratch: Path) -> Parsed:
-        """Read the whole documents of a damaged file."""
+        """Read the intact documents of a damaged file."""
         form = _format(source)
         parsed = Parsed([])
         for date, dated in _by_date([file], source, parsed).items():
@@ -78,7 +78,7 @@ class DocumentsReader:
                 parsed.rejected[file.path] = [Rejected(1, "", told), *rejected]
                 continue
             parsed.rejected[file.path] = rejected
-            # A key whose document cannot be read is not absent.
+            # A key whose document cannot be read is not absent, so the file gets no bounds.
             bounded = [] if rejected else [file.path]
             relation = _with_places(salvaged_relation(file.path, good), dated, source, "_n")
             parsed.queries += _queries(relation, dated, date, source, bounded=bounded)
@@ -95,7 +95,7 @@ def _format(source: Source) -> JsonDocuments:
 
 
 def _by_date(files: list[LandedFile], source: Source, parsed: Parsed) -> dict[str | None, list[LandedFile]]:
-    """Files by the date of the snapshot that they are of; None where there are no snapshots."""
+    """Group files by the date of their snapshot; None if the source has no snapshots."""
     rule = _format(source).snapshot
     found: dict[str | None, list[LandedFile]] = {}
     for file in files:
@@ -108,7 +108,7 @@ def _by_date(files: list[LandedFile], source: Source, parsed: Parsed) -> dict[st
 
 
 def _with_places(lines: str, files: Sequence[LandedFile], source: Source, line: str) -> str:
-    """Give lines what the source is ordered by of `_offset`, their records' offsets, and `_place`, what objects' names tell."""
+    """Add the columns that the source is ordered by: `_offset`, the record's offset, and `_place`, from the object's name."""
     if _format(source).by_name:
         lines = _with_places_by_name(lines, files, line)
     if not _is_by_offset(source):
@@ -122,7 +122,7 @@ def _with_places(lines: str, files: Sequence[LandedFile], source: Source, line: 
 
 
 def _with_places_by_name(lines: str, files: Sequence[LandedFile], line: str) -> str:
-    """Give lines their Kafka partition, the first offset of their object and their number, as `_place`."""
+    """Add `_place` to lines: their Kafka partition, the first offset of their object and their number."""
     named = [(str(file.path), place) for file in files if (place := position(file.info.key))]
     objects = ", ".join(f"({literal(path)}, {partition}::BIGINT, {offset}::BIGINT)" for path, (partition, offset) in named)
     if not objects:
@@ -153,10 +153,10 @@ def _documents(lines: str, source: Source, date: str | None, of_topic: Sequence[
     """Write the query that reads plain documents.
 
     Args:
-        lines: A relation of `_path, _n, line`, each line a document; and of `_offset` and `_place`, as the source is ordered.
+        lines: A relation of `_path, _n, line`, each line a document; `_offset` and `_place` too if the source is ordered so.
         source: The source; its format is `JsonDocuments`.
-        date: Digits of the date of the snapshot that they are of.
-        of_topic: Files with records of a topic, where no document says that the one of the key is gone.
+        date: Digits of the date of their snapshot.
+        of_topic: Files with records of a topic, in which a null document may be a tombstone.
     """
     form = _format(source)
     explode = form.explode
@@ -166,7 +166,7 @@ def _documents(lines: str, source: Source, date: str | None, of_topic: Sequence[
     values = ",\n    ".join(f"{_column(name, explode)} AS {quote(name)}" for name in names)
     shape = literal(json.dumps(dict.fromkeys(own, "VARCHAR")))
     at = instant(date) if date else "NULL::TIMESTAMPTZ"
-    # One document whose version is no number must not stop the others.
+    # A document whose version is not a number must not stop the others.
     version = f"TRY(({form.version})::BIGINT)" if form.version else None
     sequence = f"[{', '.join([*([date, str(RECORD)] if date else []), *([version] if version else [])])}]::BIGINT[]"
     of_place = (", _offset" if _is_by_offset(source) else "") + (", _place" if form.by_name else "")
@@ -206,14 +206,14 @@ FROM records"""
 
 
 def _tells_gone(source: Source) -> str:
-    """Condition for a null document that has a position, and so says that the one of its key is gone."""
+    """Condition for a null document to have a position, and so to be a tombstone for its key."""
     if _is_by_offset(source):
         return "_offset IS NOT NULL"
     return "_place IS NOT NULL" if _format(source).version is None and _format(source).by_name else "false"
 
 
 def _unordered(version: str | None, form: JsonDocuments) -> str:
-    """Expression that says why a document has no position; null where it has one."""
+    """Expression for why a document has no position; null if it has one."""
     tests = []
     if version:
         tests.append(f"WHEN {version} IS NULL THEN {literal(f'no version: {form.version} gives no number')}")
@@ -223,9 +223,9 @@ def _unordered(version: str | None, form: JsonDocuments) -> str:
 
 
 def _elements(explode: Explode | None, of_place: str, *, has_versions: bool) -> str:
-    """Write the step from documents to what becomes a record each.
+    """Write the step from documents to the elements that become records.
 
-    An exploded document yields one more, of ordinal 0 and deleted (`exploded`), also where the array is empty.
+    An exploded document yields one more, deleted and of ordinal 0 (`exploded`), even if the array is empty.
     """
     if explode is None:
         return "elements AS (SELECT *, 'r' AS _op FROM documents),"
@@ -261,11 +261,11 @@ def _column(name: str, explode: Explode | None) -> str:
 
 
 def _missing_and_rescued(names: list[str]) -> str:
-    """Write the columns that say how a document's own fields differ from the contract's."""
+    """Write the columns for how a document's own fields differ from the contract's."""
     declared = text_list(names)
-    # Merging nulls into an object removes those names from it (RFC 7396), whatever the others are called.
+    # Merging nulls into an object removes those names from it (RFC 7396), whatever else it contains.
     rest = f"json_merge_patch(document, {literal(json.dumps(dict.fromkeys(names)))})::VARCHAR"
-    # Most documents have just the declared fields in their order: comparing the lists spares the searches.
+    # Most documents have exactly the declared fields in order: comparing the lists avoids the searches.
     return f"""CASE WHEN keys <> {declared} AND NOT list_has_all(keys, {declared})
       THEN list_filter({declared}, lambda name: NOT list_contains(keys, name)) END AS _missing,
     NULL::VARCHAR[] AS _unchanged,
@@ -273,15 +273,15 @@ def _missing_and_rescued(names: list[str]) -> str:
 
 
 def _path(dotted: str, rest: str = "") -> str:
-    """The DuckDB literal of a JSON path."""
+    """A JSON path as a DuckDB literal."""
     return literal("$." + ".".join(f'"{name}"' for name in dotted.split(".")) + rest)
 
 
-# --- Numbers, exactly ---
+# --- Exact numbers ---
 
 
 def _marked(text: str) -> str:
-    """Expression for a JSON text whose numbers are strings with a mark."""
+    """Expression for a JSON text in which marked strings replace the numbers."""
     strings_or_marks = literal(rf"\1{_OPEN}\2{_CLOSE}")
     both = f"regexp_replace({text}, {literal(_STRING_OR_NUMBER)}, {strings_or_marks}, 'g')"
     numbers = f"replace({both}, {literal(_OPEN + _CLOSE)}, '')"
@@ -289,7 +289,7 @@ def _marked(text: str) -> str:
 
 
 def _unmarked(text: str) -> str:
-    """Expression for a value, or a JSON text, of a document whose numbers may be marked."""
+    """Expression for a value, or a JSON text, with marked strings replaced by numbers again."""
     scalar = f"CASE WHEN starts_with({text}, {literal(_MARK)}) THEN substr({text}, {len(_MARK) + 1})"
     return (
         f"CASE WHEN marked THEN {scalar} ELSE regexp_replace({text}, {literal(_MARKED_NUMBER)}, '\\1', 'g') END ELSE {text} END"
@@ -300,7 +300,7 @@ def _unmarked(text: str) -> str:
 
 
 def _responses(paths: list[Path], records: str) -> str:
-    """Like `lines_relation`, for files of responses: each record is a line."""
+    """Like `lines_relation`, for files of responses: each record becomes a line."""
     path = _path(records)
     array = f"json_extract(response, {_path(records, '[*]')})"
     return f"""
@@ -324,7 +324,7 @@ FROM (
 
 
 def _salvage_response(path: Path, records: str, to: Path) -> list[Rejected]:
-    """Write the whole records of a damaged response, or of several, one a line after its number."""
+    """Write the intact records of one or more damaged responses, each on a line after its number."""
     raw, damage = _readable(path)
     text = raw.decode("utf-8", errors="surrogateescape")
     found: list[Rejected] = []
@@ -346,7 +346,7 @@ def _salvage_response(path: Path, records: str, to: Path) -> list[Rejected]:
 
 
 def places(path: Path, records: str) -> Iterator[tuple[int, int]]:
-    """Yield the number of each record of the responses in a file, and of the damage in it, and the byte at which it begins."""
+    """Yield the number of each record of the responses in a file, and of the damage if any, with the byte at which it begins."""
     text = _readable(path)[0].decode("utf-8", errors="surrogateescape")
     row = size = counted = 0
     try:
@@ -359,7 +359,7 @@ def places(path: Path, records: str) -> Iterator[tuple[int, int]]:
 
 
 def _readable(path: Path) -> tuple[bytes, Exception | None]:
-    """The bytes of a file up to where its compression is broken, and how it is."""
+    """The bytes of a file up to where its compression is damaged, and the error if it is."""
     chunks: list[bytes] = []
     with open_unpacked(path) as stream:
         try:
@@ -377,7 +377,7 @@ class _DamagedResponseError(Exception):
 
 
 def _records_in(text: str, place: int, path: list[str]) -> Iterator[tuple[int, int]]:
-    """Yield where each record of the responses in a text begins and ends."""
+    """Yield the start and end of each record of the responses in a text."""
     place = _after_blank(text, place)
     while True:
         place = yield from _records_of_value(text, place, path)
@@ -387,7 +387,7 @@ def _records_in(text: str, place: int, path: list[str]) -> Iterator[tuple[int, i
 
 
 def _records_of_value(text: str, place: int, path: list[str]) -> Generator[tuple[int, int], None, int]:
-    """Yield the records of one value, to whose place a path leads; returns where it ends."""
+    """Yield the records at a path within one value; returns where the value ends."""
     if not path:
         return (yield from _records_at(text, place))
     if text[place : place + 1] != "{":

@@ -1,12 +1,12 @@
-"""How a producer's columns differ from the contract, landing object by landing object, and which objects that stops.
+"""How a producer's columns differ from the contract, per landing object, and which objects are held back because of it.
 
 Belongs here: finding the differences in a staged batch, and the schema versions that a ledger has seen. Does not belong here:
-typing and refusing single values (`typed`), ingesting (`ingest`).
+typing and rejecting single values (`typed`), ingesting (`ingest`).
 
-A new column is told at once, and what becomes of it is the source's drift mode: kept in `_rescued` (evolve), dropped (discard),
-or a reason to hold the object (freeze). A value here and there that does not fit its column is a mistake, and goes to quarantine.
-A column none of whose values in an object fits has changed its type, which holds the object whatever the mode. Of an object that
-is *held* nothing is ingested and nothing is lost: it is taken up when the contract fits.
+A new column is reported at once. The source's drift mode decides what happens to it: it is kept in `_rescued` (evolve), dropped
+(discard), or a reason to hold the object (freeze). An occasional value that does not fit its column is an error and goes to
+quarantine. If none of a column's values in an object fit, the column has changed its type, and the object is held whatever the
+mode. Nothing of a *held* object is ingested and nothing is lost: it is ingested once the contract fits.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from assay.lake.store import ObjectStore
 from assay.landing.records import BLANK
 
 LEAST_MISFITS = 3
-"""Values that must all fail to fit before a column is taken to have changed its type."""
+"""How many values, all misfits, a column must have before its type counts as changed."""
 _IS_MISFIT = "_reason LIKE '%, which is no %'"
 _ADDS = f"_rescued IS NOT NULL AND _reason IS DISTINCT FROM {literal(BLANK)}"
-"""Condition for a record with undeclared columns: what is passed over, as records of other tables are, has columns of its own."""
+"""Condition for a record with undeclared columns; skipped records, such as those of other tables, have columns of their own."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Differences:
     """How the objects of one staged batch differ from the contract.
 
     Attributes:
-        layouts: By local path of an object, its columns beside the contract's.
-        held: By local path, why an object is not to be ingested.
+        layouts: By local path of an object: how its columns differ from the contract's.
+        held: By local path of an object: why it must not be ingested.
     """
 
     layouts: Mapping[str, Layout] = field(default_factory=dict)
@@ -48,14 +48,14 @@ class Differences:
 
 @dataclass(frozen=True)
 class SchemaVersion:
-    """One way in which the objects of a source are laid out.
+    """One layout that a source's objects have.
 
     Attributes:
         id: Hash of the layout.
-        layout: Its columns beside the contract's.
+        layout: How its columns differ from the contract's.
         first: The first object that has it, by key.
         last: The last object that has it, by key.
-        objects: How many have it.
+        objects: How many objects have it.
         records: How many records they hold.
     """
 
@@ -71,11 +71,11 @@ def find_drift(cursor: duckdb.DuckDBPyConnection, source: Source, staged: str) -
     """Compare the columns of a staged batch with the contract.
 
     Args:
-        cursor: Where the batch is staged.
+        cursor: The cursor with the staged batch.
         source: The source.
         staged: The staged batch's table.
     """
-    # Most batches have nothing of the kind: one look tells, where each of the others costs more to plan than to run.
+    # Most batches have no drift: this one query detects that, and each of the others costs more to plan than to run.
     lacks, adds, misfits = cursor.execute(
         f"SELECT bool_or(_reason IS NULL AND _missing IS NOT NULL), bool_or({_ADDS}), bool_or({_IS_MISFIT}) FROM {staged}"
     ).fetchone() or (False, False, False)
@@ -92,7 +92,7 @@ def find_drift(cursor: duckdb.DuckDBPyConnection, source: Source, staged: str) -
 
 
 def new_columns(known: Ledger, batches: Iterable[Batch], source: Source) -> list[str]:
-    """Say which columns batches bring that the contract does not declare, in layouts that no object before has had.
+    """Describe the undeclared columns that batches bring, in layouts that no earlier object had.
 
     Args:
         known: The ledger before the batches.
@@ -111,7 +111,7 @@ def new_columns(known: Ledger, batches: Iterable[Batch], source: Source) -> list
 
 
 def schema_versions(ledger: Ledger) -> list[SchemaVersion]:
-    """List the layouts that a source's objects have had, ordered by their first object; the contract's own is one of them."""
+    """List the layouts that a source's objects have had, ordered by their first object, including the contract's own."""
     layouts = {"": Layout()} | {each: layout for batch in ledger.batches for each, layout in batch.layouts.items()}
     objects: dict[str, list[LandedObject]] = {}
     for each in ledger.landed_objects:
@@ -131,7 +131,7 @@ def schema_versions(ledger: Ledger) -> list[SchemaVersion]:
 
 
 def read_held(store: ObjectStore, source: str) -> dict[str, str]:
-    """Read why landing objects of a source are held, by key, as the last ingest found it."""
+    """Read why landing objects of a source are held, by key, as of the last ingest."""
     try:
         return {str(key): str(reason) for key, reason in json.loads(store.get(held_key(source))).items()}
     except ObjectMissing:
@@ -145,12 +145,12 @@ def write_held(store: ObjectStore, source: str, held: Mapping[str, str]) -> None
 
 
 def layout_id(layout: Layout) -> str:
-    """Name a layout by what it is; the contract's own by nothing."""
+    """A layout's id: a hash of it; empty for the contract's own."""
     return fingerprint([layout.missing, layout.added]) if layout.missing or layout.added else ""
 
 
 def _missing(cursor: duckdb.DuckDBPyConnection, staged: str) -> dict[str, list[str]]:
-    """Declared columns that no record of an object has, by path."""
+    """Declared columns that no record of an object has, by path of the object."""
     found: dict[str, list[str]] = {}
     rows = cursor.execute(f"""
 WITH lists AS (
@@ -167,7 +167,7 @@ GROUP BY _path, name, counted.records HAVING counted.records > 0 AND sum(lacking
 
 
 def _added(cursor: duckdb.DuckDBPyConnection, staged: str) -> dict[str, dict[str, str]]:
-    """Undeclared columns with the kinds of JSON that their values are, by path."""
+    """Undeclared columns with the JSON kinds of their values, by path of the object."""
     found: dict[str, dict[str, str]] = {}
     rows = cursor.execute(f"""
 WITH pairs AS (
@@ -181,7 +181,7 @@ GROUP BY 1, 2""").fetchall()
 
 
 def _changed_types(cursor: duckdb.DuckDBPyConnection, source: Source, staged: str) -> dict[str, str]:
-    """Why objects are held in which no value of a column fits its type, by path."""
+    """By path of an object to hold: why, because no value of a column fits its type."""
     typed = {spec.name: spec.sql_type for spec in source.columns if spec.sql_type != "VARCHAR"}
     suspects = cursor.execute(f"""
 SELECT _path, regexp_extract(_reason, '^(.+?) is ''', 1) AS name, count(*), min(_reason) FROM {staged}

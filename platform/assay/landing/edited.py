@@ -1,10 +1,10 @@
-"""Which records in quarantine some edits replace, as the ledger has it.
+"""Which quarantined records some edits replace, according to the ledger.
 
-Belongs here: finding them, and refusing edits that come too late. Does not belong here: reading edits (`edits`), recording
+Belongs here: finding them, and rejecting edits that come too late. Does not belong here: reading edits (`edits`), recording
 (`ingest`).
 
-An edit takes the place of a record that stands in quarantine, which leaves it by that. If a replay was first and the record has
-left, the edit would tell it a second time: then the edit is refused, and says so in quarantine itself.
+An edit replaces a quarantined record, which thereby leaves quarantine. If a replay came first and the record has already left,
+the edit would repeat its event: then the edit is rejected, and goes to quarantine itself with that reason.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _LATE = "the record that it replaces has left quarantine before it"
 
 @dataclass(frozen=True)
 class Replaced:
-    """What some edits replace.
+    """The records that some edits replace.
 
     Attributes:
         edited: The records.
-        recounts: What becomes of the landing objects that they are of.
+        recounts: The resulting changes to the counts of their landing objects.
         late: Keys of the edits that came too late.
     """
 
@@ -40,18 +40,18 @@ class Replaced:
     late: tuple[str, ...] = ()
 
     def conflicts(self, known: Ledger) -> bool:
-        """Whether a replay has read one of the records again since."""
+        """Whether a replay has since read one of the records again."""
         return any(edited.quarantine in known.replayed for edited in self.edited)
 
 
 def find_replaced(
     store: ObjectStore, cursor: duckdb.DuckDBPyConnection, ledger: Ledger, files: Iterable[LandedFile], staged: str
 ) -> Replaced:
-    """Find the unreadable records that staged edits replace; the events of edits that come too late are refused.
+    """Find the unreadable records that staged edits replace; edits that come too late are rejected.
 
     Args:
         store: The lake.
-        cursor: Where they are staged.
+        cursor: The cursor with the staged edits.
         ledger: Their source's ledger.
         files: The edits.
         staged: The staged table.
@@ -75,7 +75,7 @@ def find_replaced(
 
 
 def refuse_unrecorded(cursor: duckdb.DuckDBPyConnection, ledger: Ledger, files: Iterable[LandedFile], staged: str) -> None:
-    """Refuse again the edits that came too late when they were ingested."""
+    """Reject again the edits that came too late when they were first ingested."""
     replaced = {(edited.key, edited.row) for edited in ledger.edited}
     read = {file: edit_of(file.path.read_bytes()) for file in files}
     late = [
@@ -87,13 +87,13 @@ def refuse_unrecorded(cursor: duckdb.DuckDBPyConnection, ledger: Ledger, files: 
 
 
 def keep_copies(store: ObjectStore, source: Source, files: Iterable[LandedFile]) -> None:
-    """Keep a copy of each edit where nothing is removed when the landing zone is cleared."""
+    """Keep a copy of each edit where clearing the landing zone does not remove it."""
     for file in files:
         store.put(edits_audit_prefix(source.name) + file.info.key.rsplit("/", 1)[-1], file.path)
 
 
 def _refused_at(store: ObjectStore, cursor: duckdb.DuckDBPyConnection, keys: Collection[str]) -> dict[tuple[str, int], int]:
-    """How many records are refused at each line, in some quarantine objects."""
+    """How many records of some quarantine objects were rejected at each landing line."""
     if not keys:
         return {}
     paths = text_list([store.path(key) for key in sorted(keys)])

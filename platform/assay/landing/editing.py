@@ -1,13 +1,13 @@
-"""Editing records in quarantine: what somebody changes is made an edit and landed.
+"""Editing quarantined records: turning a requested change into an edit, and landing it.
 
-Belongs here: making an edit of what was read in a record's place; landing it. Does not belong here: what an edit holds (`edits`),
-reading a record in its place (`in_place`), what it replaces (`edited`), which records somebody means (`pipeline`).
+Belongs here: making an edit from what was read in a record's place; landing it. Does not belong here: what an edit holds
+(`edits`), reading a record in its place (`in_place`), what it replaces (`edited`), which records are requested (`pipeline`).
 
-A record is edited by its text, which is read as if it stood in its landing object; or by the values of its columns, which take
-the place of those that were read. The position is the record's own: an edit cannot make a record newer.
+A record is edited by its text, which is read as if it were in its landing object; or by the values of its columns, which replace
+the values that were read. The position stays the record's own: an edit cannot make a record newer.
 
-What was refused by a contract is an event already. Its edit is an update right after it; where that has another key, a delete of
-the old one goes with it.
+An event whose row a contract rejected has already been ingested. Its edit is an update right after it; if the edit changes the
+key, it also deletes the old one.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from assay.landing.records import LandedFile
 from assay.landing.staging import drop_staged, stage
 
 AFTER = 0
-"""Follows the position of the record that an edit replaces: after it, and before all that ties add."""
+"""Appended to the position of the record that an edit replaces: after it, but before anything that ties add."""
 _AGAIN = "Nothing was changed. Correct the file and run again."
 
 
@@ -48,9 +48,9 @@ def land_edits(
     by: str,
     why: str,
 ) -> list[Edit]:
-    """Make edits of what is wished, and land them.
+    """Make the requested edits, and land them.
 
-    All are checked before the first is landed. An edit that has landed before is left as it is.
+    All are checked before the first is landed. An edit that has already landed is left unchanged.
 
     Args:
         store: The lake.
@@ -58,12 +58,13 @@ def land_edits(
         source: The source.
         scratch: Folder for temporary files.
         ledger: The source's ledger.
-        wishes: The records.
-        by: Who edits them.
-        why: Why.
+        wishes: The requested changes.
+        by: Who edits the records.
+        why: The reason given.
 
     Raises:
-        EditError: A record cannot be edited so; nothing has landed. Or another edit has landed first; those before it stand.
+        EditError: A record cannot be edited this way, and nothing has landed; or another edit has landed first, and the edits
+            before it stand.
         StoreError: The lake cannot be read or written.
     """
     folder = scratch / f"edit-{source.name}-{uuid.uuid4().hex}"
@@ -91,7 +92,7 @@ def _land(store: ObjectStore, source: Source, edit: Edit) -> None:
         there = edit_of(store.get(key))
         if there is None:
             raise EditError(
-                f"{key} is no edit and stands where one is to land.", hint="Take it out of the landing zone."
+                f"{key} is not an edit, but has the name of one that is to land.", hint="Take it out of the landing zone."
             ) from None
         if there.events != edit.events:
             raise EditError(
@@ -101,7 +102,7 @@ def _land(store: ObjectStore, source: Source, edit: Edit) -> None:
 
 
 def _edit(source: Source, wish: Wish, found: Sequence[Found], by: str, why: str) -> Edit:
-    """Make the edit that does what is wished of a record; `found` is what was read in its place."""
+    """Make the edit for a requested change; `found` is what was read in the record's place."""
     part = ""
     if wish.text is not None:
         events = _of_text(wish, found)
@@ -136,21 +137,21 @@ def _of_text(wish: Wish, found: Sequence[Found]) -> list[Event]:
     if refused or not found:
         raise EditError(f"{wish.place}: the edited record cannot be read: {(refused or ['it is no record'])[0]}.", hint=_AGAIN)
     if any(each.event.op == "m" for each in found):
-        raise EditError(f"{wish.place}: the edited record is a message, and no change of a row.", hint=_AGAIN)
+        raise EditError(f"{wish.place}: the edited record is a message, not a row change.", hint=_AGAIN)
     return [each.event for each in found]
 
 
 def _of_values(wish: Wish, found: Sequence[Found]) -> list[Event]:
-    # What can be read now, as its source is declared now, may be changed all the same.
+    # A record that the source's current declaration can read may be changed all the same.
     meant = [each for each in found if each.reason] or list(found)
     if len(meant) != 1:
         raise EditError(
-            f"{wish.place}: there are {len(meant):,} records, so that `set` does not say which.",
+            f"{wish.place}: there are {len(meant):,} records, and `set` does not say which one.",
             hint=f"Change its `record`. {LAND}",
         )
     reason = meant[0].reason
     if reason and not any(re.search(rf"\b{re.escape(name)}\b", reason) for name in wish.values):
-        raise EditError(f"{wish.place}: `set` does not change what is wrong with it: {reason}.", hint=_AGAIN)
+        raise EditError(f"{wish.place}: `set` does not change the value that is wrong: {reason}.", hint=_AGAIN)
     event = meant[0].event
     if not event.sequence or event.op not in ("c", "u", "d", "r"):
         raise EditError(f"{wish.place}: its position or operation could not be read.", hint=f"Change its `record`. {LAND}")
@@ -162,10 +163,10 @@ def _of_row(source: Source, wish: Wish, found: Sequence[Found]) -> list[Event]:
     same = [each for each in found if all(json.loads(each.record)[name] == shown.get(name) for name in source.key)]
     if len(same) != 1 or same[0].reason is not None:
         why = same[0].reason if same else "its key is not there"
-        raise EditError(f"{wish.place}: the event of the refused row cannot be read there any more: {why}.", hint=LAND)
+        raise EditError(f"{wish.place}: the event of the quarantined row can no longer be read there: {why}.", hint=LAND)
     partition = source.partition
     if isinstance(partition, Daily) and partition.moves == "never" and wish.values.keys() & set(source.day_columns):
-        raise EditError(f"{wish.place}: what {source.full_name} is about never moves to another day.", hint=LAND)
+        raise EditError(f"{wish.place}: an event of {source.full_name} never moves to another day.", hint=LAND)
     before = replace(same[0].event, sequence=wish.sequence or same[0].event.sequence)
     after = _with(replace(before, op="d" if before.op == "d" else "u"), wish.values)
     if all(after.values[name] == before.values[name] for name in source.key):
@@ -175,7 +176,7 @@ def _of_row(source: Source, wish: Wish, found: Sequence[Found]) -> list[Event]:
 
 
 def _check(cursor: duckdb.DuckDBPyConnection, source: Source, edits: Sequence[Edit], folder: Path) -> None:
-    """Read edits as they will be ingested, and refuse all of them if one would go to quarantine."""
+    """Read edits as they will be ingested, and reject all of them if one would go to quarantine."""
     files: dict[str, Edit] = {}
     landed: list[LandedFile] = []
     now = dt.datetime.now(dt.UTC)
@@ -198,7 +199,7 @@ def _check(cursor: duckdb.DuckDBPyConnection, source: Source, edits: Sequence[Ed
 
 
 def _with(event: Event, values: Mapping[str, str | None]) -> Event:
-    """An event with other values, which it gives from now on."""
+    """An event with other values, whose columns are then no longer missing or unchanged."""
     return replace(
         event,
         values={**event.values, **values},

@@ -1,14 +1,14 @@
-"""Edited records: landing objects of their own, which say what takes the place of a record in quarantine.
+"""Edited records: landing objects of their own, which replace a quarantined record.
 
 Belongs here: what such an object holds, and reading it. Does not belong here: making one (`editing`), which records are replaced
-(`ingest`, by the ledger).
+(`edited`, by the ledger).
 
-An edit is one object, named by the record that it replaces and written only where there is none: so a record is edited once, and
-the edit of an edit names that. It holds who, why and when, the record before and after, and the events that it stands for, as
-parsed records: so it is read alike in whatever format its source is written. Each line is one event; the rest is the same on all.
+An edit is one object, named after the record that it replaces and written only if absent: so a record is edited once, and an edit
+of an edit names that edit. It holds who, why and when, the record before and after, and its events as parsed records: so it is
+read the same way whatever the source's format. Each line is one event; the rest is repeated on every line.
 
-Its events stand right after those of the record that they replace: at the same position followed by 0, which is before all that
-ties between lines of one object add (`ties`).
+Its events come right after those of the replaced record: at the same position followed by 0, which is before anything that ties
+between lines of one object add (`ties`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from assay.landing.lines import lines_relation, salvage_lines, salvaged_relation
 from assay.landing.records import LandedFile, Parsed, Wanted
 
 Kind = Literal["record", "row"]
-"""What was in quarantine: a record that could not be read, or an event whose row a contract has refused."""
+"""What was quarantined: a record that could not be read, or an event whose row a contract rejected."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,11 @@ class Event:
     """A parsed record (see `records`), as an edit holds it.
 
     Attributes:
-        op: What happened.
+        op: The operation.
         sequence: Its position.
-        source_timestamp: When the source made the change, as text; None where it does not say.
-        missing: Declared columns that it does not have.
-        unchanged: Declared columns that did not change, without being sent.
+        source_timestamp: When the source made the change, as text; None if unknown.
+        missing: Declared columns that it lacks.
+        unchanged: Declared columns that did not change and were not sent.
         rescued: JSON object of undeclared columns.
         values: Its columns, as texts.
     """
@@ -59,15 +59,15 @@ class Edit:
 
     Attributes:
         object: Landing object of the record that it replaces.
-        line: The record's line there.
-        kind: What that record was.
-        part: Which of the events that its line tells, by its key as JSON; empty for all of the line.
+        line: The record's line in that object.
+        kind: The kind of that record.
+        part: Key, as JSON, of the one event that it replaces among those of the line; empty for the whole line.
         by: Who edited it.
-        why: Why.
+        why: The reason given.
         at: When, ISO 8601 UTC.
         before: The record as it was.
         after: The record as it is now.
-        events: The events that it stands for.
+        events: The events that replace it.
     """
 
     object: str
@@ -82,18 +82,18 @@ class Edit:
     events: tuple[Event, ...]
 
     def key(self, source: str) -> str:
-        """Its landing object's key: of two edits of one record, only one can be there."""
+        """Its landing object's key: of two edits of one record, only one can exist."""
         return f"{edits_prefix(source)}{fingerprint([self.object, self.line, self.part])}.json"
 
     def to_lines(self) -> bytes:
-        """Write it, a line an event."""
+        """Serialize it, one line per event."""
         told = {name: value for name, value in asdict(self).items() if name != "events"}
         lines = (json.dumps(told | {"event": asdict(event)}, ensure_ascii=False) for event in self.events)
         return "".join(f"{line}\n" for line in lines).encode()
 
 
 def edit_of(content: bytes) -> Edit | None:
-    """Read what `Edit.to_lines` wrote; None of what somebody else has put there."""
+    """Parse what `Edit.to_lines` wrote; None for an object that something else wrote."""
     try:
         lines: list[dict[str, Any]] = [json.loads(line) for line in content.splitlines()]
         told = {name: value for name, value in lines[0].items() if name != "event"}
@@ -117,7 +117,7 @@ class EditsReader:
         return Parsed([_events(lines_relation([file.path for file in files]), source)])
 
     def salvage(self, file: LandedFile, source: Source, scratch: Path) -> Parsed:
-        """Read what is whole of a damaged file."""
+        """Read the intact lines of a damaged file."""
         good = scratch / f"{file.path.name}.lines"
         rejected = salvage_lines(file.path, good)
         return Parsed([_events(salvaged_relation(file.path, good), source)], {file.path: rejected})

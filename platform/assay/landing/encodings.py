@@ -1,11 +1,11 @@
-"""Encodings of text files: found per file, repaired per field.
+"""Encodings of text files: detected per file, repaired per field.
 
-Belongs here: telling how a file's bytes are text, and reading a field that is not. Does not belong here: lines (`lines`),
+Belongs here: detecting a file's encoding, and decoding a field that does not follow it. Does not belong here: lines (`lines`),
 fields (`csv_records`).
 
-Files that several programs have written are mostly UTF-8 with fields in Windows' encoding. Reading the whole file as the one or
-the other spoils the other's fields; each field is therefore read by itself. Within one, what is UTF-8 stays, and
-only the bytes that are not are read as Windows'.
+Files that several programs have written are mostly UTF-8, with some fields in Windows' encoding. Decoding the whole file as
+either one garbles the other's fields, so each field is decoded by itself. Within a field, valid UTF-8 stays, and only the
+other bytes are decoded as Windows'.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from typing import BinaryIO
 _CHUNK_BYTES = 1 << 20
 _FOREIGN = re.compile("[\udc80-\udcff]")
 LOST = "\ufffd"
-"""What stands for a character that somebody before us could not read."""
+"""The replacement character, for a character that an earlier program could not decode."""
 _UTF16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 
 def _cp1252() -> str:
-    """The 256 characters of Windows' Western encoding; its five undefined bytes are read as Latin-1 has them."""
+    """The 256 characters of Windows' Western encoding; its five undefined bytes are decoded as in Latin-1."""
     characters = []
     for code in range(256):
         try:
@@ -34,17 +34,17 @@ def _cp1252() -> str:
     return "".join(characters)
 
 
-# A byte that is not UTF-8 is decoded, with `surrogateescape`, as the surrogate of its number.
+# With `surrogateescape`, a byte that is not UTF-8 is decoded as the surrogate of its number.
 _OF_FOREIGN = {0xDC00 + code: character for code, character in enumerate(_cp1252()) if code >= 0x80}
 
 
 @dataclass(frozen=True)
 class Broken:
-    """Where a file's encoding ends before the file does.
+    """Where a file's encoding is broken.
 
     Attributes:
-        offset: The byte from which on nothing could be read.
-        reason: Why.
+        offset: The byte from which nothing could be decoded.
+        reason: The reason.
     """
 
     offset: int
@@ -52,12 +52,12 @@ class Broken:
 
 
 def utf16_of(start: bytes) -> str | None:
-    """The kind of UTF-16 that a file's byte-order mark tells, if it begins with one."""
+    """The kind of UTF-16 given by a file's byte-order mark, if it has one."""
     return _UTF16.get(start[:2])
 
 
 def is_sound(path: Path) -> bool:
-    """Whether the whole of a file is UTF-8, and nothing in it stands for a character that was lost."""
+    """Whether a whole file is UTF-8 and contains no replacement character."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         with path.open("rb") as file:
@@ -71,20 +71,20 @@ def is_sound(path: Path) -> bool:
 
 
 def has_foreign_bytes(text: str) -> bool:
-    """Whether a text, decoded with `surrogateescape`, holds bytes that are not UTF-8."""
+    """Whether a text, decoded with `surrogateescape`, contains bytes that are not UTF-8."""
     return not text.isascii() and _FOREIGN.search(text) is not None
 
 
 def repaired(text: str) -> str:
-    """Read the bytes of a field that are not UTF-8, escaped by `surrogateescape`, as Windows', where each means something."""
+    """Decode a field's bytes that are not UTF-8, escaped by `surrogateescape`, as Windows' encoding."""
     return text.translate(_OF_FOREIGN)
 
 
 def rewrite_utf16(stream: BinaryIO, kind: str, to: Path) -> Broken | None:
     """Write a UTF-16 file as UTF-8, without its byte-order mark.
 
-    Half a surrogate pair has no UTF-8: its three bytes are written all the same, so that whoever reads the field sees that it
-    is not valid.
+    Half a surrogate pair has no UTF-8: its three bytes are written anyway, so that the reader of the field sees that it is
+    not valid.
 
     Args:
         stream: The file, from its start.
@@ -92,7 +92,7 @@ def rewrite_utf16(stream: BinaryIO, kind: str, to: Path) -> Broken | None:
         to: Where the text goes.
 
     Returns:
-        What is wrong with its end, if anything is; whatever stands before it is written.
+        What is wrong with its end, if anything; everything before it is written.
     """
     decoder = codecs.getincrementaldecoder(kind)(errors="surrogatepass")
     read = len(stream.read(2))

@@ -1,9 +1,9 @@
-"""Documents that are read as one record per element of an array in them.
+"""Documents that are read as one record per element of one of their arrays.
 
 Belongs here: what such a source must declare, and which documents replace all elements of older ones. Does not belong here:
-taking documents apart (`documents`), working out which elements are gone (`engine.elements`).
+parsing documents (`documents`), determining removed elements (`engine.elements`).
 
-Each version of a document brings, beside its elements, a delete of ordinal 0, which stands for the document itself
+Each version of a document yields, besides its elements, a delete of ordinal 0, which stands for the document itself
 (`contracts.Elements`).
 """
 
@@ -19,10 +19,10 @@ from assay.landing.records import BLANK
 
 
 def check_exploded(source: Source) -> None:
-    """Check that a document without elements has a key, a version and a day all the same.
+    """Check that a document without elements still has a key, a version and a day.
 
     Raises:
-        ContractError: One of them follows from what the elements hold.
+        ContractError: One of them uses columns of the elements.
     """
     form, of = source.format, source.elements
     if of is None or not isinstance(form, JsonDocuments) or form.explode is None:
@@ -36,17 +36,17 @@ def check_exploded(source: Source) -> None:
         wrong.append(f"key, which lacks {of.ordinal}")
     if wrong:
         raise ContractError(
-            f"source {source.name}: what is gone of an older document cannot be told by its {' and its '.join(wrong)}",
-            hint="make the key of the document's own columns (Explode(parent=…)) and the ordinal, and the version and the day of "
-            "the document's own columns",
+            f"source {source.name}: removed elements cannot be detected because of its {' and its '.join(wrong)}",
+            hint="use only the document's own columns (Explode(parent=…)) in the version and the day, and these and the ordinal "
+            "in the key",
         )
 
 
 def keep_elements(cursor: duckdb.DuckDBPyConnection, source: Source, staged: str) -> None:
-    """Take the delete out of each staged document with a refused element: an element that cannot be read is not gone.
+    """Take the delete out of each staged document with a rejected element: an element that cannot be read is not removed.
 
     Args:
-        cursor: Where the batch is staged.
+        cursor: The cursor with the staged batch.
         source: The source.
         staged: The staged batch's table.
     """

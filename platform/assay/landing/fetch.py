@@ -1,10 +1,10 @@
-"""Bringing landing objects to local disk, unpacked.
+"""Fetching landing objects to local disk, decompressed.
 
-Belongs here: fetching, decompressing, and having records put one a line. Does not belong here: how a container holds records
-(`containers`), reading records (the readers).
+Belongs here: fetching, decompressing, and having containers converted to one record per line. Does not belong here: how a
+container holds records (`containers`), reading records (the readers).
 
-Objects are unpacked here and not by DuckDB, which takes a gzip that breaks off for a whole one, takes longer, and would unpack a
-file again each time it looks at it.
+Objects are decompressed here and not by DuckDB, which accepts a truncated gzip as complete, takes longer, and would decompress
+a file again in each query.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ _DAMAGE: tuple[type[Exception], ...] = (EOFError, gzip.BadGzipFile, isal_zlib.er
 def fetch(
     store: ObjectStore, objects: Sequence[ObjectInfo], folder: Path, keep: frozenset[Container] = frozenset()
 ) -> list[LandedFile]:
-    """Bring objects to local disk, each exactly as it was listed.
+    """Fetch objects to local disk, each at exactly the listed version.
 
     Args:
         store: The lake.
         objects: The objects.
-        folder: Where they go; a file of a folder lake that is not packed is read where it is.
-        keep: Containers that are left as they are, because the source's reader reads them; of the others, records are put one a
+        folder: Where they go; an uncompressed file of a folder lake is read where it is.
+        keep: Containers that are kept, because the source's reader reads them; the records of others are written one per
             line.
 
     Returns:
-        The objects that are still what they were; one that has changed since waits for the next ingest.
+        The objects that are unchanged since the listing; an object that has changed waits for the next ingest.
 
     Raises:
         IngestError: A library that an object needs is not installed.
@@ -79,7 +79,7 @@ def _unpacked(info: ObjectInfo, path: Path, to: Path) -> LandedFile:
 
 
 def _unwrapped(file: LandedFile, to: Path, keep: frozenset[Container]) -> LandedFile:
-    """Put the records of a container one a line; of one whose compression is broken, those before the damage."""
+    """Write the records of a container one per line; if its compression is damaged, those before the damage."""
     path = _unpacked_as_far_as_whole(file.path, to.with_suffix(".part")) if file.is_damaged else file.path
     container = container_of(path)
     if container is None or container in keep:
@@ -95,7 +95,7 @@ def _unwrapped(file: LandedFile, to: Path, keep: frozenset[Container]) -> Landed
 def _unpacked_as_far_as_whole(path: Path, to: Path) -> Path:
     with open_unpacked(path) as packed, to.open("wb") as plain:
         try:
-            # Anything else than `read1` fills a block, and loses what it has of it when it runs into the damage.
+            # Any other read fills a whole block, and loses what it has read of it when it reaches the damage.
             while block := cast(io.BufferedReader, packed).read1(_BLOCK_BYTES):
                 plain.write(block)
         except DAMAGE:

@@ -1,7 +1,7 @@
 """The landing formats a source may declare.
 
-Belongs here: one frozen dataclass per format, with what must be told about it. Does not belong here: reading (the readers
-that `readers` lists).
+Belongs here: one frozen dataclass per format, with everything that must be declared about it. Does not belong here: reading
+(the readers listed in `readers`).
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ Encoding = Literal["text", "base64", "bits", "milliseconds", "microseconds", "na
 class Debezium:
     """Debezium change events as JSON lines, as a sink of Kafka Connect or Debezium Server writes them.
 
-    Envelopes, with their schema around them or bare, flattened rows (`ExtractNewRecordState`) and CloudEvents are told apart
-    record by record. What a value is encoded in follows from the schema in its message. Without one it follows from the
-    declared type: integers in a `DATE` column are days; decimals and times are what is said here. ISO 8601 texts, numbers, and
-    decimals that carry their scale are always understood. Values of `VARCHAR` columns are taken as they were sent. An update of
-    MongoDB's that comes without its document changes the fields that it names; one of a part of a declared value is refused.
+    Envelopes, with or without their schema, flattened rows (`ExtractNewRecordState`) and CloudEvents are recognized record by
+    record. A value's encoding is given by the schema in its message. Without a schema it follows from the declared type: integers
+    in a `DATE` column are days; decimals and times are as declared here. ISO 8601 texts, numbers, and decimals that carry their
+    scale are always understood. Values of `VARCHAR` columns are kept as sent. A MongoDB update that comes without its document
+    changes the fields that it names; one that changes part of a declared value is quarantined.
 
     Attributes:
         table: The source table or collection that the events must be of (`source.table`); others are quarantined.
-        connector: The kind of database, which says where an event tells its position; events of another are quarantined.
+        connector: The kind of database, which determines how an event gives its position; events of others are quarantined.
         columns: Name in the event by column of the contract, where the two differ.
-        decimals: How text in a `DECIMAL` column is meant: as digits (`decimal.handling.mode=string`), or as base64 of the
-            unscaled number (`precise`, which is Debezium's default) with the declared scale.
+        decimals: What a string in a `DECIMAL` column is: digits (`decimal.handling.mode=string`), or base64 of the unscaled
+            number (`precise`, which is Debezium's default) with the declared scale.
         time_precision: What integers in `TIMESTAMP`, `TIMESTAMP WITH TIME ZONE` and `TIME` columns count
-            (`time.precision.mode`); without it they are refused.
-        binary: How bytes are written (`binary.handling.mode`; `bytes` is base64).
-        encodings: By column of the contract, where one differs from the rest; `bits` is for whole numbers.
-        scales: The scale that base64 decimals have at the source, by column of the contract, where it is not the declared one.
-        placeholder: What stands for a value that did not change and was not sent (`unavailable.value.placeholder`).
-        updates: What a flattened update of MongoDB's holds, which it does not say itself: the document, or only the fields that
-            changed, as where `capture.mode` looks no documents up. Then each row must say its operation (`add.fields=op`).
+            (`time.precision.mode`); without it they are quarantined.
+        binary: How bytes are encoded (`binary.handling.mode`; `bytes` is base64).
+        encodings: Encoding by column of the contract, where it differs from the rest; `bits` is for whole numbers.
+        scales: The scale of base64 decimals at the source, by column of the contract, where it is not the declared one.
+        placeholder: The text for a value that did not change and was not sent (`unavailable.value.placeholder`).
+        updates: What a flattened MongoDB update contains, which the event itself does not show: the document, or only the fields
+            that changed, as if `capture.mode` looks no documents up. Then each row must include its operation (`add.fields=op`).
     """
 
     table: str
@@ -59,12 +59,12 @@ class Debezium:
     def __post_init__(self) -> None:
         if self.connector not in get_args(Connector):
             raise ContractError(
-                f"Debezium({self.table!r}): where events of connector {self.connector!r} stand in their order is not known",
+                f"Debezium({self.table!r}): the order of events of connector {self.connector!r} is not known",
                 hint=f"use one of {', '.join(get_args(Connector))}",
             )
         if self.updates == "changes" and self.connector != "mongodb":
             raise ContractError(
-                f"Debezium({self.table!r}): flattened updates of connector {self.connector!r} hold the whole row",
+                f"Debezium({self.table!r}): flattened updates of connector {self.connector!r} contain the whole row",
                 hint="leave updates='changes' out",
             )
 
@@ -76,7 +76,7 @@ class Unpivot:
     Attributes:
         names: Column that takes the header of the cell.
         values: Column that takes the cell.
-        missing: Cells with these texts are no records.
+        missing: Texts of cells that are not records.
     """
 
     names: str
@@ -86,21 +86,21 @@ class Unpivot:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """How the full snapshots of a source are told apart and known to be whole.
+    """How the full snapshots of a source are identified and known to be complete.
 
-    A key that a whole snapshot lacks is deleted as of that snapshot's date. A snapshot is all objects of one date; the date is in
-    the object's name or folder, never the time it was written. Snapshots may land in any order and repeatedly.
+    A key that a complete snapshot lacks is deleted as of that snapshot's date. A snapshot is all objects of one date; the date is
+    in the object's name or folder, never the time it was written. Snapshots may land in any order and repeatedly.
 
     Attributes:
-        date: Regular expression over the object's key below the source's folder; the digits of its groups, put together, are the
-            date (and time): year first, in as many digits for every object.
-        marker: Name of the object that says that the snapshot of its date is whole, with `*` for any text, as in `_SUCCESS` or
-            `*.done`. The date's objects wait until it is there.
-        files: Without a marker: how many objects make a snapshot. While fewer of them are read without a refused record, the
+        date: Regular expression over the object's key below the source's folder; the digits of its groups, joined, are the
+            date (and time): year first, with the same number of digits for every object.
+        marker: Name of the object that marks the snapshot of its date as complete, with `*` for any text, as in `_SUCCESS` or
+            `*.done`. The date's objects wait until it exists.
+        files: Without a marker: how many objects make a snapshot. While fewer of them are read without a rejected record, the
             snapshot's records are used and its absences mean nothing.
-        share: Without a marker (and without a count in the files): a snapshot with a smaller share of the records of the one
-            before is taken for a part, and refused.
-        accepted: Digits of dates whose snapshots are whole whatever their size, because somebody has looked.
+        share: Without a marker (and without a count in the files): a snapshot with a smaller share of the previous one's records
+            counts as incomplete, and is rejected.
+        accepted: Digits of dates whose snapshots are complete whatever their size, because somebody has checked.
     """
 
     date: str = r"(\d{4})-?(\d{2})-?(\d{2})"
@@ -116,8 +116,8 @@ class DateFormat:
 
     Attributes:
         text: A format of DuckDB's `strptime`, as in `%d/%m/%Y`; or `serial`: a spreadsheet's days since 1899-12-30.
-        first: Digits of the first date in a file's name that it holds for, as in `2019` or `201903`; None for all before too.
-        last: The last such date, itself included: `2019` is all of that year; None for all after too.
+        first: Digits of the first date in a file's name for which it applies, as in `2019` or `201903`; None for no lower bound.
+        last: Digits of the last such date, inclusive: `2019` is all of that year; None for no upper bound.
     """
 
     text: str
@@ -129,30 +129,30 @@ class DateFormat:
 class Csv:
     """Delimited text with a header line, RFC 4180 quoting, gzipped or not; or the first sheet of an `.xlsx` workbook.
 
-    Text is UTF-8, with a byte-order mark or not, or UTF-16 with one. Bytes that are not valid UTF-8 are read as
+    Text is UTF-8, with or without a byte-order mark, or UTF-16 with one. Bytes that are not valid UTF-8 are read as
     Windows-1252, field by field.
     Every record is a snapshot read (`r`). A later version of the same key wins.
 
     Attributes:
-        delimiter: One character; None where each file's header line tells, of comma, semicolon, tab and bar.
-        columns: Header of the file by column of the contract, where the two differ; several where it changed over the years.
-        version: Regular expression over the object's name; the digits of its first group order files of one source
-            (a date in the name, never the time it was written). Where nothing is declared all files are of one version.
-        unversioned: What becomes of a file whose name has no such digits: it is refused, or it is older than all that have some,
-            as the one file is that everybody downloads under one name.
-        versions: Whether those digits are dates: a year, which is older than its months, a month, which is older than its days,
-            or a day; or numbers, of which dates with a time of day are some where each name has as many digits.
+        delimiter: One character; None to detect it in each file's header line, among comma, semicolon, tab and bar.
+        columns: Header of the file by column of the contract, where the two differ; several if it changed over the years.
+        version: Regular expression over the object's name; the digits of its first group order the files of one source
+            (a date in the name, never the time it was written). If not declared, all files are of one version.
+        unversioned: What happens to a file whose name has no such digits: it is rejected, or counts as older than all that have,
+            like a file that everybody downloads under one name.
+        versions: Whether those digits are dates or numbers. A date may be a year, which is older than its months, a month, which
+            is older than its days, or a day. Dates with a time of day are numbers, if every name has as many digits.
         unpivot: How a wide file becomes records.
-        nulls: Texts that mean null. An empty text means null in every column that is no text.
-        quoted_nulls: Whether they mean null within quotes too.
+        nulls: Texts that mean null. An empty text means null in every column that is not text.
+        quoted_nulls: Whether they also mean null within quotes.
         decimal: The decimal mark of numeric columns, a point or a comma.
-        thousands: Characters that group digits by three in numeric columns; None for none where the mark is a point, and for
-            points, blanks and apostrophes where it is a comma.
-        dates: How dates are written, by column of the contract. A value that two formats read as different dates is refused.
+        thousands: Characters that group digits by three in numeric columns; None for the default: none if the mark is a point;
+            points, blanks and apostrophes if it is a comma.
+        dates: Date formats by column of the contract. A value that two formats read as different dates is quarantined.
         trailer: Regular expression that the last line of every file matches; the digits of its first group are the number of
-            records in the file. A file without it, or with another number of records, is not whole, and is refused.
-        snapshot: Says that the files of each date are a full snapshot; `version` is not needed then.
-        sheet: Name of a workbook's sheet; the first one if left out.
+            records in the file. A file without it, or with another number of records, is incomplete, and is rejected.
+        snapshot: Declares that the files of each date are a full snapshot; `version` is then not needed.
+        sheet: Name of a workbook's sheet; by default the first.
     """
 
     delimiter: str | None = ","
@@ -174,14 +174,14 @@ class Csv:
 
 @dataclass(frozen=True)
 class Explode:
-    """Documents read as one record per element of an array in them.
+    """Documents read as one record per element of one of their arrays.
 
-    The newest document of a key says which elements there are: those of an older one that it does not have are gone. So the key
-    is made of the document's columns and the ordinal, and the version and the day of the document's columns.
+    The newest document of a key determines which elements exist: elements of an older one that it lacks are deleted. So the key
+    consists of the document's columns and the ordinal, and the version and the day use only the document's columns.
 
     Attributes:
         items: The array, as in `items` or `order.items`.
-        ordinal: Column that takes the element's place in the array, from 1.
+        ordinal: Column for the element's position in the array, from 1.
         parent: Fields of the document by column of the contract; all other columns are the element's.
     """
 
@@ -192,24 +192,24 @@ class Explode:
 
 @dataclass(frozen=True)
 class JsonDocuments:
-    """Nested JSON documents: one a line, one or several over many lines, elements of one array, or the records in responses.
+    """Nested JSON documents: one per line, one or several over many lines, elements of one array, or the records in responses.
 
     Every document is a snapshot read (`r`). A later version of the same key wins. Nested values are kept as JSON text, and
     numbers with all their digits.
 
     Attributes:
-        version: DuckDB expression over the document's columns giving a BIGINT that orders documents of one key; needed unless
+        version: DuckDB expression over the document's columns giving a BIGINT that orders documents of one key; required unless
             they are of snapshots. `_offset` in it is the offset of the record in its topic, which a sink writes into the envelope
-            around it. Where that is the version, a null document says that the one of its key is gone; else it is a message.
-        by_name: Orders documents, of one version if there is one, by the Kafka partition and the first offset in the object's
-            name and by line, for sinks that write no envelope. Where there is no version, a null document says that the one of
-            its key is gone.
-        records: Where a response holds its records, as in `data.items`: an array or one object. A file holds one response,
-            or one a line.
+            around it. If that is the version, a null document is a tombstone for its key; else it is a message.
+        by_name: Orders documents, within one version if there is one, by the Kafka partition and first offset in the object's
+            name and by line, for sinks that write no envelope. Without a version, a null document is a tombstone for its key.
+        records: The path of a response's records, as in `data.items`: an array or one object. A file holds one response,
+            or one per line.
         explode: How a document becomes several records.
-        snapshot: Says that the files of each date are a full snapshot.
-        key_header: The header that holds the key of a document that does not name it, in the envelope around it; keys of records
-            are not used then. Debezium's outbox router names each message there (`id`), and one that comes again has the same.
+        snapshot: Declares that the files of each date are a full snapshot.
+        key_header: The header, in the envelope around a document, that holds the document's key if the document does not; the
+            record's own key is then not used. Debezium's outbox router puts each message's id there (`id`), and a repeated
+            message has the same.
     """
 
     version: str | None = None
@@ -225,7 +225,7 @@ class JsonDocuments:
             raise ContractError(
                 "JsonDocuments: nothing orders the documents of one key",
                 hint="give version=, an expression over their columns; snapshot=, if each file is of a dated full snapshot; or "
-                "by_name=True, if a sink of Kafka Connect names the files",
+                "by_name=True, if a Kafka Connect sink names the files",
             )
         if self.snapshot and self.by_name:
             raise ContractError(
@@ -234,32 +234,32 @@ class JsonDocuments:
 
     @property
     def ordinal(self) -> str | None:
-        """The column that is an element's place, where the newest document says which there are: a snapshot says it by itself."""
+        """The column with an element's position; None for snapshots, in which absence already deletes an element."""
         return self.explode.ordinal if self.explode and self.snapshot is None else None
 
 
 @dataclass(frozen=True)
 class Dms:
-    """What AWS DMS writes to S3 of one table: full load and changes, as CSV or Parquet, gzipped or not.
+    """What AWS DMS writes to S3 for one table: full load and changes, as CSV or Parquet, gzipped or not.
 
-    The full load's files (`LOAD0000000A.csv`) and the changes' (`20250103-101500123.csv`) are told by their names, `CDC_TXN`
-    files of many tables too. The column `Op`, a header line and Parquet are detected file by file, for one task's settings change
-    over the years. Changes are ordered by `change_sequence` where it is there, else by `timestamp`, file name and line; every
-    record of a full load is older than every change.
+    The files of the full load (`LOAD0000000A.csv`) and of changes (`20250103-101500123.csv`) are recognized by their names,
+    including `CDC_TXN` files of many tables. The column `Op`, a header line and Parquet are detected file by file, because a
+    task's settings change over the years. Changes are ordered by `change_sequence` if present, else by `timestamp`, file name and
+    line; every record of a full load is older than every change.
 
     Attributes:
-        table: The source table, as `table` or `schema.table`: its records are picked from files of many tables.
-        layout: Columns of a file without header, in their order and without `Op`, by the producer's names; the contract's
-            columns if left out, after `timestamp`. Columns that DMS appends later are kept with the undeclared ones.
+        table: The source table, as `table` or `schema.table`: its records are selected from files of many tables.
+        layout: Columns of a file without header, in order and without `Op`, by the producer's names; by default `timestamp`, then
+            the contract's columns. Columns that DMS appends later are kept with the undeclared ones.
         columns: The producer's name by column of the contract, where the two differ.
         timestamp: The endpoint's `TimestampColumnName`, UTC: when a change was committed, and when a row was loaded.
         change_sequence: Column that a transformation fills with `$AR_H_CHANGE_SEQ`.
         change_time: Column that a transformation fills with `$AR_H_TIMESTAMP`, UTC.
-        change_operation: Column that a transformation fills with `$AR_H_OPERATION`; used where there is no `Op`.
-        stream_position: Column that a transformation fills with `$AR_H_STREAM_POSITION`; it orders nothing.
-        before: Prefix of before images. Those of the key tell that a record has got another key.
+        change_operation: Column that a transformation fills with `$AR_H_OPERATION`; used if there is no `Op`.
+        stream_position: Column that a transformation fills with `$AR_H_STREAM_POSITION`; not used for ordering.
+        before: Prefix of before images. Those of the key show that a record's key has changed.
         nulls: Texts of a CSV file that mean null (`CsvNullValue`).
-        not_provided: Text of a CSV file that means the value is not known and stays what it was (`CsvNoSupValue`).
+        not_provided: Text of a CSV file that means the value is unknown and stays what it was (`CsvNoSupValue`).
         delimiter: One character (`CsvDelimiter`).
     """
 
@@ -280,18 +280,17 @@ class Dms:
 
 @dataclass(frozen=True)
 class DmsJson:
-    """What AWS DMS writes to Kafka or Kinesis, one JSON message a line as a sink stores them.
+    """What AWS DMS writes to Kafka or Kinesis, one JSON message per line as a sink stores them.
 
     Changes are ordered by their time and, within one, by the Kafka partition and offset in the object's name and by line; every
     record of a full load is older than every change. Control records are messages, not rows.
 
     Attributes:
-        table: The source table, as `table` or `schema.table`; records of others are ignored, for one topic may hold many.
+        table: The source table, as `table` or `schema.table`; records of others are ignored, because one topic may hold many.
         columns: The producer's name by column of the contract, where the two differ.
-        before: Prefix of before images, where they are among the columns. Those of the key tell that a record has got another
-            key.
-        omits_nulls: Whether the producer leaves null columns out (`IncludeNullAndEmpty` is false, which is its default): then a
-            column that is not there is null, otherwise it is missing.
+        before: Prefix of before images, if they are among the columns. Those of the key show that a record's key has changed.
+        omits_nulls: Whether the producer leaves null columns out (`IncludeNullAndEmpty` is false, which is its default): then an
+            absent column is null, otherwise it is missing.
     """
 
     table: str

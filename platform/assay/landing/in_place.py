@@ -1,9 +1,9 @@
-"""Reading records in quarantine in their place: as they stand in their landing objects, or with other text.
+"""Reading quarantined records in their place: as they are in their landing objects, or with other text.
 
-Belongs here: what is wished of a record, and what reading it so gives. Does not belong here: putting text into an object
-(`patches`), making an edit of what was read (`editing`).
+Belongs here: a requested change, and what reading it gives. Does not belong here: putting text into an object (`patches`),
+making an edit of what was read (`editing`).
 
-An object is read as a whole, because only so is a record read in its place.
+An object is read as a whole, because a record's meaning may depend on its place.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from assay.landing.staging import drop_staged
 from assay.landing.typed import LINE
 
 LAND = "Land a corrected object under a new name."
-"""What remains where a record cannot be edited."""
+"""The hint if a record cannot be edited."""
 
 
 @dataclass(frozen=True)
 class Wish:
-    """A record in quarantine, and what it is to be.
+    """A quarantined record, and the change requested for it.
 
     Attributes:
         object: Its landing object.
-        line: Its line there.
-        kind: What it is.
-        before: The record as it is shown; of an event whose row was refused, a JSON object of its source's columns.
-        sequence: Of such an event, its position.
-        text: The record's new text; None to keep what was read of it.
+        line: Its line in that object.
+        kind: Its kind.
+        before: The record as it is shown; for an event whose row was rejected, a JSON object of its source's columns.
+        sequence: The position of such an event.
+        text: The record's new text; None to keep its text.
         values: New values, as texts, by column.
     """
 
@@ -66,8 +66,8 @@ class Found:
     """What was read of a record.
 
     Attributes:
-        reason: Why it is refused.
-        event: The event that it is.
+        reason: Why it is rejected, if it is.
+        event: Its event.
         record: Its columns, as JSON.
     """
 
@@ -84,7 +84,7 @@ def read_in_place(
     folder: Path,
     wishes: Sequence[Wish],
 ) -> list[tuple[Wish, list[Found]]]:
-    """Read records in their place, each with the text that is wished, or as it is.
+    """Read records in their place, each with its requested text or unchanged.
 
     Args:
         store: The lake.
@@ -92,13 +92,13 @@ def read_in_place(
         source: The source.
         ledger: Its ledger.
         folder: For temporary files.
-        wishes: What is wished of the records.
+        wishes: The requested changes.
 
     Returns:
-        Every wish with the events that stand in its record's place.
+        Every requested change with the events read in its record's place.
 
     Raises:
-        EditError: A landing object is not there any more, or a text cannot stand in it.
+        EditError: A landing object no longer exists, or a text does not fit into it.
         duckdb.Error: There is no room, or the lake cannot be reached.
     """
     reading = _Reading(store, cursor, source, ledger, folder)
@@ -120,7 +120,7 @@ class _Reading:
     folder: Path
 
     def read(self, wishes: Sequence[Wish]) -> list[tuple[Wish, list[Found]]]:
-        """Read records of landing objects that are all a producer's, or all edits."""
+        """Read records of landing objects that are either all a producer's or all edits."""
         objects = Objects(self.store, self.source, [self._info(key) for key in sorted({wish.object for wish in wishes})])
         files = {file.info.key: file for file in objects.fetch(self.folder)}
         if gone := sorted({wish.object for wish in wishes} - files.keys()):
@@ -144,18 +144,18 @@ class _Reading:
         return found
 
     def _info(self, key: str) -> ObjectInfo:
-        hint = f"What it held is in quarantine still. {LAND}"
+        hint = f"Its records are still in quarantine. {LAND}"
         try:
             info = self.store.head(key)
         except ObjectMissing as error:
-            raise EditError(f"{key} is gone from the landing zone, so that its records cannot be read.", hint=hint) from error
+            raise EditError(f"{key} is gone from the landing zone, so its records cannot be read.", hint=hint) from error
         if self.ledger.landed.get(key) != info.etag:
-            raise EditError(f"{key} is another object than was ingested.", hint=hint)
+            raise EditError(f"{key} has been replaced since it was ingested.", hint=hint)
         return info
 
     @contextmanager
     def _staged(self, objects: Objects, files: list[LandedFile]) -> Iterator[tuple[str, set[str]]]:
-        """Stage files; gives the table and the keys of the objects that were salvaged."""
+        """Stage files; yields the table and the keys of the objects that were salvaged."""
         staged = f"edited_{uuid.uuid4().hex}"
         try:
             objects.stage(self.cursor, files, staged, self.folder)

@@ -1,10 +1,10 @@
 """Ingesting a source: landing objects in, raw batches and ledger entries out.
 
 Belongs here: fetching, reading, writing and recording batches. Does not belong here: formats (the readers), which objects
-(`outstanding`), typing (`typed`), other partitions that events concern (`placement`), what becomes of the events (`engine`).
+(`outstanding`), typing (`typed`), other partitions that events concern (`placement`), using the events (`engine`).
 
-A batch is recorded by one conditional write to the ledger, after everything it names is there. Whatever a killed ingest has
-left behind is named by what it came from and is written again, or never read.
+A batch is recorded by one conditional write to the ledger, after every object it references exists. What a killed ingest leaves
+behind is named by its content, and is either written again or never read.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ class Ingested:
         source: The source.
         batches: The batches it recorded.
         placement: The copies that it made for events of other partitions, if any.
-        days: Every partition that the source has, if one of the batches empties it; none otherwise.
+        days: Every partition of the source, if one of the batches empties it; else none.
         warnings: What an operator should know.
-        held: Why landing objects were not ingested although they can be read, by key (`drift`).
-        replayed: What a replay did, if one was asked for; its batches are among the others.
+        held: By key of a landing object that is held back although it can be read: why (`drift`).
+        replayed: What a replay did, if one was requested; its batches are among the others.
     """
 
     source: Source
@@ -70,17 +70,17 @@ class Ingested:
 
     @property
     def records(self) -> int:
-        """Records read, good and bad."""
+        """The number of records read, good and bad."""
         return sum(landed.records for batch in self.batches for landed in batch.landed)
 
     @property
     def quarantined(self) -> int:
-        """Records refused."""
+        """The number of records quarantined."""
         return sum(landed.quarantined for batch in self.batches for landed in batch.landed)
 
     @property
     def partitions(self) -> tuple[str, ...]:
-        """Partitions whose rows may have changed: those that got new events or copies; all when the source was emptied."""
+        """Partitions whose rows may have changed: those with new events or copies; all if the source was emptied."""
         placed = [self.placement] if self.placement else []
         got = {part.partition for batch in (*self.batches, *placed) for part in batch.parts}
         return tuple(sorted(got.union(self.days) - {UNPLACED, NOTED, TRUNCATES}))
@@ -89,7 +89,7 @@ class Ingested:
 def find_outstanding(store: ObjectStore, source: Source, ledger: Ledger, now: dt.datetime) -> Outstanding:
     """List a source's landing objects and compare them with its ledger.
 
-    Objects of snapshots that are not whole, and keys of values that have not landed, are not settled.
+    Objects of incomplete snapshots, and keys whose values have not landed, count as unsettled.
     """
     settled = now - dt.timedelta(seconds=store.settles) if store.settles else None
     listing = list(store.list(landing_prefix(source.name), cuts(ledger)))
@@ -117,7 +117,7 @@ def ingest(
     progress: Progress = lambda records: None,
     replaying: Replay | None = None,
 ) -> Ingested:
-    """Ingest whatever has landed for a source and was not ingested.
+    """Ingest everything that has landed for a source and is not yet ingested.
 
     Args:
         store: The lake.
@@ -126,8 +126,8 @@ def ingest(
         scratch: Folder for temporary files.
         pool: Where batches are read; None for one at a time.
         now: The time, for stores in which objects grow in place; UTC.
-        progress: Told of records as they are recorded.
-        replaying: What to leave alone when records in quarantine are read again; None to leave all of them there.
+        progress: Called with the number of records as they are recorded.
+        replaying: Requests a replay of quarantined records, and names those to leave alone; None for no replay.
 
     Raises:
         StoreError: The lake cannot be read or written; what was recorded before stands.
@@ -207,7 +207,7 @@ class _Work:
         self.recorder = Recorder(self.log)
 
     def ingest_batch(self, objects: tuple[ObjectInfo, ...]) -> Batch | None:
-        """Read, write and record one batch; None when another ingest has taken some of its objects."""
+        """Read, write and record one batch; None if another ingest has taken some of its objects."""
         reading = Objects(self.store, self.source, objects, self.beside)
         name = batch_id(objects, self.source)
         folder = self.scratch / f"ingest-{self.source.name}-{name}-{threading.get_ident()}"
@@ -235,7 +235,7 @@ class _Work:
     def _hold(
         self, cursor: duckdb.DuckDBPyConnection, files: list[LandedFile], staged: str, drift: Differences
     ) -> list[LandedFile]:
-        """Take the objects out of a staged batch that are not to be ingested; returns the others."""
+        """Take the objects to hold out of a staged batch; returns the others."""
         if not drift.held:
             return files
         self.held |= {file.info.key: drift.held[str(file.path)] for file in files if str(file.path) in drift.held}
@@ -247,7 +247,7 @@ class _Work:
     def _record(
         self, cursor: duckdb.DuckDBPyConnection, files: list[LandedFile], staged: str, folder: Path, drift: Differences
     ) -> Batch | None:
-        """Record a batch; again, should rows have been forgotten since it was looked at whether its events come too late."""
+        """Record a batch; repeat if rows were forgotten after the check for events that come too late."""
         while True:
             known = self.recorder.known()
             late = refuse_too_late(self.store, cursor, self.source, known, staged)
@@ -288,7 +288,7 @@ class _Work:
     def _record_edits(
         self, cursor: duckdb.DuckDBPyConnection, files: list[LandedFile], staged: str, folder: Path
     ) -> Batch | None:
-        """Record edits, each in the place of its record: as long as that still stands where it did."""
+        """Record edits, each as a replacement of its record, as long as that is still in quarantine."""
         keep_copies(self.store, self.source, files)
         while True:
             known = self.recorder.known()

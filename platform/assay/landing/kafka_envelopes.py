@@ -1,13 +1,13 @@
 """The envelope that Aiven's sink puts around a record: its key, value, offset, timestamp and headers.
 
-Belongs here: telling envelopes, and taking values and keys out of them. Does not belong here: what keys and values mean
-(`kafka_keys`, the readers), files that hold records in another way than one a line (`containers`).
+Belongs here: recognizing envelopes, and extracting values and keys. Does not belong here: what keys and values mean
+(`kafka_keys`, the readers), files that do not hold one record per line (`containers`).
 
-The text of a value is kept as it was written. A value that was sent as text (`StringConverter`), or as bytes in base64
-(`ByteArrayConverter`), is the JSON within.
+The text of a value is kept as it was written. If a value was sent as text (`StringConverter`), or as bytes in base64
+(`ByteArrayConverter`), the JSON within is used.
 
-The sink's CSV, which is its default, has no header: of values alone, each in base64, every line is a value. Of several fields
-nothing says which is which, and a key looks like a value, so that such a file is refused.
+The sink's CSV, which is its default, has no header. If it holds values alone, each in base64, every line is a value. With several
+fields nothing identifies them, and a key looks like a value, so such a file is rejected.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from assay.landing.records import LandedFile
 
 _FIELDS = frozenset(("key", "value", "offset", "timestamp", "headers"))
 _LOOKED_AT = 3
-"""Lines of a file that tell its form; one sink writes all alike."""
+"""How many lines of a file are inspected for its form; a sink writes them all in the same form."""
 _OBJECTS = (b"e", b"I", b"C", b"D")
-"""How base64 of a brace begins, and of blanks before one."""
+"""First characters of the base64 of a brace, or of blanks before one."""
 _SEVERAL_FIELDS = (
     "CSV of Aiven's sink with several fields, and nothing in it says which of them is the value: let the sink write JSON lines "
     "(format.output.type=jsonl), or the value alone (format.output.fields=value), and land its files under new names"
@@ -43,9 +43,9 @@ class Envelope:
 
     Attributes:
         value: The value, as JSON.
-        key: The key, as JSON; None where the sink does not write it.
-        headers: The headers, as JSON; None where the sink does not write them.
-        offset: The offset; None where the sink does not write it.
+        key: The key, as JSON; None if the sink does not write it.
+        headers: The headers, as JSON; None if the sink does not write them.
+        offset: The offset; None if the sink does not write it.
     """
 
     value: str
@@ -54,7 +54,7 @@ class Envelope:
     offset: int | None
 
     def header(self, name: str) -> str | None:
-        """The first header of a name, as JSON; None where there is none."""
+        """The first header with a name, as JSON; None if there is none."""
         headers = json.loads(self.headers or "null")
         if isinstance(headers, dict):
             headers = [{"key": key, "value": value} for key, value in headers.items()]
@@ -65,7 +65,7 @@ class Envelope:
 
 
 def holds_envelopes(file: LandedFile, source: Source) -> bool:
-    """Tell from its first lines whether a file holds envelopes; plain documents may have a column `value` themselves."""
+    """Detect from its first lines whether a file holds envelopes; plain documents may have a column `value` themselves."""
     if _fields_of_csv(file):
         return True
     if isinstance(source.format, JsonDocuments) and any(spec.name == "value" for spec in source.columns):
@@ -75,7 +75,7 @@ def holds_envelopes(file: LandedFile, source: Source) -> bool:
 
 
 def open_envelopes(file: LandedFile, to: Path, source: Source) -> LandedFile:
-    """Write the values of a file one a line, and the keys beside them; what is no envelope stays as it is.
+    """Write the values of a file one per line, and the keys beside them; lines that are not envelopes are kept as they are.
 
     Args:
         file: The file, of one record a line.
@@ -106,7 +106,7 @@ def open_envelopes(file: LandedFile, to: Path, source: Source) -> LandedFile:
 
 
 def _envelope(line: Line) -> Envelope | None:
-    """Take a line apart; None when it is no envelope."""
+    """Parse a line as an envelope; None if it is not one."""
     if line.reason is None and (inner := _json_in_base64(line.raw.strip())):
         return Envelope(_on_one_line(inner), None, None, None)
     try:
@@ -121,24 +121,24 @@ def _envelope(line: Line) -> Envelope | None:
 
 
 def _fields_of_csv(file: LandedFile) -> list[str]:
-    """The fields of the first line of CSV in which one is JSON in base64; none where the first lines hold no such."""
+    """The fields of the first CSV line with JSON in base64; empty if none of the first lines has any."""
     for line in islice(located_lines(file.path), _LOOKED_AT):
         fields = line.raw.strip().split(b",")
-        # A text within JSON may hold anything.
+        # A string within JSON may contain anything.
         if line.reason is None and b'"' not in line.raw and any(map(_json_in_base64, fields)):
             return [field.decode("ascii", "backslashreplace") for field in fields]
     return []
 
 
 def _json_in_base64(field: bytes) -> str:
-    """The JSON object that a field holds in base64; nothing where it holds none."""
+    """The JSON object that a field holds in base64; empty if it holds none."""
     if not field.startswith(_OBJECTS):
         return ""
     return inner if (inner := of_base64(field.decode("ascii", "replace"))).lstrip(_BLANKS).startswith("{") else ""
 
 
 def _on_one_line(text: str) -> str:
-    """JSON has line ends between its parts only."""
+    """Replace line breaks, which JSON has only between its parts."""
     return text.replace("\r", " ").replace("\n", " ")
 
 
@@ -146,7 +146,7 @@ def _members(text: str) -> dict[str, str]:
     """The text of each member of a JSON object.
 
     Raises:
-        ValueError: The text is none.
+        ValueError: The text is not a JSON object.
     """
     found: dict[str, str] = {}
     place = _after(text, 0, "{")
@@ -177,7 +177,7 @@ def _after_blank(text: str, place: int) -> int:
 
 
 def _value(written: str) -> str:
-    """The value itself; a text that holds no JSON stays one."""
+    """The value itself; a string that contains no JSON stays a string."""
     if not written.startswith('"'):
         return written
     text = json.loads(written)

@@ -1,11 +1,10 @@
-"""The keys of records that stand apart from their values.
+"""The keys of records that are stored apart from their values.
 
-Belongs here: which objects of a listing hold the keys of which others, and bringing keys into a form that can be read. Does not
-belong here: names of objects (`kafka_names`), envelopes around values (`kafka_envelopes`), which records need a key
-(`sink_reader`).
+Belongs here: which objects of a listing hold the keys of which others, and converting keys to a readable form. Does not belong
+here: names of objects (`kafka_names`), envelopes around values (`kafka_envelopes`), which records need a key (`sink_reader`).
 
-A key is written as the row of a delete in Debezium's flattened form, so that it is decoded just as the values are. It stands
-after the number of its record, from 1, and the record's offset where that is known.
+A key is written as the row of a delete in Debezium's flattened form, so that it is decoded just as the values are. It follows
+the number of its record, from 1, and the record's offset if that is known.
 """
 
 from __future__ import annotations
@@ -28,17 +27,17 @@ from assay.landing.lines import MAX_LINE_BYTES, located_lines
 from assay.landing.records import LandedFile, text_list
 
 _SUFFIX = ".keys"
-"""What a file of keys is called by after the name of its values' file."""
+"""Suffix of a file of keys, after the name of its values' file."""
 
 
 @dataclass(frozen=True)
 class KeysBeside:
-    """Which objects of a listing hold the keys of which.
+    """Which objects of a listing hold the keys of which others.
 
     Attributes:
-        values: The object with the values, by the key of the object that holds their keys.
-        keyed: Keys of objects with values whose keys are in another.
-        waiting: Keys of objects that hold the keys of values that have not landed.
+        values: By key of the object that holds the records' keys: the object with their values.
+        keyed: Keys of the objects with values whose records' keys are in another object.
+        waiting: Keys of the objects with records' keys whose values have not landed.
     """
 
     values: Mapping[str, ObjectInfo] = field(default_factory=dict)
@@ -47,7 +46,7 @@ class KeysBeside:
 
 
 def keys_beside(listing: Collection[ObjectInfo], source: Source) -> KeysBeside:
-    """Find the objects that Confluent's sink has written for the keys of others; none where keys are in headers."""
+    """Find the objects in which Confluent's sink has written the keys of others; none if keys are in headers."""
     if key_header(source) is not None:
         return KeysBeside()
     keys = {info.key: stem(info.key) for info in listing if _SUFFIX in info.key and _holds(info.key) == "keys"}
@@ -68,7 +67,7 @@ def _holds(key: str) -> str | None:
 
 
 def keys_path(values: Path) -> Path:
-    """Where the keys are written of the values in a file."""
+    """The file for the keys of the values in a file."""
     return values.with_name(f"{values.name}{_SUFFIX}")
 
 
@@ -76,7 +75,7 @@ def write_keys(keys: Iterable[tuple[int, int | None, str | None]], values: Path,
     """Write the keys of a file's records.
 
     Args:
-        keys: Number, offset and text of the key of each.
+        keys: Number, offset and key text of each record.
         values: The file.
         source: Its source.
     """
@@ -89,7 +88,7 @@ def write_keys(keys: Iterable[tuple[int, int | None, str | None]], values: Path,
 
 
 def keys_in(path: Path) -> Iterable[tuple[int, None, str | None]]:
-    """Read the lines of a file of keys; those that cannot be read are no keys."""
+    """Read the lines of a file of keys; for an unreadable line, the key is None."""
     for line in located_lines(path):
         try:
             yield line.row, None, None if line.reason else line.raw.decode("utf-8-sig" if line.offset == 0 else "utf-8")
@@ -98,21 +97,21 @@ def keys_in(path: Path) -> Iterable[tuple[int, None, str | None]]:
 
 
 def key_row(text: str, source: Source) -> str | None:
-    """Bring a key into the form of a delete's row; None when it names no column.
+    """Convert a key to the row of a delete; None if it names no column.
 
     Args:
-        text: An object, with its schema around it or not, or the one value that it is made of; as JSON, or as plain text.
-        source: The source, whose key it is.
+        text: An object, with or without its schema, or the only value of the key; as JSON, or as plain text.
+        source: The source of the record.
     """
     names = list(_names(source).values())
     key, schema = _opened(text), None
     if isinstance(key, dict) and set(key) == {"schema", "payload"}:
         schema, key = key["schema"], key["payload"]
     if isinstance(key, dict) and set(key) == {"key"} and "key" not in names:
-        # A sink's Parquet holds nothing but structures.
+        # A sink's Parquet can hold only structures.
         key = key["key"]
     if isinstance(key, dict) and _is_of_mongodb(source) and not set(names) & set(key):
-        # MongoDB's key is a text of extended JSON.
+        # MongoDB's key is a string of extended JSON.
         schema, key = None, {name: _opened(str(key.get("id"))) for name in names}
     if not isinstance(key, dict):
         if key is None or len(names) != 1:
@@ -123,7 +122,7 @@ def key_row(text: str, source: Source) -> str | None:
 
 
 def _opened(text: str) -> Any:
-    """Take a key out of its text: JSON, JSON in a JSON string, JSON in base64, or plain text."""
+    """Parse a key's text: JSON, JSON in a JSON string, JSON in base64, or plain text."""
     try:
         found = json.loads(text, parse_float=str)
     except (ValueError, RecursionError):
@@ -143,7 +142,7 @@ def _object_in(text: str) -> dict[str, Any] | None:
 
 
 def of_base64(text: str) -> str:
-    """Decode text that was sent as bytes; nothing when it is no base64 of text."""
+    """Decode text that was sent as bytes; empty if it is not base64 of text."""
     try:
         return base64.b64decode(text, validate=True).decode()
     except (binascii.Error, ValueError):
@@ -155,7 +154,7 @@ def _text(value: object) -> str:
 
 
 def key_header(source: Source) -> str | None:
-    """The header that holds the keys of a source; None where they are those of its records."""
+    """The header that holds the keys of a source; None if they are the records' own."""
     return source.format.key_header if isinstance(source.format, JsonDocuments) else None
 
 
@@ -164,7 +163,7 @@ def _is_of_mongodb(source: Source) -> bool:
 
 
 def _names(source: Source) -> dict[str, str]:
-    """What a key calls its columns, by the column of the contract; an element's place in its document is in no key."""
+    """The name of each key column within a key; an element's ordinal is in no key."""
     form = source.format
     if isinstance(form, Debezium):
         return {name: sent_names(source)[name] for name in source.key}
@@ -179,7 +178,7 @@ def _names(source: Source) -> dict[str, str]:
 
 
 def keys_relation(files: Sequence[LandedFile], source: Source) -> str:
-    """Write the query that yields `_path, _n` and the key's columns, as texts, of records whose keys stand apart."""
+    """Write the query that yields `_path, _n` and the key's columns, as texts, of records whose keys are stored apart."""
     if not files:
         columns = ", ".join(f"NULL::VARCHAR AS {quote(name)}" for name in source.key)
         return f"SELECT NULL::VARCHAR AS _path, NULL::BIGINT AS _n, {columns} WHERE false"

@@ -1,11 +1,11 @@
 """The names that sinks of Kafka Connect give to objects.
 
-Belongs here: what a name says of its object, and which objects hold no values. Does not belong here: what the records mean (the
-readers).
+Belongs here: what a name says about its object, and which objects hold no values. Does not belong here: what the records mean
+(the readers).
 
-A name tells the topic, the Kafka partition and the offset of the object's first record. It is read from the right, because a
-topic may hold the characters that separate them; offsets are numbers, for they outgrow the ten digits they are padded to. What
-folders a partitioner makes says nothing of order.
+A name contains the topic, the Kafka partition and the offset of the object's first record. It is parsed from the right, because
+a topic may contain the separators; offsets are compared as numbers, because they may outgrow their padding of ten digits. The
+folders that a partitioner makes say nothing about the order.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ Holds = Literal["values", "keys", "headers", "tombstones"]
 
 @dataclass(frozen=True)
 class SinkObject:
-    """What the name of an object says that a sink has written.
+    """The parts of the name of an object that a sink has written.
 
     Attributes:
-        topic: The topic, with what a sink was told to put before it.
+        topic: The topic, including any prefix that the sink was configured with.
         partition: The Kafka partition.
         offset: Offset of the first record.
-        holds: What a record is: the values; the keys or headers of the values in the object of the same name; or the keys of
-            records that have no value, which Confluent's sink puts into a folder of their own.
+        holds: What the records are: the values; the keys or headers of the values in the object of the same name; or the keys of
+            records without value (tombstones), which Confluent's sink puts into a folder of their own.
     """
 
     topic: str
@@ -40,10 +40,10 @@ class SinkObject:
 
 
 def sink_object(key: str) -> SinkObject | None:
-    """Read an object's name as Confluent's sink writes it (`topic+0+0000000012.json`), or Aiven's (`topic-0-12.gz`).
+    """Parse an object's name as Confluent's sink writes it (`topic+0+0000000012.json`), or Aiven's (`topic-0-12.gz`).
 
     Returns:
-        What it says; None when no sink has written it.
+        Its parts; None if no sink has written the object.
     """
     *folders, name = key.split("/")
     if found := _CONFLUENT.fullmatch(name):
@@ -57,10 +57,10 @@ def sink_object(key: str) -> SinkObject | None:
 
 
 def stem(key: str) -> str | None:
-    """What the names of the objects with the values, keys and headers of the same records have in common.
+    """The common part of the names of the objects with the values, keys and headers of the same records.
 
     Returns:
-        The key up to the offset; None when Confluent's sink has not written the object.
+        The key up to the offset; None if Confluent's sink has not written the object.
     """
     folder, slash, name = key.rpartition("/")
     found = _CONFLUENT.fullmatch(name)
@@ -68,6 +68,6 @@ def stem(key: str) -> str | None:
 
 
 def position(key: str) -> tuple[int, int] | None:
-    """Kafka partition and offset of an object's first record; None when its name does not tell them."""
+    """Kafka partition and offset of an object's first record; None if its name does not contain them."""
     found = sink_object(key)
     return (found.partition, found.offset) if found else None

@@ -1,6 +1,7 @@
-"""How a delimited file is laid out: its delimiter, its header, and which of its columns is which.
+"""How a delimited file is laid out: its delimiter, its header, and which column is which.
 
-Belongs here: what a file's header line and name tell. Does not belong here: records (`csv_records`), the queries (`delimited`).
+Belongs here: what follows from a file's header line and name. Does not belong here: records (`csv_records`), the queries
+(`delimited`).
 """
 
 from __future__ import annotations
@@ -19,21 +20,21 @@ from assay.landing.snapshots import MOST_DIGITS, date_of, is_of_calendar, no_dat
 _DELIMITERS = (",", ";", "\t", "|")
 _SPOKEN = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _TAKEN = frozenset(("_n", "_path", FILE))
-"""Names that stand beside a file's own while it is read."""
+"""Names of our own columns beside a file's while it is read."""
 _SHOWN = 200
-"""Characters that are kept of what is no header line."""
+"""Characters kept of a line that is not a header."""
 _DATE_DIGITS = (4, 6, 8)
-"""Digits of a year, of a month and of a day."""
+"""Number of digits of a year, of a month and of a day."""
 _DAY_DIGITS = _DATE_DIGITS[-1]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What holds for a file's records; files of one layout are read together.
+    """The layout of a file's records; files with the same layout are read together.
 
     Attributes:
         delimiter: One character.
-        header: The names in the header line; a nameless column is named by its place.
+        header: The names in the header line; a nameless column is named by its position.
         date: Digits of the date or version in the object's name.
     """
 
@@ -44,7 +45,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Misfit:
-    """Why a file is none of its source's.
+    """Why a file does not belong to its source.
 
     Attributes:
         header: Its header line.
@@ -62,7 +63,7 @@ def csv_format(source: Source) -> Csv:
 
 
 def layout_of(line: str, key: str, source: Source) -> Layout | Misfit:
-    """Tell a file's layout.
+    """Detect a file's layout.
 
     Args:
         line: Its first line.
@@ -90,7 +91,7 @@ def _layout(line: str, key: str, source: Source) -> Layout | Misfit:
 
 
 def layout_with(delimiter: str, header: Sequence[str], key: str, source: Source) -> Layout | Misfit:
-    """Check a header, and the object's name, against what is declared."""
+    """Check a header and the object's name against the declaration."""
     form = csv_format(source)
     date = _date(key, source)
     problem = _header_problem(header, source)
@@ -102,7 +103,7 @@ def layout_with(delimiter: str, header: Sequence[str], key: str, source: Source)
 
 
 def version_of(layout: Layout, source: Source) -> int:
-    """The number that orders a file among the others of its source."""
+    """The number that orders a file among those of its source."""
     digits = layout.date or "0"
     return int(digits.ljust(_DAY_DIGITS, "0") if csv_format(source).versions == "dates" else digits)
 
@@ -125,7 +126,7 @@ def columns_in(header: Sequence[str], source: Source) -> dict[str, str]:
 
 
 def split_header(line: str, delimiter: str) -> list[str]:
-    """The names in a header line, without blanks around them; bytes that are not UTF-8 may be escaped as surrogates."""
+    """The names in a header line, trimmed; bytes that are not UTF-8 may be escaped as surrogates."""
     names = next(csv.reader([line], delimiter=delimiter), [])
     return [repaired(name).strip() for name in names]
 
@@ -135,12 +136,12 @@ def _is_cell(column: str, form: Csv) -> bool:
 
 
 def _unique(header: Sequence[str]) -> tuple[str, ...]:
-    """Name nameless columns (a trailing delimiter makes one) by their place."""
+    """Name nameless columns (a trailing delimiter makes one) by their position."""
     return tuple(name or f"column{place}" for place, name in enumerate(header, start=1))
 
 
 def _found_delimiter(line: str, source: Source) -> str | Misfit:
-    """The one delimiter that is in a header line; of several, the one by which it has the key's columns."""
+    """The delimiter found in a header line; among several, the one that yields the key's columns."""
     possible = [each for each in _DELIMITERS if len(split_header(line, each)) > 1]
     if len(possible) > 1:
         possible = [each for each in possible if _header_problem(split_header(line, each), source) is None] or possible
@@ -158,7 +159,7 @@ def _header_problem(header: Sequence[str], source: Source) -> str | None:
     absent = [" or ".join(names_of(name, form)) for name in keys if not set(names_of(name, form)) & set(header)]
     if absent:
         return f"the header lacks {', '.join(absent)}: a file of another table, or its layout changed"
-    # DuckDB does not tell names apart by their case.
+    # DuckDB's names are case-insensitive.
     folded = [name.casefold() for name in header]
     if taken := sorted(_TAKEN & set(folded)):
         return f"the header names {', '.join(taken)}, which Assay calls something of its own: rename it"

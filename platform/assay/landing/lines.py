@@ -1,6 +1,6 @@
 """Lines of text files, numbered.
 
-Belongs here: reading files line by line in DuckDB, and the slower way for files that DuckDB refuses. Does not belong
+Belongs here: reading files line by line in DuckDB, and the slower way for files that DuckDB rejects. Does not belong
 here: what a line means.
 """
 
@@ -26,20 +26,20 @@ KEPT_OF_A_BAD_LINE = 4096
 """Bytes of an unreadable line that are kept in quarantine."""
 DAMAGED = "the file is damaged from here on"
 DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile)
-"""What reading an unpacked file raises where its compression is broken."""
+"""Exceptions on reading a file whose compression is damaged."""
 _END_BYTES = 1 << 16
 _BLOCK_BYTES = 1 << 18
 _NEWLINE = 10
 _IS_SPACE = np.isin(np.arange(256), list(b" \t\n\r\v\f"))
 _GZIP = b"\x1f\x8b"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-# A raw control character cannot occur in valid JSON, so it never splits a line.
+# Raw control characters cannot occur in valid JSON, so this never splits a line.
 _NO_DELIMITER = "E'\\x01'"
 _SALVAGED = (
     f"delim={_NO_DELIMITER}, quote='', escape='', header=false, auto_detect=false, compression='none', "
     f"max_line_size={2 * MAX_LINE_BYTES}, buffer_size={4 * MAX_LINE_BYTES}"
 )
-"""How lines that were copied after their numbers are read."""
+"""Options for reading lines that were copied with their numbers."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class Rejected:
     Attributes:
         row: Its line, from 1.
         record: Its text, as far as it is kept.
-        reason: Why it was refused.
-        offset: The byte at which it begins, from 0, in the unpacked object; None where the whole object is meant.
+        reason: Why it was rejected.
+        offset: The byte at which it begins, from 0, in the decompressed object; None if the whole object is meant.
     """
 
     row: int
@@ -60,7 +60,7 @@ class Rejected:
 
     @property
     def told(self) -> str:
-        """The reason and the place."""
+        """The reason, with the place if known."""
         return self.reason if self.offset is None else f"{self.reason} (at byte {self.offset:,})"
 
 
@@ -71,8 +71,8 @@ class Line:
     Attributes:
         row: Its number from 1, blank lines not counted.
         offset: The byte at which it begins, from 0.
-        raw: Its bytes with their end; at most `KEPT_OF_A_BAD_LINE` of one that is too long.
-        reason: Why it is no record, if it is none.
+        raw: Its bytes including the line end; at most `KEPT_OF_A_BAD_LINE` of a line that is too long.
+        reason: Why it is not a record, or None.
     """
 
     row: int
@@ -84,7 +84,7 @@ class Line:
 def lines_relation(paths: list[Path]) -> str:
     """Write a query that yields every line of some files: `_path`, `_n` (running number over all files), `line`.
 
-    `n` counts in the order of `paths`, which DuckDB keeps because a running number makes the
+    `_n` counts in the order of `paths`, which DuckDB keeps because a running number makes the
     scan serial.
     """
     names = "[" + ", ".join(literal(str(path)) for path in paths) + "]"
@@ -103,13 +103,13 @@ def is_gzipped(path: Path) -> bool:
 
 
 def wanted_lines(wanted: Mapping[Path, Collection[int]], to: Path) -> tuple[str, dict[Path, dict[int, int]]]:
-    """Like `lines_relation`, for some lines of some files that are not gzipped.
+    """Like `lines_relation`, for selected lines of files that are not gzipped.
 
-    They are few among many, so that copying them takes less than DuckDB does to read them all.
+    They are few among many, so copying them is faster than having DuckDB read them all.
 
     Args:
-        wanted: The numbers of a file's lines, from 1, blank lines not counted.
-        to: Where the lines are copied to; without those that DuckDB does not read as one.
+        wanted: The numbers of each file's lines, from 1, not counting blank lines.
+        to: Where the lines are copied; without those that DuckDB cannot read as one line.
 
     Returns:
         The query, and the bytes at which the lines begin, by file and number.
@@ -141,7 +141,7 @@ def salvaged_relation(path: Path, salvaged: Path) -> str:
 
 
 def salvage_lines(path: Path, to: Path) -> list[Rejected]:
-    """Keep every whole, readable line of a file that could not be read as it is.
+    """Keep every intact, readable line of a file that could not be read as it is.
 
     Args:
         path: The file, gzipped or not, damaged or not.
@@ -176,7 +176,7 @@ def located_lines(path: Path, *, blank: bool = False) -> Iterator[Line]:
 
     Args:
         path: The file, gzipped or not, damaged or not.
-        blank: Whether blank lines are wanted too; they have the number of the line before.
+        blank: Whether to include blank lines; they have the number of the line before.
     """
     row, offset = 0, 0
     with open_unpacked(path) as stream:
@@ -202,7 +202,7 @@ def located_lines(path: Path, *, blank: bool = False) -> Iterator[Line]:
 
 
 def line_starts(path: Path) -> Iterator[tuple[int, int]]:
-    """Number and first byte of each line, as `located_lines` gives them, in a fraction of its time."""
+    """Number and first byte of each line, as `located_lines` yields them, in a fraction of its time."""
     row, offset, is_within = 0, 0, False
     with open_unpacked(path) as stream:
         try:
@@ -218,7 +218,7 @@ def line_starts(path: Path) -> Iterator[tuple[int, int]]:
 
 
 def last_line(path: Path) -> bytes:
-    """The end of a file that is not packed, from its last line break on; nothing of a line that is long."""
+    """The last line of a decompressed file; truncated, or empty, if the line is long."""
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - _END_BYTES))
@@ -226,7 +226,7 @@ def last_line(path: Path) -> bytes:
 
 
 def starts_of(path: Path, rows: Collection[int]) -> dict[int, int]:
-    """The first byte of some lines of a file that is not packed, by their numbers, in a fraction of the time of `line_starts`."""
+    """The first byte of selected lines of a decompressed file, by number, in a fraction of the time of `line_starts`."""
     found: dict[int, int] = {}
     wanted = sorted(rows, reverse=True)
     row = offset = 0
@@ -246,7 +246,7 @@ def starts_of(path: Path, rows: Collection[int]) -> dict[int, int]:
 
 
 def _starts_in(block: bytes) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
-    """Where the lines of a block begin that are not blank; what is too long is none of those."""
+    """Starts of the non-blank lines of a block; a line that is too long is never blank."""
     codes = np.frombuffer(block, dtype=np.uint8)
     bounds = np.concatenate(([0], np.flatnonzero(codes == _NEWLINE) + 1, [len(block)]))
     starts = bounds[:-1][bounds[:-1] < len(block)]
@@ -259,7 +259,7 @@ def _starts_in(block: bytes) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
 
 
 def _skip_line(stream: BinaryIO) -> tuple[int, int]:
-    """Read to the end of the line; returns its remaining bytes, with the line's end and without."""
+    """Read to the end of the line; returns the number of remaining bytes, with and without the line end."""
     skipped = text = 0
     while chunk := stream.readline(MAX_LINE_BYTES):
         skipped += len(chunk)
@@ -270,13 +270,13 @@ def _skip_line(stream: BinaryIO) -> tuple[int, int]:
 
 
 def open_unpacked(path: Path) -> BinaryIO:
-    """Open a file, gzipped or not; reading raises one of `DAMAGE` where its compression is broken."""
+    """Open a file, gzipped or not; reading raises one of `DAMAGE` if its compression is damaged."""
     raw = path.open("rb")
     return io.BufferedReader(_TailKeepingGzip(raw), buffer_size=1 << 20) if is_gzipped(path) else raw
 
 
 class _TailKeepingGzip(io.RawIOBase):
-    """Decompresses gzip and hands out everything before a damage, where `gzip` would drop the last block."""
+    """Decompresses gzip and returns everything before a damage, where `gzip` would drop the last block."""
 
     def __init__(self, raw: BinaryIO) -> None:
         self._raw = raw
@@ -309,7 +309,7 @@ class _TailKeepingGzip(io.RawIOBase):
 
 
 def _text_of(raw: bytes, offset: int) -> bytes:
-    """A line's text: without its end, and without the byte-order mark where a file may begin with one."""
+    """A line's text: without its line end, and, on the file's first line, without a byte-order mark."""
     text = raw.rstrip(b"\r\n")
     return text if offset else text.removeprefix(_BYTE_ORDER_MARK)
 

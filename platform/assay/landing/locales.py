@@ -1,10 +1,10 @@
 """Numbers and dates as people write them, read as a source declares.
 
-Belongs here: the SQL that makes a written number or date one that casts to its column's type, or says why it is none. Does not
-belong here: casting (`casts`).
+Belongs here: the SQL that converts a written number or date to one that casts to its column's type, or explains why it cannot.
+Does not belong here: casting (`casts`).
 
-Nothing is guessed: a text that two declared date formats read as different dates is refused, and so is a number whose digits are
-not grouped as declared.
+Nothing is guessed: a text that two declared date formats read as different dates is quarantined, and so is a number whose digits
+are not grouped as declared.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _GROUPING_BESIDE_A_COMMA = ".'’ \u00a0\u2009\u202f"
 _NUMERIC = re.compile(r"(DECIMAL|NUMERIC|DOUBLE|FLOAT|REAL|U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?)\b", re.IGNORECASE)
 _TIME_OF_DAY = re.compile(r"%-?[HIMSfgnpXcs]")
 _ISO = (DateFormat("%Y-%m-%d"), DateFormat("%Y-%m-%d %H:%M:%S"), DateFormat("%Y-%m-%d %H:%M:%S.%f"))
-"""How a workbook's true dates are written."""
+"""How a workbook's real dates are written."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Reading:
     """How a column's text is read.
 
     Attributes:
-        value: Expression that casts to the column's type; null where `problem` is not.
-        problem: Expression that says why the text cannot be read, or null; None where any text can.
-        prepared: Columns, with their names, that both expressions need.
+        value: Expression that casts to the column's type; null if `problem` is not.
+        problem: Expression for why the text cannot be read, or null; None if any text can.
+        prepared: Columns, with their names, that both expressions use.
     """
 
     value: str
@@ -49,9 +49,9 @@ def read_as(text: str, spec: ColumnSpec, form: Csv, date: str | None, *, of_work
     Args:
         text: Expression for the text in the file.
         spec: The column.
-        form: What is declared of the files.
+        form: The declared format of the files.
         date: Digits of the date in the file's name, if it has one.
-        of_workbook: Whether true dates may be among the texts, written in ISO 8601.
+        of_workbook: Whether the texts may include real dates, written in ISO 8601.
     """
     if spec.sql_type != "VARCHAR":
         text = f"nullif({text}, '')"
@@ -65,7 +65,7 @@ def read_as(text: str, spec: ColumnSpec, form: Csv, date: str | None, *, of_work
 
 
 def _holds(form: DateFormat, date: str | None) -> bool:
-    """Whether a format holds for files of a date; a bounded one holds for none without."""
+    """Whether a format applies to files of a date; a bounded one never applies without a date."""
     if form.first is None and form.last is None:
         return True
     if date is None:
@@ -81,7 +81,7 @@ def _number(text: str, name: str, form: Csv) -> Reading:
     if form.decimal == "." and not grouping:
         return Reading(text)
     mark = re.escape(form.decimal)
-    # Groups are of one kind: 1.234 567 is no number.
+    # All groups use the same separator: 1.234 567 is not a number.
     grouped = "|".join(f"[0-9]{{1,3}}({re.escape(each)}[0-9]{{3}})+" for each in grouping)
     pattern = f"[+-]?({grouped}{'|' if grouped else ''}[0-9]*)({mark}[0-9]*)?([eE][+-]?[0-9]+)?"
     bare = f"trim({text})"
@@ -98,7 +98,7 @@ def _number(text: str, name: str, form: Csv) -> Reading:
 
 
 def _told(name: str, text: str) -> str:
-    """Expression for what a column holds, as messages begin."""
+    """Expression for a column's name and value, with which messages begin."""
     return f"{literal(f'{name} is ')} || chr(39) || left({text}, 60) || chr(39)"
 
 
@@ -109,7 +109,7 @@ def _date(text: str, spec: ColumnSpec, formats: tuple[DateFormat, ...], date: st
     if not formats:
         return Reading("NULL::VARCHAR", f"CASE WHEN {text} IS NOT NULL THEN {_told(spec.name, text)} || {literal(none)} END")
     shown = _shown(spec, formats)
-    # DuckDB does not tell names apart by their case, and %Y is not %y.
+    # DuckDB's names are case-insensitive, but %Y is not %y.
     readings = {quote(f"{spec.name} by format {place}"): each.text for place, each in enumerate(formats)}
     first = f"coalesce({', '.join(readings)})"
     is_ambiguous = f"({' OR '.join(f'{each} <> {first}' for each in readings)})"
@@ -125,7 +125,7 @@ def _date(text: str, spec: ColumnSpec, formats: tuple[DateFormat, ...], date: st
 
 
 class _Shown:
-    """Writes an expression for a time as text."""
+    """Writes an expression that formats a time as text."""
 
     def __init__(self, form: str) -> None:
         self._form = form
@@ -135,13 +135,13 @@ class _Shown:
 
 
 def _shown(spec: ColumnSpec, formats: tuple[DateFormat, ...]) -> _Shown:
-    """As a date where the column has no time of day, or no format has."""
+    """The output format: a date if neither the column nor any format has a time of day."""
     has_time = any(each.text == SERIAL or _TIME_OF_DAY.search(each.text) for each in formats)
     return _Shown("%Y-%m-%d" if spec.sql_type == "DATE" or not has_time else "%Y-%m-%d %H:%M:%S.%f")
 
 
 def _parsed(text: str, form: str) -> str:
-    """Expression for the time that a format reads; null for what it does not read, and for years without their century."""
+    """Expression for the time that a format reads; null if it does not match, or for years without their century."""
     if form == SERIAL:
         days = f"TRY_CAST(replace({text}, ',', '.') AS DECIMAL(38,12))"
         moved = f"TIMESTAMP '1899-12-30' + to_microseconds((round({days} * {_MICROSECONDS_A_DAY} / 1000) * 1000)::BIGINT)"

@@ -1,8 +1,8 @@
-"""Where records stand in the text of their landing object.
+"""Where records are in the text of their landing object.
 
 Belongs here: the byte at which a record begins, by its number. Does not belong here: reading records.
 
-It is asked only for records that were refused, which are few. What holds records in another way than as text has no such place.
+This is computed only for rejected records, which are few. Records of containers that are not text have no such place.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from assay.landing.records import LandedFile
 
 
 def offsets(file: LandedFile, rows: Collection[int], source: Source, *, one_by_one: bool) -> dict[int, int]:
-    """Find the bytes, from 0 in the unpacked object, at which some records begin.
+    """Find the bytes, from 0 in the decompressed object, at which some records begin.
 
     Args:
         file: Their file.
         rows: Their numbers.
         source: Its source.
-        one_by_one: Whether the file was salvaged: then a record of delimited text is numbered by the line that it begins on.
+        one_by_one: Whether the file was salvaged: then a record of delimited text is numbered by the line on which it begins.
 
     Returns:
-        What is found of them.
+        The bytes found, by number.
     """
     if file.text is not None and _is_of_lines(file, source) and not is_gzipped(file.text):
         return starts_of(file.text, rows)
@@ -43,7 +43,7 @@ def offsets(file: LandedFile, rows: Collection[int], source: Source, *, one_by_o
 
 
 def starts(file: LandedFile, source: Source, *, one_by_one: bool) -> list[tuple[int, int]]:
-    """The number of every record of a file's text and the byte at which it begins, where each ends as the next begins.
+    """The number and first byte of every record of a file's text, in which each record ends where the next begins.
 
     Args:
         file: The file.
@@ -51,12 +51,12 @@ def starts(file: LandedFile, source: Source, *, one_by_one: bool) -> list[tuple[
         one_by_one: Whether the file was salvaged.
 
     Returns:
-        Nothing for what is no text, or where something else stands between records.
+        The pairs; empty if the file is not text, or something else may be between records.
     """
     form = source.format
     if file.text is None or (isinstance(form, JsonDocuments) and form.records is not None):
         return []
-    # The elements of an array, and objects over several lines, have been put one a line.
+    # The elements of an array, and objects over several lines, have been written one per line.
     return list(_places(replace(file, text=file.path), source, one_by_one))
 
 
@@ -84,5 +84,5 @@ def _is_of_lines(file: LandedFile, source: Source) -> bool:
 
 
 def _is_spread(file: LandedFile) -> bool:
-    """Whether records that are no lines of a file's text have been put one a line."""
+    """Whether the records of a file's text were not lines, and have been written one per line."""
     return file.text is not None and file.text != file.path and container_of(file.text) in (ARRAY, DOCUMENT)

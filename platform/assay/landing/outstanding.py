@@ -1,9 +1,9 @@
 """What has landed and was not ingested: a pure function of a listing and the ledger.
 
-Belongs here: deciding which landing objects to read, cutting them into batches, and where a listing may be cut. Does not belong
-here: listing or reading.
+Belongs here: deciding which landing objects to read, splitting them into batches, and where a listing may be split. Does not
+belong here: listing or reading.
 
-There is no cursor and no watermark: an object is outstanding when the ledger does not have its key, whatever its time, so
+There is no cursor and no watermark: an object is outstanding if the ledger does not have its key, whatever its time, so
 that equal timestamps, late listings and clocks that go backwards lose nothing.
 """
 
@@ -23,12 +23,12 @@ from assay.landing.edits import is_edit
 from assay.landing.kafka_keys import KeysBeside
 
 BATCH_BYTES = 36 * 1024 * 1024
-"""The most that is read as one batch: less makes more small objects of late events, more takes more memory."""
+"""Most bytes read as one batch: fewer give more small objects of late events, more take more memory."""
 BATCH_OBJECTS = 1000
 SHARED_BYTES = 4 * 1024 * 1024
-"""What is as large as that is worth a batch of its own, if another thread can read it meanwhile."""
+"""Bytes from which a batch of its own is worthwhile, if another thread can read it at the same time."""
 PART_OBJECTS = 5000
-"""Where so many objects lie one after the other, they are listed apart from the rest: five pages of S3."""
+"""How many consecutive objects make one part of a split listing: five pages of S3."""
 _UNFINISHED = (".tmp", ".part", ".partial", ".crdownload", ".filepart", "_$folder$", "/")
 
 
@@ -38,11 +38,11 @@ class Outstanding:
 
     Attributes:
         new: Objects to ingest, by key.
-        unsettled: Objects so young that they may still be being written.
+        unsettled: Objects so recent that they may still be being written.
         replaced: Objects whose content changed after they were ingested; the new content is not used.
-        deleted: Keys of ingested objects that are gone; what was read of them stays.
-        beside: Which objects hold the keys of which.
-        edits: Edited records to ingest, apart from what producers wrote.
+        deleted: Keys of ingested objects that no longer exist; their events stay.
+        beside: Which objects hold the keys of which others.
+        edits: Edited records to ingest, separate from what producers wrote.
     """
 
     new: tuple[ObjectInfo, ...]
@@ -59,7 +59,7 @@ def outstanding(listing: Iterable[ObjectInfo], ledger: Ledger, settled_before: d
     Args:
         listing: The objects under a source's landing prefix.
         ledger: The batches of that source.
-        settled_before: Objects modified later than this are left for next time; None where objects appear whole, as edits do.
+        settled_before: Objects modified later than this are left for next time; None if objects appear whole, as edits always do.
     """
     ingested = ledger.landed
     new: list[ObjectInfo] = []
@@ -86,22 +86,22 @@ def outstanding(listing: Iterable[ObjectInfo], ledger: Ledger, settled_before: d
 
 
 def cuts(ledger: Ledger) -> list[str]:
-    """Ingested keys at which a listing may be cut into parts of a few pages each.
+    """Ingested keys at which a listing may be split into parts of a few pages each.
 
-    They say nothing of what has landed: the parts are listed from one such key to the next, whatever is there now.
+    They say nothing about what has landed: a part lists everything between two such keys, whatever is there now.
     """
     return sorted(ledger.landed)[PART_OBJECTS - 1 :: PART_OBJECTS]
 
 
 def batches(objects: Iterable[ObjectInfo], beside: KeysBeside | None = None) -> Iterator[tuple[ObjectInfo, ...]]:
-    """Cut objects into batches of bounded size, in their order.
+    """Split objects into batches of bounded size, in their order.
 
-    There is an even number of batches where they are large, for they are read two or more at a time: of one size, or, where
-    objects cannot be cut so, the last two of half of it.
+    Large batches are even in number, because they are read two or more at a time: all of the same size or, if the objects do not
+    allow that, with the last one halved.
 
     Args:
         objects: The objects.
-        beside: Which of them hold the keys of which: they are read together with the values.
+        beside: Which of them hold the keys of which others: keys are read together with their values.
     """
     values = beside.values if beside else {}
     sizes = [(info, info.size + (values[info.key].size if info.key in values else 0)) for info in objects]
@@ -121,7 +121,7 @@ def batches(objects: Iterable[ObjectInfo], beside: KeysBeside | None = None) -> 
 
 
 def _halves(batch: list[tuple[ObjectInfo, int]]) -> list[list[tuple[ObjectInfo, int]]]:
-    """Cut a batch where the objects before and after differ least in size; one object cannot be cut."""
+    """Split a batch where the two halves differ least in size; a single object cannot be split."""
     ends = list(itertools.accumulate(read for _, read in batch))
     places = range(1, len(batch))
     place = min(places, key=lambda place: abs(2 * ends[place - 1] - ends[-1]), default=len(batch))
@@ -129,7 +129,7 @@ def _halves(batch: list[tuple[ObjectInfo, int]]) -> list[list[tuple[ObjectInfo, 
 
 
 def batch_id(objects: Iterable[ObjectInfo], source: Source) -> str:
-    """Name a batch by what it is made from: the objects' keys and versions, and the source's version."""
+    """A batch's id, derived from what it is made of: the objects' keys and versions, and the source's version."""
     return fingerprint([source.version, sorted((info.key, info.etag) for info in objects)])
 
 

@@ -1,7 +1,7 @@
-"""Writing the events of a batch as Parquet, one file a partition.
+"""Writing the events of a batch as Parquet, one file per partition.
 
 Belongs here: the raw objects of a batch. Does not belong here: which events (`ingest`, `placement`), and recording them
-(`ingest`).
+(`recorder`).
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from assay.lake.store import ObjectStore
 from assay.landing.fetch import FETCHERS
 
 LARGE = 5_000
-"""Rows from which a partition is written by a query of its own; the small ones are written together."""
-# Encodings of version 2 (differences of numbers, lengths apart from texts) are written and read sooner, and smaller. A
-# dictionary of more values than that takes longer than it saves.
+"""Rows from which a partition is written by a query of its own; smaller ones are written together."""
+# Version 2 encodings (delta-encoded numbers, lengths apart from texts) are smaller and faster to write and read. A dictionary of
+# more values than this limit takes longer than it saves.
 _FORMAT = "FORMAT parquet, PARQUET_VERSION V2, DICTIONARY_SIZE_LIMIT 1000"
-# A higher level takes a third longer for a twentieth less.
+# A higher level takes a third longer to save a twentieth.
 _LARGE_FORMAT = f"{_FORMAT}, COMPRESSION zstd, COMPRESSION_LEVEL 1"
-# zstd is dear to begin for every column.
+# Starting zstd for every column is costly.
 _SMALL_FORMAT = f"{_FORMAT}, COMPRESSION snappy"
 
 
@@ -39,8 +39,8 @@ class WrittenPart:
     Attributes:
         partition: The partition.
         path: The file.
-        rows: Its rows.
-        money: Total of their money.
+        rows: The number of its rows.
+        money: The total of their money.
     """
 
     partition: str
@@ -50,18 +50,18 @@ class WrittenPart:
 
 
 def write_parts(cursor: duckdb.DuckDBPyConnection, events: str, folder: Path) -> Iterator[WrittenPart]:
-    """Write events to one file a partition.
+    """Write events to one file per partition.
 
     Late events make many small partitions beside a large one: a query for each would cost more than the rows do, and one
-    partitioned write of everything is slow where a partition is large.
+    partitioned write of everything is slow if a partition is large.
 
     Args:
-        cursor: Where the events are.
+        cursor: The cursor with the events.
         events: Query of raw events, with the partition as `_p`.
         folder: Where the files go.
 
     Yields:
-        Each partition, ordered, as soon as its file is whole.
+        Each partition, in order, as soon as its file is complete.
     """
     counted = cursor.execute(f"SELECT _p, count(*), sum(_money) FROM ({events}) GROUP BY 1 ORDER BY 1").fetchall()
     small = [str(partition) for partition, rows, _ in counted if rows < LARGE]

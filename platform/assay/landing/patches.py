@@ -1,7 +1,7 @@
-"""Landing objects with other text in the place of some records, on local disk: as a producer should have written them.
+"""Landing objects with some records replaced by other text, on local disk: as a producer should have written them.
 
-Belongs here: putting an edited record's text where the record stands, and finding it again by its place. Does not belong here:
-what the text means (the readers), making edits of it (`editing`). No landing object is changed.
+Belongs here: putting an edited record's text in the record's place, and finding it there again. Does not belong here: what the
+text means (the readers), making edits of it (`editing`). Landing objects themselves are never changed.
 """
 
 from __future__ import annotations
@@ -26,39 +26,39 @@ _HINT = "Give the values of its columns in `set`, or land a corrected object und
 
 @dataclass(frozen=True)
 class Patched:
-    """A landing object with other text in it.
+    """A landing object with some records replaced.
 
     Attributes:
-        file: It.
-        begins: The byte at which each replaced record begins in it, by its line in the landing object.
+        file: The patched file.
+        begins: The byte at which each replaced record begins in it, by the record's line in the landing object.
     """
 
     file: LandedFile
     begins: Mapping[int, int]
 
     def lines(self, source: Source, *, one_by_one: bool) -> dict[int, int]:
-        """Find the lines of the replaced records in it, by their lines in the landing object.
+        """Find the lines of the replaced records in the patched file, by their lines in the landing object.
 
         Args:
             source: Its source.
-            one_by_one: Whether it was salvaged.
+            one_by_one: Whether the patched file was salvaged.
         """
         rows = {begin: row for row, begin in starts(self.file, source, one_by_one=one_by_one)}
         return {line: rows[begin] for line, begin in self.begins.items() if begin in rows}
 
 
 def patched(file: LandedFile, texts: Mapping[int, str], source: Source, to: Path, *, one_by_one: bool) -> Patched:
-    """Write a landing object anew with other text for some records.
+    """Write a copy of a landing object with other text for some records.
 
     Args:
         file: The landing object.
         texts: The texts, by line.
         source: Its source.
-        to: Where it is written.
-        one_by_one: Whether it was salvaged when it was read.
+        to: The file to write.
+        one_by_one: Whether the object was salvaged when it was read.
 
     Raises:
-        EditError: A record's place in its text is not known.
+        EditError: A record's place in the object's text is not known.
     """
     places = [] if file.is_damaged else starts(file, source, one_by_one=one_by_one)
     content = file.path.read_bytes()
@@ -69,7 +69,7 @@ def patched(file: LandedFile, texts: Mapping[int, str], source: Source, to: Path
     written, copied = io.BytesIO(), 0
     for line, text in sorted(texts.items()):
         if line not in begin_of:
-            raise EditError(f"{file.info.key}: where record {line} stands in its text is not known.", hint=_HINT)
+            raise EditError(f"{file.info.key}: the place of record {line} in its text is not known.", hint=_HINT)
         begin, end = begin_of[line], ends[line]
         written.write(content[copied:begin])
         begins[line] = written.tell()
@@ -82,9 +82,9 @@ def patched(file: LandedFile, texts: Mapping[int, str], source: Source, to: Path
 
 
 def text_of(file: LandedFile, before: str, after: str, source: Source) -> str:
-    """Bring an edited record into the form in which it stands in its landing object.
+    """Convert an edited record to the form that it has in its landing object.
 
-    A record of delimited text that was taken apart is shown as a JSON object of its fields.
+    A parsed record of delimited text is shown as a JSON object of its fields.
 
     Args:
         file: The landing object.
@@ -93,11 +93,11 @@ def text_of(file: LandedFile, before: str, after: str, source: Source) -> str:
         source: Its source.
 
     Raises:
-        EditError: It cannot stand there.
+        EditError: The text does not fit into the object.
     """
     if "\n" in after or "\r" in after:
         raise EditError(
-            f"{file.info.key}: an edited record must be one line.", hint="Write a line end within a text as its format does."
+            f"{file.info.key}: an edited record must be one line.", hint="Write a line break within a text as its format does."
         )
     fields = _fields(before) if isinstance(source.format, Csv | Dms) else None
     if fields is None:

@@ -1,22 +1,22 @@
 """Placing events where other events of their key are.
 
-Belongs here: copying events to the partitions of other days that their keys have. Does not belong here: an event's own day
-(`typed`), what a copy means in the partition that it was copied to (`engine.fold`).
+Belongs here: copying events to the other days of their keys. Does not belong here: an event's own day (`typed`), what a copy
+means in the partition that it is copied to (`engine.fold`).
 
-A batch puts an event into the partition of the day that it is about, or, where it names only its key, among the unplaced. That
-is all a landing object can tell, and so a batch depends on nothing else. Placement is a step of its own after batches were
-recorded. It looks for keys that have several days, or events without a day, and copies to each day of such a key all of its
-events that are about other days or none. Then each partition alone can tell whether the key is in it: the newest event of the
-key says so wherever it was first seen.
+A batch puts an event into the partition of the day that it is about or, if it names only its key, among the unplaced. That is
+all that a landing object determines, so a batch depends on nothing else. Placement is a separate step after batches were
+recorded. It looks for keys with several days, or with events without a day, and copies to each day of such a key all of its
+events that are about other days or none. Then each partition alone determines whether the key is in it, from the newest event
+of the key, wherever that was first seen.
 
-Looking at every key of a source would cost a look at all of its history. Where the source's keys move only as its producer
-tells (`Daily.moves`), a key whose row was made on a day has no other day, unless an event says so that is no making: an update
-about another day, a snapshot's read of it, a delete. Such an event is a *stray* where its day has no making of its key. Every
-key that ever had a stray, or an event without a day, is noted, and looked for whenever it comes again. So nothing depends on
-what came first.
+Checking every key of a source would mean reading all of its history. If the source's keys move only as its producer reports
+(`Daily.moves`), a key whose row was created on a day has no other day, unless some event other than a create says so: an update
+about another day, a snapshot read, a delete. Such an event is a *stray* if its day has no create of its key. Every key that ever
+had a stray, or an event without a day, is noted, and checked whenever it occurs again. So nothing depends on the order of
+arrival.
 
-A placement is recorded as a batch of copies that names the batches it covers. Until then nobody reads those, so that no partition
-is ever computed from half of what is known of a key.
+A placement is recorded as a batch of copies that lists the batches it covers. Until then nobody reads those, so that no partition
+is ever computed from half of what is known about a key.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def place(
         scratch: Folder for temporary files.
 
     Returns:
-        What was recorded; None when there was nothing to cover, or another ingest has covered it.
+        What was recorded; None if there was nothing to cover, or another ingest has covered it.
 
     Raises:
         duckdb.Error: The raw objects cannot be read.
@@ -65,7 +65,7 @@ def place(
     while ledger.unplaced:
         batch = _placement(store, connection, source, ledger, scratch)
         newest = ledger
-        # Batches recorded meanwhile are of no account: they are not covered, and will be looked at with all that is there then.
+        # Batches recorded meanwhile do not matter: they are not covered, and the next placement takes all that is there.
         while (len(newest.placements), newest.forgettings) == (len(ledger.placements), ledger.forgettings):
             if log.append(batch):
                 return batch
@@ -76,7 +76,7 @@ def place(
 
 def _placement(store: ObjectStore, connection: duckdb.DuckDBPyConnection, source: Source, ledger: Ledger, scratch: Path) -> Batch:
     covers = tuple(batch.id for batch in ledger.unplaced)
-    # What was forgotten is not copied, and one that comes too late must not write into another's objects.
+    # Forgotten events are not copied, so a placement from before must not write to the same objects as one from after.
     forgotten = [ledger.forgettings] if ledger.forgettings else []
     name = fingerprint(["placement", source.version, sorted(covers), *forgotten])
     folder = scratch / f"place-{source.name}-{name}-{threading.get_ident()}"
@@ -89,7 +89,7 @@ def _placement(store: ObjectStore, connection: duckdb.DuckDBPyConnection, source
             newest = cursor.execute(f"SELECT max(_ingested_at)::DATE::VARCHAR FROM ({found})").fetchone()
             parts = upload_parts(store, source, name, str(newest and newest[0]), write_parts(cursor, found, folder))
     finally:
-        # Temporary tables go with their connection.
+        # Closing the cursor drops its temporary tables.
         cursor.close()
         shutil.rmtree(folder, ignore_errors=True)
     copies = sum(part.rows for part in parts if part.partition != NOTED)
@@ -98,9 +98,9 @@ def _placement(store: ObjectStore, connection: duckdb.DuckDBPyConnection, source
 
 @dataclass(frozen=True)
 class _Search:
-    """The search for what a ledger's new batches make it necessary to copy.
+    """The search for the copies that a ledger's new batches require.
 
-    Keys are compared by their hash until few are left: two keys with one hash cost a look at both, and nothing else.
+    Keys are compared by their hash until few are left: if two keys have the same hash, both are checked, at no other cost.
     """
 
     store: ObjectStore
@@ -109,7 +109,7 @@ class _Search:
     ledger: Ledger
 
     def found(self) -> str | None:
-        """Find the copies that are missing and the keys to note; a query of raw events with their partition as `_p`, or None."""
+        """Find the missing copies and the keys to note; returns a query of raw events with their partition as `_p`, or None."""
         new = self.ledger.unplaced
         news = {batch.id for batch in new}
         old = [batch for batch in self.ledger.batches if batch.id not in news]
@@ -137,7 +137,7 @@ class _Search:
         return self.source.partition.moves
 
     def _find_strays(self, new: Collection[Part], old: Collection[Part]) -> int:
-        """Find the keys of new events whose day has no making of the key, neither new nor old; returns how many."""
+        """Find the keys of new events whose day has no create of the key, neither new nor old; returns how many."""
         self._table(
             "unmade",
             f"SELECT {self._hash} AS _h, {self._day} AS _home FROM ({self._rows(new)}) "
@@ -155,7 +155,7 @@ class _Search:
         )
 
     def _notes(self, new: Collection[Part], noted: Collection[Part]) -> str | None:
-        """Write the query of the keys of strays that are not noted yet."""
+        """Write the query of strays' keys that are not noted yet."""
         keys = ", ".join(quote(name) for name in self.source.key)
         given = {name: quote(name) for name in (*self.source.key, "_ingested_at")} | {"_money": "0"}
         columns = ", ".join(f"{given.get(name, 'NULL')}::{kind} AS {quote(name)}" for name, kind in self.source.types.items())
@@ -167,7 +167,7 @@ class _Search:
         return f"SELECT {columns}, {literal(NOTED)} AS _p FROM notes" if missing else None
 
     def _copies(self, new_days: list[Part], new_undated: list[Part], old_days: list[Part], old_undated: list[Part]) -> str | None:
-        """Write the query of the copies that the asked keys need."""
+        """Write the query of the copies that the keys in `asked` need."""
         self._table(
             "homes",
             f"SELECT DISTINCT {self._hash} AS _h, {self._day} AS _home FROM ({self._rows([*new_days, *old_days])}) "
@@ -196,7 +196,7 @@ class _Search:
         )
         keys = ", ".join(quote(name) for name in self.source.key)
         columns = ", ".join(quote(name) for name in self.source.types)
-        # The amount of an event with a day is counted there.
+        # The amount of an event with a day is counted on that day.
         money = "CASE WHEN event._about IS NULL THEN event._money ELSE 0 END::DECIMAL(38,4)"
         missing = self._table(
             "copies",
@@ -204,7 +204,7 @@ class _Search:
             f"SELECT event.* REPLACE (home._home AS {self._day}, {money} AS _money) FROM told AS event "
             f"JOIN (SELECT DISTINCT {keys}, _about AS _home FROM told WHERE _about IS NOT NULL) AS home USING ({keys}) "
             f"WHERE event._about IS DISTINCT FROM home._home) ANTI JOIN present USING ({place}) "
-            # The same batches give the same objects.
+            # Ordered, so that the same batches give the same objects.
             f"ORDER BY ALL",
         )
         return f"SELECT {columns}, _p FROM copies" if missing else None
@@ -228,7 +228,7 @@ class _Search:
 
 
 def _split(batches: Iterable[Batch]) -> tuple[list[Part], list[Part], list[Part]]:
-    """The parts of days that batches brought themselves, those of events without a day, and the noted keys."""
+    """The parts of days that batches wrote themselves, those of events without a day, and the noted keys."""
     days: list[Part] = []
     undated: list[Part] = []
     noted: list[Part] = []

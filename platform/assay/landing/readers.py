@@ -28,7 +28,7 @@ _READERS: dict[type, Reader] = {
 }
 
 _KEPT: dict[type, frozenset[Container]] = {Csv: frozenset((ARRAY, DOCUMENT)), Dms: frozenset((ARRAY, DOCUMENT, PARQUET))}
-"""Containers that a format's reader is given as they are: delimited text may begin like JSON, and DMS writes Parquet."""
+"""Containers that a format's reader gets unconverted: delimited text may begin like JSON, and DMS writes Parquet."""
 
 
 def reader_for(source: Source) -> Reader:
@@ -48,12 +48,12 @@ def reader_for(source: Source) -> Reader:
 
 
 def is_of_sink(source: Source) -> bool:
-    """Whether files of a source may be those of a Kafka sink, with keys that stand apart from the values."""
+    """Whether a source's files may come from a Kafka sink, with keys stored apart from the values."""
     return isinstance(reader_for(source), SinkReader)
 
 
 def kept_containers(source: Source) -> frozenset[Container]:
-    """Containers that the reader of a source's format reads as they are; of all others, it reads records put one a line."""
+    """Containers that the reader of a source's format reads itself; records of all others are written one per line first."""
     if isinstance(source.format, JsonDocuments) and source.format.records is not None:
         # Responses may be longer than a line.
         return frozenset((DOCUMENT,))

@@ -1,7 +1,7 @@
-"""Reading landing objects: fetched, put together and staged, as far as one object alone can tell what its records are.
+"""Reading landing objects: fetched, combined and staged, as far as each object alone determines its records.
 
-Belongs here: the steps from objects in the lake to a staged batch, which are the same for whoever reads them. Does not belong
-here: the steps themselves, and what becomes of the records (`ingest`, `replay`, `editing`).
+Belongs here: the steps from objects in the lake to a staged batch, which all callers share. Does not belong here: the steps
+themselves, and what is done with the records (`ingest`, `replay`, `editing`).
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from assay.landing.ties import resolve_ties
 
 @dataclass(frozen=True)
 class Objects:
-    """Landing objects of one source that are read together: of its producer, or edits.
+    """Landing objects of one source that are read together: either the producer's, or edits.
 
     Attributes:
         store: The lake.
         source: The source.
         infos: The objects.
-        beside: Which objects hold the keys of which.
+        beside: Which objects hold the keys of which others.
     """
 
     store: ObjectStore
@@ -48,14 +48,14 @@ class Objects:
         return bool(self.infos) and is_edit(self.infos[0].key)
 
     def fetch(self, folder: Path) -> list[LandedFile]:
-        """Bring them to local disk; those that are no longer what they were when they were listed are left out."""
+        """Fetch them to local disk; objects that have changed since they were listed are left out."""
         if self.are_edits:
             return fetch(self.store, self.infos, folder)
         files = fetch(self.store, self.infos, folder, kept_containers(self.source)) if self.infos else []
         return put_together(files, self.beside, self.store, self.source, folder) if is_of_sink(self.source) else files
 
     def stage(self, cursor: duckdb.DuckDBPyConnection, files: list[LandedFile], staged: str, folder: Path) -> list[str]:
-        """Read files of theirs into a staged table, with the positions that lines of one object give; returns the warnings."""
+        """Read some of their files into a staged table, and resolve ties between lines of one object; returns the warnings."""
         if self.are_edits:
             return stage(cursor, self.source, EditsReader(), files, staged, folder)
         warnings = stage(cursor, self.source, reader_for(self.source), files, staged, folder)
@@ -65,7 +65,7 @@ class Objects:
 
 
 def explained(source: Source, what: str, error: duckdb.Error | OSError) -> AssayError:
-    """Say what stopped a batch: room, the lake, or what is in it."""
+    """Explain what stopped a batch: lack of room, the lake, or its content."""
     said = str(error).split("\n", 1)[0]
     if isinstance(error, duckdb.OutOfMemoryException) or "No space left" in said or getattr(error, "errno", None) in DISK_IS_FULL:
         return IngestError(

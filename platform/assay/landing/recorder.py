@@ -1,7 +1,7 @@
-"""Recording batches from several threads, each as long as nothing that others have recorded speaks against it.
+"""Recording batches from several threads, each unless something that others have recorded conflicts with it.
 
 Belongs here: the one place where a source's batches go to its ledger. Does not belong here: the ledger (`lake.ledger`), making
-batches (`ingest`, `replay`), compactions, which bring nothing.
+batches (`ingest`, `replay`), compactions, which add no events.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ class Recorder:
             return self.log.known
 
     def record(self, batch: Batch, *conflicts: Conflicts) -> Batch | None:
-        """Record a batch, unless others have taken some of its objects, or what they have recorded conflicts with it.
+        """Record a batch, unless others have taken some of its objects, or have recorded something that conflicts with it.
 
         Args:
             batch: The batch.
-            *conflicts: Each says so of the newest ledger.
+            *conflicts: Each checks the newest ledger for a conflict.
 
         Returns:
-            The batch, or None when it was not recorded.
+            The batch, or None if it was not recorded.
         """
         with self._lock:
             # A write that is refused tells that there is something to read; one that is not, that there was nothing.

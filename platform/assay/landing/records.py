@@ -1,4 +1,4 @@
-"""The shape every reader brings its format into.
+"""The common shape that every reader converts its format to.
 
 Belongs here: the columns of a parsed record and the protocol of a reader. Does not belong here: any one format.
 
@@ -6,12 +6,12 @@ A parsed record is a row of
 `_path, _n, _record, _reason, _op, _sequence, _source_timestamp, _missing, _unchanged, _rescued` and one `VARCHAR` per
 column of the contract: the values as texts that cast to the declared types.
 
-- `_op`: `c`, `u`, `d`, `r` change one row. `t` empties the source and needs no key. `m` is a message: no row change, but
+- `_op`: `c`, `u`, `d`, `r` change one row. `t` empties the source and needs no key. `m` is a message: not a row change, but
   kept and counted; its text is `_record`.
-- `_sequence`: numbers that only the record itself and its object's name say, of one length and meaning for all records of a
-  source.
-- `_missing`: declared columns that the record does not have; `_unchanged`: those that the producer says did not change, without
-  sending them. Both are null when there are none, and the columns they name are null.
+- `_sequence`: numbers taken only from the record itself and its object's name, with the same length and meaning for all records
+  of a source.
+- `_missing`: declared columns that the record lacks; `_unchanged`: those that the producer says did not change, without sending
+  them. Both are null if there are none, and the columns they name are null.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from assay.lake.store import ObjectInfo
 from assay.landing.lines import Rejected
 
 BLANK = "blank line"
-"""The `_reason` of a line that holds nothing: it is no record and is not counted."""
+"""The `_reason` of a line that holds nothing: it is not a record and is not counted."""
 FILE = "(file)"
-"""What a record's file is called beside the producer's columns while they are read; one of them may be called `filename`."""
+"""Name of the file column; not `filename`, which a producer's column may have."""
 
 
 Takes = Literal["all", "named", "nameless"]
@@ -37,17 +37,17 @@ Takes = Literal["all", "named", "nameless"]
 
 @dataclass(frozen=True)
 class LandedFile:
-    """A landing object that was brought to local disk.
+    """A landing object on local disk.
 
     Attributes:
         info: The object, as it was when it was fetched.
-        path: Its bytes, unpacked; as they are when they cannot be unpacked whole.
-        is_damaged: Whether they cannot be unpacked whole.
-        rejected: What could not be brought into `path`, when its records were put one a line.
-        text: The object's own text, packed only where it cannot be unpacked whole; None where it is none.
+        path: Its content, decompressed if that is possible to the end.
+        is_damaged: Whether it cannot be decompressed to the end.
+        rejected: What could not be converted, when its records were written one per line.
+        text: The object's own text, compressed only if it cannot be decompressed to the end; None if it is not text.
         keys: What a sink has written apart from the values in `path` (`kafka_keys`).
-        takes: Which records are the object's: all, those that name their key, or those that do not.
-        mismatch: Why none of `keys` can be said to be the key of a record.
+        takes: Which records are read: all, those that name their key, or those that do not.
+        mismatch: Why none of `keys` can be assigned to a record.
     """
 
     info: ObjectInfo
@@ -61,19 +61,19 @@ class LandedFile:
 
 
 Wanted = Mapping[LandedFile, Collection[int]]
-"""Records of some files, by their lines."""
+"""Records of some files, by their line numbers."""
 
 
 @dataclass
 class Parsed:
-    """What a reader made of some files.
+    """What a reader returns for some files.
 
     Attributes:
-        queries: Queries that together yield every record, in the shape this module's docstring gives.
+        queries: Queries that together yield every record, in the shape described in this module's docstring.
         rejected: What could not even be read as a record, by file.
         unusual: Files that none of the queries reads, because only `salvage` can.
-        warnings: What an operator should know of how files were read, as of repaired texts.
-        starts: The bytes at which some records begin, by file and number, where reading had to find them anyway.
+        warnings: What an operator should know about how files were read, such as repaired texts.
+        starts: The bytes at which some records begin, by file and number, if reading had to find them anyway.
     """
 
     queries: list[str]
@@ -93,18 +93,18 @@ class Reader(Protocol):
     first_row: int
 
     def parse(self, files: list[LandedFile], source: Source) -> Parsed:
-        """Write the queries that read files as DuckDB can; raises nothing, touches no data."""
+        """Write the queries that let DuckDB read the files; raises nothing, reads no records."""
         ...
 
     def salvage(self, file: LandedFile, source: Source, scratch: Path) -> Parsed:
-        """Read one file that `parse`'s query failed on, keeping what is whole."""
+        """Read one file on which `parse`'s query failed, keeping what is intact."""
         ...
 
     def recheck(self, wanted: Wanted, source: Source, scratch: Path) -> Parsed | None:
-        """Read again the records of which `parse` does not know the text or the reason; None where it knows all.
+        """Read again the records whose text or reason `parse` does not know; None if it knows them all.
 
         Args:
-            wanted: The records, by file. All of a file's are found again, or the file is salvaged.
+            wanted: The records, by file. If not all of a file's are found again, the file is salvaged.
             source: Their source.
             scratch: Folder for temporary files.
         """

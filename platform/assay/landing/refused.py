@@ -1,7 +1,7 @@
-"""What of a staged batch becomes no event: refused records, and messages.
+"""The records of a staged batch that do not become events: rejected records, and messages.
 
 Belongs here: writing both beside the raw objects, with the object, the line, the byte and the position that they came from. Does
-not belong here: why a record is refused (`typed`, the readers).
+not belong here: why a record is rejected (`typed`, the readers).
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ def write_refused(
     folder: Path,
     carried: str | None = None,
 ) -> str | None:
-    """Write the refused records of a batch to quarantine; returns the object's key, or None when there are none.
+    """Write the rejected records of a batch to quarantine; returns the object's key, or None if there are none.
 
     Args:
         store: The lake.
-        cursor: Where the batch is staged.
+        cursor: The cursor with the staged batch.
         source: The source.
         batch: The batch's id.
-        files: What it was read from.
+        files: The files it was read from.
         staged: The staged table.
         folder: For temporary files.
-        carried: Query of records that stay in quarantine as they are.
+        carried: Query of records that stay in quarantine unchanged.
     """
     refused = _refused_lines(cursor, staged)
     if not refused and not (carried and cursor.execute(f"SELECT 1 FROM ({carried}) LIMIT 1").fetchone()):
@@ -58,12 +58,12 @@ def write_refused(
 
 
 def _placed(staged: str) -> str:
-    """The join of staged records with the bytes at which they begin, as far as those are known."""
+    """The join of staged records with the bytes at which they begin, if known."""
     return f"LEFT JOIN {staged}_bytes AS place ON place.path = record._path AND place.row = {LINE}"
 
 
 def _refused_lines(cursor: duckdb.DuckDBPyConnection, staged: str) -> dict[str, tuple[set[int], bool]]:
-    """The lines of refused records whose byte is not known, and whether the file was read record by record, by path."""
+    """By path: the lines of rejected records whose byte is unknown, and whether the file was read record by record."""
     return {
         path: (set(lines or ()), bool(one_by_one))
         for path, lines, one_by_one in cursor.execute(
@@ -80,7 +80,7 @@ def _find_bytes(
     staged: str,
     refused: Mapping[str, tuple[set[int], bool]],
 ) -> None:
-    """Add to the table beside the staged one where refused records begin in the text of their objects."""
+    """Find where rejected records begin in the text of their objects, and add it to the staged table's `_bytes`."""
     for file in files:
         wanted, one_by_one = refused.get(str(file.path), (set(), False))
         if wanted:
@@ -94,7 +94,7 @@ def _find_bytes(
 def write_messages(
     store: ObjectStore, cursor: duckdb.DuckDBPyConnection, source: Source, batch: str, staged: str, folder: Path
 ) -> str | None:
-    """Write the records of a batch that are no row changes; returns the object's key, or None when there are none."""
+    """Write the records of a batch that are not row changes; returns the object's key, or None if there are none."""
     condition = "record._reason IS NULL AND record._op = 'm'"
     if not cursor.execute(f"SELECT 1 FROM {staged} AS record WHERE {condition} LIMIT 1").fetchone():
         return None

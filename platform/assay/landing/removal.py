@@ -1,12 +1,12 @@
-"""Taking events out of raw objects, for good.
+"""Removing events from raw objects, permanently.
 
-Belongs here: writing the objects that hold such events again without them, proving that nothing else is missing, and recording
-that. Does not belong here: which events (`pipeline.forgetting`).
+Belongs here: rewriting the objects that hold such events without them, proving that nothing else is missing, and recording that.
+Does not belong here: which events (`pipeline.forgetting`).
 
-A removal is recorded as a compaction is: new objects hold the rows of others from then on, but for those that were left out.
-All of its objects are recorded by one conditional write to the ledger, so that nobody sees some of the events of a key. What
-others have recorded meanwhile is looked at, too, before it is tried again. Replaced objects, and what a killed removal left
-behind, go when those of compactions go.
+A removal is recorded like a compaction: new objects hold the rows of others from then on, except those that were left out. All
+of its objects are recorded by one conditional write to the ledger, so that nobody sees only some of a key's events. If others
+have recorded something meanwhile, that is processed, too, before the next attempt. Replaced objects, and left-overs of a killed
+removal, are deleted together with those of compactions.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from assay.landing.fetch import FETCHERS
 
 @dataclass
 class Removal:
-    """A removal of the events of some keys up to some position of each.
+    """The removal of the events of some keys, of each up to a position.
 
     Attributes:
         store: The lake.
         cursor: DuckDB, with access to the lake.
         source: The source.
-        log: Its ledger, as of what the keys were found by.
+        log: Its ledger, as of the reading by which the keys were found.
         gone: Table of the keys' columns, and the position as `_gone`.
         scratch: Folder for temporary files.
-        written: By key of each new object, the one that it is to replace.
-        left_out: By key of each new object, how many rows it lacks.
+        written: By key of each new object: the object that it replaces.
+        left_out: By key of each new object: how many rows it lacks.
     """
 
     store: ObjectStore
@@ -56,7 +56,7 @@ class Removal:
     _looked_at: set[str] = field(default_factory=set)
 
     def record(self) -> bool:
-        """Write the new objects and record them; returns False, with nothing changed, when others have merged what they replace.
+        """Write the new objects and record them; returns False, with nothing changed, if others have merged what they replace.
 
         Raises:
             StoreError: The lake cannot be read or written, or there is no room; nothing was changed.
@@ -71,7 +71,7 @@ class Removal:
         while True:
             known = self.log.known
             if known.replaced.keys() & set(self.written.values()):
-                # By this very removal, if the answer to its write was lost.
+                # By this removal itself, if the answer to its write was lost.
                 return any(self.written.keys() <= compaction.merged.keys() for compaction in known.compactions)
             if any(self.written.keys() & set(compaction.discarded) for compaction in known.compactions):
                 return False
@@ -91,7 +91,7 @@ class Removal:
         return tuple(found[0]) if found and found[0] else ()
 
     def _write(self, known: Ledger) -> None:
-        """Write again, without the events, the objects that were not looked at before."""
+        """Rewrite, without the events, the objects that were not processed before."""
         for part, key, rows in self._objects(known):
             name = raw_compacted_key(self.source, part.partition, uuid.uuid4().hex)
             local = self.scratch / f"remove-{self.source.name}-{uuid.uuid4().hex}.parquet"
@@ -101,9 +101,9 @@ class Removal:
                 self.store.put(name, local)
             except duckdb.Error as error:
                 raise StoreError(
-                    f"{self.source.full_name} {part.partition}: {key} cannot be written again without forgotten rows: "
+                    f"{self.source.full_name} {part.partition}: {key} cannot be rewritten without forgotten rows: "
                     f"{str(error).splitlines()[0]}",
-                    hint="Nothing was changed. Check the lake and the room below ASSAY_HOME, then `assay compact`.",
+                    hint="Nothing was changed. Check the lake and the free space below ASSAY_HOME, then run `assay compact`.",
                 ) from error
             finally:
                 local.unlink(missing_ok=True)
@@ -111,7 +111,7 @@ class Removal:
             self.left_out[name] = rows
 
     def _objects(self, known: Ledger) -> Iterator[tuple[Part, str, int]]:
-        """Objects that hold events that are to go, with one of their parts and the number of those events."""
+        """Objects with events to remove, each with one of its parts and the number of those events."""
         parts = {known.object_of(part): part for own in known.parts.values() for part in own}
         new = {key: part for key, part in parts.items() if key not in self._looked_at}
         self._looked_at |= new.keys()
@@ -128,13 +128,13 @@ class Removal:
 
     @property
     def _is_gone(self) -> str:
-        """Condition on a raw event and what is gone; objects of an older contract may hold a key as another type."""
+        """Join condition of raw events with removed keys; objects of an older contract may hold a key as another type."""
         kinds = self.source.types
         same = " AND ".join(f"event.{quote(name)}::{kinds[name]} = gone.{quote(name)}" for name in self.source.key)
         return f"{same} AND event._sequence <= gone._gone"
 
     def _write_others(self, key: str, rows: int, local: Path) -> None:
-        """Write the rows of an object but those that go, and prove that no others are missing."""
+        """Write the rows of an object except those to remove, and prove that no others are missing."""
         every = rows_of([self.store.path(key)])
         going = f"(SELECT event.* FROM {every} AS event SEMI JOIN {self.gone} AS gone ON {self._is_gone})"
         staying = f"SELECT event.* FROM {every} AS event ANTI JOIN {self.gone} AS gone ON {self._is_gone}"
@@ -146,7 +146,7 @@ class Removal:
             content_of(self.cursor, rows_of([str(local)])),
         ):
             raise StoreError(
-                f"{self.source.full_name}: of {key} other rows were written than those that stay.",
+                f"{self.source.full_name}: the rows of {key} that were written differ from those that stay.",
                 hint="Nothing was changed. Run `assay compact` again.",
             )
 

@@ -1,13 +1,13 @@
-"""Replaying: reading records again that could not be read, as their source is declared now.
+"""Replaying: reading quarantined records again, under the current declaration of their source.
 
-Belongs here: which quarantine objects are read again together, and trying anew when others were first. Does not belong here:
-reading them (`reread`), rows that contracts refuse: those are rebuilt with their partitions (`pipeline`).
+Belongs here: which quarantine objects are read again together, and retrying when others were first. Does not belong here:
+reading them (`reread`), rows that contracts reject: those are rebuilt with their partitions (`pipeline`).
 
-A replay is a batch like any other, made from landing objects that were ingested before: it reads them whole, because only so is a
-record read in its place, and keeps of what it finds just the records that stood in quarantine. It names the quarantine objects
-that it has read again; what it still cannot read stands in one of its own, with what was not to be read again. So a record is
-in raw events or in quarantine, in one of them and once: of two replays of one quarantine object only one can be recorded, and
-nobody reads anything of one that was killed.
+A replay is a batch like any other, made from landing objects that were ingested before. It reads them whole, because a record's
+meaning may depend on its place, and keeps only the records that were in quarantine. It lists the quarantine objects that it has
+read again; what it still cannot read goes to a new one, together with what was not to be read again. So a record is either in raw
+events or in quarantine, exactly once: of two replays of one quarantine object only one can be recorded, and nothing of a killed
+one is ever read.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from assay.landing.records import text_list
 from assay.landing.reread import Replayed, Work, reread
 
 ATTEMPTS = 5
-"""How often records are read again when others keep replaying or editing them first."""
+"""How often records are read again if others keep replaying or editing them first."""
 
 
 @dataclass(frozen=True)
 class Replay:
-    """What a replay is to leave alone.
+    """What a replay must leave alone.
 
     Attributes:
         dropped: Object and line of records that somebody has dropped.
@@ -55,17 +55,17 @@ def replay(
     pool: Executor,
     progress: Callable[[int], None] = lambda records: None,
 ) -> Replayed:
-    """Read the records again that stand in a source's quarantine.
+    """Read the records in a source's quarantine again.
 
     Args:
         store: The lake.
         connection: DuckDB, with access to the lake.
         source: The source.
         scratch: Folder for temporary files.
-        recorder: Where batches are recorded.
+        recorder: Records the batches.
         asked: What to leave alone.
         pool: Where batches are read.
-        progress: Told of records as they are recorded.
+        progress: Called with the number of records as they are recorded.
 
     Raises:
         StoreError: The lake cannot be read or written; what was recorded before stands.
@@ -103,7 +103,7 @@ def _replay_group(work: Work, quarantines: tuple[str, ...]) -> Replayed:
 
 
 def _groups(work: Work) -> Iterator[tuple[str, ...]]:
-    """Cut the quarantine objects that stand into groups whose landing objects are of bounded size, edits apart."""
+    """Split the unreplayed quarantine objects into groups whose landing objects are of bounded size; edits are separate."""
     quarantines = work.recorder.known().quarantines
     paths = {work.store.path(key): key for key in quarantines}
     with work.connection.cursor() as cursor:

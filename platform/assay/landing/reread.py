@@ -1,10 +1,10 @@
 """One batch of a replay: the records in some quarantine objects, read again.
 
-Belongs here: reading their landing objects once more, telling which of the records found are new, and recording those. Does not
+Belongs here: reading their landing objects again, determining which of the records found are new, and recording those. Does not
 belong here: which quarantine objects go together, and what happens when others were first (`replay`).
 
-An event is known by its object, line, operation and key. Where a record that was refused stands between events of its key at one
-position, the positions of those change by it (`ties`): they are told again, and those at the old position are superseded.
+An event is identified by its object, line, operation and key. If a rejected record lies between events of its key at one
+position, it changes their positions (`ties`): they are ingested again, and those at the old position are superseded.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class Replayed:
 
     Attributes:
         batches: The batches it recorded.
-        read: Records in quarantine that it has read again.
-        left: Those that left it.
-        unreachable: Why landing objects could not be read again, by key; their records stay as they are.
+        read: How many quarantined records it has read again.
+        left: How many of them left quarantine.
+        unreachable: By key of a landing object that could not be read again: why; its records stay as they are.
     """
 
     batches: list[Batch] = field(default_factory=list)
@@ -55,7 +55,7 @@ class Replayed:
     unreachable: dict[str, str] = field(default_factory=dict)
 
     def add(self, other: Replayed) -> None:
-        """Add what another batch did."""
+        """Add the result of another batch."""
         self.batches += other.batches
         self.read += other.read
         self.left += other.left
@@ -71,10 +71,10 @@ class Work:
         connection: DuckDB, with access to the lake.
         source: The source.
         scratch: Folder for temporary files.
-        recorder: Where batches are recorded.
+        recorder: Records the batches.
         dropped: Object and line of records that are left alone.
-        listed: What is in the landing zone, by key.
-        beside: Which of these objects hold the keys of which.
+        listed: The objects in the landing zone, by key.
+        beside: Which of these objects hold the keys of which others.
     """
 
     store: ObjectStore
@@ -88,15 +88,15 @@ class Work:
 
 
 def reread(work: Work, known: Ledger, quarantines: tuple[str, ...]) -> Replayed | None:
-    """Read the records in some quarantine objects again, and record what came of it.
+    """Read the records in some quarantine objects again, and record the result.
 
     Args:
-        work: What is shared.
-        known: The ledger, in which the quarantine objects still stand.
+        work: What the batches share.
+        known: The ledger, in which the quarantine objects are not yet replayed.
         quarantines: The quarantine objects.
 
     Returns:
-        What was done; None when others have recorded something about the same records since.
+        What was done; None if others have since recorded something about the same records.
 
     Raises:
         StoreError: The lake cannot be read or written.
@@ -108,9 +108,9 @@ def reread(work: Work, known: Ledger, quarantines: tuple[str, ...]) -> Replayed 
 class _Group:
     """One batch of a replay: some quarantine objects, as the ledger has them.
 
-    In temporary tables of its cursor are `refused`, what stands in quarantine, each with `_kept` true if it stays there as it
-    is; `found`, what the landing objects hold now; `told`, the events and messages that were read of them before; and `wanted`,
-    which of the found records are new.
+    Its cursor has temporary tables: `refused`, the records in quarantine, with `_kept` true for those that stay there unchanged;
+    `found`, the records that the landing objects hold now; `told`, the events and messages that were read from them before; and
+    `wanted`, which of the found records are new.
     """
 
     def __init__(self, work: Work, known: Ledger, quarantines: tuple[str, ...]) -> None:
@@ -124,7 +124,7 @@ class _Group:
         self.late: str | None = None
 
     def replayed(self) -> Replayed | None:
-        """Do it; None when others have recorded something that is about the same records."""
+        """Read and record the batch; None if others have recorded something about the same records."""
         folder = self.work.scratch / self.staged
         folder.mkdir(parents=True, exist_ok=True)
         try:
@@ -144,7 +144,7 @@ class _Group:
             raise explained(self.source, "landing objects with records in quarantine", error) from error
         finally:
             drop_staged(self.cursor, self.staged)
-            # Temporary tables go with their connection.
+            # Closing the cursor drops its temporary tables.
             self.cursor.close()
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -166,7 +166,7 @@ class _Group:
         )
 
     def _landing_objects(self) -> tuple[list[ObjectInfo], dict[str, str]]:
-        """The landing objects to read again, and why others cannot be."""
+        """The landing objects to read again, and by key of the others: why they cannot be."""
         wanted = self.cursor.execute("SELECT DISTINCT _landing_object FROM refused WHERE NOT _kept ORDER BY 1").fetchall()
         found: list[ObjectInfo] = []
         unreachable: dict[str, str] = {}
@@ -179,7 +179,7 @@ class _Group:
         return found, unreachable
 
     def _find_wanted(self) -> dict[str, str]:
-        """Find out which of the staged records are new; returns why objects cannot be told."""
+        """Determine which of the staged records are new; returns by key of the objects for which it cannot: why."""
         keys = ", ".join(quote(name) for name in self.source.key)
         same_key = "".join(f" AND told.{quote(name)} IS NOT DISTINCT FROM found.{quote(name)}" for name in self.source.key)
         self.cursor.execute(f"CREATE TEMP TABLE told AS {self._told()}")
@@ -188,7 +188,7 @@ class _Group:
             f"_sequence, {keys} FROM {self.staged} AS record JOIN {self.staged}_files AS file ON file.path = record._path"
         )
         same_line = "told._object = found._object AND told._line IS NOT DISTINCT FROM found._line"
-        # Each record that was told is where it was, and where one was refused there is something still. A message has no key.
+        # Each event read before must still be at its line, and each rejected line must hold something. A message has no key.
         moved = self.cursor.execute(
             f"SELECT DISTINCT _object FROM told WHERE _line IS NOT NULL AND NOT EXISTS (FROM found WHERE {same_line} "
             f"AND (told._op = 'm' OR (true{same_key}))) UNION "
@@ -224,14 +224,14 @@ SELECT _id, false AS _is_again FROM fresh UNION ALL SELECT _id, true FROM again"
         return {str(key): MOVED for (key,) in moved} | self._partly_forgotten()
 
     def _told_and_forgotten(self) -> str:
-        """Write more of the query of objects that have told events: those of which there need not be any left."""
+        """Write an addition to the query of objects with events: those whose events may all have been forgotten."""
         if not self.known.forgettings:
             return ""
         told = [each.key for each in self.known.landed_objects if each.events]
         return f" UNION SELECT unnest({text_list(told)}::VARCHAR[])"
 
     def _partly_forgotten(self) -> dict[str, str]:
-        """Objects with a line of several records, of which some are in quarantine and others were forgotten."""
+        """Objects with a line of several records, some of which are in quarantine while others were forgotten."""
         if not self.known.forgettings:
             return {}
         found = self.cursor.execute(
@@ -245,7 +245,7 @@ SELECT _id, false AS _is_again FROM fresh UNION ALL SELECT _id, true FROM again"
         return {str(key): FORGOTTEN for (key,) in found}
 
     def _told(self) -> str:
-        """Write the query of the events and messages that were read of the landing objects before."""
+        """Write the query of the events and messages that were read from the landing objects before."""
         objects = self.cursor.execute(f"SELECT key FROM {self.staged}_files").fetchall()
         names = {str(key) for (key,) in objects}
         batches = [
@@ -266,7 +266,7 @@ SELECT _id, false AS _is_again FROM fresh UNION ALL SELECT _id, true FROM again"
         return f"SELECT * FROM ({' UNION ALL '.join(queries)}) WHERE _object IN (SELECT key FROM {self.staged}_files)"
 
     def _keep(self, unreachable: Mapping[str, str]) -> None:
-        """Leave of the staged batch what is wanted, and in quarantine what cannot be read again."""
+        """Reduce the staged batch to what is wanted, and keep in quarantine what cannot be read again."""
         names = text_list(tuple(unreachable))
         self.cursor.execute(f"UPDATE refused SET _kept = true WHERE _landing_object IN (SELECT unnest({names}::VARCHAR[]))")
         self.cursor.execute(
@@ -305,7 +305,7 @@ SELECT _id, false AS _is_again FROM fresh UNION ALL SELECT _id, true FROM again"
         return done
 
     def _id(self, files: list[LandedFile]) -> str:
-        """Name the batch by all that decides what is in it: one that comes too late must not write into another's objects."""
+        """The batch's id, from all that determines its content: a batch that is too late must not write to another's objects."""
         beside = sorted((key, info.key) for key, info in self.work.beside.values.items())
         left_alone = sorted(self.edited), sorted(self.work.dropped)
         read = sorted((file.info.key, file.info.etag) for file in files)
@@ -313,7 +313,7 @@ SELECT _id, false AS _is_again FROM fresh UNION ALL SELECT _id, true FROM again"
         return fingerprint(["replay", self.source.version, self.quarantines, left_alone, beside, read, *late])
 
     def _recounts(self, files: list[LandedFile]) -> list[Recount]:
-        """By how much the landing objects that were read again differ from what was read of them before."""
+        """The changes to the counts of the landing objects that were read again."""
         counts = count_staged(self.cursor, self.staged)
         now = {file.info.key: counts.get(str(file.path), (0, 0, 0)) for file in files}
         again: dict[str, int] = dict(
@@ -331,7 +331,7 @@ SELECT _id, false AS _is_again FROM fresh UNION ALL SELECT _id, true FROM again"
         ]
 
     def _conflicts(self, known: Ledger) -> bool:
-        """Whether others have read one of the quarantine objects again, edited a record in them, or forgotten rows."""
+        """Whether others have replayed one of the quarantine objects, edited a record in them, or forgotten rows."""
         edited = {(each.key, each.row) for each in known.edited if each.quarantine in self.quarantines}
         is_replayed = bool(known.replayed.intersection(self.quarantines))
         return is_replayed or edited != self.edited or self.known.has_forgotten_less(known)

@@ -1,12 +1,11 @@
-"""Files of a Kafka sink, brought into what the readers read: values one a line, with their keys beside them.
+"""Files of a Kafka sink, converted for the readers: values one per line, with their keys beside them.
 
-Belongs here: fetching the values that keys belong to, and deciding whose records are whose. Does not belong here: the forms of
-keys and envelopes (`kafka_keys`, `kafka_envelopes`), reading (`sink_reader`).
+Belongs here: fetching the values that keys belong to, and deciding which object a record counts for. Does not belong here: the
+forms of keys and envelopes (`kafka_keys`, `kafka_envelopes`), reading (`sink_reader`).
 
-Where Confluent's sink writes keys into an object of their own, a record of a value that does not name its key is the keys
-object's: that one tells which row is meant. So it makes no difference which of the two lands first, or whether they are ingested
-together. Values that were ingested before their keys landed leave such records in quarantine, and the keys object gives them
-again.
+If Confluent's sink writes keys into an object of their own, a record whose value does not name its key counts for the keys
+object, which determines the row. So it makes no difference which of the two lands first, or whether they are ingested together.
+If values were ingested before their keys landed, such records are in quarantine, and the keys object yields them again.
 """
 
 from __future__ import annotations
@@ -28,17 +27,17 @@ from assay.landing.records import LandedFile
 def put_together(
     files: Sequence[LandedFile], beside: KeysBeside, store: ObjectStore, source: Source, folder: Path
 ) -> list[LandedFile]:
-    """Bring keys to the values that they belong to, and take values out of envelopes.
+    """Combine keys with the values that they belong to, and take values out of envelopes.
 
     Args:
-        files: What was fetched.
-        beside: Which objects hold the keys of which.
+        files: The fetched files.
+        beside: Which objects hold the keys of which others.
         store: The lake.
         source: The source.
         folder: Where files are written.
 
     Returns:
-        The files, but for keys whose values are no longer what they were when they were listed.
+        The files, except keys whose values have changed since they were listed.
     """
     of_keys = {file.info.key: beside.values[file.info.key] for file in files if file.info.key in beside.values}
     to = folder / "values"
@@ -64,7 +63,7 @@ def _holds_values(file: LandedFile) -> bool:
 
 
 def _nameless(file: LandedFile, values: LandedFile, path: Path, source: Source) -> LandedFile:
-    """Make of a file of keys the file of those records that need them."""
+    """Turn a file of keys into the file of the records that need them."""
     # The values may be read in the same batch, as records of their own object.
     path.symlink_to(values.path.resolve())
     keys = list(keys_in(file.path))

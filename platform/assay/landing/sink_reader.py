@@ -1,13 +1,13 @@
-"""Reading what a sink of Kafka Connect has written: values, with keys that stand apart from them, and what is beside the values.
+"""Reading what a Kafka Connect sink has written: values, keys that are stored apart from them, and other objects.
 
-Belongs here: which records are given a key, and what becomes of objects that hold no values. Does not belong here: how objects
-are named (`kafka_names`), where keys come from (`sink_files`), the values (the reader of their format).
+Belongs here: which records are given a key, and how objects without values are handled. Does not belong here: the names of
+objects (`kafka_names`), where keys come from (`sink_files`), the values (the reader of their format).
 
 A key is given only to a record that does not name its own.
 
-Tombstones that Confluent's sink writes into a folder of their own are messages. Of such an object only the first offset is known:
-between two tombstones there may be any number of values, and which of the values are older cannot be told. The delete itself is
-among the values, where the producer sends one.
+Tombstones that Confluent's sink writes into a folder of their own are messages. Only the first offset of such an object is known:
+between two tombstones there may be any number of values, so it is unknown which values are older. The delete itself is among the
+values, if the producer sends one.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from assay.landing.records import BLANK, LandedFile, Parsed, Reader, Wanted, tex
 
 
 class SinkReader:
-    """Reads values by the reader of their format, and what a sink has written beside them.
+    """Reads values with the reader of their format, and what a sink has written beside them.
 
     Args:
-        values: The reader of the values, which reads one record a line.
+        values: The reader of the values, which reads one record per line.
     """
 
     def __init__(self, values: Reader) -> None:
@@ -50,11 +50,11 @@ class SinkReader:
         return parsed
 
     def salvage(self, file: LandedFile, source: Source, scratch: Path) -> Parsed:
-        """Read what is whole of a damaged file."""
+        """Read the intact records of a damaged file."""
         if _holds(file) == "values":
             parsed = self._values.salvage(file, source, scratch)
             if file.path != file.text:
-                # The bytes are those of a file that was written for reading.
+                # The offsets are those of a file that was rewritten for reading.
                 parsed.rejected = {path: [replace(each, offset=None) for each in told] for path, told in parsed.rejected.items()}
             if not _needs_keys(file):
                 return parsed
@@ -86,7 +86,7 @@ def _needs_keys(file: LandedFile) -> bool:
 
 
 def _told_once(parsed: Parsed, files: Iterable[LandedFile]) -> dict[Path, list[Rejected]]:
-    """What could not be read; of records that a keys object shares with the values' object, that one tells it."""
+    """What could not be read; if a keys object shares such records with the values' object, only the latter reports them."""
     shared = {file.path for file in files if file.takes == "nameless"}
     return {path: rejected for path, rejected in parsed.rejected.items() if path not in shared}
 
@@ -95,11 +95,11 @@ def _told_once(parsed: Parsed, files: Iterable[LandedFile]) -> dict[Path, list[R
 
 
 def _with_keys(queries: Iterable[str], files: Collection[LandedFile], source: Source, line: str) -> list[str]:
-    """Give records the keys that they do not name, and leave out those that are another object's.
+    """Give records the keys that they do not name, and leave out those that count for another object.
 
     Args:
         queries: Queries of parsed records.
-        files: Those of their files with keys that stand apart.
+        files: Those of their files whose keys are stored apart.
         source: The source.
         line: Expression for a record's number in its file.
     """

@@ -1,13 +1,13 @@
-"""Dated full snapshots: which date an object is of, when a snapshot is whole, and what its absences mean.
+"""Dated full snapshots: an object's date, when a snapshot is complete, and what its absences mean.
 
 Belongs here: pure functions over names and counts, and the record that bounds a snapshot. Does not belong here: reading files
 (the readers), folding (`engine.fold`).
 
 A full snapshot is a truncate at `[date, 0]` and its records as reads at `[date, 1]`: whatever it lacks was deleted as of its
-date, whatever lands before or after it. Each object of a snapshot brings the same truncate, so that the order in which they land
-changes nothing.
+date, whatever lands before or after it. Each object of a snapshot contributes the same truncate, so the order in which they land
+does not matter.
 
-Whether a snapshot is whole is judged over all the snapshots there are, never against those that happened to land first.
+Whether a snapshot is complete is judged over all existing snapshots, never only against those that happened to land first.
 """
 
 from __future__ import annotations
@@ -29,27 +29,27 @@ from assay.landing.formats import Csv, JsonDocuments, Snapshot
 from assay.landing.records import text_list
 
 BOUNDARY, RECORD = 0, 1
-"""Second number of the sequence of a snapshot's truncate and of its records."""
+"""Second number in the sequence of a snapshot's truncate and of its records."""
 MOST_DIGITS = 18
-"""Digits of any number that a position can hold."""
+"""Most digits that a number in a position can have."""
 _DATE_PARTS = (4, 2, 2, 2, 2, 2)
 _LEAST = ("0000", "01", "01", "00", "00", "00")
 
 
 def snapshot_of(source: Source) -> Snapshot | None:
-    """How a source's snapshots are told, if it lands snapshots."""
+    """How a source's snapshots are identified, if it lands snapshots."""
     return source.format.snapshot if isinstance(source.format, Csv | JsonDocuments) else None
 
 
 def date_of(key: str, source: Source, rule: Snapshot) -> str | None:
-    """The digits of an object's date; None when its name says none, or one that no calendar has."""
+    """The digits of an object's date; None if its name has none, or one that is not in the calendar."""
     found = re.search(rule.date, key.removeprefix(landing_prefix(source.name)))
     digits = re.sub(r"\D", "", "".join(group or "" for group in found.groups() or (found.group(),))) if found else ""
     return digits if digits and is_of_calendar(digits) else None
 
 
 def is_of_calendar(digits: str) -> bool:
-    """Whether the digits of a date, and of a time of that day, are one that there is."""
+    """Whether the digits of a date, possibly with a time of day, are in the calendar."""
     if len(digits) > MOST_DIGITS:
         return False
     try:
@@ -60,12 +60,12 @@ def is_of_calendar(digits: str) -> bool:
 
 
 def no_date(source: Source, rule: Snapshot) -> str:
-    """Why an object without a date is refused."""
+    """Why an object without a date is rejected."""
     return f"the name has no date as {rule.date} of {source.full_name} finds one: land it under a name that has it"
 
 
 def instant(date: str) -> str:
-    """Write the time that a snapshot's absences are as of: its date, at midnight UTC if it says no time."""
+    """Write the time of a snapshot's deletes: its date, at midnight UTC if it has no time of day."""
     return f"TRY_CAST({literal(f'{_written(date)}+00')} AS TIMESTAMPTZ)"
 
 
@@ -80,7 +80,7 @@ def _written(date: str) -> str:
 def boundaries(paths: Iterable[Path], date: str, source: Source, width: int = 2) -> str:
     """Write the query that yields the truncate of each of a snapshot's files, in the shape of parsed records.
 
-    It has no line, for it is the object that says it.
+    A truncate has no line, because it comes from the object as a whole.
 
     Args:
         paths: The files.
@@ -99,11 +99,11 @@ def boundaries(paths: Iterable[Path], date: str, source: Source, width: int = 2)
 
 @dataclass(frozen=True)
 class Arrived:
-    """Objects of a source that were not ingested, by what is to be done with them.
+    """A source's objects that were not ingested, by what to do with them.
 
     Attributes:
         ready: To be ingested.
-        waiting: Of snapshots that nothing has said to be whole.
+        waiting: Of snapshots that are not yet marked complete.
     """
 
     ready: tuple[ObjectInfo, ...]
@@ -111,10 +111,10 @@ class Arrived:
 
 
 def sort_out(objects: Iterable[ObjectInfo], source: Source) -> Arrived:
-    """Hold back the objects of snapshots whose marker is not there; markers themselves hold no records.
+    """Hold back the objects of snapshots whose marker does not exist; markers themselves hold no records.
 
     Args:
-        objects: Everything that was listed and not ingested; markers never are.
+        objects: Everything that was listed and not ingested; markers never are ingested.
         source: Their source.
     """
     arrived = tuple(objects)
@@ -135,8 +135,8 @@ class Counted:
     """What a snapshot's objects hold together; objects with the same content count once.
 
     Attributes:
-        records: Records that can be used.
-        refused: Records, and pieces, in quarantine.
+        records: Usable records.
+        refused: Quarantined records and pieces.
         clean: Objects without any in quarantine.
     """
 
@@ -147,11 +147,11 @@ class Counted:
 
 @dataclass(frozen=True)
 class Judged:
-    """Snapshots that are not to be believed, with the reason and what to do.
+    """Snapshots that must not be trusted fully, with the reason and what to do.
 
     Attributes:
-        refused: Nothing of these is used; by date.
-        unbounded: The records of these are used, and their absences mean nothing.
+        refused: By date: nothing of these is used.
+        unbounded: By date: the records of these are used, but their absences mean nothing.
     """
 
     refused: Mapping[int, str]
@@ -174,7 +174,7 @@ def counted(landed: Iterable[LandedObject], source: Source) -> dict[int, Counted
             found.setdefault(int(date), {})[each.etag] = each
     return {
         date: Counted(
-            # Each object brings its boundary beside its records.
+            # Each object contributes its boundary besides its records.
             records=sum(max(each.events - 1, 0) for each in objects.values()),
             refused=sum(each.quarantined for each in objects.values()),
             clean=sum(each.quarantined == 0 for each in objects.values()),
@@ -184,14 +184,14 @@ def counted(landed: Iterable[LandedObject], source: Source) -> dict[int, Counted
 
 
 def judge(counts: Mapping[int, Counted], rule: Snapshot, *, declares_size: bool = False) -> Judged:
-    """Tell which snapshots are whole.
+    """Determine which snapshots are complete.
 
-    Each is compared with the last one before it, by date, that was not refused: the answer depends on the set alone.
+    Each is compared with the last one before it, by date, that was not rejected: the answer depends on the set alone.
 
     Args:
         counts: What landed, by date.
-        rule: What the source says of its snapshots.
-        declares_size: Whether a marker, or a count in its files, says that a snapshot is whole.
+        rule: The source's declaration of its snapshots.
+        declares_size: Whether a marker, or a count in its files, shows that a snapshot is complete.
     """
     accepted = {int(date) for date in rule.accepted}
     refused: dict[int, str] = {}
@@ -228,7 +228,7 @@ def _unbounded(count: Counted, rule: Snapshot) -> str | None:
 
 
 def judged(landed: Iterable[LandedObject], source: Source) -> Judged:
-    """Judge the snapshots of a source that were ingested; nothing of a source without snapshots."""
+    """Judge the ingested snapshots of a source; empty for a source without snapshots."""
     rule = snapshot_of(source)
     if rule is None:
         return Judged({}, {})
@@ -237,7 +237,7 @@ def judged(landed: Iterable[LandedObject], source: Source) -> Judged:
 
 
 def believed(verdict: Judged) -> str | None:
-    """Write the condition on raw events that leaves out what is not to be believed; None when all is."""
+    """Write the condition on raw events that leaves out those that must not be trusted; None if all are trusted."""
     tests = []
     if verdict.refused:
         tests.append(f"_sequence[1] NOT IN ({', '.join(map(str, sorted(verdict.refused)))})")

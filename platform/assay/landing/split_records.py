@@ -1,9 +1,9 @@
 """Records of delimited text, one by one.
 
-Belongs here: the slow way for files that DuckDB refuses, and a look at a file's first record. Does not belong here: what a
+Belongs here: the slow way for files that DuckDB rejects, and reading a file's first record. Does not belong here: what a
 record means.
 
-A record keeps the blank lines within its quotes. Records are counted from 1 as DuckDB counts them: blank lines are none.
+A record keeps the blank lines within its quotes. Records are counted from 1 as DuckDB counts them, without blank lines.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from assay.landing.lines import DAMAGE, DAMAGED, KEPT_OF_A_BAD_LINE, MAX_LINE_BYTES, Rejected, open_unpacked
 
-# The process's limit of one field, 128 KiB at first; DuckDB reads as much as this.
+# The process-wide limit of one field, 128 KiB by default; DuckDB reads up to this much.
 csv.field_size_limit(MAX_LINE_BYTES)
 
 
@@ -26,7 +26,7 @@ class First:
 
     Attributes:
         fields: Its fields.
-        line_end: What ends its last line. DuckDB takes the first line end it sees, even one within quotes, if it is not told.
+        line_end: The end of its last line. Unless told, DuckDB uses the first line end it sees, even one within quotes.
     """
 
     fields: list[str]
@@ -34,7 +34,7 @@ class First:
 
 
 def first_record(path: Path, delimiter: str) -> First | None:
-    """Read a file's first record; None when there is none, or the file begins with a damage."""
+    """Read a file's first record; None if there is none, or the file begins with a damage."""
     with open_unpacked(path) as stream:
         lines = _Lines(stream)
         for record in _split(lines, delimiter):
@@ -45,17 +45,17 @@ def first_record(path: Path, delimiter: str) -> First | None:
 def split_records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]] | Rejected]:
     """Read a file's records, gzipped or not, damaged or not.
 
-    After a line that no record can begin with, the next line starts anew.
+    After a line that cannot begin a record, parsing restarts at the next line.
 
     Yields:
-        A record's number and its fields, or why it is none.
+        A record's number and its fields, or why it is not a record.
     """
     with open_unpacked(path) as stream:
         yield from _split(_Lines(stream), delimiter)
 
 
 def places(path: Path, delimiter: str) -> Iterator[tuple[int, int]]:
-    """Yield the number of each record of a file, and of what is none, and the byte at which it begins."""
+    """Yield the number of each record of a file, readable or not, and the byte at which it begins."""
     with open_unpacked(path) as stream:
         lines = _Lines(stream)
         for record in _split(lines, delimiter):
@@ -96,10 +96,10 @@ class _UnreadableLineError(Exception):
 
 
 class _Lines:
-    """Hands a file's lines to `csv.reader`, and takes back those after the first of a record that turned out to be none.
+    """Hands a file's lines to `csv.reader`, and can take back the lines after the first when they turn out not to be one record.
 
     Args:
-        stream: The file, unpacked.
+        stream: The file, decompressed.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -111,26 +111,26 @@ class _Lines:
 
     @property
     def offset(self) -> int:
-        """The byte at which the present record begins."""
+        """The byte at which the current record begins."""
         return self._taken[0][0] if self._taken else self._read
 
     def start_record(self) -> None:
-        """Say that the next line is the first of a record."""
+        """Begin a record with the next line."""
         self._taken = []
 
     def back_to_second(self) -> str:
-        """Take back all lines of the present record but the first, and return that."""
+        """Take back all lines of the current record except the first, and return that."""
         self._taken_back += self._taken[:0:-1]
         self._taken = self._taken[:1]
         return self.text()
 
     @property
     def line_end(self) -> str:
-        """What ends the present record's last line."""
+        """The end of the current record's last line."""
         return "\r\n" if self._taken and self._taken[-1][1].endswith("\r\n") else "\n"
 
     def text(self) -> str:
-        """The lines of the present record, as far as they are kept."""
+        """The lines of the current record, as far as they are kept."""
         text = "".join(line for _, line in self._taken).rstrip("\r\n")
         return text.encode("utf-8", "backslashreplace").decode()[:KEPT_OF_A_BAD_LINE]
 

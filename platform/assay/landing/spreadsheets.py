@@ -1,9 +1,9 @@
-"""Workbooks of Excel: rewritten as delimited text, as their source declares it.
+"""Excel workbooks: rewritten as delimited text, as their source declares it.
 
 Belongs here: `.xlsx` files. Does not belong here: what the text means, which is read like any other (`delimited`).
 
-True numbers are written with the declared decimal mark and true dates in ISO 8601; texts, and serial numbers in cells that are
-not formatted as dates, stay what they are.
+Real numbers are written with the declared decimal mark and real dates in ISO 8601; texts, and serial numbers in cells that are
+not formatted as dates, are kept as they are.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _OLD_WORKBOOK = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 
 class UnreadableWorkbookError(Exception):
-    """A file that begins like a workbook and is none that can be read."""
+    """A file that begins like a workbook, but cannot be read as one."""
 
 
 def is_workbook(start: bytes) -> bool:
-    """Whether a file begins as a workbook does, of today's kind or of the one before 2007."""
+    """Whether a file begins as a workbook does, of the current kind or of the one before 2007."""
     return start.startswith((_ZIP, _OLD_WORKBOOK))
 
 
@@ -38,13 +38,13 @@ def workbook_rows(path: Path, form: Csv) -> Iterator[tuple[int, list[str | None]
 
     Args:
         path: The file.
-        form: What is declared of it.
+        form: Its declared format.
 
     Yields:
         The row's number as the sheet shows it, and its cells; None is an empty cell.
 
     Raises:
-        UnreadableWorkbookError: The file is damaged, is no workbook, or lacks the sheet.
+        UnreadableWorkbookError: The file is damaged, is not a workbook, or lacks the sheet.
         IngestError: The library that reads workbooks is not installed.
     """
     with path.open("rb") as file:
@@ -59,7 +59,7 @@ def workbook_rows(path: Path, form: Csv) -> Iterator[tuple[int, list[str | None]
             if form.sheet is not None and form.sheet not in book.sheetnames:
                 raise UnreadableWorkbookError(f"the workbook has no sheet {form.sheet!r}; it has {', '.join(book.sheetnames)}")
             sheet = book[form.sheet] if form.sheet is not None else book.worksheets[0]
-            # Some programs write a wrong size, and a reader that believes it would leave cells out.
+            # Some programs write a wrong size, by which the reader would leave cells out.
             sheet.reset_dimensions()
             yield from _rows(sheet, form)
     except UnreadableWorkbookError:
@@ -85,7 +85,7 @@ def _rows(sheet: Any, form: Csv) -> Iterator[tuple[int, list[str | None]]]:
         while cells and cells[-1] is None:
             cells.pop()
         if cells:
-            # Empty cells at a row's end are not in the file; those of the header are no columns.
+            # Empty cells at a row's end are not in the file; empty cells at the header's end are not columns.
             width = width or len(cells)
             yield row, cells + [None] * (width - len(cells))
 

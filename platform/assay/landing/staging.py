@@ -1,10 +1,10 @@
 """Staging: the records of landing objects, read and typed, in one table.
 
-Belongs here: reading files into a table of typed records, the damaged ones record by record, and the table of those files beside
-it. Does not belong here: fetching files, and what becomes of the records (`ingest`, `replay`, `editing`).
+Belongs here: reading files into a table of typed records, the damaged ones record by record, and the tables about those files.
+Does not belong here: fetching files, and what happens to the records (`ingest`, `replay`, `editing`).
 
-A staged batch is a table of records (`typed.typed_records`, and whether a record's number runs over all files) and, beside it,
-the table of its files, `<name>_files`, and that of the bytes at which records begin, as far as reading has found them:
+A staged batch is a table of records (`typed.typed_records`, with `_running` for whether a record's number runs over all files),
+the table of its files, `<name>_files`, and the table of the bytes at which records begin, as far as reading has found them,
 `<name>_bytes`.
 """
 
@@ -31,9 +31,9 @@ _ABOUT_DATA = (
     duckdb.OutOfRangeException,
     duckdb.IOException,
 )
-"""What DuckDB raises about a file that it cannot read whole. Any other error is ours, and is not to be hidden by salvaging."""
+"""DuckDB's errors for a file that it cannot read whole. Any other error is a bug of ours, which salvaging must not hide."""
 _UNUSUAL = "_running AND _reason IS NOT NULL AND _record IS NULL"
-"""Condition for a record that the fast way of reading could not read."""
+"""Condition for a record that the fast path could not read."""
 
 
 def stage(
@@ -42,15 +42,15 @@ def stage(
     """Read files into a staged table, the damaged ones record by record, and list them beside it.
 
     Args:
-        cursor: Where.
+        cursor: The cursor to stage with.
         source: Their source.
-        reader: What reads them.
+        reader: The reader of their format.
         files: The files.
         staged: The table's name.
         folder: For temporary files.
 
     Returns:
-        What an operator should know of how they were read.
+        What an operator should know about how they were read.
 
     Raises:
         duckdb.Error: There is no room, or a file cannot be reached.
@@ -81,12 +81,12 @@ def stage(
 
 
 def _is_empty(file: LandedFile) -> bool:
-    """Whether there is nothing in a file, unpacked: what was packed of nothing is some bytes long itself."""
+    """Whether a file is empty when decompressed; a compressed empty file is itself some bytes long."""
     return file.info.size == 0 or (not file.is_damaged and file.text is not None and file.text.stat().st_size == 0)
 
 
 def _paths_of(files: Iterable[LandedFile]) -> str:
-    """The type of a path of one of some files: a small number beside each record, and not all of its letters."""
+    """The type of a file's path: an enum, so that each record stores a small number instead of the whole path."""
     paths = ", ".join(literal(str(file.path)) for file in files)
     return f"ENUM ({paths})" if paths else "VARCHAR"
 
@@ -94,7 +94,7 @@ def _paths_of(files: Iterable[LandedFile]) -> str:
 def _recheck(
     cursor: duckdb.DuckDBPyConnection, source: Source, reader: Reader, wanted: Wanted, staged: str, folder: Path
 ) -> None:
-    """Read again, exactly, the records that the fast way of reading found unusual."""
+    """Read again, exactly, the records that the fast path found unusual."""
     parsed = reader.recheck(wanted, source, folder) if wanted else None
     if parsed is None:
         return
@@ -112,8 +112,8 @@ def _recheck(
 
 
 def _insert_starts(cursor: duckdb.DuckDBPyConnection, staged: str, parsed: Parsed, files: Iterable[LandedFile]) -> None:
-    """Keep where records begin in the text of their objects."""
-    # Lines that were put together from something else have another place there.
+    """Store where records begin in the text of their objects."""
+    # Lines that were converted from another form are at other places in the object.
     own = {str(file.path): parsed.starts.get(file.path, {}) for file in files if file.text == file.path}
     paths = [path for path, starts in own.items() for _ in starts]
     places = [place for starts in own.values() for place in starts.items()]
@@ -124,7 +124,7 @@ def _insert_starts(cursor: duckdb.DuckDBPyConnection, staged: str, parsed: Parse
 
 
 def _try_insert(cursor: duckdb.DuckDBPyConnection, source: Source, staged: str, parsed: Parsed, *, running: bool = True) -> bool:
-    """Insert parsed records; or nothing, and say so, when DuckDB cannot read a file whole."""
+    """Insert parsed records; if DuckDB cannot read a file whole, insert nothing and return False."""
     cursor.execute("BEGIN")
     try:
         _insert(cursor, source, staged, parsed, running=running)
@@ -138,13 +138,13 @@ def _try_insert(cursor: duckdb.DuckDBPyConnection, source: Source, staged: str, 
 
 
 def _is_about_data(error: duckdb.Error) -> bool:
-    # The CSV reader calls a line that is longer than its buffer "not implemented", the Parquet reader a broken page an error.
+    # The CSV reader reports a line longer than its buffer as "not implemented", the Parquet reader a broken page as an error.
     is_about_data = isinstance(error, _ABOUT_DATA) or type(error) is duckdb.Error or "CSV Reader" in str(error)
     return is_about_data and "No space left" not in str(error)
 
 
 def _insert(cursor: duckdb.DuckDBPyConnection, source: Source, staged: str, parsed: Parsed, *, running: bool) -> None:
-    """Insert parsed records, whose number is a running one over all files, or their line."""
+    """Insert parsed records, whose number either runs over all files or is their line."""
     for query in parsed.queries:
         cursor.execute(f"INSERT INTO {staged} SELECT *, {literal(running)} FROM ({typed_records(query, source)})")
     for path, rejected in parsed.rejected.items():
@@ -163,10 +163,10 @@ def _insert_rejected(cursor: duckdb.DuckDBPyConnection, staged: str, path: Path,
 def _list_files(
     cursor: duckdb.DuckDBPyConnection, reader: Reader, files: list[LandedFile], staged: str
 ) -> dict[str, frozenset[int]]:
-    """Create the table of a batch's files; `base` turns a record's running number into its line.
+    """Create the table of a batch's files; `base` converts a record's running number to its line.
 
     Returns:
-        The lines of the records that are to be read again, by path.
+        The lines of the records to read again, by path.
     """
     found = {
         # An empty snapshot has a record without a line.
@@ -176,7 +176,7 @@ def _list_files(
         ).fetchall()
     }
     paths = [str(file.path) for file in files]
-    # A row each, as lists, for there may be a thousand: `executemany` takes a millisecond for one.
+    # One statement with lists, because there may be a thousand rows: `executemany` takes a millisecond for each.
     cursor.execute(
         f"CREATE OR REPLACE TABLE {staged}_files AS SELECT unnest(?::VARCHAR[])::{_paths_of(files)} AS path, "
         "unnest(?::VARCHAR[]) AS key, unnest(?::TIMESTAMPTZ[]) AS modified, unnest(?::BIGINT[]) AS base",
@@ -193,7 +193,7 @@ def _list_files(
 def write_staged(
     store: ObjectStore, cursor: duckdb.DuckDBPyConnection, source: Source, batch: str, staged: str, folder: Path
 ) -> tuple[Part, ...]:
-    """Write the events of a staged batch to raw objects that the batch's id names, one a partition."""
+    """Write the events of a staged batch to raw objects named by the batch's id, one per partition."""
     events = (
         f"SELECT {event_select(source)}, record._partition AS _p FROM {staged} AS record "
         f"JOIN {staged}_files AS file ON file.path = record._path WHERE record._reason IS NULL AND record._op <> 'm'"
@@ -203,7 +203,7 @@ def write_staged(
 
 
 def count_staged(cursor: duckdb.DuckDBPyConnection, staged: str) -> dict[str, tuple[int, int, int]]:
-    """Count the records of a staged batch, those refused, and the messages, by path."""
+    """Count the records of a staged batch, the rejected ones, and the messages, by path."""
     return {
         path: (int(records), int(refused), int(messages))
         for path, records, refused, messages in cursor.execute(
@@ -215,6 +215,6 @@ def count_staged(cursor: duckdb.DuckDBPyConnection, staged: str) -> dict[str, tu
 
 
 def drop_staged(cursor: duckdb.DuckDBPyConnection, staged: str) -> None:
-    """Drop a staged batch with what is beside it."""
+    """Drop a staged batch with its tables of files and bytes."""
     for suffix in ("", "_files", "_bytes"):
         cursor.execute(f"DROP TABLE IF EXISTS {staged}{suffix}")

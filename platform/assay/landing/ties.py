@@ -1,15 +1,15 @@
-"""Telling apart the changes that one landing object reports of one key at one position.
+"""Ordering the changes that one landing object reports for one key at one position.
 
-Belongs here: what lines add to positions. Does not belong here: positions themselves (the readers), ties between objects
-(`engine.fold`).
+Belongs here: the numbers that lines append to positions. Does not belong here: positions themselves (the readers), ties between
+objects (`engine.fold`).
 
-A database transaction that deletes a row and writes it again may give all of it one position. Where a delete is followed by
-something else, each event's position is followed by the number of changes of operation before it, so that `[7]` becomes
-`[7], [7, 1], [7, 2]`. Compared number by number, they are after all that has the bare position. Only lines of one object are
-compared, so that the same lines in another object give the same positions.
+A database transaction that deletes a row and writes it again may give all these changes the same position. If a delete is
+followed by another operation, each event's position is extended by the number of changes of operation before it, so that `[7]`
+becomes `[7], [7, 1], [7, 2]`. Compared number by number, these come after everything with the bare position. Only lines of one
+object are compared, so that the same lines in another object give the same positions.
 
-All changes of a transaction of MongoDB's have one position, and its updates may come without their document
-(`debezium_updates`): then none of them stands for the others, and each is followed by the number of changes before it.
+All changes of one MongoDB transaction have the same position, and its updates may come without their document
+(`debezium_updates`): then no change replaces the others, and each position is extended by the number of changes before it.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from assay.landing.typed import LINE
 
 
 def resolve_ties(connection: duckdb.DuckDBPyConnection, source: Source, staged: str) -> None:
-    """Lengthen the positions of staged events among which a delete is followed by something else.
+    """Extend the positions of tied events if a delete among them is followed by another operation.
 
     Args:
-        connection: Where the batch is staged.
+        connection: The connection with the staged batch.
         source: The source.
-        staged: The staged batch's table; that of its files is beside it.
+        staged: The staged batch's table, which has its table of files beside it.
     """
     if isinstance(source.format, Debezium) and are_described(source.format):
         _number_updates(connection, source, staged)
     if not connection.execute(f"SELECT 1 FROM {staged} WHERE _op = 'd' AND {_EVENT} LIMIT 1").fetchone():
         return
     place = _place(source)
-    # Deletes are few: joining with them first leaves few lines to be told.
+    # Deletes are few: joining with them first leaves few lines to compare.
     connection.execute(f"""
 WITH suspects AS (
   SELECT record.rowid AS _id, {place}, _op, {LINE} AS _line FROM {staged} AS record
@@ -63,12 +63,12 @@ _EVENT = "_reason IS NULL AND _op NOT IN ('t', 'm')"
 
 
 def _place(source: Source) -> str:
-    """The columns that are the same in changes of one key at one position of one object."""
+    """The columns that are equal in changes of one key at one position in one object."""
     return ", ".join(("_path", *(quote(name) for name in source.key), "_sequence"))
 
 
 def _number_updates(connection: duckdb.DuckDBPyConnection, source: Source, staged: str) -> None:
-    """Lengthen the positions of staged events among which an update does not give all columns."""
+    """Extend the positions of tied events if an update among them does not give all columns."""
     place = _place(source)
     connection.execute(f"""
 WITH numbered AS (

@@ -1,11 +1,11 @@
-"""Refusing events that land so late that nothing tells any more whether their rows were deleted.
+"""Rejecting events that land so late that it is unknown whether their rows were deleted.
 
-Belongs here: telling them, where deleted rows of their source were forgotten (`Source.deletes_kept`). Does not belong here: which
-rows are forgotten (`pipeline.forgetting`), and how they are taken out of raw objects (`removal`).
+Belongs here: detecting them, if deleted rows of their source were forgotten (`Source.deletes_kept`). Does not belong here: which
+rows are forgotten (`pipeline.forgetting`), and how they are removed from raw objects (`removal`).
 
-An event that is newer than everything that was forgotten is as good as ever. So is an older one where its partition holds other
-events of its key: either the row was never forgotten, or it was made again, and what made it is newer. Any other might bring a
-deleted row back. An event without a day says nothing by itself, and is taken.
+An event newer than everything that was forgotten is safe. So is an older one whose partition holds other events of its key:
+either the row was never forgotten, or it was created again, and by a newer event. Any other might bring a deleted row back. An
+event without a day has no effect by itself, and is accepted.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ _WHY = (
 def refuse_too_late(
     store: ObjectStore, cursor: duckdb.DuckDBPyConnection, source: Source, ledger: Ledger, staged: str
 ) -> str | None:
-    """Refuse the events of a staged batch that may be of rows that were forgotten.
+    """Reject the events of a staged batch that may belong to forgotten rows.
 
     Args:
         store: The lake.
-        cursor: Where they are staged.
+        cursor: The cursor with the staged batch.
         source: Their source.
         ledger: Its ledger, which must have no other forgettings when the batch is recorded.
         staged: The staged table.
 
     Returns:
-        What tells the refused ones from any others, for the batch's id; None when there are none.
+        A fingerprint of the rejected events, for the batch's id; None if there are none.
     """
     if not ledger.forgotten:
         return None
@@ -64,7 +64,7 @@ def refuse_too_late(
 
 
 def _known(store: ObjectStore, source: Source, ledger: Ledger, partitions: set[str]) -> str:
-    """Write the query of the keys that some partitions hold, each after its partition."""
+    """Write the query of the keys in some partitions, each after its partition."""
     parts = [part for partition in sorted(partitions) for part in ledger.parts.get(partition, ())]
     rows = typed_rows(source, files_by_version((part.version, store.path(ledger.object_of(part))) for part in parts))
     partition = f"{quote(source.partition_column)}::VARCHAR" if source.partition_column else literal(WHOLE)

@@ -1,7 +1,7 @@
 """Typing parsed records: from the texts a reader yields to the columns of a raw event.
 
-Belongs here: the SQL that finds the partition, counts the money and says why a record is refused. Does not belong here: casting
-(`casts`), formats (the readers), files (`ingest`).
+Belongs here: the SQL that finds the partition, counts the money and explains why a record is rejected. Does not belong here:
+casting (`casts`), formats (the readers), files (`ingest`).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from assay.landing.casts import cast
 
 FIRST_DAY = "1000-01-01"
 LAST_DAY = "9999-12-31"
-"""The days that an event can be about."""
+"""The range of days that an event can be about."""
 _MOST_DIGITS = 24
-"""Digits of an amount before its point: ten thousand million such amounts have a total that `DECIMAL(38,4)` holds."""
+"""Most digits of an amount before its point: `DECIMAL(38,4)` holds the total of ten thousand million such amounts."""
 
 
 def typed_records(parsed: str, source: Source) -> str:
@@ -28,7 +28,7 @@ def typed_records(parsed: str, source: Source) -> str:
         source: Their source.
 
     Returns:
-        A query of `_path, _n, _record` (kept of refused records and of messages), `_reason, _partition`, the source's typed
+        A query of `_path, _n, _record` (kept for rejected records and messages), `_reason, _partition`, the source's typed
         columns, its partition column and the event columns that do not depend on the landing object.
     """
     names = [spec.name for spec in source.columns]
@@ -53,7 +53,7 @@ def typed_columns(source: Source) -> dict[str, str]:
 
 _OF_RECORDS = {"_path": "VARCHAR", "_n": "BIGINT", "_record": "VARCHAR", "_reason": "VARCHAR", "_partition": "VARCHAR"}
 _LATER = ("_ingested_at", "_source", "_landing_object", "_landing_row")
-"""Event columns that the landing object gives."""
+"""Event columns that come from the landing object."""
 
 
 LINE = "CASE WHEN record._running THEN record._n - file.base ELSE record._n END"
@@ -79,18 +79,18 @@ def _text(name: str) -> str:
 
 def _day(source: Source) -> str:
     assert isinstance(source.partition, Daily)
-    # One record whose day cannot be told must not stop the others.
+    # A record whose day cannot be computed must not stop the others.
     return f"TRY(({source.partition.of})::DATE)"
 
 
 def _money(source: Source) -> str:
-    """Expression for a record's amount; null where there is none that the books can count."""
-    # One record whose amount is no number must not stop the others; nor may the total of a partition's.
+    """Expression for a record's amount; null if there is none that the books can count."""
+    # A record whose amount is not a number must not stop the others, nor overflow a partition's total.
     return f"TRY(coalesce(({source.money})::DECIMAL({_MOST_DIGITS + 4},4), 0))" if source.money else "0"
 
 
 def _only_known_days(source: Source) -> str:
-    """Columns of `dated`; a day that no partition can be named after (`infinity`, year 20250) is null."""
+    """Columns of `dated`, with days that no partition can have (`infinity`, year 20250) replaced by null."""
     if source.partition_column is None:
         return "*"
     day = quote(source.partition_column)
@@ -105,14 +105,14 @@ def _partition(source: Source) -> str:
 
 
 def _reason(source: Source) -> str:
-    """Expression for everything that is wrong with a record; null of a good one. Without its key, nothing else is looked at."""
+    """Expression for everything wrong with a record; null for a good one. If its key is missing, nothing else is checked."""
     no_key = {
         f"{quote(name)} IS NULL": f"CASE WHEN coalesce({quote(_text(name))}, '') = '' THEN 'the key column {name} is null' "
         f"ELSE 'the key column ' || {_misfit(name, source)} END"
         for name in source.key
     }
     if [spec.sql_type for spec in source.columns if spec.name in source.key] == ["VARCHAR"]:
-        # Rows that have no name would all be one row. One part of a key that has several may well be empty.
+        # All rows with an empty key would be one row. In a key of several columns, one may well be empty.
         no_key[f"trim({quote(source.key[0])}) = ''"] = f"'the key column {source.key[0]} is empty'"
     others = [spec for spec in source.columns if spec.name not in source.key]
     misfits = {
@@ -128,7 +128,7 @@ def _reason(source: Source) -> str:
     }
     if source.partition_column:
         told = [f"_op <> 'd' AND {quote(source.partition_column)} IS NULL", f"NOT {_is_left_out(source.day_columns)}"]
-        # That follows from what is said of its columns.
+        # A misfit in the columns of the day is already reported.
         told += [f"NOT ({misfits[name]})" for name in source.day_columns if name in misfits]
         words = f"'{source.partition_column} cannot be told: the date is missing or of no known form'"
         wrong[" AND ".join(told)] = words
@@ -148,13 +148,13 @@ def _reason(source: Source) -> str:
 
 
 def _misfit(column: str, source: Source) -> str:
-    """Expression that says of a column's text that it does not fit the column's type."""
+    """Expression for the message that a column's text does not fit its type."""
     kind = next(spec.sql_type for spec in source.columns if spec.name == column)
     return f"'{column} is ''' || left({quote(_text(column))}, 60) || ''', which is no {kind}'"
 
 
 def _is_left_out(columns: Collection[str]) -> str:
-    """Expression for whether an update does not give one of some columns: it stays what it was, and is no mistake."""
+    """Expression for whether an update omits one of some columns: the value stays what it was, which is not an error."""
     names = "[" + ", ".join(literal(name) for name in columns) + "]::VARCHAR[]"
     lists = [f"coalesce(list_has_any({given}, {names}), false)" for given in ("_missing", "_unchanged")]
     return f"(_op = 'u' AND ({' OR '.join(lists)}))"

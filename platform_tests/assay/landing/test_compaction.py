@@ -334,7 +334,7 @@ class TestProof:
     def test_other_rows_than_were_read_are_not_recorded(self, minutes: ShopLake, monkeypatch: pytest.MonkeyPatch) -> None:
         contents = iter([(8, 1), (8, 2)])
         monkeypatch.setattr(compaction, "content_of", lambda *_: next(contents))
-        with pytest.raises(StoreError, match="other rows were written than were read"):
+        with pytest.raises(StoreError, match="the rows written differ from the rows read"):
             compacted(minutes)
         assert minutes.ledger("orders").compactions == ()
 

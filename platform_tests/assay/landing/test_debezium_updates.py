@@ -113,7 +113,7 @@ class TestFlattened:
         assert lake.rows(STATE) == [("a", 2, None)]
 
     def test_only_documents_come_in_parts(self) -> None:
-        with pytest.raises(ContractError, match="flattened updates of connector 'mysql' hold the whole row"):
+        with pytest.raises(ContractError, match="flattened updates of connector 'mysql' contain the whole row"):
             Debezium(TABLE, connector="mysql", updates="changes")
 
 

@@ -129,7 +129,7 @@ class TestText:
 
     def test_a_message_does_not_land(self, tmp_path: Path) -> None:
         lake = lake_with(tmp_path, "a.json", text(row(1), "{b"), format=Debezium("t"), **DAILY)
-        with pytest.raises(EditError, match="is a message, and no change of a row"):
+        with pytest.raises(EditError, match="is a message, not a row change"):
             edit(
                 lake,
                 text='{"op": "m", "source": {"table": "t", "lsn": 3, "ts_ms": 1}, "message": {"prefix": "p", "content": ""}}',
@@ -138,7 +138,7 @@ class TestText:
     def test_an_object_that_is_gone_or_replaced_is_not_edited(self, tmp_path: Path) -> None:
         lake = lake_with(tmp_path, "a.json", text(row(1), "{b"), format=Debezium("t"), **DAILY)
         lake.land(SOURCE, "a.json", text(row(2), row(3)))
-        with pytest.raises(EditError, match="is another object than was ingested"):
+        with pytest.raises(EditError, match="has been replaced since it was ingested"):
             edit(lake, text=row(2))
         lake.store.delete(f"landing/{SOURCE}/a.json")
         with pytest.raises(EditError, match="is gone from the landing zone"):
@@ -154,7 +154,7 @@ class TestText:
 class TestValues:
     def test_a_column_of_a_workbook_or_of_any_other_file(self, tmp_path: Path) -> None:
         lake = lake_with(tmp_path, "a.csv", f"{GOOD}2,2025-01-03,x,b\n".encode("utf-16"), format=Csv())
-        with pytest.raises(EditError, match="where record 3 stands in its text is not known"):
+        with pytest.raises(EditError, match="the place of record 3 in its text is not known"):
             edit(lake, text='{"id": "2", "day": "2025-01-03", "amount": "2.00", "note": "b"}')
         edit(lake, values={"amount": "2.00"})
         lake.ingest(SOURCE)
@@ -174,7 +174,7 @@ class TestValues:
 
     def test_a_record_without_a_position_needs_its_text(self, tmp_path: Path) -> None:
         lake = lake_with(tmp_path, "a.json", text(row(1), "{amount"), format=Debezium("t"), **DAILY)
-        with pytest.raises(EditError, match="`set` does not change what is wrong with it"):
+        with pytest.raises(EditError, match="`set` does not change the value that is wrong"):
             edit(lake, values={"amount": "1"})
 
     def test_a_line_of_several_records_needs_its_text(self, tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ class TestValues:
         lake = lake_of(tmp_path, SOURCE, Item, format=form, key=("id", "place"))
         lake.land(SOURCE, "a.json", b'{"id": "a", "v": 1, "items": [{"amount": "x"}, {"amount": "y"}, {"amount": 1}]}\n')
         lake.ingest(SOURCE)
-        with pytest.raises(EditError, match="there are 2 records, so that `set` does not say which"):
+        with pytest.raises(EditError, match="there are 2 records, and `set` does not say which one"):
             edit(lake, values={"amount": "1"})
         edit(lake, text='{"id": "a", "v": 1, "items": [{"amount": 7}, {"amount": 8}, {"amount": 1}]}')
         lake.ingest(SOURCE)
@@ -224,5 +224,5 @@ class TestEdits:
         lake = lake_with(tmp_path, "a.json", text(row(1), "{b"), format=Debezium("t"), **DAILY)
         (made,) = edit(lake, text=row(2))
         lake.land(SOURCE, made.key(SOURCE).removeprefix(f"landing/{SOURCE}/"), b"mine")
-        with pytest.raises(EditError, match="is no edit and stands where one is to land"):
+        with pytest.raises(EditError, match="is not an edit, but has the name of one that is to land"):
             edit(lake, text=row(2))

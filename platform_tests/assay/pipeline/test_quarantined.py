@@ -306,7 +306,7 @@ class TestEdit:
         [
             ({"set": {"amount": "x"}}, "amount is 'x', which is no DECIMAL"),
             ({"set": {"nonsense": "1"}}, "has no column nonsense"),
-            ({"set": {"till": "B"}}, "does not change what is wrong with it"),
+            ({"set": {"till": "B"}}, "does not change the value that is wrong"),
             ({"record": "a\nb"}, "must be one line"),
             ({"record": "a", "set": {"amount": "1"}}, "either its `record`"),
             ({"id": "0"}, "no record 0 stands in quarantine"),
