@@ -1,4 +1,4 @@
-"""DuckDB connections, set up one way.
+"""DuckDB connections, all set up the same way.
 
 Belongs here: memory, threads, scratch folder, time zone and access to the lake. Does not belong here: any query.
 """
@@ -21,9 +21,9 @@ class Limits:
     """What a connection may use.
 
     Attributes:
-        memory: DuckDB's memory limit, as in `2GB`; what does not fit spills to `scratch`.
+        memory: DuckDB's memory limit, as in `2GB`; data beyond it spills to `scratch`.
         threads: Worker threads.
-        scratch: Folder for what spills.
+        scratch: Folder for spilled data.
     """
 
     memory: str
@@ -32,7 +32,7 @@ class Limits:
 
 
 def connect(limits: Limits, s3: S3Access | None = None) -> duckdb.DuckDBPyConnection:
-    """Open an in-memory database that sees the lake; instants are UTC.
+    """Open an in-memory database with access to the lake; instants are UTC.
 
     Args:
         limits: What it may use.
@@ -57,12 +57,12 @@ def connect(limits: Limits, s3: S3Access | None = None) -> duckdb.DuckDBPyConnec
 
 @contextmanager
 def one_thread_each(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """Run every statement in the one thread that asks for it: for many small ones, side by side on cursors.
+    """Run every statement in its caller's thread only: for many small statements, in parallel on cursors.
 
-    A statement that threads share costs each of them buffers for every column, which is more than the work on a few rows.
+    A statement that several threads share costs each of them buffers for every column, more than the work on a few rows.
 
     Args:
-        connection: Nothing else may be running on it.
+        connection: A connection on which nothing else is running.
     """
     found = connection.execute("SELECT current_setting('threads')").fetchone()
     assert found is not None
@@ -79,7 +79,7 @@ def _see_s3(connection: duckdb.DuckDBPyConnection, s3: S3Access) -> None:
     import_extension("httpfs", con=connection)
     connection.execute("LOAD httpfs")
     grant(connection, s3)
-    # Listings pin what is read; a file's metadata need not be asked for twice in one run.
+    # Published partitions are replaced under the same key, so metadata of one statement may be stale in the next.
     connection.execute("SET enable_http_metadata_cache = false")
 
 

@@ -1,7 +1,7 @@
-"""What contracts say in SQL, and which relations they name, held against what is there.
+"""Checks of the SQL expressions and the relations that contracts name.
 
 Belongs here: expressions and lookups of declarations, bound before anything runs. Does not belong here: the tables' own SQL
-(`project`), what expectations read (`references`).
+(`project`), the relations that expectations read (`references`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from assay.nearest import suggestion
 
 
 def require_source_expressions(source: Source) -> None:
-    """Raise what is wrong with the expressions of a source.
+    """Reject invalid expressions of a source.
 
     Raises:
         ContractError: One does not parse, or names a column that the source does not declare.
@@ -33,7 +33,7 @@ def require_source_expressions(source: Source) -> None:
             columns = list(sqlglot.parse_one(expression, dialect="duckdb").find_all(exp.Column))
         except SqlglotError as error:
             raise ContractError(f"{source.full_name}: its {what} does not parse: {expression}", hint="correct it") from error
-        # A field of a nested column is written as a column of a table is.
+        # A field of a nested column is written like a column of a table.
         unknown = [column.name for column in columns if not {column.name, column.parts[0].name} & names]
         if unknown:
             raise ContractError(
@@ -43,10 +43,10 @@ def require_source_expressions(source: Source) -> None:
 
 
 def require_lookups(table: Table, query: Query, schema: Schema) -> None:
-    """Raise what is wrong with the lookups of a table.
+    """Reject invalid lookups of a table.
 
     Raises:
-        ContractError: One is of a relation that the SQL does not read, or by a column that the relation does not have.
+        ContractError: One is in a relation that the SQL does not read, or by a column that the relation does not have.
     """
     for relation, on in table.lookups.items():
         if relation not in query.reads:
@@ -64,21 +64,21 @@ def require_lookups(table: Table, query: Query, schema: Schema) -> None:
 
 
 def require_balance(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
-    """Raise what is wrong with how the books of a table are closed.
+    """Reject an invalid balance of a table.
 
     Args:
-        connection: Where every relation that SQL may read has its types.
+        connection: A connection with an empty, typed table for every relation that SQL may read.
         table: The table.
 
     Raises:
-        ContractError: An expression of its balance does not bind.
+        ContractError: An expression of the balance does not bind.
     """
     balance = table.balance
     if balance is None:
         return
     expressions = [("rows", balance.rows, table.full_name), ("money_out", balance.money_out, table.full_name)]
     for relation in balance.inputs:
-        # Events are counted by the engine itself.
+        # The engine itself counts events.
         if relation.split(".", 1)[0] not in RAW_LAYERS:
             expressions.append(("input_rows", balance.rows_in(relation), relation))
             expressions.append(("money_in", balance.money_of(relation), relation))
@@ -89,7 +89,7 @@ def require_balance(connection: duckdb.DuckDBPyConnection, table: Table) -> None
             connection.execute(f"DESCRIBE SELECT {expression} FROM {relation}")
         except duckdb.Error as error:
             raise ContractError(
-                f"{table.full_name}: the {what} of its balance, {expression}, cannot be computed of {relation}: "
+                f"{table.full_name}: the {what} of its balance, {expression}, cannot be computed over {relation}: "
                 f"{str(error).splitlines()[0]}",
                 hint="correct the balance",
             ) from error

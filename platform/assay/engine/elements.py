@@ -1,7 +1,7 @@
-"""Elements of documents that a newer version of the document does not have.
+"""Elements of documents that a newer version of the document lacks.
 
-Belongs here: the SQL that finds them among raw events. Does not belong here: what a document brings (`landing`), the
-states that follow (`states`).
+Belongs here: the SQL that finds them among raw events. Does not belong here: the records of a document (`landing`), the
+resulting states (`states`).
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from assay.engine.fold import NEWEST_FIRST
 
 
 def left_out(events: str, source: Source, of: Elements, by_day: bool) -> str:
-    """Write the query of the deletes that documents are for the elements that they do not have.
+    """Write the query of the deletes that documents imply for the elements that they lack.
 
-    After each event of an element stands the next version of its document, unless that has the element.
+    Each event of an element is followed by a delete at the next version of its document, unless that version has the element.
 
     Args:
         events: Name of the relation of raw events.
         source: Their source.
-        of: How its elements are told.
-        by_day: Whether each day's events are for themselves; otherwise copies of one event are one event.
+        of: How its elements are identified.
+        by_day: Whether each day's events are folded separately; otherwise copies of an event count as one event.
 
     Returns:
-        A query of the key, the source's day and those event columns that give an event its place, with `_is_told` false.
+        A query of the key, the source's day and the event columns that give an event its position, with `_is_told` false.
     """
     day = [source.partition_column] if source.partition_column else []
     parent = _list([*of.parent, *(day if by_day else [])])

@@ -3,8 +3,8 @@
 Belongs here: the SQL of `latest` and `history` over a relation of raw events, or of states (`states`). Does not belong
 here: which files those events are in (`relations`).
 
-Order is the event's `_sequence`, compared number by number. Of two events at one position a delete wins; of two objects the
-one landed first is taken, and of its lines the last, so that a repeated delivery changes nothing. Nothing here depends on the
+Events are ordered by `_sequence`, compared number by number. Of two events at one position a delete wins; otherwise the one of
+the object landed first, and of its lines the last, so that a repeated delivery changes nothing. Nothing here depends on the
 order in which rows are read.
 """
 
@@ -19,25 +19,25 @@ HISTORY_COLUMNS = {
     "valid_to": "TIMESTAMP WITH TIME ZONE",
     "is_current": "BOOLEAN",
 }
-"""What `history` adds to a raw event."""
+"""Columns that `history` adds to a raw event's."""
 
 _PLACE = (
     "{position: _sequence, is_delete: _op = 'd', landed_first: -epoch_us(_ingested_at), "
     "object: hash(_landing_object), last_row: _landing_row}"
 )
-"""Where an event stands: one value, because DuckDB sorts by one composite key faster than by five."""
+"""The sort key of an event: one struct, because DuckDB sorts by one composite key faster than by five columns."""
 NEWEST_FIRST = f"{_PLACE} DESC"
 SINCE = "coalesce(_source_timestamp, _ingested_at)"
-"""Since when an event's state has held: `valid_from` in `history`."""
+"""When an event's state began: `valid_from` in `history`."""
 
 
 def latest(events: str, group: Collection[str], columns: Collection[str]) -> str:
-    """Fold events to the newest of each key; deleted keys stay, with `_op = 'd'`.
+    """Fold events to the newest one of each key; deleted keys stay, with `_op = 'd'`.
 
     Args:
         events: The relation of raw events: a name, or a query in parentheses.
         group: The key's columns.
-        columns: The columns that are wanted.
+        columns: The columns to select.
     """
     return (
         f"SELECT {_select(columns)} FROM {events} "
@@ -48,17 +48,17 @@ def latest(events: str, group: Collection[str], columns: Collection[str]) -> str
 def history(
     events: str, group: Collection[str], columns: Collection[str], state: Collection[str], *, is_unique: bool = False
 ) -> str:
-    """Fold events to the intervals in which each key's state did not change.
+    """Fold events to the intervals during which each key's state did not change.
 
-    Each state runs from its event's source timestamp to the next state's; equal neighbours are one interval. A delete closes
+    Each state lasts from its event's source timestamp to the next state's; equal neighbours form one interval. A delete closes
     the state before it and stays, with `_op = 'd'`, for the books.
 
     Args:
         events: The relation of raw events: a name, or a query in parentheses.
         group: The key's columns.
-        columns: The columns that are wanted, of the event or of `HISTORY_COLUMNS`.
-        state: Those in which neighbours must agree to be one interval.
-        is_unique: Whether it is known that a key has one event at a position, as of `states`.
+        columns: The columns to select, of the event or of `HISTORY_COLUMNS`.
+        state: The columns in which neighbours must agree to form one interval.
+        is_unique: Whether each key is known to have one event per position, as in `states`.
     """
     wanted = [name for name in columns if name not in HISTORY_COLUMNS]
     packed = "{" + ", ".join(f"{quote(name)}: {quote(name)}" for name in state) + "}" if state else "0"

@@ -1,7 +1,7 @@
 """Parameters of a table's SQL: the CTE `parameters`, read and replaced.
 
-Belongs here: holding that CTE against the rule that declares its values, and the same SQL with other values. Does not belong
-here: running either (`pipeline.backtest`).
+Belongs here: checking that CTE against the rule that declares its values, and rewriting the SQL with other values. Does not
+belong here: running either (`pipeline.backtest`).
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from assay.engine.queries import Query
 from assay.errors import ContractError, SqlError
 
 NAME = "parameters"
-"""The CTE, which comes first."""
+"""The name of the CTE, which comes first."""
 
 
 def require_parameters(domain: Domain, queries: Mapping[str, Query]) -> None:
-    """Hold every monitoring rule of a domain against its table and SQL.
+    """Check every monitoring rule of a domain against its table and SQL.
 
     Args:
         domain: The domain.
         queries: The SQL of its tables, by full name.
 
     Raises:
-        ContractError: A rule's name is used twice, or its table or window is not what it declares.
+        ContractError: A rule's name is used twice, or its table or window differs from what the rule declares.
         SqlError: The SQL has other parameters or other values.
     """
     names = [rule.name for rule in domain.monitoring]
@@ -46,25 +46,25 @@ def require_parameters(domain: Domain, queries: Mapping[str, Query]) -> None:
         query, table = queries[rule.table], domain.tables[rule.table]
         if rule.reads not in query.reads or table.windows.get(rule.reads) != window_of(rule.window_days):
             raise ContractError(
-                f"the monitoring rule {rule.name}: window_days is {rule.window_days}, but {rule.table} does not read so much of "
-                f"{rule.reads}",
+                f"the monitoring rule {rule.name}: window_days is {rule.window_days}, but {rule.table} does not read that many "
+                f"days of {rule.reads}",
                 hint=f"give the table windows={{'{rule.reads}': Window(before={rule.window_days - 1})}}, and let its SQL read it",
             )
         if MEASURED not in table.types or table.grain is not Grain.DAY:
             raise ContractError(
-                f"the monitoring rule {rule.name}: {rule.table} is no table of alerts",
-                hint=f"cut it by day, and give it a column {MEASURED}",
+                f"the monitoring rule {rule.name}: {rule.table} is not an alert table",
+                hint=f"partition it by day, and give it a column {MEASURED}",
             )
         _require_values(query, rule)
 
 
 def window_of(days: int) -> Window:
-    """The window of a table that looks at a number of days, its own included."""
+    """The window of a table that looks at a number of days, including its own."""
     return Window(before=days - 1)
 
 
 def with_values(query: Query, values: Mapping[str, Value]) -> Query:
-    """A rule's SQL with other values.
+    """Rewrite a rule's SQL with other values.
 
     Args:
         query: The SQL.
@@ -86,7 +86,7 @@ def _require_values(query: Query, rule: MonitoringRule) -> None:
         raise SqlError(
             f"{query.path}:{line}: the monitoring rule {rule.name} declares {name} as {declared.get(name, 'nothing')}, "
             f"but its SQL has {written.get(name, 'nothing')}",
-            hint="let the CTE parameters and the declaration say the same, decimals included",
+            hint="make the CTE parameters and the declaration equal, including decimals",
         )
 
 
@@ -105,10 +105,10 @@ def _written(value: Value) -> str:
 
 
 def _span(query: Query) -> tuple[int, int]:
-    """Where the SELECT of the CTE begins and ends in the text.
+    """The start and end of the CTE's SELECT in the text.
 
     Raises:
-        SqlError: The SQL has no such CTE in the first place.
+        SqlError: The SQL does not begin with this CTE.
     """
     tokens = sqlglot.tokenize(query.sql, dialect="duckdb")
     begins = [token.text.lower() for token in tokens[:4]] == ["with", NAME, "as", "("]
@@ -118,6 +118,6 @@ def _span(query: Query) -> tuple[int, int]:
         if depth == 0:
             return tokens[4].start, token.start
     raise SqlError(
-        f"{query.path}:1: a monitoring rule's SQL begins WITH {NAME} AS (SELECT …), which this one does not",
-        hint="name its numbers there",
+        f"{query.path}:1: a monitoring rule's SQL must begin WITH {NAME} AS (SELECT …)",
+        hint="define its parameters there",
     )

@@ -36,10 +36,10 @@ class Node:
     Attributes:
         table: The contract.
         query: The SQL.
-        code: Version of everything that decides its rows: SQL, contract, keys of the sources it folds.
+        code: Version of everything that determines its rows: SQL, contract, keys of the sources it folds.
         inputs: The relations whose rows must be accounted for in the books.
         casts: Contract type of the columns that the SQL computes as another type.
-        cut_by: The relations whose partitions say which ones the table has; none for a table that is not cut.
+        cut_by: The relations whose partitions determine which ones the table has; empty for an unpartitioned table.
     """
 
     table: Table
@@ -51,7 +51,7 @@ class Node:
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """The relations that the SQL reads, and those that expectations do."""
+        """The relations that the SQL or the expectations read."""
         return tuple(dict.fromkeys((*self.query.reads, *relations_of(self.table))))
 
 
@@ -74,12 +74,12 @@ class Project:
 
 @cache
 def load_project(domain: Domain) -> Project:
-    """Read a domain's SQL and hold it against its contracts, once a process.
+    """Read a domain's SQL and check it against its contracts, once per process.
 
     Raises:
         SqlError: A name, a cycle, a column or a type is wrong; the message names file and line.
         ContractError: A window, a lookup, the books or the partitions of a table do not fit what its SQL reads, an expression of
-            a source names what it does not declare, or a control is declared wrongly.
+            a source names an undeclared column, or a control is declared wrongly.
     """
     with without_collecting():
         return _load(domain)
@@ -101,7 +101,7 @@ def _load(domain: Domain) -> Project:
     nodes = {}
     for name in order:
         table, query = domain.tables[name], queries[name]
-        # What is generated is made to its contract; that it keeps to it is tested, and proven by each partition.
+        # Generated SQL follows its contract by construction; tests check that, and so does each partition's proof.
         produced = table.types
         if name not in domain.generated:
             _require_layering(name, query)
@@ -139,7 +139,7 @@ def _path(domain: Domain, table: Table) -> Path:
 
 
 def _require_contracts(domain: Domain) -> None:
-    """Refuse SQL of no table: whoever wrote it waits for one that would never come."""
+    """Reject SQL files without a table: their author would wait for a table that never comes."""
     known = {_path(domain, table) for table in domain.written_tables.values()}
     for path in sorted(path for layer in ("enriched", "marts") for path in (domain.sql / layer).glob("*.sql")):
         if path not in known:
@@ -149,7 +149,7 @@ def _require_contracts(domain: Domain) -> None:
 
 
 def _schema(domain: Domain) -> Schema:
-    """What SQL written by hand may read: of the generated tables, those that any of it names."""
+    """The schema that handwritten SQL may read; it includes only those generated tables that the SQL may name."""
     schema: dict[str, dict[str, dict[str, str]]] = {layer: {} for layer in (*RAW_LAYERS, "enriched", "marts")}
     for source in domain.sources.values():
         for layer in RAW_LAYERS:
@@ -162,7 +162,7 @@ def _schema(domain: Domain) -> Schema:
 
 
 def _named(domain: Domain) -> set[str]:
-    """The marts that SQL written by hand may mean; nothing is parsed for it."""
+    """The marts that handwritten SQL may name, found without parsing."""
     paths = [_path(domain, table) for table in domain.written_tables.values()] if domain.generated else []
     texts = [read_text(path) for path in paths if path.is_file()]
     return {word for text in texts for word in re.findall(r"\bmarts\.\w+", text)}
@@ -209,7 +209,7 @@ def _require_layering(name: str, query: Query) -> None:
 
 
 def _require_cadence(domain: Domain, table: Table, query: Query) -> None:
-    """Refuse a table that would wait for one that is built later."""
+    """Reject a table that would have to wait for one that is built later."""
     tables = (domain.tables[relation] for relation in query.reads if source_of(relation) is None)
     late = next((read for read in tables if table.cadence.is_before(read.cadence)), None)
     if late is not None:
@@ -221,7 +221,7 @@ def _require_cadence(domain: Domain, table: Table, query: Query) -> None:
 
 
 def _require_kept_deletes(domain: Domain, table: Table, query: Query) -> None:
-    """Refuse a table that would say something else once deleted rows are forgotten."""
+    """Reject a table whose content would change when deleted rows are forgotten."""
     for relation in (*query.reads, *relations_of(table)):
         layer, _, _ = relation.partition(".")
         source = domain.sources.get(source_of(relation) or "")
@@ -272,7 +272,7 @@ def _require_agreement(table: Table, query: Query, produced: Mapping[str, str]) 
 
 
 def _contract_place(table: Table) -> str:
-    """Where a contract is written; finding it parses its module, so it is only asked for when something is wrong."""
+    """Where a contract is written; finding it parses its module, so this is called only for an error message."""
     try:
         _, line = inspect.getsourcelines(table.model)
         return f"{inspect.getsourcefile(table.model)}:{line}"
@@ -281,7 +281,7 @@ def _contract_place(table: Table) -> str:
 
 
 def _line_of(sql: str, pattern: str) -> int:
-    """Line of the last place that matches: an output column is named last where it is selected."""
+    """The last line that matches: an output column's last mention is usually where it is selected."""
     lines = [number for number, line in enumerate(sql.splitlines(), start=1) if re.search(pattern, line)]
     return lines[-1] if lines else 1
 
@@ -298,7 +298,7 @@ def _grain_of(domain: Domain, relation: str) -> Grain:
 
 
 def _is_inside(domain: Domain, table: Table, relation: str) -> bool:
-    """Whether each partition of a relation lies in one partition of the table, which reads it for that one."""
+    """Whether each partition of a relation lies within one partition of the table, and is read for that one."""
     return nests(_grain_of(domain, relation), within=table.grain) and table.windows.get(relation, OWN).own
 
 
@@ -312,11 +312,13 @@ def _cut_by(domain: Domain, table: Table, query: Query) -> tuple[str, ...]:
         grain = _grain_of(domain, relation)
         if grain is Grain.WHOLE:
             raise ContractError(
-                f"{table.full_name}: it has a window over {relation}, which is not cut", hint="all of it is read: leave it out"
+                f"{table.full_name}: it has a window over {relation}, which is not partitioned",
+                hint="all of it is read: leave it out",
             )
         if window.since in (Grain.MONTH, Grain.YEAR) and not is_longer(Grain(window.since), than=grain):
             raise ContractError(
-                f"{table.full_name}: its window over {relation} begins with the {window.since}, but {relation} is cut by {grain}",
+                f"{table.full_name}: its window over {relation} begins with the {window.since}, "
+                f"but {relation} is partitioned by {grain}",
                 hint="give before=…, or begin with something longer",
             )
     if table.grain is Grain.WHOLE:
@@ -326,9 +328,9 @@ def _cut_by(domain: Domain, table: Table, query: Query) -> tuple[str, ...]:
     if not inside:
         cuts = ", ".join(f"{relation} (by {_grain_of(domain, relation)})" for relation in read)
         raise ContractError(
-            f"{table.full_name}: it is cut by {table.grain}, but nothing that {query.path} reads says which {table.grain}s there "
-            f"are: it reads {cuts or 'lookups only'}",
-            hint=f"read what is cut by {table.grain}, or lies inside one, as days do; or cut the table otherwise",
+            f"{table.full_name}: it is partitioned by {table.grain}, but nothing that {query.path} reads determines which "
+            f"{table.grain}s exist: it reads {cuts or 'lookups only'}",
+            hint=f"read what is partitioned by {table.grain}, or by parts of one, as days are; or partition the table otherwise",
         )
     return inside
 
@@ -336,12 +338,12 @@ def _cut_by(domain: Domain, table: Table, query: Query) -> tuple[str, ...]:
 def _book_inputs(domain: Domain, table: Table, query: Query) -> tuple[str, ...]:
     inputs = _named_inputs(table, query)
     for relation in inputs:
-        # Looked up by the table's partition, each row is about one of them, too.
+        # In a lookup by the table's partition, too, each row belongs to one partition of the table.
         if not _is_inside(domain, table, relation) and table.partition_in(relation) is None:
             raise ContractError(
-                f"{table.full_name}: its books count the rows of {relation}, but partitions of {relation}, cut by "
-                f"{_grain_of(domain, relation)}, are not each read for one {table.grain} of it",
-                hint="let the balance name relations of which each row is about one partition of the table",
+                f"{table.full_name}: its books count the rows of {relation}, but a partition of {relation}, by "
+                f"{_grain_of(domain, relation)}, is not read for exactly one {table.grain} of it",
+                hint="name relations in the balance each of whose rows belongs to one partition of the table",
             )
     return inputs
 

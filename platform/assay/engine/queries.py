@@ -1,6 +1,6 @@
-"""A table's SQL, parsed: what it reads, where its columns come from, its code version.
+"""A table's parsed SQL: what it reads, where its columns come from, its code version.
 
-Belongs here: everything that one SQL file says by itself and against the schema of what it may read. Does not belong here:
+Belongs here: everything that follows from one SQL file and the schema of what it may read. Does not belong here:
 the order of tables and agreement with contracts (`project`), running SQL (`staging`).
 """
 
@@ -26,9 +26,9 @@ from assay.nearest import suggestion
 
 Schema = Mapping[str, Mapping[str, Mapping[str, str]]]
 """DuckDB type by layer, table and column."""
-UNCLOSED = "a text, a name or a comment begins that is never closed"
+UNCLOSED = "a text, a name or a comment is never closed"
 RAW_LAYERS = ("changes", "latest", "history")
-"""The layers that SQL sees of a raw source."""
+"""The layers through which SQL sees a raw source."""
 _BEFORE_A_COLUMN = (TokenType.SELECT, TokenType.DISTINCT, TokenType.COMMA, TokenType.DOT)
 
 
@@ -37,11 +37,11 @@ class Query:
     """The SELECT of one table.
 
     Attributes:
-        path: Its file; of a generated one, where it is declared.
+        path: Its file; for generated SQL, where it is declared.
         sql: Its text.
         reads: The columns it uses, by relation.
         lineage: The upstream columns that each output column is computed from.
-        canonical: Hash of the parsed SQL: comments and layout do not count.
+        canonical: Hash of the parsed SQL, without comments and layout.
     """
 
     path: Path
@@ -52,13 +52,13 @@ class Query:
 
 
 def generated_query(generated: Generated) -> Query:
-    """The SQL of a generated table, of which all is known without parsing it."""
+    """The query of a generated table, known without parsing."""
     return Query(generated.path, generated.sql, generated.reads, generated.lineage, generated.canonical)
 
 
 def prepare(schema: Schema) -> MappingSchema:
-    """A schema as sqlglot looks names up in it: made once for many files, as it costs more than parsing one."""
-    # An empty layer would be taken for a table without columns.
+    """Convert a schema for sqlglot's lookups: once for many files, because that costs more than parsing one."""
+    # An empty layer would be mistaken for a table without columns.
     return MappingSchema({layer: tables for layer, tables in schema.items() if tables}, dialect="duckdb")
 
 
@@ -68,11 +68,11 @@ def read_query(path: Path, schema: Schema, prepared: MappingSchema | None = None
     Args:
         path: The file.
         schema: What it may read.
-        prepared: The same as `prepare` gives it, where there are many files.
+        prepared: The result of `prepare` for the schema, to share between many files.
 
     Raises:
-        SqlError: It is missing, is no text, is not one SELECT, selects `*` at the top, reads what is not there, or gives other
-            rows each time.
+        SqlError: It is missing, is not text, is not one SELECT, selects `*` at the top, reads an unknown relation or column, or
+            is not deterministic (`purity`).
     """
     if not path.is_file():
         raise SqlError(f"{path}: there is no such file", hint="write the table's SELECT there, or remove its contract")
@@ -82,7 +82,7 @@ def read_query(path: Path, schema: Schema, prepared: MappingSchema | None = None
     names = _relations(path, select, schema)
     canonical = fingerprint(select.sql(dialect="duckdb", comments=False))
     try:
-        # The parsed statement itself becomes the qualified one, which is why it was written out before.
+        # This modifies the parsed statement itself, which is why its canonical text was taken before.
         qualified = qualify(
             select, schema=prepared or prepare(schema), dialect="duckdb", validate_qualify_columns=False, identify=False
         )
@@ -112,7 +112,7 @@ def read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        raise SqlError(f"{path}:{line}: this is no UTF-8 text", hint="save the file as UTF-8") from error
+        raise SqlError(f"{path}:{line}: not UTF-8 text", hint="save the file as UTF-8") from error
 
 
 def _parse(path: Path, text: str) -> exp.Query:
@@ -136,7 +136,7 @@ def _parse(path: Path, text: str) -> exp.Query:
 
 
 def unclosed_line(sql: str) -> int:
-    """Line of SQL on which begins what is never closed: everything before it can be told apart into words."""
+    """The line on which an unclosed token begins: the text before it can be tokenized."""
     lines = sql.splitlines()
     return max(number for number in range(1, len(lines) + 1) if _has_words("\n".join(lines[: number - 1])))
 
@@ -150,7 +150,7 @@ def _has_words(sql: str) -> bool:
 
 
 def _star_line(text: str) -> int | None:
-    """Line of the first `*` that selects columns outside all parentheses; a parsed star does not know its place."""
+    """Line of the first `*` outside all parentheses that selects columns; a parsed star has no position."""
     depth = 0
     before = None
     for token in sqlglot.tokenize(text, dialect="duckdb"):
@@ -179,7 +179,7 @@ def _relations(path: Path, query: exp.Query, schema: Schema) -> list[str]:
         if not table.db:
             if name in ctes or not isinstance(table.this, exp.Identifier):
                 continue
-            raise SqlError(f"{path}:{_line(table)}: {name} names no layer", hint=f"write one of {_examples(schema)}")
+            raise SqlError(f"{path}:{_line(table)}: {name} has no layer", hint=f"write one of {_examples(schema)}")
         if name not in schema.get(table.db, {}):
             raise SqlError(f"{path}:{_line(table)}: there is no {table.db}.{name}", hint=_nearest(table.db, name, schema))
         found[f"{table.db}.{name}"] = None
@@ -198,7 +198,7 @@ def _nearest(layer: str, name: str, schema: Schema) -> str:
 
 
 def _unknown_column(text: str, said: str, relations: Iterable[Mapping[str, str]]) -> tuple[int, str]:
-    """First line of the column that is not there, and what was probably meant; what is said names no place."""
+    """First line with an unknown column, and what was probably meant; sqlglot's message gives no position."""
     found = re.search(r"Unknown column: (\w+)|Column '(?:\w+\.)?(\w+)'", said)
     if found is None:
         return 1, "correct the SQL"
@@ -213,7 +213,7 @@ def _line(node: exp.Expression) -> int:
 
 
 def _used(scope: Scope, relation: str, schema: Schema) -> tuple[str, ...]:
-    """Columns of a relation that any part of the query touches, written as they are declared."""
+    """Columns of a relation that any part of the query uses, spelled as declared."""
     layer, _, name = relation.partition(".")
     declared = {column.lower(): column for column in schema[layer][name]}
     used = set()
@@ -256,7 +256,7 @@ def _origins_of(scope: Scope, expression: exp.Expr) -> set[ColumnOrigin]:
             origins |= {origin for column in _selects(subquery) for origin in _origins_of(subquery, column)}
     for column in expression.find_all(exp.Column):
         source = scope.sources.get(column.table)
-        # A function that gives rows, such as `pg_timezone_names()`, is no relation, and has no name.
+        # A table function, such as `pg_timezone_names()`, is not a relation, and has no name.
         if isinstance(source, exp.Table) and source.name:
             origins.add(ColumnOrigin(f"{source.db}.{source.name}", column.name))
         elif isinstance(source, Scope):

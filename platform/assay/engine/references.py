@@ -1,7 +1,7 @@
-"""References: the other relations that a table's expectations read, held against their declarations.
+"""References: the other relations that a table's expectations read, checked against their declarations.
 
-Belongs here: which they are, which columns they must have, how they are seen while a table is proven. Does not belong here: what
-the SQL reads (`queries`), what of a reference makes partitions dirty (`pipeline.lookups`).
+Belongs here: which they are, and which columns they must have. Does not belong here: what the SQL reads (`queries`), which
+changes of a reference make partitions dirty (`pipeline.lookups`).
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ def references(table: Table) -> dict[str, Expectation]:
 
 
 def relations_of(table: Table) -> tuple[str, ...]:
-    """The relations that they read."""
+    """The relations that a table's expectations read."""
     return tuple(dict.fromkeys(str(each.relation) for each in references(table).values()))
 
 
 def require_references(table: Table, schema: Schema) -> None:
-    """Raise what is wrong with what a table's expectations read.
+    """Reject invalid references in a table's expectations.
 
     Raises:
-        ContractError: There is no such relation or column, or it is built later.
+        ContractError: There is no such relation or column, or the relation is built later.
     """
     for name, each in references(table).items():
         relation = str(each.relation)
@@ -38,9 +38,9 @@ def require_references(table: Table, schema: Schema) -> None:
         columns = schema.get(layer, {}).get(bare)
         if columns is None:
             known = sorted(f"{one}.{other}" for one, of_layer in schema.items() for other in of_layer)
-            raise ContractError(f"{where} reads {relation}, which is not there", hint=f"there are: {', '.join(known)}")
+            raise ContractError(f"{where} reads {relation}, which does not exist", hint=f"there are: {', '.join(known)}")
         if relation == table.full_name:
-            raise ContractError(f"{where} reads the table itself", hint="what is unique across partitions says UniqueAcross")
+            raise ContractError(f"{where} reads the table itself", hint="use UniqueAcross for uniqueness across partitions")
         if table.layer == "enriched" and layer == "marts":
             raise ContractError(
                 f"{where} reads {relation}, but enriched tables are built before marts", hint="declare it for a mart"
@@ -54,13 +54,14 @@ def require_references(table: Table, schema: Schema) -> None:
         _require_same_kinds(where, each, table.types, columns)
         if isinstance(each, ControlTotal) and tuple(each.on) != ((table.partition_column,) if table.partition_column else ()):
             raise ContractError(
-                f"{where} is on {', '.join(each.on) or 'nothing'}, but the table is cut by {table.partition_column or 'nothing'}",
-                hint="give on={own partition column: the control's column}, or nothing for a table that is not cut",
+                f"{where} is on {', '.join(each.on) or 'nothing'}, "
+                f"but the table is partitioned by {table.partition_column or 'nothing'}",
+                hint="give on={own partition column: the control's column}, or nothing for an unpartitioned table",
             )
 
 
 def _require_same_kinds(where: str, each: Expectation, own: Mapping[str, str], theirs: Mapping[str, str]) -> None:
-    """A text is never equal to a number: DuckDB would compare them by a cast that fails on the first odd value."""
+    """Require equal types: DuckDB would compare a text with a number by a cast that fails on the first odd value."""
     for mine, other in each.columns.items() if isinstance(each, Refers) else ():
         if own[mine] != theirs[other]:
             raise ContractError(

@@ -1,7 +1,7 @@
-"""Binding: the names that SQL reads, made views over exactly the files they stand for.
+"""Binding: creating a view over exactly the right files for each name that SQL reads.
 
-Belongs here: typed relations over raw batches and published partitions, the folds over them, and what a fold left out, for
-the books. Does not belong here: choosing the files (`pipeline.state`).
+Belongs here: typed relations over raw batches and published partitions, the folds over them, and counting what a fold left out,
+for the books. Does not belong here: choosing the files (`pipeline.state`).
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from assay.engine.states import ORDINARY, STATE_COLUMNS, Unusual, find_unusual, 
 from assay.lake.rows import Files, typed_rows
 
 PARTITION = "_partition"
-"""The partition a row belongs to, as text, wherever one relation holds several."""
+"""Column with a row's partition, as text, if one relation holds several partitions."""
 
 _UNFOLDED = ("changes.", "raw.")
-"""Begins the names of relations that hold all events."""
+"""Prefixes of the relations that hold all events."""
 
 
 @dataclass(frozen=True)
 class Amount:
-    """Rows, and their money."""
+    """A number of rows, and their money."""
 
     rows: int = 0
     money: Decimal = Decimal(0)
@@ -46,10 +46,10 @@ class Accounted:
     Attributes:
         received: Rows read.
         superseded: Rows that a newer one replaced.
-        deleted: Rows that say that their key is gone, or is elsewhere.
-        held_back: Rows of which a value is not known.
-        healed_rows: Rows with values that older events gave.
-        healed_columns: Those values.
+        deleted: Rows that record that their key is deleted, or has moved to another partition.
+        held_back: Rows with an unknown value.
+        healed_rows: Rows with values taken from older events.
+        healed_columns: The number of such values.
     """
 
     received: Amount
@@ -61,7 +61,7 @@ class Accounted:
 
 
 def create_layers(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create the schemas that SQL names, and those that the folds are made of and kept in."""
+    """Create the schemas that SQL names, and those in which folds are built and kept."""
     for layer in ("events", "truncates", "folds", "changes", "latest", "history", "raw", "enriched", "marts", "quality"):
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {layer}")
 
@@ -78,20 +78,20 @@ def bind(
     materialize: bool = False,
     copy: bool = False,
 ) -> None:
-    """Create the view that a relation's name stands for.
+    """Create the view for a relation's name.
 
     Args:
-        connection: Where.
+        connection: The connection.
         relation: The name in SQL, as in `latest.transactions`.
         declared: The source or table behind it.
         files: Exactly the files to read.
-        columns: The columns that are wanted of a fold.
+        columns: The columns wanted from a fold.
         truncates: The files of events that empty the source.
-        by_day: Whether the reader is cut, so that each day is folded for itself: then the days of a period give together what
-            tables by day have of them.
+        by_day: Whether the reader is partitioned, so that each day is folded separately: then a period's days together give what
+            daily tables have of them.
         materialize: Keep the fold as a table, so that `account` can count what it left out.
-        copy: Read a source's events once, into a table, and not from their files whenever they are looked at: a fold looks
-            at them three to ten times. Up to a thousand rows that is faster, from ten thousand on it is slower.
+        copy: Copy a source's events into a table once, instead of reading their files in each query: a fold reads them three to
+            ten times. This is faster up to a thousand rows, and slower from ten thousand on.
     """
     layer, _, bare = relation.partition(".")
     name = quote(bare)
@@ -117,7 +117,7 @@ def bind(
     wanted = _as_declared((*columns, *declared.key, *_partition_columns(declared), "_op", "_money"), declared)
     query = _fold(layer, events, declared, wanted, unusual, by_day)
     folded = _kept(relation)
-    # Dropped, not replaced: there need not be room for two.
+    # Dropped, not replaced: there may not be room for both.
     connection.execute(f"DROP TABLE IF EXISTS {folded}")
     if materialize:
         connection.execute(f"CREATE TABLE {folded} AS {query}")
@@ -135,14 +135,14 @@ def bind_all_columns(
     files: Iterable[Files],
     truncates: Iterable[Files] = (),
 ) -> None:
-    """Bind a relation with every column it has, for reading by hand."""
+    """Bind a relation with every column it has, for ad-hoc queries."""
     bind(connection, relation, declared, files, tuple(relation_types(declared, "")), truncates=truncates)
 
 
 def account(
     connection: duckdb.DuckDBPyConnection, relation: str, source: Source, grain: Grain = Grain.DAY
 ) -> dict[str, Accounted]:
-    """Count, by partition of a table that is cut by `grain`, what a materialized fold (or all changes) took in and left out."""
+    """Count, by partition of a table of some grain, what a materialized fold (or all changes) received and left out."""
     layer, _, bare = relation.partition(".")
     partition = partition_of(quote(source.partition_column) if source.partition_column else None, grain)
     if layer == "changes":
@@ -150,7 +150,7 @@ def account(
     received = _totals(connection, partition, f"events.{quote(bare)}")
     is_kept, is_held_back, healed = "true", "false", "0, 0"
     if has_states(connection, relation):
-        # A truncate is no row of the key that it deletes; as the newest state it stands for the event that it replaced.
+        # A truncate is not a row of the key that it deletes; as the newest state it stands for the event that it replaced.
         is_kept = "true" if layer == "latest" else "_is_told"
         is_held_back = "_unhealed IS NOT NULL"
         healed = "count(*) FILTER (_healed > 0), sum(_healed)"
@@ -175,7 +175,7 @@ def account(
 
 
 def has_states(connection: duckdb.DuckDBPyConnection, relation: str) -> bool:
-    """Whether a materialized fold holds keys whose states had to be worked out, and so has `STATE_COLUMNS`."""
+    """Whether a materialized fold has keys with derived states, and therefore `STATE_COLUMNS`."""
     if relation.startswith(_UNFOLDED):
         return False
     found = connection.execute(f"FROM {_kept(relation)} LIMIT 0")
@@ -183,13 +183,13 @@ def has_states(connection: duckdb.DuckDBPyConnection, relation: str) -> bool:
 
 
 def partition_of(day: str | None, grain: Grain) -> str:
-    """Expression for the first day of the partition that a row belongs to in a table that is cut by `grain`; its text is the key.
+    """Expression for the first day of a row's partition in a table of some grain; its text is the partition key.
 
-    Rows are told apart by days several times as fast as by texts of them.
+    Grouping rows by days is several times as fast as by texts.
 
     Args:
-        day: Expression for the row's day, or None where it has none.
-        grain: How the table is cut.
+        day: Expression for the row's day, or None if it has none.
+        grain: How the table is partitioned.
     """
     if day is None or grain is Grain.WHOLE:
         return literal(WHOLE)
@@ -201,13 +201,13 @@ def _partition_columns(source: Source) -> tuple[str, ...]:
 
 
 def _as_declared(columns: Iterable[str], source: Source) -> tuple[str, ...]:
-    """Columns as the contract writes them, each once: SQL may write them in other letters."""
+    """Columns spelled as in the contract, without duplicates: SQL is case-insensitive."""
     names = {name.lower(): name for name in relation_types(source, "history")}
     return tuple(dict.fromkeys(names.get(name.lower(), name) for name in columns))
 
 
 def _own_changes(source: Source) -> str:
-    """Leave out the copies of events that say that they are of another day."""
+    """Condition that leaves out copies of events that are about another day."""
     day = source.partition_column
     return "" if day is None else f" WHERE _about IS NULL OR _about = {quote(day)}"
 
@@ -234,7 +234,7 @@ def _folded(
 
 
 def _kept(relation: str) -> str:
-    """Name of the table that a materialized fold is kept in."""
+    """Name of the table that holds a materialized fold."""
     return f"folds.{quote(relation)}"
 
 

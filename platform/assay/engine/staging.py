@@ -1,6 +1,6 @@
-"""Staging: a table's partitions computed into one local relation, not yet judged, not yet published.
+"""Staging: computing a table's partitions into one local relation, before they are judged and published.
 
-Belongs here: running a table's SQL for the asked partitions and typing its result. Does not belong here: which files are
+Belongs here: running a table's SQL for the requested partitions and typing its result. Does not belong here: which files are
 read (`relations`), rules (`quality`).
 """
 
@@ -19,20 +19,20 @@ from assay.engine.project import Node
 from assay.engine.relations import PARTITION
 
 STAGED = "staged"
-"""The table that holds the computed rows."""
+"""The table with the computed rows."""
 REFUSED = "_refused"
-"""The column of staged rows that is true, once they are judged, for those that go to quarantine."""
+"""The column of staged rows that is true, after judging, for those that go to quarantine."""
 
 
 def stage(connection: duckdb.DuckDBPyConnection, node: Node, partitions: Collection[str]) -> None:
     """Compute partitions of a table into `staged`, with every input already bound.
 
-    Each column is cast to its contract's type. A value that cannot be is null in `staged`, and the column's flag
-    (`cast_flag`) is false, which breaks the rule that `cast_rules` gives. A row belongs to the partition of the period that its
-    partition column lies in; that it lies on the period's first day is a rule of the contract.
+    Each column is cast to its contract's type. A value that does not fit becomes null in `staged`, and the column's flag
+    (`cast_flag`) false, which breaks the rule from `cast_rules`. A row belongs to the partition of the period that contains its
+    partition column's day; a rule of the contract requires that to be the period's first day.
 
     Args:
-        connection: Where the inputs are bound.
+        connection: The connection with the inputs bound.
         node: The table.
         partitions: Partition keys; rows of any other are left out.
 
@@ -51,16 +51,16 @@ def stage(connection: duckdb.DuckDBPyConnection, node: Node, partitions: Collect
     connection.execute(
         f"CREATE OR REPLACE TABLE {STAGED} AS SELECT {', '.join([*columns, *flags, partition, refused])}\n"
         f"FROM (\n{body}\n) AS computed{_only(table, partitions)}\n"
-        # So that each partition is written from one stretch of rows, in the order of its key.
+        # Ordered by key, so that each partition is written from one contiguous range of rows.
         f"ORDER BY {PARTITION}, {', '.join(quote(name) for name in table.key)}"
     )
 
 
 def drop_tables(connection: duckdb.DuckDBPyConnection) -> None:
-    """Drop everything that a table was computed in, folds included: the next one needs the room, or DuckDB writes it to disk.
+    """Drop everything a table was computed in, including folds: the next table needs the memory, or DuckDB spills to disk.
 
     Args:
-        connection: Nothing of what was computed is read there any more.
+        connection: A connection on which the computed tables are no longer read.
     """
     kept = connection.execute(
         "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = current_database() AND NOT temporary"
@@ -70,12 +70,12 @@ def drop_tables(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def cast_flag(column: str) -> str:
-    """Name of the staged column that says whether a value fitted its type."""
+    """Name of the staged column for whether a value fits its type."""
     return f"_fits_{column}"
 
 
 def cast_rules(node: Node) -> tuple[Rule, ...]:
-    """The rules that every value fits the type its contract gives it."""
+    """The rules that every value fits its contract type."""
     return tuple(
         Rule(
             name=f"{name}_type",
@@ -103,5 +103,5 @@ def _partition(table: Table) -> str:
 
 
 def _first_day(table: Table, column: str) -> str:
-    # The SQL may give the day as a text, and one row's nonsense must not fail the partition.
+    # The SQL may return the day as text, and an invalid value in one row must not fail the partition.
     return first_day_sql(table.grain, f"TRY_CAST({quote(column)} AS DATE)")

@@ -1,16 +1,16 @@
-"""The states that unusual events leave a key in: moved to another day, partly told, emptied away.
+"""The states that unusual events leave a key in: moved to another day, partially updated, emptied away.
 
-Belongs here: finding the keys for which an event alone does not say what the row is after it, and the SQL that works it out
-from their other events. Does not belong here: the folds over those states (`fold`).
+Belongs here: finding the keys for which one event alone does not give the row's state, and the SQL that derives it from their
+other events. Does not belong here: the folds over those states (`fold`).
 
-Most keys have none of this, and are folded from their events as they are. The others' events are read in order:
+Most keys have no such events, and are folded directly. The events of the others are processed in order:
 
-- A create, a read and a delete start anew; an update goes on. A column that an update does not give has the last value
-  given since the start. One that was never given is null if the producer has no such column (`_missing`), and not known if
-  it said that the value did not change (`_unchanged`): then the row is held back until an event with the value lands.
-- A key is in the partition of the day that was last given, and nowhere else. In another it is as good as deleted.
+- A create, a read and a delete start anew; an update continues. A column that an update does not give has the last value
+  given since the start. If none was given, it is null if the producer has no such column (`_missing`), and unknown if the
+  producer reports it unchanged (`_unchanged`): then the row is held back until an event with the value lands.
+- A key is only in the partition of the day that was given last. In any other it counts as deleted.
 - A truncate deletes every key that has older events.
-- An element of a document (`elements`) is deleted by the next version of the document that does not have it.
+- An element of a document (`elements`) is deleted by the next version of the document that lacks it.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ STATE_COLUMNS = {
     "_is_told": "BOOLEAN",
     "_origin": "STRUCT(_landing_object VARCHAR, _landing_row BIGINT, _sequence BIGINT[])",
 }
-"""What a state has beside an event's columns: columns that are not known, how many were taken from older events, whether an
-event of the key's own tells it (and not a truncate), and the event of a row that is held back."""
+"""Columns of a state besides an event's: the unknown columns, how many values were taken from older events, whether an event of
+the key itself (and not a truncate) is its origin, and the event of a row that is held back."""
 
 ORDINARY = {"_unhealed": "NULL", "_healed": "0", "_is_told": "true", "_origin": "NULL"}
-"""The same of an event that says all."""
+"""The values of those columns for an event that is complete."""
 
 
 @dataclass(frozen=True)
 class Unusual:
-    """The keys whose states must be worked out.
+    """The keys whose states must be derived.
 
     Attributes:
         keys: Table of those keys.
@@ -56,10 +56,10 @@ class Unusual:
 def find_unusual(
     connection: duckdb.DuckDBPyConnection, events: str, truncates: str | None, source: Source, keys: str
 ) -> Unusual | None:
-    """Find the keys with copies or partial updates, emptied or left out, and list them in a table; None when there are none.
+    """List the keys with copies, partial updates, truncates or removed elements in a table; returns None if there are none.
 
     Args:
-        connection: Where.
+        connection: The connection.
         events: Name of the relation of raw events.
         truncates: Name of the relation of truncates, if there are any.
         source: Their source.
@@ -95,18 +95,18 @@ def find_unusual(
 
 
 def states(events: str, unusual: Unusual, source: Source, columns: Collection[str], by_day: bool) -> str:
-    """Write the query of the states of unusual keys, one for each position of each key.
+    """Write the query of the states of unusual keys, one per key and position.
 
     Args:
         events: Name of the relation of raw events.
-        unusual: Which keys.
+        unusual: The unusual keys.
         source: Their source.
-        columns: The event columns that are wanted.
-        by_day: Whether each day's events are for themselves, as for a table that is cut like its source; otherwise copies
-        of one event are one event.
+        columns: The event columns to select.
+        by_day: Whether each day's events are folded separately, as for a partitioned table; otherwise copies of an event
+            count as one event.
 
     Returns:
-        A query of the columns, those that give an event its place, and `STATE_COLUMNS`.
+        A query of the columns, those that give an event its position, and `STATE_COLUMNS`.
     """
     day = source.partition_column
     lacking = {name: f"_lacks_{place}" for place, name in enumerate(unusual.columns)}
@@ -120,7 +120,7 @@ def states(events: str, unusual: Unusual, source: Source, columns: Collection[st
         for name, mark in lacking.items()
     )
     givens = "".join(
-        # In a structure, because a null that was given is a value, too.
+        # In a struct, because a null that was given is a value, too.
         f", last_value(CASE WHEN _op <> 'd' AND NOT {lacking[name]} THEN {{'given': {quote(name)}}} END IGNORE NULLS) "
         f"OVER since_start AS {mark}"
         for name, mark in known.items()
@@ -167,7 +167,7 @@ FROM healed"""
 
 
 def group_of(source: Source, by_day: bool) -> tuple[str, ...]:
-    """The columns by which states are told apart."""
+    """The columns that identify a key's states."""
     return (*source.key, source.partition_column) if by_day and source.partition_column else source.key
 
 
@@ -183,14 +183,14 @@ _PLACED = (
     "_unchanged",
     "_money",
 )
-"""Event columns without which no state can be told."""
+"""Event columns that are needed to derive states."""
 
 
 def _emptied(unusual: Unusual, source: Source, group: str) -> str:
-    """Write the deletes that truncates are for the keys that were there, as more of `told`.
+    """Write the deletes that truncates imply for existing keys, as an addition to `told`.
 
-    After each event of a key stands the next truncate, as of the earliest time that it or a later one gives: those between
-    would say the same. So a source that is emptied daily does not give each key a delete a day.
+    Each event of a key is followed by a delete at the next truncate, with the earliest time of that and all later ones: the
+    truncates between them would say the same. So a source that is emptied daily does not give each key a delete a day.
     """
     if unusual.truncates is None:
         return ""
@@ -208,13 +208,13 @@ def _emptied(unusual: Unusual, source: Source, group: str) -> str:
 
 
 def _left_out(events: str, source: Source, by_day: bool) -> str:
-    """Write the deletes that documents are for the elements that they do not have, as more of `told`."""
+    """Write the deletes that documents imply for the elements that they lack, as an addition to `told`."""
     of = source.elements
     return f" UNION ALL BY NAME FROM ({left_out(events, source, of, by_day)})" if of else ""
 
 
 def _truncates(unusual: Unusual) -> str:
-    """Write the truncates, one a position, and which of them follows each position, as tables before `told`."""
+    """Write the truncates, one per position, and which of them follows each position, as CTEs before `told`."""
     if unusual.truncates is None:
         return ""
     return f"""
@@ -238,7 +238,7 @@ following AS (
 
 
 def _named(connection: duckdb.DuckDBPyConnection, events: str, source: Source, lists: str, condition: str) -> list[str]:
-    """The source's columns that some events' lists name."""
+    """The source's columns that occur in some events' lists."""
     found = connection.execute(
         f"SELECT DISTINCT unnest({lists}) FROM {events} WHERE {lists} IS NOT NULL AND {condition}"
     ).fetchall()
@@ -247,7 +247,7 @@ def _named(connection: duckdb.DuckDBPyConnection, events: str, source: Source, l
 
 
 def _given_elsewhere(connection: duckdb.DuckDBPyConnection, events: str, columns: list[str]) -> list[str]:
-    """Those columns that any event has a value of: the others are null with and without looking back."""
+    """The columns for which any event has a value: the others are null with or without older events."""
     if not columns:
         return []
     counts = ", ".join(f"count({quote(name)})" for name in columns)

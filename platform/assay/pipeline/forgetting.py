@@ -81,7 +81,7 @@ def forget(
         except duckdb.Error as error:
             raise StoreError(
                 f"{source.full_name}: its deleted rows cannot be found: {str(error).splitlines()[0]}",
-                hint="Nothing was changed. Check the lake and the room below ASSAY_HOME, then `assay compact`.",
+                hint="Nothing was changed. Check the lake and the free space below ASSAY_HOME, then run `assay compact`.",
             ) from error
         if not rows:
             return Forgotten(source)

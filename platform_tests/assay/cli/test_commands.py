@@ -83,7 +83,7 @@ def test_sql_reads_every_layer(ran: Shop, relation: str) -> None:
         ("select nonsense from marts.daily_totals", "nonsense"),
         ("drop table marts.daily_totals", "one SELECT"),
         ("select from where", "The query does not parse: "),
-        ("select\n 'text", "The query does not parse: at line 2, a text, a name or a comment begins that is never closed"),
+        ("select\n 'text", "The query does not parse: at line 2, a text, a name or a comment is never closed"),
     ],
 )
 def test_a_wrong_query_is_one_clear_error(ran: Shop, query: str, said: str) -> None:

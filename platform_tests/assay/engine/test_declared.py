@@ -98,10 +98,10 @@ def test_a_wrong_expression_of_a_source_is_said(tmp_path: Path, wrong: dict[str,
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"rows": "order_cnt"}, 'the rows of its balance, order_cnt, cannot be computed of marts.totals: .*"order_cnt"'),
-        ({"money_out": "amont"}, 'the money_out of its balance, amont, cannot be computed of marts.totals: .*"amont"'),
-        ({"money_in": "amont"}, 'the money_in of its balance, amont, cannot be computed of enriched.orders: .*"amont"'),
-        ({"input_rows": "sum(n)"}, 'the input_rows of its balance, sum\\(n\\), cannot be computed of enriched.orders: .*"n"'),
+        ({"rows": "order_cnt"}, 'the rows of its balance, order_cnt, cannot be computed over marts.totals: .*"order_cnt"'),
+        ({"money_out": "amont"}, 'the money_out of its balance, amont, cannot be computed over marts.totals: .*"amont"'),
+        ({"money_in": "amont"}, 'the money_in of its balance, amont, cannot be computed over enriched.orders: .*"amont"'),
+        ({"input_rows": "sum(n)"}, 'the input_rows of its balance, sum\\(n\\), cannot be computed over enriched.orders: .*"n"'),
     ],
 )
 def test_a_wrong_expression_of_a_balance_is_said(tmp_path: Path, wrong: dict[str, str], said: str) -> None:

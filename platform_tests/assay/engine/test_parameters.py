@@ -130,9 +130,9 @@ def test_no_texts_are_still_texts(load) -> None:
         ({}, {"sql": SQL.replace("3 AS window", "4 AS window")}, "declares window_days as 3, but its SQL has 4"),
         ({}, {"sql": SQL.replace("parameters", "numbers")}, "begins WITH parameters AS"),
         ({}, {"before": 3}, "window_days is 3, but marts.large_days does not read so much"),
-        ({"reads": "latest.orders"}, {}, "does not read so much of latest.orders"),
+        ({"reads": "latest.orders"}, {}, "does not read that many days of latest.orders"),
         ({"table": "marts.nowhere"}, {}, "table is marts.nowhere, which the domain"),
-        ({}, {"measured": "found"}, "is no table of alerts"),
+        ({}, {"measured": "found"}, "is not an alert table"),
     ],
 )
 def test_what_does_not_agree_is_said_when_the_domain_is_loaded(load, rule: Any, given: Any, said: str) -> None:

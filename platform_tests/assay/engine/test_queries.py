@@ -165,7 +165,7 @@ class TestErrors:
         [
             ("SELECT id\nFROM latest.order", 2, "there is no latest.order"),
             ("SELECT id\n\nFROM newest.orders", 3, "there is no newest.orders"),
-            ("SELECT id\nFROM orders", 2, "orders names no layer"),
+            ("SELECT id\nFROM orders", 2, "orders has no layer"),
             ("SELECT *\nFROM latest.orders", 1, "the top SELECT has a *"),
             ("SELECT o.*\nFROM latest.orders AS o", 1, "the top SELECT has a *"),
             ("SELECT * EXCLUDE (id)\nFROM latest.orders", 1, "the top SELECT has a *"),
@@ -176,8 +176,8 @@ class TestErrors:
             ("DELETE FROM latest.orders", 1, "a table is one SELECT"),
             ("", 1, "there is no SQL in this file"),
             ("-- One row an order.\n", 1, "there is no SQL in this file"),
-            ("SELECT 'a\nb' AS b,\n'c AS c\nFROM latest.orders", 3, "begins that is never closed"),
-            ("SELECT id\nFROM latest.orders\n/* note", 3, "begins that is never closed"),
+            ("SELECT 'a\nb' AS b,\n'c AS c\nFROM latest.orders", 3, "is never closed"),
+            ("SELECT id\nFROM latest.orders\n/* note", 3, "is never closed"),
         ],
     )
     def test_an_error_names_file_and_line(self, read, tmp_path: Path, sql: str, line: int, said: str) -> None:
@@ -192,7 +192,7 @@ class TestErrors:
         path.write_bytes("SELECT id,\n  'café' AS place\nFROM latest.orders".encode("latin-1"))
         with pytest.raises(SqlError) as raised:
             read_query(path, SCHEMA)
-        assert raised.value.message == f"{path}:2: this is no UTF-8 text"
+        assert raised.value.message == f"{path}:2: not UTF-8 text"
 
     def test_a_file_that_is_not_there_is_said(self, tmp_path: Path) -> None:
         with pytest.raises(SqlError, match="there is no such file"):

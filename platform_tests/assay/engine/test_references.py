@@ -82,8 +82,8 @@ class TestReads:
 @pytest.mark.parametrize(
     ("expectation", "said"),
     [
-        (Refers({"kind": "code"}, to="enriched.sorts"), "Refers kind_in_sorts reads enriched.sorts, which is not there"),
-        (Refers({"kind": "code"}, to="kinds"), "Refers kind_in_ reads kinds, which is not there"),
+        (Refers({"kind": "code"}, to="enriched.sorts"), "Refers kind_in_sorts reads enriched.sorts, which does not exist"),
+        (Refers({"kind": "code"}, to="kinds"), "Refers kind_in_ reads kinds, which does not exist"),
         (Refers({"kind": "name"}, to="enriched.kinds"), "Refers kind_in_kinds reads name of enriched.kinds, which it does not"),
         (
             Refers({"kind": "code"}, to="enriched.kinds", at="day"),
@@ -97,7 +97,7 @@ class TestReads:
         ),
         (
             ControlTotal("latest.kinds", on={"kind": "code"}, rows="number"),
-            "ControlTotal total_as_in_kinds is on kind, but the table is cut by day",
+            "ControlTotal total_as_in_kinds is on kind, but the table is partitioned by day",
         ),
     ],
 )

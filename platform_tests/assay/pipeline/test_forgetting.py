@@ -411,7 +411,7 @@ class TestAtOnce:
         ingested(orders, "1.json", order("gone", 5), order("stays", 6), deleted_order("gone", 7))
         before, contents = raw(orders), iter([(2, 10), (1, 4), (1, 7)])
         monkeypatch.setattr(removal, "content_of", lambda *_: next(contents))
-        with pytest.raises(StoreError, match="other rows were written than those that stay"):
+        with pytest.raises(StoreError, match="that were written differ from those that stay"):
             forgotten(orders)
         assert raw(orders) == before
 

@@ -319,25 +319,25 @@ class TestWhatCannotBe:
     @pytest.mark.parametrize(
         ("partition", "reads", "options", "said"),
         [
-            (Daily("d"), "enriched.years", {}, "its books count the rows of enriched.years, but partitions of enriched.years"),
+            (Daily("d"), "enriched.years", {}, "its books count the rows of enriched.years, but a partition of enriched.years"),
             (
                 Daily("d"),
                 "enriched.years JOIN latest.y USING (id)",
                 {"balance": Balance(inputs=())},
-                "it is cut by day, but nothing that",
+                "it is partitioned by day, but nothing that",
             ),
             (Monthly("d"), "latest.x", {"windows": {"latest.y": Window(1)}}, "it has a window over latest.y, which"),
             (
                 Monthly("d"),
                 "latest.x JOIN latest.y USING (id)",
                 {"windows": {"latest.y": Window(1)}, "balance": Balance(inputs=("latest.x",))},
-                "it has a window over latest.y, which is not cut",
+                "it has a window over latest.y, which is not partitioned",
             ),
             (
                 Daily("d"),
                 "latest.x JOIN enriched.years USING (id)",
                 {"windows": {"enriched.years": Window(since="year")}, "balance": Balance(inputs=("latest.x",))},
-                "its window over enriched.years begins with the year, but enriched.years is cut by year",
+                "its window over enriched.years begins with the year, but enriched.years is partitioned by year",
             ),
             (Daily("d"), "latest.x", {"windows": {"latest.x": Window(1, own=False)}}, "its books count the rows of latest.x"),
             (
