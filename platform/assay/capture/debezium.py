@@ -1,6 +1,6 @@
 """Capturing a PostgreSQL database's changes with the real Debezium engine.
 
-Belongs here: preparing the database, starting the capture process, watching it, and starting it again when it ends. Does not
+Belongs here: preparing the database, starting the capture process, watching it, and restarting it when it ends. Does not
 belong here: what runs inside that process (`debezium_engine`), the database server (`postgres`).
 """
 
@@ -33,7 +33,7 @@ _STOP_SECONDS = 20.0
 _MARK_SECONDS = 3.0
 _QUICK_SECONDS = 20.0
 _QUICK_ENDS = 5
-"""Times that the process may end soon after its start before it is given up."""
+"""How many times the process may end soon after its start before capture is given up."""
 _LOG_TAIL_LINES = 12
 
 
@@ -65,7 +65,7 @@ class Landed:
     Attributes:
         key: Its key.
         records: Its records.
-        commits: When the changes among them were committed, in milliseconds since 1970; rows of a snapshot are left out.
+        commits: When its changes were committed, in milliseconds since 1970; rows of a snapshot are left out.
     """
 
     key: str
@@ -74,7 +74,7 @@ class Landed:
 
 
 class Capture:
-    """A capture process that is started again whenever it ends.
+    """A capture process that is restarted whenever it ends.
 
     Args:
         database: Where changes come from.
@@ -82,7 +82,7 @@ class Capture:
         lake: Where they go.
         folder: Folder for its log.
         prefix: First part of the topics' names.
-        on_landed: Called, from a thread, for each object in the landing zone.
+        on_landed: Called, from a thread, for each object that is in the landing zone.
     """
 
     def __init__(
@@ -111,9 +111,9 @@ class Capture:
         self._watcher: threading.Thread | None = None
         self._failed = False
         self.restarts = 0
-        """How often the process was started again."""
+        """How often the process was restarted."""
         self.waiting = ""
-        """Why it waits for the lake; empty while it does not."""
+        """Why it is waiting for the lake; empty if it is not."""
 
     @property
     def pid(self) -> int | None:
@@ -142,7 +142,7 @@ class Capture:
         self._watcher.start()
 
     def stop(self) -> None:
-        """Stop capturing; what is in the landing zone was acknowledged by then."""
+        """Stop capturing; everything in the landing zone has been acknowledged by then."""
         self._stopping.set()
         process = self._process
         if process is None:
@@ -161,14 +161,14 @@ class Capture:
         """Raise if capturing has been given up.
 
         Raises:
-            ServerError: The process ends again and again; the message has the end of its log.
+            ServerError: The process keeps ending; the message contains the end of its log.
         """
         if self._failed:
             tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:])
-            raise ServerError(f"Capture ends again and again.\n{tail}\n", hint=f"See {self.log}.")
+            raise ServerError(f"The capture process keeps ending.\n{tail}\n", hint=f"See {self.log}.")
 
     def catch_up(self, seconds: float) -> bool:
-        """Wait until everything that is committed now is in the landing zone; false when it takes longer."""
+        """Wait until everything that is committed now is in the landing zone; returns False if that takes longer."""
         import psycopg
 
         mark = uuid.uuid4().hex
@@ -176,7 +176,7 @@ class Capture:
         with psycopg.connect(self._database.dsn, autocommit=True) as connection:
             while time.monotonic() < deadline:
                 self.check()
-                # Again and again: what is written before the replication slot is made is never told of.
+                # Repeatedly: messages written before the replication slot exists are never captured.
                 connection.execute("SELECT pg_logical_emit_message(true, %s, %s)", (MARK_PREFIX, mark))
                 with self._changed:
                     if self._changed.wait_for(lambda: mark in self._marks, _MARK_SECONDS):
@@ -192,7 +192,7 @@ class Capture:
                 stderr=log,
                 cwd=self._folder,
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-                # Ctrl-C reaches only us, and we stop it in order.
+                # Ctrl-C must reach only this process, which then stops the child in an orderly way.
                 start_new_session=True,
             )
         assert process.stdin is not None
@@ -254,7 +254,7 @@ def prepare(database: Database, tables: list[str]) -> None:
 
 
 def _properties(database: Database, tables: Mapping[str, str], prefix: str) -> dict[str, str]:
-    # Not `schema.table`: Debezium would not find the table again when it starts a second time.
+    # Not `schema.table`: Debezium would not find the table again on its second start.
     url = f"jdbc:postgresql://{database.host}:{database.port}/{database.name}?currentSchema={CAPTURE_SCHEMA}"
     return {
         "name": prefix,
@@ -271,17 +271,17 @@ def _properties(database: Database, tables: Mapping[str, str], prefix: str) -> d
         "publication.name": PUBLICATION,
         "publication.autocreate.mode": "disabled",
         "snapshot.mode": "initial",
-        # Without schemas around them, events do not say the scale of a packed decimal.
+        # Without their schemas, events do not contain the scale of a packed decimal.
         "decimal.handling.mode": "string",
         "tombstones.on.delete": "false",
-        # Truncates are left out unless nothing is.
+        # By default, truncates are skipped.
         "skipped.operations": "none",
         "key.converter.schemas.enable": "false",
         "value.converter.schemas.enable": "false",
         "max.batch.size": str(BATCH_RECORDS),
         "max.queue.size": str(2 * BATCH_RECORDS),
         "poll.interval.ms": str(int(1000 * BATCH_SECONDS)),
-        # Lets PostgreSQL recycle its log while the captured tables rest.
+        # Lets PostgreSQL recycle its log while the captured tables are idle.
         "heartbeat.interval.ms": "10000",
         "offset.flush.interval.ms": "1000",
         "offset.storage": "io.debezium.storage.jdbc.offset.JdbcOffsetBackingStore",

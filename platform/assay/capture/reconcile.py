@@ -1,8 +1,8 @@
-"""Comparing a table in PostgreSQL with what the lake says it is: rows, sums, and a hash a key.
+"""Comparing a table in PostgreSQL with the lake's version: rows, sums, and a hash per key.
 
-Belongs here: reading both sides in one form, and counting differences. Does not belong here: finding the lake's files
-(`pipeline`), showing the result (`cli`), totals per day against a control (`assay reconcile`, `quality.reconciliation`): those
-are of published tables, this is of every captured row while capture stands still.
+Belongs here: reading both sides in the same form, and counting differences. Does not belong here: finding the lake's files
+(`pipeline`), showing the result (`cli`), daily totals against a control (`assay reconcile`, `quality.reconciliation`): those
+are about published tables, this is about every captured row while capture is paused.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ _SUMMED = ("smallint", "integer", "bigint", "numeric")
 
 @dataclass
 class Comparison:
-    """How one table compares.
+    """The result of comparing one table.
 
     Attributes:
         table: The table in the database.
-        relation: What it was compared with.
+        relation: The lake's relation.
         source_rows: Rows in the database.
         lake_rows: Rows in the lake.
         missing: Keys that only the database has.
         extra: Keys that only the lake has.
-        different: Keys of which both have a row, but not the same one.
+        different: Keys whose rows differ.
         sums: By numeric column: its sum in the database, and in the lake.
         examples: A few keys that differ.
     """
@@ -59,7 +59,7 @@ class Comparison:
         return not counts and all(here == there for here, there in self.sums.values())
 
     def to_dict(self) -> dict[str, Any]:
-        """The comparison as JSON has it."""
+        """The comparison as a JSON-like value."""
         return asdict(self) | {"is_same": self.is_same}
 
 
@@ -71,15 +71,15 @@ def compare(
     key: Sequence[str],
     columns: Sequence[str],
 ) -> Comparison:
-    """Compare a table with a relation that holds its latest rows as Debezium wrote them.
+    """Compare a table with a relation of its latest rows as Debezium wrote them.
 
     Args:
-        connection: DuckDB, in which `relation` can be read.
+        connection: DuckDB, which can read `relation`.
         database: The database.
         table: The table, as in `public.orders`.
         relation: The relation, as in `latest.orders`.
         key: Columns that identify a row.
-        columns: Columns to compare; those that the table does not have must be null in the lake.
+        columns: Columns to compare; those that the table lacks must be null in the lake.
     """
     types = _types(database, table)
     with tempfile.NamedTemporaryFile(suffix=".csv") as file:
@@ -143,7 +143,7 @@ def _source_text(column: str, kind: str | None) -> str:
     if kind is None:
         return "NULL::text"
     if kind.startswith("timestamp"):
-        # Microseconds since 1970; what has no time zone counts as UTC, as Debezium has it.
+        # Microseconds since 1970; values without a time zone count as UTC, as in Debezium.
         return f"(extract(epoch FROM {name}) * 1000000)::bigint::text"
     return f"{name}::text"
 

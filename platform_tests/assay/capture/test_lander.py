@@ -117,7 +117,7 @@ def test_a_topic_made_anew_is_refused(broker: Broker, file_store: ObjectStore, t
     try:
         other.create(TOPIC, 1)
         other.produce(TOPIC, {0: [message(1)]})
-        with pytest.raises(ServerError, match="made anew"):
+        with pytest.raises(ServerError, match="the topic was recreated"):
             land(file_store, other)
     finally:
         other.kill()

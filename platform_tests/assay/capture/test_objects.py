@@ -37,7 +37,7 @@ def test_another_programs_object_ends_with_its_last_line() -> None:
 
 
 def test_what_is_no_gzip_is_an_error() -> None:
-    with pytest.raises(StoreError, match="no whole gzip"):
+    with pytest.raises(StoreError, match="not a complete gzip file"):
         span_end(b"{}" * 20, 10)
 
 

@@ -25,7 +25,7 @@ def test_it_keeps_what_is_stored_asks_for_the_password_and_replicates(postgres_h
             with pytest.raises(psycopg.OperationalError, match="password"):
                 psycopg.connect(replace(database, password="wrong").dsn)
             assert database.password not in repr(database)
-            with pytest.raises(ServerError, match=r"runs in .* already"):
+            with pytest.raises(ServerError, match="already runs in"):
                 EmbeddedPostgres(tmp_path / "pg").start()
         with pytest.raises(psycopg.OperationalError):
             psycopg.connect(database.dsn)
