@@ -8,9 +8,10 @@ that is an offset acknowledged to Debezium, so that killing the process at any m
 acknowledged is captured again, at other offsets, and ingestion drops it as a redelivery.
 
 A snapshot that starts over, after a crash during one or the loss of offsets, does not report rows that were deleted since the
-previous one. So it is preceded by a truncate event for each table that has anything in the landing zone. A snapshot is recognised
-by its position in the change log, which all of its rows share: Debezium marks a row as the first of all only if the first table is
-not empty. A table of Assay's own (`NEVER_EMPTY`) is captured, but not landed, so that even a snapshot of empty tables has a row.
+previous one. So it is preceded by a truncate event for each table that has anything in the landing zone. A snapshot is
+recognised by its position in the change log, which all of its rows share: Debezium marks a row as the first of all only if the
+first table is not empty. A table of Assay's own (`NEVER_EMPTY`) is captured, but not landed, so that even a snapshot of empty
+tables has a row.
 """
 
 from __future__ import annotations
