@@ -96,7 +96,7 @@ class Expectation(ABC):
 
     @property
     def may_be_null(self) -> tuple[str, ...]:
-        """The columns of which a null lets a row pass."""
+        """The columns in which a null lets a row pass."""
         return self.own_columns
 
     @property

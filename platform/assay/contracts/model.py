@@ -91,7 +91,7 @@ EVENT_COLUMN_DESCRIPTIONS = {
     "_op": "What happened: c create, u update, d delete, r snapshot read, t truncate",
     "_sequence": "The event's position at its source; later is larger, compared number by number",
     "_source_timestamp": "When the source says the change was made, UTC; never an ordering key",
-    "_about": "The day that the event itself says it is about (null when it names only its key, or its source is not cut by day)",
+    "_about": "The day that the event is about, as it says itself (null if it names only its key, or its source has no days)",
     "_ingested_at": "When the landing object was written, UTC",
     "_source": "The source the event was landed under",
     "_landing_object": "Key of the landing object the event was read from",

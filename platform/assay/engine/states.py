@@ -140,7 +140,7 @@ def states(events: str, unusual: Unusual, source: Source, columns: Collection[st
 WITH own AS (SELECT {_list(read)} FROM {events} SEMI JOIN {unusual.keys} USING ({keys})),{_truncates(unusual)}
 told AS (SELECT *, true AS _is_told FROM own{_emptied(unusual, source, group)}{_left_out(events, source, by_day)}),
 numbered AS (
-  -- One event stands for a position: copies of it are that event once more.
+  -- One event per position: the others there are copies of it.
   SELECT *, count(*) FILTER (_op IN ('c', 'r', 'd')) OVER (PARTITION BY {group} ORDER BY _sequence) AS _start
   FROM (SELECT * FROM told QUALIFY row_number() OVER (PARTITION BY {group}, _sequence ORDER BY {NEWEST_FIRST}) = 1)
 ),

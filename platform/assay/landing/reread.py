@@ -33,9 +33,9 @@ from assay.landing.staging import count_staged, drop_staged, write_staged
 from assay.landing.too_late import refuse_too_late
 from assay.landing.typed import LINE
 
-GONE = "the landing object is gone, or is another one than was ingested"
-FORGOTTEN = "some records of a line of it were forgotten since, so that which of them was refused cannot be said"
-MOVED = "its records are told apart otherwise now than when it was ingested, so that which of them was refused cannot be said"
+GONE = "the landing object is gone, or has been replaced since it was ingested"
+FORGOTTEN = "some records of one of its lines have been forgotten, so it is unknown which of them is in quarantine"
+MOVED = "its records are now divided otherwise than when it was ingested, so it is unknown which of them is in quarantine"
 
 
 @dataclass
@@ -203,7 +203,7 @@ WITH candidates AS (
   SELECT * FROM found
   WHERE _reason IS DISTINCT FROM {literal(BLANK)}
     AND NOT EXISTS (FROM places WHERE places._object = found._object AND places._row = found._line)
-    -- What was refused as a whole has told no line at all.
+    -- An object that was rejected as a whole has no line among them.
     AND (_line IS NULL OR _object NOT IN (SELECT _object FROM told WHERE _line IS NOT NULL{self._told_and_forgotten()})
       OR (_object, _line) IN (SELECT (_landing_object, _landing_row) FROM refused))
 ),

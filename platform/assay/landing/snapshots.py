@@ -198,13 +198,13 @@ def judge(counts: Mapping[int, Counted], rule: Snapshot, *, declares_size: bool 
     unbounded: dict[int, str] = {}
     before: tuple[int, int] | None = None
     for date, count in sorted(counts.items()):
-        hint = f"or add '{date}' to Snapshot(accepted=…) if it is whole."
+        hint = f"or add '{date}' to Snapshot(accepted=…) if it is complete."
         if date in accepted:
             before = (date, count.records)
         elif not declares_size and before is not None and count.records < rule.share * before[1]:
             refused[date] = (
                 f"the snapshot of {date} has {count.records:,} records, less than {rule.share:.0%} of the {before[1]:,} of "
-                f"{before[0]}: it is taken for a part, and nothing of it is used. Land the rest under a name with that date, "
+                f"{before[0]}: it counts as incomplete, and nothing of it is used. Land the rest under a name with that date, "
                 f"{hint}"
             )
         else:
