@@ -28,7 +28,6 @@ from assay.landing.records import BLANK
 
 LEAST_MISFITS = 3
 """How many values, all misfits, a column must have before its type counts as changed."""
-_IS_MISFIT = "_reason LIKE '%, which is no %'"
 _ADDS = f"_rescued IS NOT NULL AND _reason IS DISTINCT FROM {literal(BLANK)}"
 """Condition for a record with undeclared columns; skipped records, such as those of other tables, have columns of their own."""
 
@@ -77,7 +76,7 @@ def find_drift(cursor: duckdb.DuckDBPyConnection, source: Source, staged: str) -
     """
     # Most batches have no drift: this one query detects that, and each of the others costs more to plan than to run.
     lacks, adds, misfits = cursor.execute(
-        f"SELECT bool_or(_reason IS NULL AND _missing IS NOT NULL), bool_or({_ADDS}), bool_or({_IS_MISFIT}) FROM {staged}"
+        f"SELECT bool_or(_reason IS NULL AND _missing IS NOT NULL), bool_or({_ADDS}), bool_or(len(_misfits) > 0) FROM {staged}"
     ).fetchone() or (False, False, False)
     missing = _missing(cursor, staged) if lacks else {}
     added = _added(cursor, staged) if adds else {}
@@ -182,20 +181,20 @@ GROUP BY 1, 2""").fetchall()
 
 def _changed_types(cursor: duckdb.DuckDBPyConnection, source: Source, staged: str) -> dict[str, str]:
     """By path of an object to hold: why, because no value of a column fits its type."""
-    typed = {spec.name: spec.sql_type for spec in source.columns if spec.sql_type != "VARCHAR"}
+    typed = {spec.name: spec.sql_type for spec in source.columns}
     suspects = cursor.execute(f"""
-SELECT _path, regexp_extract(_reason, '^(.+?) is ''', 1) AS name, count(*), min(_reason) FROM {staged}
-WHERE {_IS_MISFIT} GROUP BY 1, 2 HAVING count(*) >= {LEAST_MISFITS}""").fetchall()
+SELECT _path, misfit.name, count(*), min(misfit.text) FROM (SELECT _path, unnest(_misfits) AS misfit FROM {staged})
+GROUP BY 1, 2 HAVING count(*) >= {LEAST_MISFITS} ORDER BY 1, 2""").fetchall()
     held: dict[str, str] = {}
     for path, name, misfits, example in suspects:
-        if name not in typed:
-            continue
+        # A delete gives its key; its other columns may hold what stands for no value.
+        counts = "true" if name in source.key else "_op IS DISTINCT FROM 'd'"
         fits = cursor.execute(
-            f"SELECT 1 FROM {staged} WHERE _path = ? AND {quote(name)} IS NOT NULL AND _op IS DISTINCT FROM 'd' LIMIT 1", [path]
+            f"SELECT 1 FROM {staged} WHERE _path = ? AND {quote(name)} IS NOT NULL AND {counts} LIMIT 1", [path]
         ).fetchone()
         if fits is None:
             held[str(path)] = (
-                f"the type of {name} has changed: none of its {misfits:,} values is a {typed[name]} ({example}). "
+                f"the type of {name} has changed: none of its {misfits:,} values is a {typed[name]} ({name} is '{example}'). "
                 f"Declare the new type in {source.model.__module__}, or take the object out of the landing zone"
             )
     return held

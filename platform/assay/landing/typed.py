@@ -18,6 +18,8 @@ LAST_DAY = "9999-12-31"
 """The range of days that an event can be about."""
 _MOST_DIGITS = 24
 """Most digits of an amount before its point: `DECIMAL(38,4)` holds the total of ten thousand million such amounts."""
+_LETTERS_TOLD = 60
+"""Most characters of a misfit that a reason quotes."""
 
 
 def typed_records(parsed: str, source: Source) -> str:
@@ -28,8 +30,9 @@ def typed_records(parsed: str, source: Source) -> str:
         source: Their source.
 
     Returns:
-        A query of `_path, _n, _record` (kept for rejected records and messages), `_reason, _partition`, the source's typed
-        columns, its partition column and the event columns that do not depend on the landing object.
+        A query of `_path, _n, _record` (kept of refused records and of messages), `_reason, _misfits` (the columns of a record
+        refused here whose texts do not fit their types, with the texts), `_partition`, the source's typed columns, its partition
+        column and the event columns that do not depend on the landing object.
     """
     names = [spec.name for spec in source.columns]
     texts = ", ".join(f"{quote(name)} AS {quote(_text(name))}" for name in names)
@@ -42,8 +45,8 @@ WITH parsed AS (SELECT * EXCLUDE ({", ".join(quote(name) for name in names)}), {
 casted AS (SELECT *, {casts} FROM parsed),
 dated AS (SELECT *{day}, CASE WHEN _op IN ('d', 't', 'm') THEN 0 ELSE {_money(source)} END::DECIMAL(38,4) AS _money FROM casted)
 SELECT _path, _n, CASE WHEN _refused IS NOT NULL OR _op = 'm' THEN _record END AS _record, _refused AS _reason,
-  {_partition(source)} AS _partition, {kept}
-FROM (SELECT *, {about}, {_reason(source)} AS _refused FROM (SELECT {_only_known_days(source)} FROM dated))"""
+  {_misfits(source)} AS _misfits, {_partition(source)} AS _partition, {kept}
+FROM (SELECT *, {about}, {_reason(source)} AS _refused FROM (SELECT {_only_known_days(source)} FROM dated)) AS record"""
 
 
 def typed_columns(source: Source) -> dict[str, str]:
@@ -51,7 +54,14 @@ def typed_columns(source: Source) -> dict[str, str]:
     return {**_OF_RECORDS, **{name: kind for name, kind in source.types.items() if name not in _LATER}}
 
 
-_OF_RECORDS = {"_path": "VARCHAR", "_n": "BIGINT", "_record": "VARCHAR", "_reason": "VARCHAR", "_partition": "VARCHAR"}
+_OF_RECORDS = {
+    "_path": "VARCHAR",
+    "_n": "BIGINT",
+    "_record": "VARCHAR",
+    "_reason": "VARCHAR",
+    "_misfits": "STRUCT(name VARCHAR, text VARCHAR)[]",
+    "_partition": "VARCHAR",
+}
 _LATER = ("_ingested_at", "_source", "_landing_object", "_landing_row")
 """Event columns that come from the landing object."""
 
@@ -108,19 +118,15 @@ def _reason(source: Source) -> str:
     """Expression for everything wrong with a record; null for a good one. If its key is missing, nothing else is checked."""
     no_key = {
         f"{quote(name)} IS NULL": f"CASE WHEN coalesce({quote(_text(name))}, '') = '' THEN 'the key column {name} is null' "
-        f"ELSE 'the key column ' || {_misfit(name, source)} END"
+        f"ELSE 'the key column ' || {_told(name, source)} END"
         for name in source.key
     }
     if [spec.sql_type for spec in source.columns if spec.name in source.key] == ["VARCHAR"]:
         # All rows with an empty key would be one row. In a key of several columns, one may well be empty.
         no_key[f"trim({quote(source.key[0])}) = ''"] = f"'the key column {source.key[0]} is empty'"
     others = [spec for spec in source.columns if spec.name not in source.key]
-    misfits = {
-        spec.name: f"{quote(_text(spec.name))} IS NOT NULL AND {quote(spec.name)} IS NULL"
-        for spec in others
-        if spec.sql_type != "VARCHAR"
-    }
-    wrong = {test: _misfit(name, source) for name, test in misfits.items()}
+    misfits = {name: test for name, test in _misfit_tests(source).items() if name not in source.key}
+    wrong = {test: _told(name, source) for name, test in misfits.items()}
     wrong |= {
         f"_op <> 'd' AND {quote(_text(spec.name))} IS NULL AND NOT {_is_left_out([spec.name])}": f"'{spec.name} is null'"
         for spec in others
@@ -147,10 +153,33 @@ def _reason(source: Source) -> str:
     )
 
 
-def _misfit(column: str, source: Source) -> str:
+def _misfit_tests(source: Source) -> dict[str, str]:
+    """By column: the condition that its text does not fit its type. An empty key counts as missing, not as a misfit."""
+    tests: dict[str, str] = {}
+    for spec in source.columns:
+        if spec.sql_type != "VARCHAR":
+            is_given = "<> ''" if spec.name in source.key else "IS NOT NULL"
+            tests[spec.name] = f"{quote(_text(spec.name))} {is_given} AND {quote(spec.name)} IS NULL"
+    return tests
+
+
+def _misfits(source: Source) -> str:
+    """Expression for the misfits of a rejected record, each with its text; null for a good record."""
+    each = ", ".join(
+        f"CASE WHEN {test} THEN {{name: {literal(name)}, text: left({quote(_text(name))}, {_LETTERS_TOLD})}} END"
+        for name, test in _misfit_tests(source).items()
+    )
+    if not each:
+        return "NULL"
+    # Not computed for good records, which most are.
+    is_refused = "_refused IS NOT NULL AND record._reason IS NULL AND _op <> 't'"
+    return f"CASE WHEN {is_refused} THEN list_filter([{each}], lambda each: each IS NOT NULL) END"
+
+
+def _told(column: str, source: Source) -> str:
     """Expression for the message that a column's text does not fit its type."""
     kind = next(spec.sql_type for spec in source.columns if spec.name == column)
-    return f"'{column} is ''' || left({quote(_text(column))}, 60) || ''', which is no {kind}'"
+    return f"'{column} is ''' || left({quote(_text(column))}, {_LETTERS_TOLD}) || ''', which is no {kind}'"
 
 
 def _is_left_out(columns: Collection[str]) -> str:

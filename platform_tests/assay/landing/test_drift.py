@@ -141,6 +141,41 @@ def test_a_type_that_has_got_more_digits_is_a_changed_one(tmp_path: Path, column
     assert lake.rows("SELECT * FROM latest.orders") == []
 
 
+class NumberedOrders(Orders):
+    """Orders with a number."""
+
+    order_id: int = column("Key")
+
+
+def test_a_changed_type_of_the_key_holds_the_object(tmp_path: Path) -> None:
+    lake = orders_lake(tmp_path, NumberedOrders)
+    key = lake.land("orders", "1.json", text(*[order(f"uuid-{n}", n) for n in range(10)]))
+    done = lake.ingest("orders")
+    assert "the type of order_id has changed: none of its 10 values is a BIGINT (order_id is 'uuid-0')" in done.held[key]
+    assert done.quarantined == 0
+
+
+def test_records_without_a_key_are_mistakes(tmp_path: Path) -> None:
+    lake = orders_lake(tmp_path, NumberedOrders)
+    lake.land("orders", "1.json", text(*[order("", n) for n in range(10)]))
+    done = lake.ingest("orders")
+    assert (done.held, done.quarantined) == ({}, 10)
+
+
+def test_a_key_of_another_type_here_and_there_is_a_mistake_as_long_as_a_delete_has_the_old(tmp_path: Path) -> None:
+    lake = orders_lake(tmp_path, NumberedOrders)
+    lines = [order(f"uuid-{n}", n) for n in range(10)]
+    lake.land("orders", "1.json", text(*lines, change("orders", "d", 11, {"order_id": 7})))
+    done = lake.ingest("orders")
+    assert (done.held, done.quarantined) == ({}, 10)
+
+
+def test_every_column_of_a_record_counts_that_does_not_fit(tmp_path: Path) -> None:
+    lake = orders_lake(tmp_path)
+    key = lake.land("orders", "1.json", text(*[order(f"o{n}", n, amount="oops" if n else 1, pieces=f"t{n}") for n in range(10)]))
+    assert "the type of pieces has changed: none of its 10 values is a BIGINT (pieces is 't0')" in lake.ingest("orders").held[key]
+
+
 @pytest.mark.parametrize("good", [0, 1])
 def test_single_mistakes_go_to_quarantine(tmp_path: Path, good: int) -> None:
     lake = orders_lake(tmp_path)
