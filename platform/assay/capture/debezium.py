@@ -22,13 +22,14 @@ from typing import Any
 
 from assay.capture.debezium_engine import CAPTURE_SCHEMA, MARK_PREFIX, NEVER_EMPTY
 from assay.capture.postgres import Database
-from assay.errors import ServerError
+from assay.errors import AssayError, ServerError
 
 SLOT = "assay"
 PUBLICATION = "assay"
 BATCH_SECONDS = 1.0
 BATCH_RECORDS = 8_192
 
+_PROGRAM = ("-m", "assay.capture.debezium_engine")
 _STOP_SECONDS = 20.0
 _MARK_SECONDS = 3.0
 _QUICK_SECONDS = 20.0
@@ -109,7 +110,9 @@ class Capture:
         self._changed = threading.Condition()
         self._process: subprocess.Popen[bytes] | None = None
         self._watcher: threading.Thread | None = None
-        self._failed = False
+        self._failure: Exception | None = None
+        # Held while the process is started, so that none is started behind the back of whoever stops.
+        self._starting = threading.Lock()
         self.restarts = 0
         """How often the process was restarted."""
         self.waiting = ""
@@ -137,23 +140,15 @@ class Capture:
             raise ServerError(f"Live capture needs {' and '.join(missing)}.", hint="Install assay-platform[live].")
         prepare(self._database, list(self._orders["tables"]))
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._process = self._launch()
+        self._start_process()
         self._watcher = threading.Thread(target=self._watch, name="capture", daemon=True)
         self._watcher.start()
 
     def stop(self) -> None:
         """Stop capturing; everything in the landing zone has been acknowledged by then."""
-        self._stopping.set()
-        process = self._process
-        if process is None:
-            return
-        assert process.stdin is not None
-        with contextlib.suppress(OSError):
-            process.stdin.close()
-        try:
-            process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        with self._starting:
+            self._stopping.set()
+        self._end_process()
         if self._watcher is not None:
             self._watcher.join(_STOP_SECONDS)
 
@@ -161,11 +156,12 @@ class Capture:
         """Raise if capturing has been given up.
 
         Raises:
-            ServerError: The process keeps ending; the message contains the end of its log.
+            ServerError: The process keeps ending, or its output could not be processed; the message says why.
         """
-        if self._failed:
-            tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:])
-            raise ServerError(f"The capture process keeps ending.\n{tail}\n", hint=f"See {self.log}.")
+        failure = self._failure
+        if failure is not None:
+            reason = str(failure) if isinstance(failure, AssayError) else f"{type(failure).__name__}: {failure}"
+            raise ServerError(f"Capture was given up: {reason}", hint=f"See {self.log}.") from failure
 
     def catch_up(self, seconds: float) -> bool:
         """Wait until everything that is committed now is in the landing zone; returns False if that takes longer."""
@@ -183,10 +179,18 @@ class Capture:
                         return True
         return False
 
+    def _start_process(self) -> bool:
+        """Start the process, if it is not to be stopped."""
+        with self._starting:
+            if self._stopping.is_set():
+                return False
+            self._process = self._launch()
+            return True
+
     def _launch(self) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "assay.capture.debezium_engine"],
+                [sys.executable, *_PROGRAM],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -196,27 +200,48 @@ class Capture:
                 start_new_session=True,
             )
         assert process.stdin is not None
-        process.stdin.write(json.dumps(self._orders).encode() + b"\n")
-        process.stdin.flush()
+        # One that has ended already is found by its watcher.
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(json.dumps(self._orders).encode() + b"\n")
+            process.stdin.flush()
         return process
 
+    def _end_process(self) -> None:
+        process = self._process
+        if process is None:
+            return
+        assert process.stdin is not None
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
     def _watch(self) -> None:
+        try:
+            self._keep_running()
+        except Exception as error:
+            # Nobody sees an exception of this thread, and nobody reads what the process tells from now on.
+            self._failure = error
+            self._end_process()
+
+    def _keep_running(self) -> None:
         quick_ends = 0
         while True:
             assert self._process is not None
             started = time.monotonic()
             self._read_reports(self._process)
             self._process.wait()
-            if self._stopping.is_set():
-                return
             quick_ends = quick_ends + 1 if time.monotonic() - started < _QUICK_SECONDS else 0
-            if quick_ends >= _QUICK_ENDS:
-                self._failed = True
-                return
-            if self._stopping.wait(quick_ends):
+            if quick_ends >= _QUICK_ENDS and not self._stopping.is_set():
+                tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:])
+                raise ServerError(f"it ends again and again.\n{tail}\n")
+            self._stopping.wait(quick_ends)
+            if not self._start_process():
                 return
             self.restarts += 1
-            self._process = self._launch()
 
     def _read_reports(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None
@@ -225,7 +250,13 @@ class Capture:
                 # A killed process may leave half a line.
                 if not line.endswith(b"\n"):
                     return
-                self._take(json.loads(line))
+                report = _parse(line)
+                if report is None:
+                    # A library's or the JVM's own words.
+                    with self.log.open("ab") as log:
+                        log.write(line)
+                else:
+                    self._take(report)
 
     def _take(self, report: Mapping[str, Any]) -> None:
         self.waiting = str(report.get("waiting", ""))
@@ -235,6 +266,15 @@ class Capture:
             with self._changed:
                 self._marks.add(report["mark"])
                 self._changed.notify_all()
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    """The report that a line is; None if it is none."""
+    try:
+        report = json.loads(line)
+    except ValueError:
+        return None
+    return report if isinstance(report, dict) else None
 
 
 def prepare(database: Database, tables: list[str]) -> None:
