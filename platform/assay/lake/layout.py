@@ -184,9 +184,14 @@ def proofs_run_key(at: datetime, name: str) -> str:
     return f"{proofs_runs_prefix()}{at:%Y%m%dT%H%M%S%f}-{name}.parquet"
 
 
+def proofs_months_prefix() -> str:
+    """Prefix of all merged proofs."""
+    return f"{proofs_prefix()}months/"
+
+
 def proofs_parts_prefix(month: str) -> str:
     """Prefix of the merged proofs of a month."""
-    return f"{proofs_prefix()}months/{month}-"
+    return f"{proofs_months_prefix()}{month}-"
 
 
 def proofs_part_key(month: str, number: int) -> str:

@@ -4,8 +4,10 @@ Belongs here: which objects are merged into which, and what may go wrong meanwhi
 (`scoring`).
 
 All tables share one object a month, or as many as keep each of them small enough to be written anew whenever something is added.
-They are replaced by compare-and-swap, and what was merged is deleted only after a while, for whoever still reads it; until then
-its rows are there twice, and read once. So a kill at any point, or two at once, lose nothing.
+They are replaced by compare-and-swap, and what was merged is deleted only by a later call, a while after it was merged, for
+whoever still reads it; until then its rows are there twice, and read once. So a kill at any point, or two at once, lose nothing.
+When a proof was merged is not known, but no later than its month was last written: so that this can be a while ago, nothing is
+merged more often than that.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from assay.errors import Conflict, ObjectMissing, StoreError
-from assay.lake.layout import proofs_part_key, proofs_parts_prefix, proofs_runs_prefix
+from assay.lake.layout import proofs_months_prefix, proofs_part_key, proofs_parts_prefix, proofs_runs_prefix
 from assay.lake.store import ObjectInfo, ObjectStore
 from assay.pipeline.outcome import Status
 from assay.pipeline.query import query
@@ -31,11 +33,14 @@ from assay.quality.own_tables import PARTITION_SCORES
 AT_LEAST = 64
 """Objects of runs that are worth merging, beside what is merged every hour."""
 GRACE = dt.timedelta(minutes=5)
-"""How long what was merged stays, for whoever still reads it."""
+"""How long what was merged stays, for whoever still reads it, and nothing is merged again."""
 LARGEST_BYTES = 8_000_000
 """An object of this size is not added to any more."""
 ATTEMPTS = 20
 _READERS = 8
+
+Identity = tuple[object, ...]
+"""What names a proof (`scoring.IDENTITY`)."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ def compact_proofs(store: ObjectStore, now: dt.datetime, *, at_least: int = 1, g
         store: The lake.
         now: The time, UTC.
         at_least: Do nothing while there are fewer objects of runs.
-        grace: How long what was merged stays.
+        grace: How long what was merged stays; if it is shorter than `GRACE`, merging waits no longer than that.
 
     Raises:
         StoreError: The lake cannot be read or written.
@@ -68,35 +73,41 @@ def compact_proofs(store: ObjectStore, now: dt.datetime, *, at_least: int = 1, g
     runs = sorted(store.list(proofs_runs_prefix()), key=lambda info: info.key)
     if len(runs) < max(at_least, 1):
         return Merged()
+    if any(info.modified > now - min(grace, GRACE) for info in store.list(proofs_months_prefix())):
+        return Merged()
     with ThreadPoolExecutor(_READERS) as pool:
-        found = [proofs for proofs in pool.map(lambda info: _read(store, info.key), runs) if proofs is not None]
-    added = 0
+        read = zip(runs, pool.map(lambda info: _read(store, info.key), runs), strict=True)
+        found = {info: proofs for info, proofs in read if proofs is not None}
+    added, settled = 0, set[Identity]()
     if found:
-        proofs = pa.concat_tables(found)
+        proofs = pa.concat_tables(found.values())
         months = pa.array([at.strftime("%Y-%m") for at in proofs["proven_at"].to_pylist()])
         for month in sorted(set(months.to_pylist())):
-            added += _add(store, month, proofs.filter(pa.compute.equal(months, month)))
-    old = [info for info in runs if info.modified <= now - grace]
+            new, there = _add(store, month, proofs.filter(pa.compute.equal(months, month)), now - grace)
+            added += new
+            settled |= there
+    old = [info for info, own in found.items() if info.modified <= now - grace and settled.issuperset(_identities(own))]
     for info in old:
         store.delete(info.key)
     return Merged(len(runs), added, len(old))
 
 
-def _add(store: ObjectStore, month: str, proofs: pa.Table) -> int:
-    """Add proofs to those of a month; says how many were not there."""
+def _add(store: ObjectStore, month: str, proofs: pa.Table, since: dt.datetime) -> tuple[int, set[Identity]]:
+    """Add proofs to those of a month; says how many were not there, and which have been there since a point in time."""
     for _ in range(ATTEMPTS):
         parts = sorted(store.list(proofs_parts_prefix(month)), key=lambda info: info.key)
         # What was merged lately is there twice for a while, and can be in no older object than the last but one.
         kept = [table for info in parts[-2:] if (table := _read(store, info.key)) is not None]
         known = {identity for table in kept for identity in _identities(table)}
+        settled = known if all(info.modified <= since for info in parts) else set[Identity]()
         new = {identity: place for place, identity in enumerate(_identities(proofs)) if identity not in known}
         if not new:
-            return 0
+            return 0, settled
         try:
             _put(store, month, parts, kept, proofs.take(list(new.values())))
         except Conflict:
             continue
-        return len(new)
+        return len(new), settled
     raise StoreError(f"The proofs of {month} cannot be merged: others keep merging them first.", hint="Run again.")
 
 
@@ -108,7 +119,7 @@ def _put(store: ObjectStore, month: str, parts: Sequence[ObjectInfo], kept: Sequ
         store.put(proofs_part_key(month, len(parts)), as_parquet(new.sort_by(order)), if_absent=True)
 
 
-def _identities(proofs: pa.Table) -> list[tuple[object, ...]]:
+def _identities(proofs: pa.Table) -> list[Identity]:
     return list(zip(*(proofs[name].to_pylist() for name in IDENTITY), strict=True))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -17,10 +18,10 @@ from shop_lake import ShopLake
 
 from assay.errors import StoreError
 from assay.lake import ObjectStore
-from assay.lake.layout import index_key, proofs_prefix
-from assay.pipeline import scoring
+from assay.lake.layout import index_key, proofs_months_prefix, proofs_prefix, proofs_runs_prefix
+from assay.pipeline import score_compaction, scoring
 from assay.pipeline.runs import rebuild_partitions
-from assay.pipeline.score_compaction import compact_proofs, restore_lost_proofs
+from assay.pipeline.score_compaction import GRACE, compact_proofs, restore_lost_proofs
 from assay.pipeline.state import State
 from assay.quality.own_tables import PARTITION_SCORES, RULE_RESULTS
 
@@ -223,6 +224,34 @@ class TestCompaction:
         assert (lake.rows("SELECT * FROM quality.rule_results ORDER BY ALL"), lake.rows(EVERY)) == before
         assert compact_proofs(lake.store, now).objects == 0
 
+    def test_what_was_merged_stays_for_a_while_however_old_it_was_when_it_was_merged(self, lake: ShopLake) -> None:
+        """Who has just listed the objects of runs still finds them, after the first merge and after one right behind it."""
+        later = dt.datetime.now(dt.UTC)
+        hour_ago = (later - dt.timedelta(hours=1)).timestamp()
+        listed = [lake.store.path(key) for key in lake.etags(proofs_runs_prefix())]
+        for path in listed:
+            os.utime(path, (hour_ago, hour_ago))
+        for seconds in (0, 2):
+            compact_proofs(lake.store, later + dt.timedelta(seconds=seconds))
+            assert all(Path(path).exists() for path in listed)
+        assert compact_proofs(lake.store, dt.datetime.now(dt.UTC) + GRACE).removed == len(listed) > 0
+
+    def test_two_that_merge_at_once_remove_nothing_that_either_has_just_merged(
+        self, lake: ShopLake, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        soon = dt.datetime.now(dt.UTC) + GRACE
+        add, others = score_compaction._add, [lambda: compact_proofs(lake.store, soon)]
+
+        def add_after_another(*args: Any) -> Any:
+            if others:
+                others.pop()()
+            return add(*args)
+
+        monkeypatch.setattr(score_compaction, "_add", add_after_another)
+        before = set(lake.etags(proofs_runs_prefix()))
+        assert compact_proofs(lake.store, soon).removed == 0
+        assert set(lake.etags(proofs_runs_prefix())) == before
+
     def test_it_waits_until_it_is_worth_it(self, lake: ShopLake) -> None:
         assert compact_proofs(lake.store, dt.datetime.now(dt.UTC), at_least=64).objects == 0
 
@@ -234,7 +263,7 @@ class TestCompaction:
         lake.land("orders", "more.json", text(order("x", 30)))
         lake.run("more")
         compact_proofs(lake.store, soon)
-        assert len(lake.etags(proofs_prefix())) == 2
+        assert len(lake.etags(proofs_months_prefix())) == 2
         assert len(lake.rows(EVERY)) > len(before)
 
     def test_whoever_always_comes_second_gives_up(self, lake: ShopLake, monkeypatch: pytest.MonkeyPatch) -> None:
