@@ -9,7 +9,6 @@ No text holds a value of a row: alerts leave the house.
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Iterable, Iterator
 
 import duckdb
@@ -30,7 +29,6 @@ OF_THE_LAKE = frozenset(Kind) - {Kind.RUN_FAILED, Kind.LAKE_GONE}
 ANOMALY_DAYS = 3
 """An anomaly is told as long as it is on one of so many last complete days: a weekend on which nobody looked hides none."""
 _FIGURES_SAID = 3
-_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 
 def lake_incidents(connection: duckdb.DuckDBPyConnection, state: State, now: dt.datetime) -> list[Incident]:
@@ -59,8 +57,7 @@ def failed_proofs(state: State) -> Iterator[Incident]:
     for name, failures in failed_partitions(state).items():
         table = state.workspace.project.nodes[name].table
         for partition, failure in failures.items():
-            problems = "; ".join(_masked(problem) for problem in failure.problems)
-            text = f"{problems} (found by run {failure.run_id}). What was published before stands"
+            text = f"{'; '.join(failure.problems)} (found by run {failure.run_id}). What was published before stands"
             if failure.below_threshold:
                 yield Incident(Kind.THRESHOLD_CROSSED, name, partition, text, table.owner)
             if len(failure.problems) > failure.below_threshold:
@@ -146,11 +143,6 @@ def anomalies(found: Iterable[Watched]) -> Iterator[Incident]:
             said = "; ".join(each.text for each in newest[:_FIGURES_SAID])
             text = f"{day}: {said}{more}. See `assay anomalies {watched.table.full_name}`"
             yield Incident(Kind.ANOMALY, watched.table.full_name, region, text, watched.table.owner)
-
-
-def _masked(text: str) -> str:
-    """A text without what stands in quotation marks: DuckDB quotes the value that it could not take."""
-    return _QUOTED.sub("'…'", text)
 
 
 def _long(duration: dt.timedelta | None) -> str:

@@ -159,7 +159,7 @@ def check_results(state: State, node: Node, outcomes: Sequence[Outcome]) -> Iter
 def proof_result(store: ObjectStore, table: Table) -> dg.AssetCheckResult:
     """The result of the check that no partition of a table failed its last proof, whoever proved it."""
     standing = sorted(read_failures(store, table).items())
-    return _verdict(asset_key(table.full_name), PROOF_CHECK, {name: "; ".join(failure.problems) for name, failure in standing})
+    return _verdict(asset_key(table.full_name), PROOF_CHECK, {name: "; ".join(failure.reasons) for name, failure in standing})
 
 
 def proof_materializations(outcomes: Sequence[Outcome]) -> Iterator[dg.AssetMaterialization]:

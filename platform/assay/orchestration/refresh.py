@@ -197,7 +197,7 @@ def _judge(context: dg.OpExecutionContext, opened: Opened) -> None:
     """Fail the run for partitions that failed their proof, now that everything that could be built was built."""
     failed = failed_partitions(opened.state)
     sentences = [
-        f"{table} {partition}: {'; '.join(failure.problems)} (found by run {failure.run_id})"
+        f"{table} {partition}: {'; '.join(failure.reasons)} (found by run {failure.run_id})"
         for table, failures in failed.items()
         for partition, failure in failures.items()
     ]

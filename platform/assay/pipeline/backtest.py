@@ -23,7 +23,8 @@ from assay.engine.parameters import window_of, with_values
 from assay.engine.project import Node
 from assay.errors import SettingsError, SqlError
 from assay.nearest import suggestion
-from assay.pipeline.build import chunks, compute, raise_if_not_about_data
+from assay.pipeline.build import chunks, compute
+from assay.pipeline.duckdb_errors import raise_if_not_about_data
 from assay.pipeline.state import State
 from assay.quality.flagging import PROVEN
 

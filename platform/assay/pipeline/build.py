@@ -21,6 +21,7 @@ from assay.errors import Conflict, StoreError
 from assay.lake.index import Entry
 from assay.lake.layout import TRUNCATES
 from assay.pipeline.around import aside, surroundings
+from assay.pipeline.duckdb_errors import raise_if_not_about_data, sql_problem
 from assay.pipeline.failures import Failure, write_failures
 from assay.pipeline.lookups import bind_lookup, contents, hashes, lookups_of
 from assay.pipeline.outcome import Outcome, Status
@@ -178,22 +179,6 @@ def _build_chunk(
     return outcomes, lost
 
 
-def raise_if_not_about_data(error: duckdb.Error) -> None:
-    """Raise what no other data would have avoided: a lake that is gone, a full disk, too little memory."""
-    said = str(error)
-    if isinstance(error, duckdb.HTTPException) or "Connection error" in said or "Could not connect" in said:
-        raise StoreError(
-            f"The lake cannot be read: {said.splitlines()[0]}", hint="Check that the S3 server runs, then run again."
-        ) from error
-    if isinstance(error, duckdb.OutOfMemoryException) or "No space left" in said:
-        raise StoreError(
-            f"There is no room to compute: {said.splitlines()[0]}",
-            hint="Free space below ASSAY_HOME or raise ASSAY_MEMORY, then run again.",
-        ) from error
-    if isinstance(error, duckdb.IOException):
-        raise StoreError(f"The lake cannot be read: {said.splitlines()[0]}", hint="Run again.") from error
-
-
 def _isolate(
     connection: duckdb.DuckDBPyConnection,
     state: State,
@@ -213,11 +198,11 @@ def _isolate(
             lost += missed
         return outcomes, lost
     (partition,) = dirty
-    problems = (f"{node.query.path.name} failed on the data: {str(error).splitlines()[0]}",)
-    failure = _failure(state, node, partition, problems, run_id)
+    problem = sql_problem(node.query.path.name, error)
+    failure = replace(_failure(state, node, partition, (problem,), run_id), sentence=str(error).splitlines()[0])
     write_failures(state.workspace.store, node.table, {partition: failure}, mended=())
     standing = state.index(node.table.full_name).get(partition)
-    failed = Outcome(node.table.full_name, partition, Status.FAILED, standing, problems)
+    failed = Outcome(node.table.full_name, partition, Status.FAILED, standing, failure.reasons)
     keep_proofs(state.workspace.store, node, [failed], run_id, dt.datetime.now(dt.UTC))
     return [failed], []
 

@@ -12,11 +12,13 @@ import random
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from assay.contracts import Table
 from assay.errors import Conflict, ObjectMissing, StoreError
 from assay.lake.layout import failures_key
 from assay.lake.store import ObjectStore
+from assay.pipeline.duckdb_errors import ON_THE_DATA
 
 ATTEMPTS = 30
 """How often a change is tried anew when others keep changing the record first."""
@@ -29,15 +31,22 @@ class Failure:
 
     Attributes:
         made_from: Hash of code and inputs: as long as it stays, so does the failure.
-        problems: Why it failed.
+        problems: Why it failed, in words that hold no value of any row: they leave the house.
         run_id: The run that found it.
         below_threshold: Whether its quality score was below the table's threshold; that is one of the problems.
+        sentence: What DuckDB said where the SQL failed on the data. It may hold values, and is for logs and the command line.
     """
 
     made_from: str
     problems: tuple[str, ...]
     run_id: str
     below_threshold: bool = False
+    sentence: str = ""
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it failed, in all that is known, values included."""
+        return (*self.problems, self.sentence) if self.sentence else self.problems
 
 
 Failures = dict[str, Failure]
@@ -101,7 +110,13 @@ def _read_version(store: ObjectStore, key: str) -> tuple[str | None, Failures]:
 
 
 def _failures(body: bytes) -> Failures:
-    return {
-        partition: Failure(each["made_from"], tuple(each["problems"]), each["run_id"], each.get("below_threshold", False))
-        for partition, each in json.loads(body).items()
-    }
+    return {partition: _failure(each) for partition, each in json.loads(body).items()}
+
+
+def _failure(written: Mapping[str, Any]) -> Failure:
+    problems, sentence = tuple(written["problems"]), written.get("sentence", "")
+    if "sentence" not in written and len(problems) == 1:
+        # Older versions of Assay had DuckDB's sentence in the problem.
+        problem, _, sentence = problems[0].partition(f" {ON_THE_DATA}: ")
+        problems = (f"{problem} {ON_THE_DATA}",) if sentence else problems
+    return Failure(written["made_from"], problems, written["run_id"], written.get("below_threshold", False), sentence)

@@ -18,7 +18,7 @@ from assay.errors import SettingsError, SqlError
 from assay.lake.rows import files_by_version
 from assay.metrics.marts import lattice_of
 from assay.metrics.planning import Candidate, Days, Plan, Question, plan
-from assay.pipeline.build import raise_if_not_about_data
+from assay.pipeline.duckdb_errors import raise_if_not_about_data
 from assay.pipeline.state import Input, State
 
 

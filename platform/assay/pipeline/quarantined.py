@@ -19,8 +19,8 @@ import duckdb
 from assay.contracts import Source, Table
 from assay.contracts.rules import literal, quote
 from assay.lake.ledger import Edited
-from assay.pipeline.build import raise_if_not_about_data
 from assay.pipeline.dropping import read_drops
+from assay.pipeline.duckdb_errors import raise_if_not_about_data
 from assay.pipeline.state import State
 from assay.quality.ages import Standing
 

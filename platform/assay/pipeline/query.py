@@ -19,7 +19,7 @@ from assay.errors import SqlError
 from assay.lake.layout import control_key, quality_key, quality_prefix, restatements_prefix
 from assay.lake.rows import files_by_version, typed_rows
 from assay.nearest import suggestion
-from assay.pipeline.build import raise_if_not_about_data
+from assay.pipeline.duckdb_errors import raise_if_not_about_data
 from assay.pipeline.restating import history_in
 from assay.pipeline.scoring import KEPT, proof_rows
 from assay.pipeline.state import State

@@ -34,8 +34,8 @@ from assay.lake.layout import control_key, partition_key
 from assay.lake.rows import files_by_version, typed_rows
 from assay.lake.store import ObjectStore
 from assay.nearest import suggestion
-from assay.pipeline.build import raise_if_not_about_data
 from assay.pipeline.controls import ask
+from assay.pipeline.duckdb_errors import raise_if_not_about_data
 from assay.pipeline.state import State
 from assay.quality.own_tables import RECONCILIATION_HISTORY
 from assay.quality.reconciliation import Compared, DayResult, Keys, Match, Totals, compare, latest, merge

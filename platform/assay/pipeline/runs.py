@@ -153,7 +153,7 @@ def fill_report(state: State, report: Report) -> None:
         flawless = sum(entry.score * entry.staged for entry in entries)
         report.scores[name] = round(flawless / staged, 2) if staged else 100.0
     for name, failures in failed_partitions(state).items():
-        report.failures[name] = {partition: failure.problems for partition, failure in failures.items()}
+        report.failures[name] = {partition: failure.reasons for partition, failure in failures.items()}
     for name, objects in held_objects(state).items():
         report.failures[name] = {key: (reason,) for key, reason in objects.items()}
     report.partitions.failed = sum(len(failed) for name, failed in report.failures.items() if name in project.nodes)

@@ -15,7 +15,8 @@ from assay.contracts.rules import literal
 from assay.engine.project import Node
 from assay.lake.index import Entry, lost_partitions
 from assay.lake.layout import partition_key
-from assay.pipeline.build import chunks, compute, raise_if_not_about_data
+from assay.pipeline.build import chunks, compute
+from assay.pipeline.duckdb_errors import raise_if_not_about_data
 from assay.pipeline.plan import inputs_hash
 from assay.pipeline.state import State
 from assay.quality.proof import published_content

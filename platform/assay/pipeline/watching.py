@@ -28,7 +28,7 @@ from assay.errors import ObjectMissing
 from assay.lake.layout import quality_key
 from assay.lake.rows import files_by_version, typed_rows
 from assay.lake.store import ObjectStore
-from assay.pipeline.build import raise_if_not_about_data
+from assay.pipeline.duckdb_errors import raise_if_not_about_data
 from assay.pipeline.state import State
 from assay.quality.anomalies import DETECTOR, Anomaly, Figure, complete_until, find_anomalies
 from assay.quality.own_tables import ANOMALIES, PROFILES, OwnTable

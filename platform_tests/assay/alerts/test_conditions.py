@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from assay.landing.formats import Debezium
 from assay.pipeline.dropping import Dropped, write_drop
 from assay.pipeline.failures import Failure, write_failures
 from assay.pipeline.quarantined import Selection, records
+from assay.pipeline.runs import refresh_table
 from assay.pipeline.state import State
 from assay.pipeline.watching import Watched
 from assay.quality.anomalies import Anomaly
@@ -79,13 +81,34 @@ class TestProof:
         lake.store.put(failures_key(table), json.dumps(old).encode())
         assert [incident.kind for incident in wrong(lake)] == [Kind.PROOF_FAILED]
 
-    def test_no_value_leaves_the_house(self, lake: ShopLake) -> None:
-        table = lake.workspace.domain.tables["enriched.orders"]
-        problem = "orders.sql failed on the data: Could not convert string 'ann@x.example' to \"BIRTH 1970\""
-        write_failures(lake.store, table, {D3: Failure("x", (problem,), "run")}, ())
-        (incident,) = wrong(lake)
-        assert "ann" not in incident.text
-        assert "1970" not in incident.text
+    @pytest.mark.parametrize(
+        ("sql", "said", "kept"),
+        [
+            ("CAST(order_id AS INTEGER)", "O'Brien 1985", "orders.sql failed on the data (ConversionException, INT32)"),
+            ("CAST(1985999999 + length(order_id) AS SMALLINT)", "1986000011", "ConversionException, INT16)"),
+            ("CAST(length(order_id) AS BIGINT) * 9223372036854775807", "922337", "OutOfRangeException, INT64)"),
+            ("error(order_id)", "O'Brien", "orders.sql failed on the data (InvalidInputException)"),
+        ],
+    )
+    def test_no_value_leaves_the_house(self, lake: ShopLake, sql: str, said: str, kept: str) -> None:
+        lake.land("orders", "1.json", text(order("O'Brien 1985", 1)))
+        lake.ingest("orders")
+        node = lake.workspace.project.nodes["enriched.orders"]
+        fails = replace(node.query, sql=f"SELECT * REPLACE (({sql})::VARCHAR AS note) FROM ({node.query.sql})")
+        with lake.connection() as connection:
+            state = State(lake.workspace)
+            _, (outcome,) = refresh_table(connection, state, replace(node, query=fails), "run")
+        (incident,) = failed_proofs(state)
+        assert said in outcome.problems[-1], "logs and the command line have it"
+        assert kept in incident.text
+        assert said not in incident.text and "Brien" not in incident.text and "1985" not in incident.text
+
+    def test_nor_does_one_of_a_record_of_before(self, lake: ShopLake) -> None:
+        problem = "orders.sql failed on the data: Overflow in multiplication of INT64 (9223372036854775807 * 7)!"
+        old = {D3: {"made_from": "x", "problems": [problem], "run_id": "r"}}
+        lake.store.put(failures_key(lake.workspace.domain.tables["enriched.orders"]), json.dumps(old).encode())
+        (incident,) = failed_proofs(State(lake.workspace))
+        assert incident.text.startswith("orders.sql failed on the data (found by run r)")
 
 
 class Orders(Event):
