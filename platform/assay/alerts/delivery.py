@@ -20,9 +20,9 @@ from assay.errors import AssayError
 RETRIES = 3
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
-"""A channel that asks for a longer one is told by the next run."""
+"""If a channel asks for a longer pause, the message is left to the next run."""
 BUDGET_SECONDS = 180.0
-"""After so long no attempt is begun: the run's right to tell the channel ends soon."""
+"""No attempt begins after this time, because the run's right to tell the channel ends soon."""
 
 
 class Undelivered(AssayError):

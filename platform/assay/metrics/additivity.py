@@ -12,7 +12,7 @@ from assay.errors import AssayError
 
 
 class Additivity(StrEnum):
-    """How the values of parts give the value of the whole."""
+    """How the value of a whole follows from the values of its parts."""
 
     ADDITIVE = "additive"
     """By adding them: counts and sums."""
@@ -31,7 +31,7 @@ class MetricError(AssayError):
 
 
 class AdditivityError(MetricError):
-    """Something is asked to be added up that cannot be."""
+    """Something was to be added up that cannot be added up."""
 
 
 _WHY = {
@@ -51,7 +51,7 @@ _INSTEAD = {
 
 
 def merge_function(additivity: Additivity, function: str, what: str) -> str:
-    """The aggregate that makes the value of a whole from those of its parts.
+    """The aggregate function that combines the values of parts into the value of the whole.
 
     Args:
         additivity: The class of what is rolled up.
@@ -69,5 +69,5 @@ def merge_function(additivity: Additivity, function: str, what: str) -> str:
 
 
 def cannot(additivity: Additivity, what: str, act: str) -> AdditivityError:
-    """The error that says that something cannot be added up, why, and what to do instead."""
+    """Make the error for something that cannot be added up: it says why, and what to do instead."""
     return AdditivityError(f"{what} ({additivity}) cannot {act}: {_WHY[additivity]}.", hint=_INSTEAD[additivity])

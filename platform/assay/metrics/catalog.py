@@ -128,7 +128,7 @@ def make_catalog(
 def _stored(
     prober: Prober, declared: Mapping[str, tuple[Metric, Group]], facts: Mapping[str, Fact]
 ) -> dict[str, tuple[Part, ...]]:
-    """The typed parts of each metric computed from rows; what two metrics need is stored once, under the first one's name."""
+    """Type the parts of each metric that is computed from rows; a part that two metrics need is stored once."""
     raw = {name: parts_of(metric, metric.fact or group.fact) for name, (metric, group) in declared.items()}
     # A metric that is itself a part gives its name, wherever it stands; only then do parts get names of their own.
     own = {name: parts for name, parts in raw.items() if parts}
@@ -169,7 +169,7 @@ def _modules(package: str) -> Iterator[ModuleType]:
 
 
 def _refused_fields(error: BaseException | None) -> MetricError | None:
-    """What Python says of fields that a declaration does not have or lacks, as the error of the place where it stands."""
+    """Turn Python's error about unknown or missing fields into one that names the place of the declaration."""
     if not isinstance(error, TypeError):
         return None
     found = re.match(

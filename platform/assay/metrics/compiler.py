@@ -81,7 +81,7 @@ def compile_mart(lattice: Lattice, mart: Mart) -> Compiled:
 
 
 def heading(mart: Mart) -> str:
-    """What a row is."""
+    """What one row of a mart stands for."""
     if mart.entity.key is None:
         return f"One row {'an' if mart.grain is Grain.HOUR else 'a'} {mart.grain}, UTC."
     return f"One row {mart.entity.title} and {mart.grain}, UTC."
@@ -194,7 +194,7 @@ def _side_by_side(lattice: Lattice, mart: Mart, branches: list[Branch], tables: 
 
 
 def starts_at_zero(part: Part) -> bool:
-    """Whether a part of no rows is zero, and not absent."""
+    """Whether a part is zero, and not null, where there are no rows."""
     return part.function in ("count", "sum", "distinct")
 
 
@@ -235,9 +235,9 @@ def _final(
 def _among(
     lattice: Lattice, mart: Mart, metrics: list[Resolved], source: str, tables: dict[str, tuple[list[str], str]]
 ) -> set[str]:
-    """Add common tables of places and shares, if they pay; returns the names of those metrics.
+    """Add common tables that compute ranks and shares, where that is faster; returns the names of these metrics.
 
-    Each of their windows sorts whole rows, also the columns that it has no use for; those of hours are few.
+    A window sorts whole rows, with all columns that it does not need. The rows of an hour are too few for that to matter.
     """
     found = {metric.name: metric.metric for metric in metrics if isinstance(metric.metric, Rank | Share)}
     if not found or mart.entity.key is None or mart.grain is Grain.HOUR:
@@ -309,5 +309,5 @@ _ORIGINS: dict[tuple[str, str], ColumnOrigin] = {}
 
 
 def origin(relation: str, column: str) -> ColumnOrigin:
-    """A column of a relation; the same object for the same column, as there are very many."""
+    """A column of a relation. Equal columns share one object, because lineage names the same ones very often."""
     return _ORIGINS.setdefault((relation, column), ColumnOrigin(relation, column))

@@ -37,7 +37,7 @@ class Place:
     line: int
 
     def error(self, name: str, attribute: str, said: str, hint: str = "") -> MetricError:
-        """The error that a field of what is declared here is wrong."""
+        """Make the error for a wrong field of the declaration at this place."""
         return MetricError(f"{self}: {name}: {attribute}: {said.rstrip('.')}.", hint=hint)
 
     def __str__(self) -> str:
@@ -53,13 +53,13 @@ def caller() -> Place:
 
 
 def _is_made(frame: FrameType) -> bool:
-    """Whether a frame is of a method that `dataclass` wrote."""
+    """Whether a frame belongs to a method that `dataclass` generated."""
     return frame.f_code.co_filename.startswith("<")
 
 
 @dataclass(frozen=True)
 class Declared:
-    """What remembers the place of its declaration."""
+    """Base of all declarations: remembers where in the code it was made."""
 
     place: Place = field(default_factory=caller, init=False, repr=False, compare=False, kw_only=True)
 

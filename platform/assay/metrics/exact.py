@@ -65,7 +65,10 @@ def _wide(value: str, units: int) -> str:
 
 
 def _narrow(value: str, scale: int, units: int) -> str:
-    """A value in whole units as BIGINT; multiplied as a short decimal, which is not divided when it becomes one."""
+    """A value in whole units as BIGINT.
+
+    It is multiplied while still a decimal: the product has no fraction left, so that the cast does not have to divide.
+    """
     if scale == 0:
         return f"{value} * {10**units}" if units else value
     return f"CAST(CAST({value} AS DECIMAL(18,{scale})) * {10**units} AS BIGINT)"

@@ -29,7 +29,7 @@ class Writer:
     catalog: Catalog
 
     def row(self, metric: Resolved, name: Name, period: Iterable[str] = ()) -> str:
-        """A metric that one row's own columns, or the rows of its period, give.
+        """Write a metric that is computed from columns of its row, or from the rows of its period.
 
         Args:
             metric: The metric; none that looks at other periods.
@@ -65,7 +65,7 @@ class Writer:
         return name(metric.name)
 
     def over_parts(self, metric: Resolved, name: Name, period: Iterable[str] = ()) -> str:
-        """A metric written out down to its parts, as when these are added up over a window."""
+        """Write a metric in terms of parts alone, for where the parts are added up first, as over a window."""
         columns = tuple(period)
 
         def inner(other: str) -> str:

@@ -21,7 +21,7 @@ from assay.metrics.grains import Grain
 
 @dataclass(frozen=True)
 class Metric(Declared, ABC):
-    """What every metric says of itself.
+    """Base of all metrics: what each of them declares.
 
     Attributes:
         name: Its column, as in `refund_rate`.
@@ -226,7 +226,7 @@ class Ratio(Metric):
 
 @dataclass(frozen=True, kw_only=True)
 class Derived(Metric):
-    """Metrics added, subtracted or taken several times.
+    """Metrics that are added, subtracted, or multiplied by whole numbers.
 
     Attributes:
         formula_of: As in `fees_usd - 2 * costs_usd`: names, whole numbers, `+`, `-`, `*` and parentheses. Division is `Ratio`'s.
@@ -345,7 +345,7 @@ class Cumulative(Metric):
 
 @dataclass(frozen=True, kw_only=True)
 class Growth(Metric):
-    """How much more than a period before, as a share of what was then; null where that was nothing.
+    """The change since an earlier period as a share of the earlier value; null where that was not above zero.
 
     Attributes:
         of: The metric that is compared.
@@ -370,7 +370,7 @@ class Growth(Metric):
 
 @dataclass(frozen=True, kw_only=True)
 class Followed(Metric):
-    """Base of what compares who was counted in one month with who was in others.
+    """Base of metrics that compare who was counted in one month with who was counted in others.
 
     Attributes:
         of: A distinct count.
@@ -410,7 +410,7 @@ class Retention(Followed):
 
 @dataclass(frozen=True, kw_only=True)
 class Arrived(Followed):
-    """Those counted who were in none of the months before."""
+    """Those counted this month who were counted in none of the months before."""
 
     @property
     def formula(self) -> str:

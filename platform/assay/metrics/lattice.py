@@ -106,7 +106,7 @@ Origin = Fact | Mart | Members
 
 @dataclass(frozen=True)
 class Parent:
-    """Where a part of a mart is read from.
+    """The relation that a part of a mart is read from.
 
     Attributes:
         origin: The relation.
@@ -157,7 +157,7 @@ class Lattice:
         return {mart.name: self._parts_for(mart) for mart in self.marts}
 
     def stored(self, mart: Mart) -> tuple[Part, ...]:
-        """The parts that a mart stores: what its metrics and those beside it are computed from, and the rows of every fact."""
+        """The parts that a mart stores: those its metrics and its trends are computed from, and those that close its books."""
         return self._stored[mart.name]
 
     def _parts_for(self, mart: Mart) -> tuple[Part, ...]:
@@ -181,11 +181,11 @@ class Lattice:
         return tuple(found.values())
 
     def metrics(self, mart: Mart) -> tuple[Resolved, ...]:
-        """The metrics of a mart that its own period gives."""
+        """The metrics of a mart that are computed from its own period alone."""
         return tuple(each for each in self.of_entity[mart.entity.name] if mart.grain in each.grains and not each.is_trend)
 
     def trends(self, mart: Mart) -> tuple[Resolved, ...]:
-        """The metrics of a mart that other periods are looked at for."""
+        """The metrics of a mart that need other periods, too."""
         return tuple(each for each in self.of_entity[mart.entity.name] if mart.grain in each.grains and each.is_trend)
 
     def sets(self, members: Members) -> tuple[Part, ...]:
@@ -204,13 +204,13 @@ class Lattice:
     def tally(self, part: Part) -> str:
         """The column of multisets that says how many rows with a value meet the condition of a distinct count or quantile.
 
-        Conditions are shared by what is counted, and those of all entities have the same column: it is named like the count of
-        such rows where there is one.
+        Metrics with the same condition share a column, and it has the same name for every entity: that of the metric which
+        counts the rows with the condition, where there is one.
         """
         return self._tallies[part.fact, part.condition] if part.where else "row_count"
 
     def tallies(self, parts: Iterable[Part]) -> dict[str, str]:
-        """The conditions of some distinct counts and quantiles, by their columns in multisets; there are `row_count` of all."""
+        """The conditions of distinct counts and quantiles, by column of the multisets; those without one use `row_count`."""
         return {self.tally(part): part.where for part in parts if part.where}
 
     def parent(self, mart: Mart, part: Part) -> Parent:
@@ -250,7 +250,7 @@ class Lattice:
         return min([from_fact, *others], key=lambda parent: (parent.rows, parent.origin.name))
 
     def _candidates(self, mart: Mart, fact: Fact, is_set: bool) -> tuple[Parent, ...]:
-        """What may give parts of a fact to a mart, the cheapest first."""
+        """The relations that can give parts of a fact to a mart, the cheapest first."""
         found = self._found.get((mart.name, fact.name, is_set))
         if found is None:
             parents = self._of_sets(mart, fact) if is_set else self._of_sums(mart, fact)

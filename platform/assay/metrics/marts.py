@@ -329,7 +329,7 @@ class _Factory:
         return tuple(rules)
 
     def _balance(self, mart: Mart) -> Balance:
-        """Every row of every fact is counted, and its total added up: in what the marts read say of it, or as rows."""
+        """How the books are closed: in rows and in the total of every fact, as whatever the mart is computed from has them."""
         rows, totals = self._catalog.rows_parts, self._catalog.total_parts
         counted, added = self._read_for(mart, rows), self._read_for(mart, totals)
         inputs = tuple(dict.fromkeys([*counted, *added]))
@@ -343,7 +343,7 @@ class _Factory:
         )
 
     def _read_for(self, mart: Mart, closing: Mapping[str, Part]) -> dict[str, list[str]]:
-        """By relation, what of a row of it goes into the parts of a mart that close its books."""
+        """By relation that a mart reads, what one of its rows adds to the parts that close the mart's books."""
         found: dict[str, list[str]] = {}
         for part in self._lattice.stored(mart):
             if closing.get(part.fact) == part:

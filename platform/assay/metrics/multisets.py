@@ -82,13 +82,13 @@ def unfolded(lattice: Lattice, mart: Mart, members: Members, name: str, parts: l
 
 
 def met(lattice: Lattice, part: Part) -> str:
-    """Which rows of multisets are values that a distinct count or quantile has met."""
+    """The condition for rows of multisets that hold a value which a distinct count or quantile counts."""
     tested = f" AND {lattice.tally(part)} > 0" if part.where else ""
     return f"counted = {_text(part.of)}{tested}"
 
 
 def heading(members: Members) -> str:
-    """What a row is."""
+    """What one row of multisets stands for."""
     of = "a" if members.entity.key is None else f"{members.entity.title},"
     return f"One row {of} month and value counted, UTC."
 
@@ -99,12 +99,12 @@ def kept(
     """The SQL that keeps multisets.
 
     Args:
-        members: Which.
+        members: The multisets.
         expressions: What is counted.
         tallies: The conditions under which rows are counted, by column.
         key: SQL of the entity's key in the fact; None for the whole company.
         origin: The fact, or the multisets of another entity, that they are made of.
-        why: Why of that.
+        why: Why they are made of that, in words.
     """
     said = [heading(members), f"{_name(origin)}: {why}."]
     if not isinstance(origin, Fact):

@@ -54,12 +54,12 @@ class Part:
 
     @property
     def key(self) -> PartKey:
-        """What makes it the same as another."""
+        """Equal for parts that compute the same."""
         return self.fact, self.function, _plain(self.of), self.condition, self.q
 
     @property
     def condition(self) -> str:
-        """Which rows, the same text for the same condition."""
+        """The condition on rows, with white space made equal so that the same condition has the same text."""
         return _plain(self.where)
 
     @property
@@ -82,14 +82,14 @@ class Part:
         return merge_function(self.additivity, self.function, self.name)
 
     def merged(self, column: str) -> str:
-        """The aggregate over a column that holds it for parts of the whole; a total of nothing is zero."""
+        """The aggregate that rolls up a column of its stored values; the sum or count of no rows is zero."""
         merged = f"{self.merge}({column})"
         if self.additivity is Additivity.MERGEABLE:
             return merged
         return f"CAST(coalesce({merged}, 0) AS BIGINT)" if self.sql_type == "BIGINT" else f"coalesce({merged}, 0)"
 
     def merged_over(self, column: str, window: str) -> str:
-        """The same over the rows of a named window."""
+        """As `merged`, over the rows of a named window; null where there are none."""
         merged = f"{self.merge}({column}) OVER {window}"
         is_count = self.additivity is Additivity.ADDITIVE and self.sql_type == "BIGINT"
         return f"CAST({merged} AS BIGINT)" if is_count else merged
@@ -109,7 +109,7 @@ class Part:
         return self._total(f"{of} FILTER (WHERE {self.where})" if self.where else of)
 
     def _total(self, found: str) -> str:
-        """A sum of no rows is zero."""
+        """Make a sum zero, and not null, where there are no rows."""
         if self.function != "sum":
             return found
         return f"CAST(coalesce({found}, 0) AS BIGINT)" if self.sql_type == "BIGINT" else f"coalesce({found}, 0)"
@@ -121,7 +121,7 @@ def count_where(condition: str) -> str:
 
 
 def _where(function: str, of: str, condition: str) -> str:
-    """An aggregate over some rows: by CASE, as a hundred of them by FILTER take DuckDB twice as long."""
+    """An aggregate over the rows that meet a condition: by CASE, because DuckDB takes twice as long for a hundred FILTERs."""
     return f"{function}(CASE WHEN {condition} THEN {of} END)"
 
 

@@ -34,11 +34,11 @@ _NEWEST = "$newest"
 
 @dataclass(frozen=True)
 class Days:
-    """Days that follow each other.
+    """A range of consecutive days.
 
     Attributes:
-        first: The first; None for as far back as there are any.
-        last: The last, which belongs to them; None for all there are.
+        first: The first day; None for no lower bound.
+        last: The last day, inclusive; None for no upper bound.
     """
 
     first: dt.date | None = None
@@ -51,7 +51,7 @@ class Days:
         return begins and (self.last is None or periods.last_day(cut, periods.first_day(cut, self.last)) == self.last)
 
     def condition(self, column: str) -> str:
-        """SQL that a date lies in them; empty when all do."""
+        """SQL condition that a date is one of them; empty when every date is."""
         tests = [f"{column} >= DATE '{self.first}'"] if self.first else []
         tests += [f"{column} <= DATE '{self.last}'"] if self.last else []
         return " AND ".join(tests)
@@ -59,7 +59,7 @@ class Days:
 
 @dataclass(frozen=True)
 class Question:
-    """What somebody wants to know.
+    """A question about metrics.
 
     Attributes:
         metrics: Names of metrics.
@@ -76,7 +76,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A way to answer.
+    """A way to answer a question.
 
     Attributes:
         name: What is read, in words.
@@ -92,7 +92,7 @@ class Candidate:
 
     @property
     def is_exact(self) -> bool:
-        """Whether it answers."""
+        """Whether it gives the exact answer."""
         return bool(self.sql)
 
     def statement(self, newest: dt.date | None) -> str:
@@ -158,7 +158,7 @@ class _Planner:
     # --- From marts --------------------------------------------------------------------------------------------------
 
     def marts(self) -> Iterator[Candidate]:
-        """Every mart of the entity, the coarsest first, as a way to answer."""
+        """Consider every mart of the entity, the coarsest first."""
         (entity,) = self.entities
         marts = [mart for mart in self.lattice.marts if mart.entity == entity]
         for mart in sorted(marts, key=lambda mart: -mart.grain.days * 24 + (mart.grain is Grain.HOUR)):
@@ -218,7 +218,7 @@ class _Planner:
     # --- From facts --------------------------------------------------------------------------------------------------
 
     def scan(self) -> Candidate:
-        """The facts themselves as a way to answer."""
+        """Consider computing the answer from the facts themselves."""
         parts = self._parts()
         facts = [self.lattice.catalog.facts[name] for name in dict.fromkeys(part.fact for part in parts)]
         relations = tuple(fact.table for fact in facts)
@@ -246,7 +246,7 @@ class _Planner:
         return Candidate(name, relations, self._finished(branches, parts), said)
 
     def _within(self, metric: Resolved) -> tuple[str, ...]:
-        """The attributes that members must have in common for a metric, or one that it is computed from, to compare them."""
+        """The attributes within which a metric, or any metric that it is computed from, compares members."""
         declared = metric.metric
         own = (declared.within,) if isinstance(declared, Share | Rank) and declared.within else ()
         known = self.lattice.catalog.metrics
@@ -272,7 +272,7 @@ class _Planner:
         return {"is_partial": f"{last_day(grain, period)} >= {_NEWEST}"} if grain is not None else {}
 
     def _finished(self, branches: Mapping[str, Select], parts: Sequence[Part]) -> str:
-        """Parts of one or more relations, laid side by side, and the metrics over them."""
+        """Join the parts that one or more relations give, and compute the metrics from them."""
         tables: dict[str, tuple[list[str], str]] = {name: ([], indented(each.text())) for name, each in branches.items()}
         first = next(iter(branches))
         period = self._period_names()

@@ -121,7 +121,7 @@ def conditions_of(metric: Metric) -> list[tuple[str, str]]:
 
 
 def require_fact(prober: Prober, fact: Fact, columns: Mapping[str, str]) -> None:
-    """Hold a fact against its relation's contract.
+    """Check a fact against the contract of its relation.
 
     Raises:
         MetricError: A column is not there, or an expression does not bind.

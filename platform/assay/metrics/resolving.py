@@ -284,7 +284,7 @@ class Resolver:
             raise cannot(additivity, said, "be added up over days")
 
     def _is_sum(self, other: Resolved) -> bool:
-        """Whether a metric is made of additive ones by adding and subtracting only."""
+        """Whether a metric is made of additive metrics by adding and subtracting only."""
         if isinstance(other.metric, Derived):
             return all(self._is_sum(self.resolve(name)) for name in other.refers)
         return other.metric.additivity is Additivity.ADDITIVE

@@ -68,7 +68,7 @@ def statement(heading: Iterable[str], tables: Mapping[str, tuple[Sequence[str], 
 
 
 def indented(text: str) -> str:
-    """A text two columns further right."""
+    """Indent a text by two spaces."""
     return "\n".join(f"  {line}" if line else line for line in text.splitlines())
 
 

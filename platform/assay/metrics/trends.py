@@ -126,7 +126,7 @@ def compile_trend(lattice: Lattice, mart: Mart) -> CompiledTrend:
 
 
 def periods_seen(metric: Resolved, grain: Grain, first: dt.date) -> tuple[Span, ...]:
-    """The periods of its own grain that a metric is computed from, in the period that begins on a day; that one among them."""
+    """The periods that a metric of the period beginning on a day is computed from, that period included."""
     cut = periods.Grain.DAY if grain is Grain.HOUR else periods.Grain(grain)
 
     def back(count: int) -> dt.date:
@@ -153,7 +153,10 @@ def _span(first: dt.date, last: dt.date | None = None) -> Span:
 
 
 def _newest(trend: _Trend) -> str:
-    """When the newest of what is read was landed: no more than a single partition is given, whatever is computed beside it."""
+    """When the newest data of a row landed, looking only as far back as the row's own partition reads.
+
+    So it is the same whether a partition is computed alone or together with others.
+    """
     found = ["ingestion_timestamp"]
     if trend.before:
         length, unit = _UNITS[trend.mart.grain]
@@ -191,7 +194,7 @@ def _value(lattice: Lattice, writer: Writer, trend: _Trend, metric: Resolved) ->
 
 
 def _over(lattice: Lattice, writer: Writer, trend: _Trend, metric: Resolved, of: str, window: str) -> str:
-    """A metric with its parts added up over a window."""
+    """Write a metric with its parts added up over a window."""
     resolved = lattice.catalog.metrics[of]
     for part in resolved.parts:
         trend.read[part] = None
@@ -264,7 +267,7 @@ def _follow(
 
 
 def _followed(metric: Resolved) -> str:
-    """A metric of months that are bits: bit 0 is the month itself, bit 1 the month before."""
+    """Write a metric over months held as bits: bit 0 is the month itself, bit 1 the month before."""
     now, then = 1, 1 << _months(metric)
     since = 2 * then - 1
     match metric.metric:

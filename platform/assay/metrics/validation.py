@@ -51,7 +51,7 @@ def by_name(what: str, declared: Iterable[Fact] | Iterable[Entity] | Iterable[Gr
 
 
 def require_facts(facts: Mapping[str, Fact], entities: Mapping[str, Entity], tables: Mapping[str, Table]) -> None:
-    """Hold facts against the tables and entities there are.
+    """Check facts against the tables and entities that exist.
 
     Raises:
         MetricError: A fact's relation is not there, is not cut by its day, or lacks the key of an entity.
@@ -150,7 +150,7 @@ def _require_group(group: Group, facts: Mapping[str, Fact], entities: Mapping[st
 
 
 def _require_types(metric: Metric) -> None:
-    """Require that the fields of a metric hold what they are declared to: Python itself does not."""
+    """Require that the fields of a metric have their declared types, which Python itself does not check."""
     for each in fields(metric):
         if not each.init:
             continue
@@ -163,7 +163,7 @@ def _require_types(metric: Metric) -> None:
 
 @cache
 def _hints(of: type[Metric]) -> Mapping[str, Any]:
-    """The declared types of fields; of choices, that of what is chosen from."""
+    """The declared types of fields; for a field of fixed choices, the type of the choices."""
     found = get_type_hints(of)
     return {name: str if get_origin(hint) is Literal else hint for name, hint in found.items()}
 

@@ -219,7 +219,7 @@ def _anomaly_specs(node: Node) -> list[dg.AssetCheckSpec]:
 
 
 def _checked(node: Node) -> tuple[Rule, ...]:
-    """The rules that have a check of their own kind: all but that keys are unique, which every table has."""
+    """All rules of a table but the uniqueness of its key, whose check every table has in the same way."""
     return tuple(rule for rule in every_rule(node) if rule.name != KEY_RULE)
 
 

@@ -1,12 +1,12 @@
-"""Restatements: what generated marts said of a period before late or corrected rows made them say something else.
+"""Restatements: what generated marts reported for a period before late or corrected rows changed it.
 
 Belongs here: comparing a partition with the one that it replaces, cell by cell, and keeping what differs. Does not belong here:
 deciding what is computed (`plan`), reading it back (`query`, as `quality.restatements`).
 
-A period is restated that had been reported as complete: a later one of the same mart had been published before. What is kept is
-written before the partition is replaced, each run's under a name of its own. Of all the runs that want to replace a version of a
-partition one does: it removes what the others have kept of that version, and a run that loses the race removes its own alone. As
-long as the version stands, nothing that is kept of it is history: its run goes on, or was killed.
+Only periods that had been reported as complete are restated: those with a later period of the same mart published already. The
+cells are written before the partition is replaced, by each run to an object of its own. Of all the runs that want to replace one
+version of a partition, one does: it removes what the others have kept of that version, and a run that loses the race removes only
+its own object. While the version is still published, nothing kept of it counts as history: its run is going on, or was killed.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ _CELLS = "restated_cells"
 
 @dataclass(frozen=True)
 class _Restated:
-    """A partition that is about to say something else.
+    """A partition whose content is about to change.
 
     Attributes:
         partition: The partition.
-        before: What stands.
+        before: What is published now.
     """
 
     partition: str
@@ -60,7 +60,7 @@ def keep_restatements(
         run_id: Names the run.
 
     Returns:
-        The objects that were written, by partition; those of which no cell changes have none.
+        The objects that were written, by partition; a partition without a changed cell has none.
     """
     metrics = _metrics(state, node)
     newest = max(state.index(node.table.full_name), default="")
@@ -143,7 +143,7 @@ def _keep(
     metrics: Sequence[str],
     run_id: str,
 ) -> dict[str, str]:
-    """Keep what changes of partitions that were published under one contract, and so have the same columns."""
+    """Keep the changed cells of partitions that were published under one contract, and so have the same columns."""
     store = state.workspace.store
     paths = ", ".join(literal(store.path(partition_key(node.table, each.partition))) for each in restated)
     old = f"read_parquet([{paths}], hive_partitioning=false)"
@@ -181,7 +181,7 @@ def _compare(
     compared: Sequence[str],
     run_id: str,
 ) -> None:
-    """Leave the cells that differ behind, in one statement: planning it for hundreds of columns takes longer than running it."""
+    """Write the cells that differ to a table, in one statement: for hundreds of columns planning takes longer than running."""
     day = node.table.partition_column
     assert day is not None, "what is whole is never older than the newest"
     keys = [name for name in node.table.key if name != day]

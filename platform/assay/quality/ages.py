@@ -1,4 +1,4 @@
-"""How old what stands in quarantine is, and what is too old.
+"""Ages of quarantined records, and which of them are too old.
 
 Belongs here: pure functions over counts of quarantined records. Does not belong here: counting them (`pipeline.quarantined`),
 telling anybody.
@@ -56,7 +56,7 @@ class TooOld:
 
 
 def too_old(standing: Iterable[Standing], limits: Mapping[str, dt.timedelta], now: dt.datetime) -> list[TooOld]:
-    """Find what stands in quarantine for longer than its table allows; what was dropped is left out.
+    """Find records that have been in quarantine for longer than their table allows; dropped records do not count.
 
     Args:
         standing: What stands there, a day's records together: a day counts as old as its first record.

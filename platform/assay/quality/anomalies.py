@@ -257,13 +257,13 @@ class _Scales:
         )
 
     def there(self, figures: Floats) -> Floats:
-        """To the scale on which effects add up: log-odds of shares, logarithms of others."""
+        """Convert figures to the scale on which effects add up: log-odds of shares, logarithms of other figures."""
         share = (np.where(self.is_share, figures, 0.5) + _ODDS_OFFSET) / (1 + 2 * _ODDS_OFFSET)
         other = np.maximum(np.where(self.is_share, 1.0, figures), 0.0) + self.offset
         return np.where(self.is_share, np.log(share / (1 - share)), np.log(other))
 
     def back(self, figures: Floats) -> Floats:
-        """From there."""
+        """Convert back from that scale."""
         odds = np.exp(np.minimum(np.where(self.is_share, figures, 0.0), 700.0))
         share = np.clip(odds / (1 + odds) * (1 + 2 * _ODDS_OFFSET) - _ODDS_OFFSET, 0.0, 1.0)
         other = np.maximum(np.exp(np.where(self.is_share, 0.0, figures)) - self.offset, 0.0)

@@ -68,7 +68,7 @@ MONTH_CLASSES = 34
 
 @dataclass(frozen=True)
 class Expected:
-    """What was expected of days, and how far they were off. Matrices of days by series.
+    """What was expected of days, and how far off they were, as matrices of days by series.
 
     Attributes:
         centre: What was expected, on the scale of the figures; NaN where nothing is.
@@ -212,7 +212,7 @@ class _Walk:
         return centre, self.off[day] / deviation, like
 
     def learn(self, day: int, left_out: Bools) -> None:
-        """Take note of a day, but for what is to be left out."""
+        """Learn from a day, except from what is to be left out."""
         festive = np.zeros(len(left_out), np.bool_)
         for number, group in enumerate(self.groups):
             if (name := group.names.get(day)) is not None:
@@ -227,7 +227,7 @@ class _Walk:
         self.month_effects[of_class] = self.of_month[of_class].estimate(self.scale)[0]
 
     def restart(self, day: int, series: Bools, days: int) -> None:
-        """Take the last days of some series for the new normal, and forget the level before them."""
+        """Take the last days of some series as the new normal, and forget their earlier level."""
         self.from_day[series] = day - days + 1
         self.usable[day - days + 1 : day + 1, series] = ~np.isnan(self.figures[day - days + 1 : day + 1, series])
 

@@ -45,7 +45,7 @@ def partition_rules(table: Table) -> tuple[Rule, ...]:
 
 
 def aggregates(table: Table) -> dict[str, str]:
-    """What is to be summed up of staged rows for a table's expectations, by name."""
+    """The aggregates over staged rows that a table's expectations need, by name."""
     wanted: dict[str, str] = {}
     for name, each in table.expectations.items():
         if isinstance(each, Bounded | Drifting):
@@ -63,7 +63,7 @@ def judge(
     figures: Mapping[str, Figures],
     around: Around,
 ) -> dict[str, dict[str, Judged]]:
-    """Judge every expectation of partitions as a whole.
+    """Judge every expectation about partitions as a whole.
 
     Args:
         connection: Where `proven` is.

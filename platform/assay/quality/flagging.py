@@ -2,12 +2,12 @@
 
 Belongs here: the relations `flagged` and `proven`. Does not belong here: counting (`tally`), judging (`proof`).
 
-Few rows break any rule, and DuckDB finds those that break one of many far faster than it counts each rule by itself: a filter
-passes over what its statistics of a column exclude, and looks at no row twice. So one scan finds the rows that break any rule,
-and only these are looked at rule by rule. What they break is kept as bits, `RULES_A_MASK` rules to a number.
+Few rows break a rule. DuckDB finds the rows that break any of many rules far faster than it counts the breaches of each rule: a
+filter skips what column statistics rule out, and looks at each row once. So one scan finds the rows that break any rule, and only
+these are tested rule by rule. The rules that a row breaks are kept as bits, `RULES_A_MASK` rules to a number.
 
-What of it belongs to staged rows is written into a column of `staged`: a join with it would lose the order of rows, in which they
-are published.
+Which rows are refused is also written into a column of `staged`. Joining `staged` with `flagged` instead would lose the order of
+rows, and they are published in that order.
 """
 
 from __future__ import annotations
@@ -70,10 +70,10 @@ def flag(connection: duckdb.DuckDBPyConnection, rules: Sequence[Rule], before: S
 
 
 def breaking_any(rules: Sequence[Rule]) -> Iterator[str]:
-    """Tests of a row, of which one is true when it breaks any rule.
+    """Tests of a row; at least one of them is true when the row breaks any rule.
 
-    Where a rule lists the texts of a column, every other text breaks it. So what further rules of that column say of the listed
-    ones is found out once, and not in every row.
+    Where a rule lists the values that a column may have, every other value breaks it already. So further rules of that column are
+    tested once for each listed value, and not in every row.
     """
     lists = {rule.columns[0]: rule for rule in rules if rule.allowed}
     for rule in rules:
@@ -88,7 +88,7 @@ def breaking_any(rules: Sequence[Rule]) -> Iterator[str]:
 
 @lru_cache(maxsize=1024)
 def _breaking(column: str, values: tuple[str, ...], predicates: tuple[str, ...]) -> tuple[str | None, ...]:
-    """Those of some texts, or null, that break a rule of their column."""
+    """The values, null among them, that break any of some rules of their column."""
     rows = ", ".join(f"({literal(value)}::VARCHAR)" for value in (*values, None))
     tests = " OR ".join(f"NOT ({predicate})" for predicate in predicates)
     with duckdb.connect() as connection:
@@ -121,12 +121,12 @@ def _set(connection: duckdb.DuckDBPyConnection, column: str, rows: str) -> int:
 
 
 def bits(chosen: Iterable[bool]) -> int:
-    """The bits of the rules that are chosen, of all in their order."""
+    """A number with one bit for each rule, in the order of the rules, set for those that are chosen."""
     return sum(1 << place for place, is_chosen in enumerate(chosen) if is_chosen)
 
 
 def breaks(rules: Sequence[Rule]) -> dict[str, str]:
-    """By rule, the expression over `flagged` that says that a row breaks it."""
+    """By rule, the expression over `flagged` that is true for rows which break it."""
     return {rule.name: _bit(place) for place, rule in enumerate(rules)}
 
 
@@ -148,13 +148,13 @@ def _bit(place: int) -> str:
 
 
 def _any_of(rules: int, columns: int) -> str:
-    """Expression for whether a row breaks any of some rules, given their bits and how many columns hold those of all."""
+    """Expression for whether a row breaks any of the rules whose bits are given; `columns` is how many columns hold all bits."""
     of_masks = [rules >> RULES_A_MASK * place & (1 << RULES_A_MASK) - 1 for place in range(columns)]
     return " OR ".join(f"({_mask(place)} & {own}::UBIGINT) <> 0" for place, own in enumerate(of_masks) if own) or "false"
 
 
 def _masks(rules: Sequence[Rule], included: Sequence[bool], name: str) -> list[str]:
-    """Select expressions of the bits of some rules."""
+    """Select expressions that compute the bits of some rules."""
     terms: list[list[str]] = [[] for _ in range(_mask_count(rules))]
     for place, rule in enumerate(rules):
         if included[place]:

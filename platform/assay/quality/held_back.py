@@ -1,4 +1,4 @@
-"""Rows held back: a producer said that a value did not change, and no event with the value has landed.
+"""Rows held back: an event says that a value did not change, but no event with the value has landed.
 
 Belongs here: finding them among the folded inputs of a table, and setting them aside for quarantine. Does not belong here:
 working out what is known (`engine.states`).

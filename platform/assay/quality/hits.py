@@ -1,4 +1,4 @@
-"""Hits: the staged rows that break a rule which one row cannot decide.
+"""Hits: the staged rows that break a rule about more than one row.
 
 Belongs here: uniqueness, and references to other relations; each costs one scan of what it reads. Does not belong here: rules of
 one row (`flagging`), what is about a partition as a whole (`expectations`).
@@ -25,7 +25,7 @@ _HITS = "hits"
 
 
 def find_hits(connection: duckdb.DuckDBPyConnection, table: Table, rules: Sequence[Rule], around: Around) -> tuple[Rule, ...]:
-    """Set aside the rows that break rules which one row cannot decide.
+    """Set aside the rows that break rules about more than one row.
 
     Args:
         connection: Where `staged` is.
@@ -55,7 +55,7 @@ def find_hits(connection: duckdb.DuckDBPyConnection, table: Table, rules: Sequen
 
 
 def repeated_across(connection: duckdb.DuckDBPyConnection, table: Table, each: UniqueAcross, around: Around) -> dict[str, int]:
-    """How many values of each staged partition's good rows another partition has too."""
+    """By staged partition, how many values of its good rows also occur in another partition."""
     assert around.others is not None
     columns = ", ".join(quote(name) for name in each.columns)
     known = " AND ".join(f"{quote(name)} IS NOT NULL" for name in each.columns)

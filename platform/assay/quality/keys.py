@@ -44,7 +44,7 @@ def duplicate_keys(connection: duckdb.DuckDBPyConnection, table: Table, rules: t
 
 
 def _keys_rise(connection: duckdb.DuckDBPyConnection, columns: Sequence[str]) -> bool:
-    """Whether each staged row's key is above that of the row before it, so that none can be there twice.
+    """Whether each staged row's key is greater than that of the row before it, so that no key occurs twice.
 
     Rows are staged in the order of their keys. Should DuckDB hand them out otherwise, or should a key be null, the answer is no.
     """

@@ -107,7 +107,7 @@ def _sums(table: Table, watch: Watch, rows: str) -> str:
 
 
 def _parts(table: Table, watch: Watch) -> list[str]:
-    """One query a figure, all of the same columns: `total` and `counted` can be added up over regions."""
+    """One query for each figure, all with the same columns, of which `total` and `counted` can be added up over regions."""
     keys = [f"c{place}" for place in range(len(watch.shares))]
     plain = f"FROM sums WHERE {' AND '.join(f'NOT by_{key}' for key in keys) or 'true'}"
 

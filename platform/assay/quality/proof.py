@@ -140,7 +140,7 @@ def prove(
 
 @dataclass(frozen=True)
 class _Rules:
-    """The rules of a table, as the arithmetic wants them.
+    """The rules of a table, grouped and numbered for the arithmetic.
 
     Attributes:
         of_rows: Those about rows by themselves.
@@ -233,7 +233,7 @@ def _verdict(
 
 
 def _scores(table: Table, rules: _Rules, counted: Tally, per_rule: Mapping[str, Sums]) -> Scores:
-    """The scores of a partition; rows that are held back are bad ones, and without what is lacking."""
+    """The scores of a partition; rows that are held back count as bad."""
     every, held_back = counted.every, per_rule[HEALED_RULE]
     rows, money = every.rows + held_back.rows, every.absolute + held_back.absolute
     flawless = counted.without(rules.counting)

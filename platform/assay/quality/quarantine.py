@@ -51,7 +51,7 @@ class Example:
 
 
 def collect_refused(connection: duckdb.DuckDBPyConnection, project: Project, node: Node, has_held_back: bool = False) -> None:
-    """Set aside every row that broke a rule, with the landing records behind it, as `refused`; those held back are added.
+    """Collect every row that broke a rule, with the landing records behind it, and the rows held back, in `refused`.
 
     Args:
         connection: Where `flagged` is, with the table's inputs still bound.
@@ -77,7 +77,7 @@ def collect_refused(connection: duckdb.DuckDBPyConnection, project: Project, nod
 
 
 def _write_words(connection: duckdb.DuckDBPyConnection, rules: Sequence[Rule]) -> None:
-    """Write down what is to be said of the rows that break the same rules: there are far fewer ways to break them than rows."""
+    """Store the texts for each combination of broken rules: there are far fewer combinations than rows."""
     flags, bits = breaks(rules), ", ".join(masks(rules))
     names = _said(flags, {rule.name: rule.name for rule in rules})
     reasons = _said(flags, {rule.name: rule.reason for rule in rules})
@@ -88,7 +88,7 @@ def _write_words(connection: duckdb.DuckDBPyConnection, rules: Sequence[Rule]) -
 
 
 def _said(flags: Mapping[str, str], words: Mapping[str, str]) -> str:
-    """Expression for the list of what is to be said of the rules that a row breaks."""
+    """Expression for the list of texts about the rules that a row breaks."""
     cases = ", ".join(f"CASE WHEN {flag} THEN {literal(words[name])} END" for name, flag in flags.items())
     return f"list_filter([{cases}], lambda word: word IS NOT NULL)::VARCHAR[]"
 
@@ -124,7 +124,7 @@ def examples(connection: duckdb.DuckDBPyConnection, node: Node) -> list[Example]
 
 
 def _looked_at(rule: Rule | None, row: dict[str, Any]) -> dict[str, Any]:
-    """What a rule looked at; nothing for rows that never were rows of the table."""
+    """The values that a rule looked at; none for records that never became rows of the table."""
     return {column: row[column] for column in rule.columns if column in row} if rule else {}
 
 
@@ -142,7 +142,7 @@ def _slices(connection: duckdb.DuckDBPyConnection, key: Sequence[str]) -> list[s
 
 
 def _with_origin(project: Project, node: Node, rows: str) -> str:
-    """Write the join that says which landing record a broken row came from, where keys lead there.
+    """Write the join that finds the landing record of a broken row, where keys lead there.
 
     Args:
         project: The domain's tables.

@@ -83,7 +83,7 @@ class Compared:
 
 @dataclass(frozen=True)
 class DayResult:
-    """What one day was found to be.
+    """The result of comparing one day.
 
     Attributes:
         day: The day.
@@ -113,7 +113,7 @@ class DayResult:
 
     @property
     def order(self) -> tuple[dt.datetime, str, dt.datetime]:
-        """What results of one day are ordered by; the last counts. When it was found comes last, because joining changes that."""
+        """The order of one day's results, the last of which counts. The time of finding comes last, as joining changes it."""
         return (self.reconciled_at, repr((self.figures, self.asked)), self.found_at)
 
     def says_the_same(self, other: DayResult) -> bool:

@@ -455,7 +455,7 @@ class QualityReport:
 
     @property
     def late(self) -> tuple[Fresh, ...]:
-        """What is late by itself: not what only waits for something that is late."""
+        """What is late by itself, without what only waits for something late."""
         return tuple(each for each in self.freshness if each.is_late and not each.waits_for)
 
     @property
@@ -475,7 +475,7 @@ class QualityReport:
 
     @property
     def too_old(self) -> int:
-        """Those of them that stand there for too long."""
+        """Those that have been in quarantine for too long."""
         return sum(each.too_old for each in self.quarantine)
 
 

@@ -56,7 +56,7 @@ def scores_from_dict(written: Mapping[str, Any]) -> Scores:
 
 
 def share(good: int | Decimal, of: int | Decimal) -> float:
-    """A share of a hundred; all of nothing is good."""
+    """A share as a percentage; of no rows, all are good."""
     return round(float(100 * good / of), _DIGITS) if of else 100.0
 
 

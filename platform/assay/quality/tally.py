@@ -25,7 +25,7 @@ _WAS = "_was_"
 
 @dataclass(frozen=True)
 class Sums:
-    """What some rows come to.
+    """Sums over some rows.
 
     Attributes:
         rows: How many.
