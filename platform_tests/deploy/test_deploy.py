@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from hashlib import sha256
@@ -69,6 +70,13 @@ def test_ci_script_is_clean() -> None:
 
 
 # --- Consistency -----------------------------------------------------------------------------------------------------
+
+
+def test_the_image_has_every_extra_but_those_to_try_and_test_with() -> None:
+    extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    [installed] = re.findall(r"--editable '\.\[(.*)\]'", DOCKERFILE.read_text())
+
+    assert set(installed.split(",")) == extras.keys() - {"live", "test"}
 
 
 def test_licence_is_the_standard_text() -> None:
