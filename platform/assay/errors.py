@@ -65,6 +65,10 @@ class IngestError(AssayError):
     """A source could not be ingested; what had been committed before stands."""
 
 
+class LibraryMissing(IngestError):
+    """A library that a landing object needs is not installed."""
+
+
 class EditError(AssayError):
     """A record in quarantine cannot be edited or dropped as asked."""
 

@@ -90,7 +90,12 @@ def _lag(state: State, now: dt.datetime) -> Iterator[Metric]:
     oldest = ((name, min((info.modified.timestamp() for info in found), default=None)) for name, found in waiting.items())
     yield _gauge("landed_waiting_timestamp_seconds", "When the oldest of them was landed", ("table",), oldest)
     held = ((each.full_name, len(read_held(store, each.name))) for each in sources)
-    yield _gauge("landed_held_objects", "Landing objects that do not fit the contract", ("table",), held)
+    yield _gauge(
+        "landed_held_objects",
+        "Landing objects that are held back: nothing of them is ingested",
+        ("table",),
+        held,
+    )
 
 
 def _scores(state: State, report: Report) -> Iterator[Metric]:

@@ -38,7 +38,7 @@ class Kind(StrEnum):
     LATE = "late"
     """A source is silent, or a table old, for longer than it may be."""
     HELD = "held"
-    """Landing objects are not ingested, because they do not fit the contract."""
+    """Landing objects are not ingested: they do not fit the contract, or the library that reads them is not installed."""
     DRIFT = "drift"
     """A producer sends columns that the contract does not declare."""
     QUARANTINE_OLD = "quarantine_old"

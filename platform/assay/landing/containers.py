@@ -26,12 +26,14 @@ import duckdb
 from duckdb.sqltypes import DuckDBPyType
 
 from assay.contracts.rules import literal, quote
-from assay.errors import IngestError
+from assay.errors import LibraryMissing
 from assay.landing.lines import DAMAGED, KEPT_OF_A_BAD_LINE, MAX_LINE_BYTES, Rejected
 
-Container = Literal["avro", "parquet", "array", "document", "framed"]
+Container = Literal["avro", "parquet", "workbook", "array", "document", "framed"]
 AVRO: Container = "avro"
 PARQUET: Container = "parquet"
+WORKBOOK: Container = "workbook"
+"""Rows of a sheet, which only delimited text is declared for (`spreadsheets`)."""
 ARRAY: Container = "array"
 DOCUMENT: Container = "document"
 """JSON objects that span several lines, or follow each other."""
@@ -40,7 +42,7 @@ FRAMED: Container = "framed"
 BINARY = frozenset((AVRO, PARQUET, FRAMED))
 """Containers that are not text."""
 
-_MAGIC: tuple[tuple[bytes, Container], ...] = ((b"Obj\x01", AVRO), (b"PAR1", PARQUET))
+_MAGIC: tuple[tuple[bytes, Container], ...] = ((b"Obj\x01", AVRO), (b"PAR1", PARQUET), (b"PK\x03\x04", WORKBOOK))
 _FRAME = re.compile(rb"\x00\x00(?!\xfe\xff)...", re.DOTALL)
 """A zero byte and a schema id of four bytes; UTF-32 begins similarly."""
 _SPREAD = re.compile(rb'\{[ \t\r]*\n[ \t\r\n]*"')
@@ -71,7 +73,7 @@ def unwrap(path: Path, container: Container, to: Path) -> list[Rejected] | None:
 
     Args:
         path: The file, not compressed.
-        container: Its container.
+        container: Its container, other than a workbook.
         to: Where the lines go.
 
     Returns:
@@ -79,7 +81,7 @@ def unwrap(path: Path, container: Container, to: Path) -> list[Rejected] | None:
         nothing written, if the file is text that only begins like a JSON array.
 
     Raises:
-        IngestError: A library that the file needs is not installed.
+        LibraryMissing: A library that the file needs is not installed.
     """
     return _UNWRAP[container](path, to)
 
@@ -97,7 +99,7 @@ def _avro_lines(path: Path, to: Path) -> list[Rejected]:
                 row += 1
         except Exception as error:  # On damaged bytes, a decoder may raise anything.
             if "need to install" in str(error):
-                raise IngestError(f"{path.name}: {error}", hint=_INSTALL) from error
+                raise LibraryMissing(f"an Avro file has landed that cannot be unpacked: {error}", hint=_INSTALL) from error
             return [Rejected(row + 1, "", f"{DAMAGED}: {error or type(error).__name__}")]
     return []
 
@@ -109,7 +111,7 @@ def _fastavro() -> ModuleType:
     try:
         return importlib.import_module("fastavro")
     except ImportError as error:
-        raise IngestError("an Avro file has landed, and fastavro, which reads it, is not installed", hint=_INSTALL) from error
+        raise LibraryMissing("an Avro file has landed, and fastavro, which reads it, is not installed", hint=_INSTALL) from error
 
 
 def _plain(value: Any) -> Any:

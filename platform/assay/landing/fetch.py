@@ -20,11 +20,12 @@ from typing import cast
 
 from isal import igzip, isal_zlib
 
-from assay.errors import ObjectMissing
+from assay.errors import LibraryMissing, ObjectMissing
 from assay.lake.store import ObjectInfo, ObjectStore
-from assay.landing.containers import BINARY, Container, container_of, unwrap
+from assay.landing.containers import BINARY, WORKBOOK, Container, container_of, unwrap
 from assay.landing.lines import DAMAGE, Rejected, is_gzipped, open_unpacked
 from assay.landing.records import LandedFile
+from assay.landing.spreadsheets import require_library
 
 FETCHERS = 8
 _BLOCK_BYTES = 1 << 20
@@ -33,7 +34,11 @@ _DAMAGE: tuple[type[Exception], ...] = (EOFError, gzip.BadGzipFile, isal_zlib.er
 
 
 def fetch(
-    store: ObjectStore, objects: Sequence[ObjectInfo], folder: Path, keep: frozenset[Container] = frozenset()
+    store: ObjectStore,
+    objects: Sequence[ObjectInfo],
+    folder: Path,
+    keep: frozenset[Container] = frozenset(),
+    lacking: dict[str, str] | None = None,
 ) -> list[LandedFile]:
     """Fetch objects to local disk, each at exactly the listed version.
 
@@ -43,12 +48,14 @@ def fetch(
         folder: Where they go; an uncompressed file of a folder lake is read where it is.
         keep: Containers that are kept, because the source's reader reads them; the records of others are written one per
             line.
+        lacking: Takes, by key, why an object cannot be read where a library that it needs is not installed; None where that is
+            an error.
 
     Returns:
-        The objects that are unchanged since the listing; an object that has changed waits for the next ingest.
+        The objects that are unchanged since the listing and can be read; an object that has changed waits for the next ingest.
 
     Raises:
-        IngestError: A library that an object needs is not installed.
+        LibraryMissing: A library that an object needs is not installed, and `lacking` is None.
     """
 
     def one(place: int, info: ObjectInfo) -> LandedFile | None:
@@ -59,7 +66,13 @@ def fetch(
                 store.download(info.key, path, info.etag)
             except ObjectMissing:
                 return None
-        return _unwrapped(_unpacked(info, path, folder / f"{place}.unpacked"), folder / f"{place}.lines", keep)
+        try:
+            return _unwrapped(_unpacked(info, path, folder / f"{place}.unpacked"), folder / f"{place}.lines", keep)
+        except LibraryMissing as error:
+            if lacking is None:
+                raise
+            lacking[info.key] = str(error)
+            return None
 
     with ThreadPoolExecutor(FETCHERS) as pool:
         fetched = pool.map(one, *zip(*enumerate(objects), strict=True))
@@ -82,6 +95,10 @@ def _unwrapped(file: LandedFile, to: Path, keep: frozenset[Container]) -> Landed
     """Write the records of a container one per line; if its compression is damaged, those before the damage."""
     path = _unpacked_as_far_as_whole(file.path, to.with_suffix(".part")) if file.is_damaged else file.path
     container = container_of(path)
+    if container == WORKBOOK:
+        if container in keep:
+            require_library()
+        return file
     if container is None or container in keep:
         return replace(file, path=path, text=None) if container in BINARY else file
     rejected = unwrap(path, container, to)

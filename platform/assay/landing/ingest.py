@@ -56,7 +56,8 @@ class Ingested:
         placement: The copies that it made for events of other partitions, if any.
         days: Every partition of the source, if one of the batches empties it; else none.
         warnings: What an operator should know.
-        held: By key of a landing object that is held back although it can be read: why (`drift`).
+        held: By key of a landing object that is held back: why. It does not fit the contract (`drift`), or the library that
+            reads it is not installed.
         replayed: What a replay did, if one was requested; its batches are among the others.
     """
 
@@ -215,7 +216,9 @@ class _Work:
         cursor = self.connection.cursor()
         staged = f"staged_{name}"
         try:
-            files = reading.fetch(folder)
+            lacking: dict[str, str] = {}
+            files = reading.fetch(folder, lacking)
+            self.held |= lacking
             if not files:
                 return None
             self.warnings += reading.stage(cursor, files, staged, folder)

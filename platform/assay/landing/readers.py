@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from assay.contracts import Source
 from assay.errors import ContractError
-from assay.landing.containers import ARRAY, DOCUMENT, PARQUET, Container
+from assay.landing.containers import ARRAY, DOCUMENT, PARQUET, WORKBOOK, Container
 from assay.landing.debezium import DebeziumReader
 from assay.landing.delimited import CsvReader
 from assay.landing.dms import DmsReader
@@ -27,7 +27,10 @@ _READERS: dict[type, Reader] = {
     DmsJson: SinkReader(DmsJsonReader()),
 }
 
-_KEPT: dict[type, frozenset[Container]] = {Csv: frozenset((ARRAY, DOCUMENT)), Dms: frozenset((ARRAY, DOCUMENT, PARQUET))}
+_KEPT: dict[type, frozenset[Container]] = {
+    Csv: frozenset((ARRAY, DOCUMENT, WORKBOOK)),
+    Dms: frozenset((ARRAY, DOCUMENT, PARQUET)),
+}
 """Containers that a format's reader gets unconverted: delimited text may begin like JSON, and DMS writes Parquet."""
 
 

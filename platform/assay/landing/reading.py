@@ -47,12 +47,22 @@ class Objects:
         """Whether they are edited records."""
         return bool(self.infos) and is_edit(self.infos[0].key)
 
-    def fetch(self, folder: Path) -> list[LandedFile]:
-        """Fetch them to local disk; objects that have changed since they were listed are left out."""
+    def fetch(self, folder: Path, lacking: dict[str, str] | None = None) -> list[LandedFile]:
+        """Fetch them to local disk; objects that have changed since they were listed are left out.
+
+        Args:
+            folder: Where they go.
+            lacking: Collects, by key, the missing library that an object needs; if None, a missing library is an error.
+
+        Raises:
+            LibraryMissing: A library that an object needs is not installed, and `lacking` is None.
+        """
         if self.are_edits:
             return fetch(self.store, self.infos, folder)
-        files = fetch(self.store, self.infos, folder, kept_containers(self.source)) if self.infos else []
-        return put_together(files, self.beside, self.store, self.source, folder) if is_of_sink(self.source) else files
+        files = fetch(self.store, self.infos, folder, kept_containers(self.source), lacking) if self.infos else []
+        if not is_of_sink(self.source):
+            return files
+        return put_together(files, self.beside, self.store, self.source, folder, lacking)
 
     def stage(self, cursor: duckdb.DuckDBPyConnection, files: list[LandedFile], staged: str, folder: Path) -> list[str]:
         """Read some of their files into a staged table, and resolve ties between lines of one object; returns the warnings."""

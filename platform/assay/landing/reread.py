@@ -131,12 +131,13 @@ class _Group:
             self._load_refused()
             infos, unreachable = self._landing_objects()
             objects = Objects(self.work.store, self.source, infos, self.work.beside)
-            files = objects.fetch(folder)
+            lacking: dict[str, str] = {}
+            files = objects.fetch(folder, lacking)
             objects.stage(self.cursor, files, self.staged, folder)
             self.late = refuse_too_late(self.work.store, self.cursor, self.source, self.known, self.staged)
             if objects.are_edits:
                 refuse_unrecorded(self.cursor, self.known, files, self.staged)
-            unreachable |= {info.key: GONE for info in infos if info.key not in {file.info.key for file in files}}
+            unreachable |= {info.key: GONE for info in infos if info.key not in {file.info.key for file in files}} | lacking
             unreachable |= self._find_wanted()
             self._keep(unreachable)
             return self._record(files, unreachable, folder)

@@ -25,7 +25,12 @@ from assay.landing.records import LandedFile
 
 
 def put_together(
-    files: Sequence[LandedFile], beside: KeysBeside, store: ObjectStore, source: Source, folder: Path
+    files: Sequence[LandedFile],
+    beside: KeysBeside,
+    store: ObjectStore,
+    source: Source,
+    folder: Path,
+    lacking: dict[str, str] | None = None,
 ) -> list[LandedFile]:
     """Combine keys with the values that they belong to, and take values out of envelopes.
 
@@ -35,14 +40,15 @@ def put_together(
         store: The lake.
         source: The source.
         folder: Where files are written.
+        lacking: Takes, by key, which values cannot be read for want of a library; None where that is an error.
 
     Returns:
-        The files, except keys whose values have changed since they were listed.
+        The files, except keys whose values cannot be read or have changed since they were listed.
     """
     of_keys = {file.info.key: beside.values[file.info.key] for file in files if file.info.key in beside.values}
     to = folder / "values"
     to.mkdir(exist_ok=True)
-    values = {file.info.key: file for file in fetch(store, list(of_keys.values()), to)} if of_keys else {}
+    values = {file.info.key: file for file in fetch(store, list(of_keys.values()), to, lacking=lacking)} if of_keys else {}
     found: list[LandedFile] = []
     for place, file in enumerate(files):
         if file.info.key in of_keys:

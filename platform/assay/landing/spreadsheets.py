@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from assay.errors import IngestError
+from assay.errors import LibraryMissing
 from assay.landing.formats import Csv
 
 _ZIP = b"PK\x03\x04"
@@ -33,6 +33,15 @@ def is_workbook(start: bytes) -> bool:
     return start.startswith((_ZIP, _OLD_WORKBOOK))
 
 
+def require_library() -> None:
+    """Require that workbooks can be read.
+
+    Raises:
+        LibraryMissing: The library that reads them is not installed.
+    """
+    _openpyxl()
+
+
 def workbook_rows(path: Path, form: Csv) -> Iterator[tuple[int, list[str | None]]]:
     """Read a sheet's rows; those without any value are left out.
 
@@ -45,7 +54,7 @@ def workbook_rows(path: Path, form: Csv) -> Iterator[tuple[int, list[str | None]
 
     Raises:
         UnreadableWorkbookError: The file is damaged, is not a workbook, or lacks the sheet.
-        IngestError: The library that reads workbooks is not installed.
+        LibraryMissing: The library that reads workbooks is not installed.
     """
     with path.open("rb") as file:
         if file.read(len(_OLD_WORKBOOK)) == _OLD_WORKBOOK:
@@ -109,7 +118,7 @@ def _openpyxl() -> ModuleType:
     try:
         return importlib.import_module("openpyxl")
     except ImportError as error:
-        raise IngestError(
+        raise LibraryMissing(
             "a workbook has landed, and openpyxl, which reads it, is not installed",
             hint="Install Assay with its extra for workbooks: pip install 'assay-platform[excel]'.",
         ) from error

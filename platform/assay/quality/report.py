@@ -241,7 +241,7 @@ class Drifted:
 
 @dataclass(frozen=True)
 class Held:
-    """Landing objects that are not ingested, because they do not fit the contract.
+    """Landing objects that are not ingested, because they do not fit the contract or need a library that is not installed.
 
     Attributes:
         source: The source's full name.

@@ -8,6 +8,7 @@ import importlib
 import io
 import json
 import math
+import sys
 import uuid
 from collections.abc import Callable
 from decimal import Decimal
@@ -28,6 +29,7 @@ from assay.contracts import Event, Money, Timestamp, column, source
 from assay.errors import IngestError
 from assay.landing.containers import Container, container_of, unwrap
 from assay.landing.formats import Csv, Debezium, JsonDocuments
+from assay.landing.replay import Replay
 
 UTC = dt.UTC
 
@@ -326,6 +328,33 @@ class TestIngestion:
         assert (done.records, done.quarantined) == (2, 0)
         assert rows(lake) == ROWS
         assert lake.rows("SELECT id, _landing_row FROM changes.payment ORDER BY 1") == [(1, 1), (2, 2)]
+
+    def test_without_the_library_avro_files_are_held_and_others_are_not(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lake = payment_lake(tmp_path, JsonDocuments(version="version::BIGINT"))
+        lake.land("payment", "a.avro", avro(record(*ROW), VALUES[:1]))
+        lake.land("payment", "b.json", as_array(VALUES[1:]))
+        monkeypatch.setitem(sys.modules, "fastavro", None)
+        for _ in range(2):
+            held = lake.ingest("payment").held
+            assert list(held) == ["landing/payment/a.avro"]
+            assert "fastavro, which reads it, is not installed" in held["landing/payment/a.avro"]
+        assert rows(lake) == ROWS[1:]
+        monkeypatch.undo()
+        assert lake.ingest("payment").held == {}
+        assert rows(lake) == ROWS
+
+    def test_without_the_library_what_is_in_quarantine_stays_there(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        lake = payment_lake(tmp_path, JsonDocuments(version="version::BIGINT"))
+        form = record(("id", "string"), ("version", "int"))
+        lake.land("payment", "a.avro", avro(form, [{"id": "1", "version": 1}, {"id": "one", "version": 1}]))
+        assert lake.ingest("payment").quarantined == 1
+        monkeypatch.setitem(sys.modules, "fastavro", None)
+        replayed = lake.ingest("payment", Replay()).replayed
+        assert replayed is not None and "fastavro, which reads it" in replayed.unreachable["landing/payment/a.avro"]
+        assert lake.rows("SELECT id FROM latest.payment") == [(1,)]
+        assert len(lake.refused("payment")) == 1
 
     def test_a_cut_file_beside_a_whole_one(self, tmp_path: Path) -> None:
         lake = payment_lake(tmp_path, JsonDocuments(version="version::BIGINT"))

@@ -12,7 +12,6 @@ import pytest
 from one_source import RowOfAllKinds, lake_of
 from shop_lake import ShopLake
 
-from assay.errors import IngestError
 from assay.landing.formats import Csv
 
 openpyxl = pytest.importorskip("openpyxl", reason="the extra for workbooks is not installed")
@@ -116,11 +115,18 @@ class TestFiles:
         assert lake.rows("SELECT id, note FROM changes.sheet") == [(2, None)]
         assert lake.refused("sheet") == [(key, 2, "3 cells where the header has 2")]
 
-    def test_without_the_library_it_is_said_how_to_get_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_without_the_library_workbooks_are_held_and_text_is_not(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         lake = workbook_lake(tmp_path, Csv())
         lake.land("sheet", "a.xlsx", workbook(["id"], [1]))
+        lake.land("sheet", "b.csv", b"id\n2\n")
         monkeypatch.setitem(sys.modules, "openpyxl", None)
-        with pytest.raises(IngestError, match=r"openpyxl.*pip install 'assay-platform\[excel\]'"):
-            lake.ingest("sheet")
+        done = lake.ingest("sheet")
+        assert done.records == 1
+        assert list(done.held) == ["landing/sheet/a.xlsx"]
+        assert "openpyxl, which reads it, is not installed" in done.held["landing/sheet/a.xlsx"]
+        assert "pip install 'assay-platform[excel]'" in done.held["landing/sheet/a.xlsx"]
         monkeypatch.undo()
-        assert lake.ingest("sheet").records == 1
+        done = lake.ingest("sheet")
+        assert (done.records, done.held) == (1, {})
