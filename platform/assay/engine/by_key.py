@@ -35,8 +35,9 @@ def is_by_key(sql: str, key: Collection[str], relations: Collection[str]) -> boo
 
 
 def _reads(select: exp.Select, ctes: dict[str, bool], relations: Collection[str]) -> bool:
-    """Whether a SELECT itself, and none within it, reads any of some relations, or what does."""
-    tables = (table for table in select.find_all(exp.Table) if table.parent_select is select)
+    """Whether what a SELECT is from, and not only what its expressions ask, is any of some relations or made of one."""
+    origins = [select.args.get("from_"), *(select.args.get("joins") or ())]
+    tables = (table for origin in origins if origin is not None for table in origin.find_all(exp.Table))
     return any(f"{table.db}.{table.name}" in relations if table.db else ctes.get(table.name, False) for table in tables)
 
 

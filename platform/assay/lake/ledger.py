@@ -181,7 +181,7 @@ class Batch:
     again: int = 0
     edited: tuple[Edited, ...] = ()
     recounts: tuple[Recount, ...] = ()
-    recorded_at: str = ""
+    recorded_at: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)

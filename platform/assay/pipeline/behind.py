@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from assay.contracts import Source, Table
-from assay.contracts.rules import literal, quote
+from assay.contracts.rules import quote
 from assay.engine.by_key import is_by_key
 from assay.engine.project import Project, source_of
 from assay.lake.rows import typed_rows
@@ -88,6 +88,18 @@ class Chain:
                 wanted.setdefault(relation, {}).update(dict.fromkeys(counted))
         return {relation: sorted(wanted.get(relation, {})) for relation in {each.relation for each in self.joined}}
 
+    def joined_in(self, table: str, column: str, seen: frozenset[tuple[str, str]] = frozenset()) -> set[str]:
+        """The joined relations that a column of a table on the way is computed from, or from what is found by them."""
+        found: set[str] = set()
+        for each in self.project.nodes[table].query.lineage.get(column, ()):
+            if each.relation in self.tables:
+                found |= self.joined_in(each.relation, each.column, seen)
+            elif each.relation not in self.sources and (table, each.relation) not in seen:
+                by = self.project.nodes[table].table.lookups.get(each.relation, {})
+                known = seen | {(table, each.relation)}
+                found |= {each.relation}.union(*(self.joined_in(table, own, known) for own in by))
+        return found
+
     def reads(self, now: State, partition: str) -> dict[str, set[str]]:
         """The partitions that a partition of the fact is computed from, by table and by relation of a source on the way."""
         found: dict[str, set[str]] = {self.tables[-1]: {partition}}
@@ -137,13 +149,20 @@ class Behind:
     links: Sequence[tuple[Correction, str]]
 
 
-def find_behind(between: Between, chain: Chain, partitions: Collection[str], corrections: Sequence[Correction]) -> Behind | None:
+def find_behind(
+    between: Between,
+    chain: Chain,
+    partitions: Collection[str],
+    columns: Sequence[str],
+    corrections: Sequence[Correction],
+) -> Behind | None:
     """Compute the rows of a fact that may differ, as they were known before and after.
 
     Args:
         between: The time.
         chain: The way of its rows.
         partitions: The partitions that are asked about.
+        columns: The columns of the fact that count.
         corrections: What they are joined with, where it differs.
 
     Returns:
@@ -174,7 +193,11 @@ def find_behind(between: Between, chain: Chain, partitions: Collection[str], cor
         for table in chain.tables:
             between.compute(state, table, sorted(set().union(*(reads[partition][table] for partition in dirty))))
     before, after = (_rows(state, chain.tables[-1]) for state in states)
-    links = [(correction, _keep_links(between, chain, correction, states)) for correction in corrections]
+    own = _own_keys(chain, told)
+    links = [
+        (each, _keep_links(between, chain, each, states, _differing_by(chain, each, columns, (before, after), own)))
+        for each in corrections
+    ]
     return Behind((before, after), told, links)
 
 
@@ -212,19 +235,45 @@ def _joined_rows(
         f"SELECT {names}, {column} AS _day FROM ({typed_rows(table, files)}) AS row "
         f"WHERE EXISTS (FROM {correction.rows} AS found WHERE {joined.same('row', 'found')})"
     )
-    days = between.connection.execute(f"SELECT DISTINCT _day FROM read_parquet({literal(rows)})").fetchall()
+    days = between.connection.execute(f"SELECT DISTINCT _day FROM ({rows})").fetchall()
     found = {partition for (day,) in days for partition in partitions if day is None or str(day) == partition}
-    return f"FROM read_parquet({literal(rows)})", {(joined.reader, partition) for partition in found}
+    return rows, {(joined.reader, partition) for partition in found}
 
 
 def _rows(state: KnownState, table: str) -> str:
     return typed_rows(state.workspace.project.nodes[table].table, state.computed[table])
 
 
-def _keep_links(between: Between, chain: Chain, correction: Correction, states: Sequence[KnownState]) -> str:
-    own = ", ".join(f"row.{quote(name)} AS {quote(f'_of_{name}')}" for name in chain.table.key)
+def _own_keys(chain: Chain, told: Mapping[str, str]) -> str:
+    """Condition on the keys of rows that something was ingested about themselves."""
+    of_sources = ((restricting(chain.sources[relation]), events) for relation, events in told.items())
+    tests = [of_keys(columns, keys_in(columns, events)) for columns, events in of_sources]
+    return " OR ".join(tests) or "false"
+
+
+def _differing_by(chain: Chain, correction: Correction, columns: Sequence[str], rows: Sides, own: str) -> str:
+    """Query of the keys of rows that differ by what they are joined with.
+
+    They are on both sides, and differ in a column that comes of it; or they are on one, and not for something of their own.
+    """
+    is_looked_up = all(correction.relation in chain.project.nodes[each.reader].table.lookups for each in correction.joins)
+    by = [name for name in columns if correction.relation in chain.joined_in(chain.tables[-1], name)] if is_looked_up else []
+    before, after = rows
+    key = ", ".join(map(quote, chain.table.key))
+    differs = " OR ".join(f"before.{quote(name)} IS DISTINCT FROM after.{quote(name)}" for name in by) or "true"
+    return (
+        f"SELECT {key} FROM (SELECT *, true AS _there FROM ({before})) AS before "
+        f"FULL JOIN (SELECT *, true AS _there FROM ({after})) AS after USING ({key}) "
+        f"WHERE CASE WHEN before._there AND after._there THEN {differs} ELSE NOT ({own}) END"
+    )
+
+
+def _keep_links(between: Between, chain: Chain, correction: Correction, states: Sequence[KnownState], differing: str) -> str:
+    key = chain.table.key
+    own = ", ".join(f"row.{quote(name)} AS {quote(f'_of_{name}')}" for name in key)
     links = " UNION ".join(
-        f"SELECT {own}, found.* FROM ({_rows(state, joined.reader)}) AS row "
+        f"SELECT {own}, found.* FROM (SELECT * FROM ({_rows(state, joined.reader)}) "
+        f"SEMI JOIN ({differing}) USING ({', '.join(map(quote, key))})) AS row "
         f"JOIN {correction.rows} AS found ON {joined.same('row', 'found')}"
         for joined in correction.joins
         for state in states

@@ -139,7 +139,7 @@ def _by_fact(time: Between, cells: Sequence[Change]) -> Iterator[list[list[dict[
         chain = chain_of(time.now.workspace.project, counted.fact.table)
         corrections = list(find_corrections(time, chain.joined, chain.columns(counted.columns)))
         asked = [day for day in time.now.index(counted.fact.table) if counted.is_seen(day)]
-        behind = find_behind(time, chain, asked, corrections)
+        behind = find_behind(time, chain, asked, counted.columns, corrections)
         yield [_rows_behind(time, chain, counted, behind, cell) for cell in cells] if behind else [[] for _ in cells]
 
 

@@ -143,7 +143,8 @@ def _folded(between: Between, relation: str, columns: Sequence[str]) -> Sides:
     for state in between.states():
         bind_whole(between.connection, state, relation, (*columns, "_ingested_at"))
         kept.append(between.keep(f"SELECT {', '.join(map(quote, columns))}, _ingested_at AS ingestion_timestamp FROM {relation}"))
-    return f"FROM read_parquet({literal(kept[0])})", f"FROM read_parquet({literal(kept[1])})"
+    before, after = kept
+    return before, after
 
 
 def _computed(between: Between, table: str) -> tuple[Sides, Stands]:

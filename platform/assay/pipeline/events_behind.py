@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from assay.contracts import Source
-from assay.contracts.rules import literal, quote
+from assay.contracts.rules import quote
 from assay.pipeline.corrections import Correction, by_column, of_key_columns, raw_relations, source_by_key
 from assay.pipeline.known import Between, keys_in, of_keys
 from assay.pipeline.lookups import bind_whole
@@ -24,7 +24,7 @@ _WANTED = "wanted"
 def name_by_events(between: Between, correction: Correction, rows: str) -> list[dict[str, Any]]:
     """Name rows that differ by the events behind them, each event once, with all that differs by it.
 
-    A row of which no event is found is named by its own key.
+    A row of which no event is found is named by its own key, and by the landing object where only one landed at its time.
 
     Args:
         between: The time.
@@ -34,17 +34,21 @@ def name_by_events(between: Between, correction: Correction, rows: str) -> list[
     execute, key = between.connection.execute, correction.key
     execute(f"CREATE OR REPLACE TEMP TABLE {_WANTED} AS SELECT row_number() OVER () AS place, * FROM ({rows})")
     events: dict[int, list[dict[str, Any]]] = {}
+    objects: dict[Any, dict[str, str]] = {}
     for relation in raw_relations(between.now.workspace.project, correction.relation):
         if between.told(relation):
             source = between.now.declared(relation)
             for place, *event in execute(_events_of_rows(between, correction, relation)).fetchall():
                 events.setdefault(place, []).append(_told(source.name, source.key, event))
+            objects |= {at: {"landing_object": name} for at, name in execute(_only_objects(between, relation)).fetchall()}
     found: dict[str, dict[str, Any]] = {}
     named = ", ".join(map(quote, key))
     for place, landed_at, changed, *own in execute(
         f"SELECT place, landed_at, changed, {named} FROM {_WANTED} ORDER BY 1"
     ).fetchall():
-        unknown = dict(zip(key, own, strict=True)) | {"changed": {}, "ingestion_timestamp": landed_at}
+        unknown = (
+            dict(zip(key, own, strict=True)) | {"changed": {}, "ingestion_timestamp": landed_at} | objects.get(landed_at, {})
+        )
         for told in events.get(place, [unknown]):
             identity = str({name: value for name, value in told.items() if name != "changed"})
             row = found.setdefault(identity, {"table": correction.relation} | told)
@@ -93,15 +97,23 @@ def _events_of_rows(between: Between, correction: Correction, relation: str) -> 
     )
 
 
+def _only_objects(between: Between, relation: str) -> str:
+    """Query of the times at which a single object landed, with that."""
+    return (
+        f"SELECT _ingested_at, min(_landing_object) FROM ({between.events(relation, between.told(relation))}) "
+        "GROUP BY 1 HAVING min(_landing_object) = max(_landing_object)"
+    )
+
+
 def _changed_keys(between: Between, source: Source, events: str) -> str:
-    """File of the keys that events are about of which the newest state is another one now."""
+    """Query of the keys that events are about of which the newest state is another one now."""
     keys = between.keep(keys_in(source.key, events))
     relation, columns = f"latest.{source.name}", [spec.name for spec in source.columns]
     shown = f"SELECT {', '.join(map(quote, columns))} FROM {relation}"
     sides = []
     for state in between.states({source.name: of_keys(source.key, keys)}):
         bind_whole(between.connection, state, relation, columns)
-        sides.append(f"FROM read_parquet({literal(between.keep(shown))})")
+        sides.append(between.keep(shown))
     before, after = sides
     differing = f"({before} EXCEPT {after}) UNION ALL ({after} EXCEPT {before})"
     return between.keep(keys_in(source.key, differing))

@@ -188,7 +188,10 @@ class Between:
         return typed_rows(source, plain + also(after.files_of(relation, merged), only))
 
     def keep(self, rows: str) -> str:
-        """Keep the rows of a query in a file of this process; returns its path."""
+        """Keep the rows of a query as they are now, whatever is bound later; returns the query of those."""
+        return f"SELECT * FROM read_parquet({literal(self._write(rows))})"
+
+    def _write(self, rows: str) -> str:
         path = self.kept.folder / f"{uuid.uuid4().hex}.parquet"
         self.connection.execute(f"COPY ({rows}) TO {literal(str(path))} (FORMAT parquet)")
         return str(path)
@@ -207,7 +210,7 @@ class Between:
         node = self.now.workspace.project.nodes[table]
         compute(self.connection, state, node, partitions)
         columns = ", ".join(quote(spec.name) for spec in node.table.columns)
-        path = self.keep(f"SELECT {columns} FROM {PROVEN} WHERE NOT _broken")
+        path = self._write(f"SELECT {columns} FROM {PROVEN} WHERE NOT _broken")
         state.computed[table] = [Files(_COMPUTED, (path,))]
         return f"SELECT {columns} FROM read_parquet({literal(path)})"
 
@@ -230,10 +233,10 @@ def keys_in(columns: Sequence[str], rows: str) -> str:
     return f"SELECT DISTINCT {named} FROM ({rows}) WHERE {' AND '.join(f'{quote(name)} IS NOT NULL' for name in columns)}"
 
 
-def of_keys(columns: Sequence[str], keys: str, test: str = "IN") -> str:
-    """Condition on rows that their key is, or with `NOT IN` is not, among those in a file."""
+def of_keys(columns: Sequence[str], rows: str, test: str = "IN") -> str:
+    """Condition on rows that their key is, or with `NOT IN` is not, one of those of other rows."""
     named = ", ".join(map(quote, columns))
-    return f"({named}) {test} (SELECT ({named}) FROM read_parquet({literal(keys)}))"
+    return f"({named}) {test} (SELECT ({named}) FROM ({rows}))"
 
 
 def _among(column: str, values: Iterable[str], test: str) -> str | None:

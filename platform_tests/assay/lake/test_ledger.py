@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -203,3 +204,19 @@ def test_an_entry_of_before_there_were_messages_placements_and_compactions_is_re
     (read,) = LedgerLog(file_store, "orders").read().batches
     assert (read.messages, read.covers, read.copies, read.landed[0].messages, read.landed[0].events) == (None, (), 2, 0, 2)
     assert read.compaction is None
+
+
+def test_it_says_what_was_known_at_an_instant_and_what_was_landed_since(file_store: ObjectStore) -> None:
+    log = LedgerLog(file_store, "orders")
+    log.append(batch(1))
+    between = dt.datetime.now(dt.UTC)
+    log.append(batch(2))
+    log.append(Batch("c", "v1", landed=(), parts=(), compaction=Compaction({"raw/c": ("raw/orders/1",)}, (), "2025-01-01")))
+
+    ledger = LedgerLog(file_store, "orders").read()
+    known = ledger.known_at(between)
+    assert [each.id for each in known.batches] == ["id1", "c"]
+    # What was compacted since is no more where it was.
+    assert known.object_of(known.parts["2025-01-03"][0]) == "raw/c"
+    assert ledger.landed_since(between) == {"landing/orders/2"}
+    assert ledger.known_at(dt.datetime.now(dt.UTC)).batches == ledger.batches

@@ -13,7 +13,8 @@ from change_lines import change, text
 from shop_lake import LANDED_AT, ShopLake
 
 from assay.lake.layout import raw_prefix, table_prefix
-from assay.pipeline.changes import changed_rows, history
+from assay.landing.compaction import AT_LEAST, compact
+from assay.pipeline.changes import Change, changed_rows, history
 from assay.pipeline.state import State
 
 FIRST, SECOND, LAST = "2024-01-30", "2024-01-31", "2024-02-01"
@@ -67,13 +68,17 @@ def landed(lake: ShopLake, source: str, *lines: str, name: str = "2.json", at: d
     lake.run(f"{source} {name}")
 
 
-def behind(lake: ShopLake, metric: str, mart: str) -> dict[tuple[str, ...], list[Named]]:
-    """The rows behind each change of a metric, by period, whose it is and the run."""
+def every(lake: ShopLake, metric: str, mart: str) -> list[tuple[Change, list[Named]]]:
+    """Each change of a metric with the rows behind it."""
     with lake.connection() as connection:
         state = State(lake.workspace)
         changes = history(connection, state, metric, f"marts.{mart}")
-        rows = changed_rows(connection, state, changes)
-    return {(str(each.partition), *each.key.values()): found for each, found in zip(changes, rows, strict=True)}
+        return list(zip(changes, changed_rows(connection, state, changes), strict=True))
+
+
+def behind(lake: ShopLake, metric: str, mart: str) -> dict[tuple[str, ...], list[Named]]:
+    """The rows behind the last change of each cell, by period and whose it is."""
+    return {(str(each.partition), *each.key.values()): found for each, found in every(lake, metric, mart)}
 
 
 def own(rows: list[Named]) -> list[tuple[str, str | None]]:
@@ -130,13 +135,8 @@ def test_each_change_names_what_was_corrected_for_it(lake: ShopLake) -> None:
     landed(lake, "coins", coin("crown", 9, "6.00"), at=LANDED_AT)
     landed(lake, "coins", coin("crown", 10, "7.00"), name="3.json", at=LANDED_AT)
 
-    with lake.connection() as connection:
-        state = State(lake.workspace)
-        changes = [each for each in history(connection, state, "sold", "marts.fair_day") if str(each.partition) == SECOND]
-        rows = changed_rows(connection, state, changes)
-    assert [
-        (each.before, each.after, [row["changed"]["worth"] for row in found]) for each, found in zip(changes, rows, strict=True)
-    ] == [
+    found = [each for each in every(lake, "sold", "fair_day") if str(each[0].partition) == SECOND]
+    assert [(each.before, each.after, [row["changed"]["worth"] for row in rows]) for each, rows in found] == [
         ("10.00", "12.00", [{"before": "5.00", "after": "6.00"}]),
         ("12.00", "14.00", [{"before": "6.00", "after": "7.00"}]),
     ]
@@ -159,7 +159,7 @@ def test_a_row_that_is_computed_of_others_is_named_by_the_event_that_changed_one
     [row] = behind(lake, "lonely_count", "fair_day")[SECOND,]
     assert (row["table"], row["changed"]) == ("enriched.neighbours", {"in_street": {"before": "2", "after": "1"}})
     # The event is another stall's, and has nothing in common with the row: the row is named itself.
-    assert row["stall"] == "s1" and "landing_object" not in row
+    assert (row["stall"], row["landing_object"], row.get("landing_row")) == ("s1", "landing/stalls/2.json", None)
 
 
 def test_rows_that_leave_what_they_are_joined_with_are_named(lake: ShopLake) -> None:
@@ -240,3 +240,23 @@ def test_no_day_is_read_that_nothing_was_ingested_for(lake: ShopLake) -> None:
                 (lake.folder / info.key).write_bytes(b"nobody can read this")
 
     assert own(behind(lake, "sale_count", "street_month")["2024-01-01", "south"]) == [("z", None)]
+
+
+def test_what_was_compacted_since_is_told_apart(lake: ShopLake) -> None:
+    for number in range(AT_LEAST):
+        lake.land("stalls", f"more {number}.json", text(stall(f"x{number}", 20 + number, "c")))
+        lake.land("sales", f"more {number}.json", text(sale(f"more {number}", 20 + number)))
+        for source in ("stalls", "sales"):
+            lake.ingest(source)
+    lake.run("more")
+    landed(lake, "stalls", stall("s2", 90, street="south", keeper="max"))
+    landed(lake, "sales", sale("a", 91, "u", stall="s3"))
+    before = every(lake, "sale_count", "street_day")
+    named = [[row.get("sale_id", row.get("stall")) for row in rows] for _, rows in before]
+    assert named == [[f"more {number}" for number in range(AT_LEAST)], ["s2"], ["s2"], ["a"], ["a"]]
+
+    for source in ("stalls", "sales"):
+        with lake.connection() as connection:
+            done = compact(lake.store, connection, lake.source(source), lake.workspace.scratch, grace=dt.timedelta(0))
+        assert done.merges
+    assert every(lake, "sale_count", "street_day") == before
