@@ -1,4 +1,4 @@
-"""What came in: the left side of the books.
+"""Input rows and money: the left side of the books.
 
 Belongs here: counting a table's inputs by the table's own partitions. Does not belong here: the result (`proof`).
 """
@@ -21,16 +21,16 @@ from assay.quality.tally import counts_money
 def received(
     connection: duckdb.DuckDBPyConnection, project: Project, node: Node, partitions: Collection[str]
 ) -> dict[str, Books]:
-    """Count what the bound inputs of a table hold, by the table's partition.
+    """Count the rows of a table's bound inputs, by the table's partition.
 
     Args:
-        connection: Where the inputs are bound.
+        connection: A connection in which the inputs are bound.
         project: The domain's tables.
         node: The table.
-        partitions: The partitions that are computed.
+        partitions: The partitions being computed.
 
     Returns:
-        Books with `received`, `superseded` and `deleted` filled in, and of `quarantined` the rows that are held back.
+        Books with `received`, `superseded` and `deleted` filled in, and `quarantined` with the rows that are held back.
     """
     books: dict[str, Books] = {}
     for relation in node.inputs:
@@ -40,7 +40,7 @@ def received(
         else:
             counted = account(connection, relation, project.domain.sources[source], node.table.grain)
         for partition, accounted in counted.items():
-            # Windows bring in rows of other partitions.
+            # Windows also bring in rows of other partitions.
             if partition in partitions:
                 books[partition] = books.get(partition, Books()) + _books(accounted, counts_money(node.table))
     return books
@@ -52,7 +52,7 @@ def _of_table(connection: duckdb.DuckDBPyConnection, read: Table, reader: Table)
     money = (balance.money_of(read.full_name) if balance else None) or (quote(read.money) if read.money else "0")
     day = reader.partition_in(read.full_name) or read.partition_column
     partition = partition_of(quote(day) if day else None, reader.grain)
-    # Sums of decimals are exact, and those of narrow ones ten times faster.
+    # Sums of decimals are exact, and sums of narrow ones ten times faster.
     found = connection.execute(
         f"SELECT {partition}, {rows}, sum({money})::DECIMAL(38,4) FROM {read.full_name} GROUP BY 1"
     ).fetchall()

@@ -1,9 +1,9 @@
 """Ages of quarantined records, and which of them are too old.
 
 Belongs here: pure functions over counts of quarantined records. Does not belong here: counting them (`pipeline.quarantined`),
-telling anybody.
+alerting.
 
-A record's age counts from when its landing object was written: neither rebuilding a partition nor a replay makes it younger.
+A record's age counts from when its landing object was written: neither rebuilding a partition nor a replay resets it.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Standing:
-    """Records of one day that stand in quarantine for one rule.
+    """Quarantined records of one day that broke one rule.
 
     Attributes:
-        table: The table, or the source, by its full name.
+        table: Full name of the table or source.
         partition: The partition; empty for records that could not be read.
         rule: The rule; a record that broke several is counted under each.
         rows: How many records.
-        dropped: How many of them somebody has dropped.
+        dropped: How many of them have been dropped.
         oldest: When the first of them landed, UTC.
         newest: When the last of them landed, UTC.
     """
@@ -38,14 +38,14 @@ class Standing:
 
 @dataclass(frozen=True)
 class TooOld:
-    """Records of one table that nobody has dealt with in time.
+    """Records of one table that have been in quarantine for too long.
 
     Attributes:
-        table: The table, or the source, by its full name.
+        table: Full name of the table or source.
         rule: The rule that they broke.
         rows: How many records.
         oldest: When the first of them landed, UTC.
-        limit: How long they might have stood there.
+        limit: How long they may stay there.
     """
 
     table: str
@@ -59,12 +59,12 @@ def too_old(standing: Iterable[Standing], limits: Mapping[str, dt.timedelta], no
     """Find records that have been in quarantine for longer than their table allows; dropped records do not count.
 
     Args:
-        standing: What stands there, a day's records together: a day counts as old as its first record.
-        limits: How long records may stand there, by table; a table without a limit is left out.
+        standing: The quarantined records, grouped by day: a day counts as old as its first record.
+        limits: How long records may stay there, by table; a table without a limit is left out.
         now: The time, UTC.
 
     Returns:
-        One entry a table and rule, ordered by them.
+        One entry per table and rule, ordered by them.
     """
     found: dict[tuple[str, str], TooOld] = {}
     for each in standing:

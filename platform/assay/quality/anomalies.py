@@ -1,13 +1,13 @@
-"""Anomalies: figures of complete days that are far from what days like them had.
+"""Anomalies: figures of complete days that are far from those of similar days.
 
-Belongs here: making series of profiles, and deciding what is worth a word. Does not belong here: what is expected (`baseline`),
-measuring (`profile`), keeping (`pipeline.watching`).
+Belongs here: turning profiles into series, and deciding what to report. Does not belong here: the expected figures (`baseline`),
+measuring (`profile`), storing (`pipeline.watching`).
 
 An anomaly is off by many robust standard deviations *and* by a large share of what was expected: the first alone cries wolf over
-regular business, the second alone over irregular business. Counts must also be further off than chance would have them (the
-deviance of a Poisson or binomial count), and shares by some points of all rows.
+regular business, the second alone over irregular business. Counts must also be further off than chance explains (the deviance
+of a Poisson or binomial count), and shares by some percentage points.
 
-Everything is a pure function of the profiles, the declaration, the holidays and the moment that completeness is judged at.
+Everything is a pure function of the profiles, the declaration, the holidays and the moment at which completeness is judged.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from assay.quality.baseline import LIKE_WEEKS, Floats, expect
 from assay.quality.profile import Metric
 
 DETECTOR = 1
-"""To be raised when the same figures give other verdicts than before: kept verdicts are then judged anew."""
+"""Raise this when the same figures lead to other verdicts than before: stored verdicts are then judged again."""
 _ODDS_OFFSET = 0.005
-"""Added to shares, of both sides, so that their log-odds are finite: half a point."""
+"""Added to both sides of a share (half a point), so that its log-odds are finite."""
 _VALUE_OFFSET = 0.001
 """Added to totals for the same reason, as a share of the usual total."""
 _USUAL_DAYS = 28
-"""First days of a series that say what is usual for that."""
+"""First days of a series that determine its usual total."""
 _CHANCE = 4.0
-"""Counts must be further off than chance would have them by so many standard deviations: a table has dozens of series a day."""
+"""Counts must be off by this many standard deviations of pure chance: a table has dozens of series a day."""
 _LEAST_HOURS = 1.0
-"""A lag that is less than this above what is expected is no anomaly."""
+"""A lag that exceeds the expected one by less than this is no anomaly."""
 _SILENCE = dt.timedelta(weeks=LIKE_WEEKS)
-"""A table of which nothing was published for so long has nothing left to compare with."""
+"""After this long without a published day, a table has nothing left to compare with."""
 _RECENT_DAYS = 7
-"""Published days that say how long after its end a day's data usually begin to land."""
+"""Published days that determine how long after its end a day's data usually begin to land."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,11 @@ class Figure:
     Attributes:
         day: The day.
         metric: What was measured.
-        column: The column that it was measured of.
+        column: The column that was measured.
         category: The value whose share it is.
         region: The region; None for all of them.
-        figure: What was measured; None where there was nothing to measure it on.
-        rows: The rows it was measured on.
+        figure: The value; None where there was nothing to measure.
+        rows: The number of rows measured.
     """
 
     day: dt.date
@@ -67,20 +67,20 @@ class Figure:
 
 @dataclass(frozen=True)
 class Anomaly:
-    """A figure that is far from what days like it had.
+    """A figure that is far from those of similar days.
 
     Attributes:
         day: The day.
         metric: What was measured.
-        column: The column that it was measured of.
+        column: The column that was measured.
         category: The value whose share it is.
         region: The region; None for all of them.
-        observed: What was measured.
-        expected: What was expected.
-        change: How much more or less it is, as a share of what was expected; None where nothing was.
-        score: The same in robust standard deviations.
-        like_days: Days of the same weekday that the expectation is from.
-        holiday: The holiday that the day is in the region.
+        observed: The measured value.
+        expected: The expected value.
+        change: The difference as a share of the expected value; None where nothing was expected.
+        score: The difference in robust standard deviations.
+        like_days: Number of days of the same weekday behind the expectation.
+        holiday: The holiday on that day in the region.
     """
 
     day: dt.date
@@ -97,7 +97,7 @@ class Anomaly:
 
     @property
     def subject(self) -> str:
-        """The figure in words, without its day and what it is."""
+        """The figure in words, without its day and value."""
         where = f" in {self.region}" if self.region is not None else ""
         return f"{_named(self.metric, self.column, self.category)}{where}"
 
@@ -114,10 +114,10 @@ class Anomaly:
 
 
 def complete_until(figures: Sequence[Figure], watch: Watch, as_of: dt.datetime) -> dt.date:
-    """The last day that is complete: over for so long that its data must be there.
+    """Find the last complete day: one that ended so long ago that its data must have landed.
 
-    A day's data are not expected sooner after its end than those of recent days landed: a history that was loaded at once
-    does not stop because nothing follows it.
+    A day's data are not expected to land sooner after its end than those of recent days did: a history that was loaded at once
+    does not count as stopped because nothing follows it.
 
     Args:
         figures: The table's figures.
@@ -136,13 +136,13 @@ def find_anomalies(
     """Judge every complete day of a table.
 
     Args:
-        figures: What was measured, in any order; days without any were not published, and count as empty.
-        watch: What an anomaly is.
+        figures: The measured figures, in any order; days without any were not published, and count as empty.
+        watch: What counts as an anomaly.
         holidays: By region.
-        as_of: The moment that completeness is judged at, with a time zone.
+        as_of: The moment at which completeness is judged, with a time zone.
 
     Returns:
-        The anomalies, in the order of days.
+        The anomalies, in order of days.
     """
     last = complete_until(figures, watch, as_of)
     judged = [each for each in figures if each.day <= last and each.metric is not Metric.FIRST_LANDING]
@@ -164,9 +164,9 @@ class _Series:
     """All series of a table.
 
     Attributes:
-        keys: What they are.
-        observed: Days by series; NaN where there was nothing to measure.
-        rows: The rows behind each.
+        keys: Their identities.
+        observed: Values, days by series; NaN where there was nothing to measure.
+        rows: Number of rows behind each value.
     """
 
     keys: Sequence[_Key]
@@ -186,7 +186,7 @@ def _series(figures: Sequence[Figure], first: dt.date, days: int) -> _Series:
     for key, number in place.items():
         metric, _, _, region = key
         if metric in (Metric.VOLUME, Metric.VALUE):
-            # No rows are none, and not nothing known of them.
+            # No rows means a count of zero, not an unknown count.
             observed[:, number] = np.nan_to_num(observed[:, number])
         elif metric is Metric.CATEGORY_SHARE:
             volume = rows[:, place[(Metric.VOLUME, None, None, region)]]
@@ -243,7 +243,7 @@ def _judge(first: dt.date, series: _Series, calendars: Sequence[Mapping[dt.date,
 
 
 class _Scales:
-    """Figures on the scale on which effects add up, and back; and what a difference means."""
+    """Figures on a scale on which effects are additive, and back; and the size of a difference."""
 
     def __init__(self, series: _Series) -> None:
         metrics = [key[0] for key in series.keys]
@@ -271,14 +271,14 @@ class _Scales:
         return result
 
     def change(self, observed: Floats, expected: Floats) -> Floats:
-        """Differences as shares of what was expected. A column may be unusually empty or unusually full: the larger counts."""
+        """Differences as shares of the expected value. A column may be unusually empty or unusually full: the larger counts."""
         with np.errstate(divide="ignore", invalid="ignore"):
             change = np.where(observed == expected, 0.0, (observed - expected) / expected)
             filled = np.where(observed == expected, 0.0, (observed - expected) / (1 - expected))
         return np.where(self.is_null & (filled > np.abs(change)), filled, change)
 
     def chance(self, observed: Floats, expected: Floats, rows: Floats) -> Floats:
-        """How unlikely counts are if only chance is at work: deviance residuals, in standard deviations; infinite for others."""
+        """How unlikely counts are by pure chance: deviance residuals, in standard deviations; infinite for other figures."""
         poisson = _deviance(observed, np.maximum(expected, 0.5))
         least = 0.5 / np.maximum(rows, 1.0)
         share = np.clip(expected, least, 1 - least)

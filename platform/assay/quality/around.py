@@ -1,6 +1,6 @@
-"""What a proof sees beyond the rows that it judges.
+"""Data that a proof needs beyond the rows that it judges.
 
-Belongs here: the value that whoever knows the lake hands to the proof. Does not belong here: reading the lake
+Belongs here: the value that its callers, who know the lake, pass to the proof. Does not belong here: reading the lake
 (`pipeline.around`).
 """
 
@@ -15,13 +15,14 @@ import duckdb
 
 @dataclass(frozen=True)
 class Around:
-    """The surroundings of the partitions of a table that are proven.
+    """The surroundings of the partitions that are proven.
 
     Attributes:
-        others: Where the relations that expectations read are bound, the table's own other partitions under its own name; in a
-            database of its own, because the SQL may read the same relations in part only. None where no expectation reads any.
-        measured: What was measured of published partitions, by rule and partition.
-        holidays: Holidays of all regions together.
+        others: A connection in which the relations that expectations read are bound, with the table's own other partitions under
+            its own name. It has a database of its own, because the SQL may read only part of these relations. None where no
+            expectation reads any.
+        measured: Measures of published partitions, by rule and partition.
+        holidays: Holidays of all regions combined.
     """
 
     others: duckdb.DuckDBPyConnection | None = None

@@ -1,27 +1,27 @@
-"""The baseline: what a figure should be on a day, judging by days like it.
+"""The baseline: the expected figure of a day, given similar days.
 
-Belongs here: the arithmetic, over one matrix of days and series. Does not belong here: what the series are and when a deviation
-is worth a word (`anomalies`), measuring (`profile`).
+Belongs here: the arithmetic, over one matrix of days and series. Does not belong here: what the series are and which deviations
+to report (`anomalies`), measuring (`profile`).
 
-Figures are compared on a scale on which effects add up that multiply in business (logarithms; log-odds for shares). The
+Figures are compared on a scale on which multiplicative business effects become additive (logarithms; log-odds for shares). The
 expected figure of a day is
 
     level of its weekday + recent shift + effect of its day of the month + effect of its holiday
 
 - *Level of the weekday*: the median of the last `LIKE_DAYS` days of the same weekday.
-- *Recent shift*: the median of what recent days of any weekday were above that. It follows trend and season of the year, which
-  the level, some weeks old, lags behind.
-- *Effects* of the day of the month (its last three days are counted from its end) and of holidays: the median of what earlier
-  such days were above the rest, drawn towards none by the fewer there were of them (the mean of a normal prior and a normal
-  observation). What is not known of an effect widens what is expected: the first Christmas is judged more mildly than the
-  second. One observation weighs much here, so that a day with any anomaly teaches nothing of any series, unless it happens
-  again on the next such day.
-- *Scale*: 1.4826 times the median absolute deviation (MAD) of what recent days were off.
+- *Recent shift*: the median difference of recent days of any weekday from that level. It follows trend and season, which the
+level, some weeks old, lags behind.
+- *Effects* of the day of the month (its last three days are counted from its end) and of holidays: the median difference of
+earlier such days from the rest, shrunk towards zero the fewer of them there are (the mean of a normal prior and a normal
+observation). Uncertainty about an effect widens the expectation: the first Christmas is judged more mildly than the second.
+One observation weighs much here, so a day with any anomaly teaches no series anything, unless it happens again on the next
+such day.
+- *Scale*: 1.4826 times the median absolute deviation (MAD) of recent days.
 
-A day's score is how far it is off, in units of that scale: the modified z-score of Iglewicz and Hoaglin, "How to Detect and
-Handle Outliers" (ASQC, 1993), whose 0.6745 is 1/1.4826. Only earlier days count, so that no verdict changes because time
-passes. Days that were anomalies are left out of all of this, each series by itself, unless they go on for so long that they are
-the new normal.
+A day's score is its deviation in units of that scale: the modified z-score of Iglewicz and Hoaglin, "How to Detect and Handle
+Outliers" (ASQC, 1993), whose 0.6745 is 1/1.4826. Only earlier days count, so that no verdict changes as time passes.
+Anomalous days are excluded from all of this, for each series separately, unless they go on for so long that they become the
+new normal.
 """
 
 from __future__ import annotations
@@ -38,31 +38,31 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 LIKE_DAYS = 8
-"""Days of the same weekday that make the level."""
+"""Days of the same weekday that determine the level."""
 LIKE_WEEKS = 13
-"""Weeks back in which they are looked for."""
+"""How many weeks back to look for them."""
 FEWEST_LIKE_DAYS = 4
 """With fewer of them, nothing is expected of a day."""
 SHIFT_DAYS = 21
-"""Days back that say how the level has shifted..."""
+"""Days back that determine the recent shift..."""
 FEWEST_SHIFTS = 7
-"""...if there are as many that can be used."""
+"""...if at least this many of them can be used."""
 SCALE_DAYS = 70
-"""Days back that make the scale..."""
+"""Days back that determine the scale..."""
 FEWEST_DEVIATIONS = 14
-"""...if there are as many that can be used: with fewer, nothing is judged."""
+"""...if at least this many of them can be used: with fewer, nothing is judged."""
 LEAST_SCALE = 0.03
-"""No business is more regular than three in a hundred, whatever a short past says."""
+"""Lower bound of the scale: no business is more regular than three in a hundred, whatever a short past suggests."""
 TO_DEVIATION = 1.4826
-"""Makes the MAD of normally distributed figures their standard deviation."""
+"""Scales the MAD of normally distributed figures to their standard deviation."""
 MONTH_EFFECT = 0.10
-"""How large effects of days of the month are before any is known: a standard deviation."""
+"""Assumed standard deviation of day-of-the-month effects before any is known."""
 HOLIDAY_EFFECT = 0.30
-"""The same of holidays."""
+"""The same for holidays."""
 MEDIAN_LOSS = np.pi / 2
-"""Variance of a median of normal figures, over that of their mean."""
+"""Variance of the median of normal figures, relative to that of their mean."""
 MOST_EFFECTS = 24
-"""Earlier days of one kind that an effect is the median of: the newest ones."""
+"""The newest earlier days of one kind, whose median is the effect."""
 MONTH_CLASSES = 34
 
 
@@ -71,10 +71,10 @@ class Expected:
     """What was expected of days, and how far off they were, as matrices of days by series.
 
     Attributes:
-        centre: What was expected, on the scale of the figures; NaN where nothing is.
-        score: How far the day is off, in robust standard deviations; NaN where it is not judged.
-        like_days: Days of the same weekday that the expectation is from.
-        flags: What the caller said of it.
+        centre: The expected figure, on the scale of the input; NaN where nothing is expected.
+        score: The deviation of the day, in robust standard deviations; NaN where it is not judged.
+        like_days: Number of days of the same weekday behind the expectation.
+        flags: The caller's verdict.
     """
 
     centre: Floats
@@ -84,7 +84,7 @@ class Expected:
 
 
 Flag = Callable[[int, Floats, Floats], NDArray[np.int64]]
-"""Says of a day, given its number, what was expected and the scores: −1 or 1 for series that are too low or high, else 0."""
+"""Takes a day's number, expected figures and scores; returns −1 or 1 for series that are too low or high, else 0."""
 
 
 def expect(
@@ -95,14 +95,14 @@ def expect(
     accept_after: int,
     absent: Bools,
 ) -> Expected:
-    """Go through days in their order, and expect each from those before it.
+    """Go through the days in order, and derive each day's expectation from earlier days.
 
     Args:
         first: The first day.
-        figures: Days by series, on a scale on which effects add up; NaN where there is none.
-        holidays: The holidays that hold for each series.
-        flag: Decides what is an anomaly, and so is left out of what is expected of later days.
-        accept_after: Days in a row after which anomalies are the new normal...
+        figures: Days by series, on a scale on which effects are additive; NaN where there is none.
+        holidays: The holidays that apply to each series.
+        flag: Decides what is an anomaly, and is thus excluded from the expectations of later days.
+        accept_after: Days in a row after which anomalies become the new normal...
         absent: ...but where this is true.
     """
     days, series = figures.shape
@@ -125,7 +125,7 @@ def expect(
 
 @dataclass(frozen=True)
 class _Group:
-    """Series that have the same holidays.
+    """Series that share the same holidays.
 
     Attributes:
         columns: Their numbers.
@@ -149,12 +149,12 @@ def _groups(first: dt.date, days: int, holidays: Sequence[Mapping[dt.date, str]]
 
 @dataclass
 class _Effect:
-    """The effect of one kind of day on some series, learnt from the days of the kind.
+    """The effect of one kind of day on some series, learnt from earlier days of that kind.
 
     Attributes:
         prior: Standard deviation of such effects before any is known.
-        seen: A row a day: what it was above the rest; NaN for what is left out.
-        doubted: The same of days with anomalies.
+        seen: One row per day: its difference from the rest; NaN for what is excluded.
+        doubted: The same for days with anomalies.
     """
 
     prior: float
@@ -162,11 +162,11 @@ class _Effect:
     doubted: list[Floats] = field(default_factory=list)
 
     def learn(self, above: Floats, is_doubted: bool) -> None:
-        """Take note of a day."""
+        """Record a day."""
         (self.doubted if is_doubted else self.seen).append(above)
 
     def estimate(self, scale: Floats) -> tuple[Floats, Floats]:
-        """The effect, and the variance of what is not known of it, given the scale of the series."""
+        """The effect and the variance of its uncertainty, given the scale of the series."""
         prior = self.prior**2
         known = self.seen + self.doubted if len(self.doubted) > 1 else self.seen
         if not known:
@@ -178,7 +178,7 @@ class _Effect:
 
 
 class _Walk:
-    """What is known after each day."""
+    """The state of knowledge after each day."""
 
     def __init__(self, first: dt.date, figures: Floats, groups: Sequence[_Group]) -> None:
         days, series = figures.shape
@@ -197,7 +197,7 @@ class _Walk:
         self.month = np.zeros(series)
 
     def expect(self, day: int) -> tuple[Floats, Floats, NDArray[np.int64]]:
-        """Centre, score and like days of a day."""
+        """Centre, score and number of like days of a day."""
         level, like = self._level(day)
         self.scale = self._scale(day)
         month, unknown = self.of_month[self.month_classes[day]].estimate(self.scale)
@@ -263,10 +263,10 @@ def _month_class(day: dt.date) -> int:
 
 
 def _median(rows: Floats) -> tuple[Floats, NDArray[np.int64]]:
-    """The median of each column without its NaNs (NaN if it has nothing else), and how many others it has."""
+    """The median of each column without its NaNs (NaN if there is nothing else), and the number of other values."""
     if not len(rows):
         return np.full(rows.shape[1], np.nan), np.zeros(rows.shape[1], np.int64)
-    # NaNs are sorted to the end. np.nanmedian does the same in ten times the time.
+    # NaNs are sorted to the end. np.nanmedian does the same but takes ten times as long.
     ordered = np.sort(rows, axis=0)
     count = np.sum(~np.isnan(rows), axis=0)
     columns = np.arange(rows.shape[1])

@@ -1,9 +1,9 @@
-"""The books: every row and every amount that came in is accounted for.
+"""The books: every incoming row and amount is accounted for.
 
 Belongs here: the arithmetic. Does not belong here: counting rows (`proof`, `engine.relations`).
 
 `received = published + quarantined + superseded + deleted`, in rows and in money, for every partition. The left side is counted
-at the inputs, the right side at the result, so that a join that drops or doubles rows cannot balance.
+at the inputs, the right side in the result, so that a join that drops or doubles rows cannot balance.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Side:
         received: What came in.
         published: What the result accounts for.
         quarantined: What was refused.
-        superseded: What something newer replaced.
-        deleted: What the source says is gone.
+        superseded: What was replaced by something newer.
+        deleted: What the source deleted.
     """
 
     received: Decimal = Decimal(0)
@@ -36,7 +36,7 @@ class Side:
 
     @property
     def difference(self) -> Decimal:
-        """What is unaccounted for; zero when balanced."""
+        """The unaccounted difference; zero when balanced."""
         return self.received - self.published - self.quarantined - self.superseded - self.deleted
 
     def __add__(self, other: Side) -> Side:
@@ -45,12 +45,12 @@ class Side:
 
 @dataclass(frozen=True)
 class Healing:
-    """What events left out, and what became of it.
+    """Values that events left out, and how many were filled in.
 
     Attributes:
-        rows: Rows with values that older events of their keys gave.
-        columns: Those values.
-        unhealed: Rows held back in quarantine, because no event with a value has landed.
+        rows: Rows with values filled in from older events of their keys.
+        columns: The number of those values.
+        unhealed: Rows held back in quarantine, because no event with the missing value has landed.
     """
 
     rows: int = 0
@@ -67,8 +67,8 @@ class Books:
 
     Attributes:
         rows: Whole numbers of rows.
-        money: Amounts as the contract counts them; currencies are mixed, so this is a control total and no revenue.
-        healing: What was healed; it changes no balance.
+        money: Amounts as the contract counts them; currencies are mixed, so this is a control total, not revenue.
+        healing: What was healed; it does not affect the balance.
     """
 
     rows: Side = field(default_factory=Side)
@@ -84,7 +84,7 @@ class Books:
         return Books(self.rows + other.rows, self.money + other.money, self.healing + other.healing)
 
     def to_dict(self) -> dict[str, Any]:
-        """Rows as integers by place, `balanced`, the money as decimal strings, and what was healed."""
+        """Rows as integers by field, `balanced`, the money as decimal strings, and the healing."""
         rows: dict[str, Any] = {place: int(getattr(self.rows, place)) for place in PLACES}
         money = {place: str(getattr(self.money, place)) for place in PLACES}
         healed = {"healed": self.healing.rows, "healed_columns": self.healing.columns, "unhealed": self.healing.unhealed}

@@ -1,6 +1,6 @@
-"""Drift: whether a measure of a day is what days like it had.
+"""Drift: whether a measure of a day is in line with similar days.
 
-Belongs here: putting a measure on the scale of `baseline`, and its judgement in words. Does not belong here: what is expected
+Belongs here: putting a measure on the scale of `baseline`, and wording the verdict. Does not belong here: the expected figure
 of a day (`baseline`), measuring (`expectations`), watching whole tables after the fact (`anomalies`).
 """
 
@@ -16,9 +16,9 @@ from assay.contracts.measured import Drifting
 from assay.quality.baseline import Floats, expect
 
 HISTORY_DAYS = 400
-"""Days back that are looked at: a year, so that holidays and ends of months are known."""
+"""Days back that are considered: a year, so that holidays and ends of months are known."""
 ACCEPT_AFTER = 14
-"""Days in a row after which what was unusual is the new normal."""
+"""Days in a row after which something unusual becomes the new normal."""
 _ODDS_OFFSET = 0.005
 _OFFSET = 0.001
 
@@ -32,13 +32,13 @@ def judge_drift(
     """Judge the measures of some days.
 
     Args:
-        each: What is expected.
-        measured: What was measured, by the days that are proven.
-        history: What was measured of published days.
-        holidays: The holidays that hold for the table.
+        each: The expectation.
+        measured: Measures of the days being proven.
+        history: Measures of published days.
+        holidays: The holidays that apply to the table.
 
     Returns:
-        By day that is proven, what is to be said of it; empty where it is as usual, or where too little history says what is.
+        For each day being proven, a message; empty where the measure is as usual, or where there is too little history to tell.
     """
     days = {dt.date.fromisoformat(day): day for day in measured}
     known = {dt.date.fromisoformat(day): figure for day, figure in history.items() if day not in measured}
@@ -50,9 +50,9 @@ def judge_drift(
 
 
 def _close(days: Sequence[dt.date]) -> Iterator[Sequence[dt.date]]:
-    """Cut days, in their order, where one is so long after another that it is not judged by it.
+    """Split ordered days where the gap is so long that the later day is not judged by the earlier.
 
-    One event of a year that cannot be would else have every day between looked at.
+    Otherwise one event with an impossible year would make every day in between be considered.
     """
     begins = 0
     for place, day in enumerate(days):
@@ -66,8 +66,8 @@ def _close(days: Sequence[dt.date]) -> Iterator[Sequence[dt.date]]:
 def _judge_together(
     each: Drifting, days: Mapping[dt.date, str], known: Mapping[dt.date, float], holidays: Mapping[dt.date, str]
 ) -> dict[str, str]:
-    """Judge days that are not far apart."""
-    # In numbers: there is no date so long before the first one that there is.
+    """Judge days that are close together."""
+    # As ordinals, because the start may lie before the first date that can be represented.
     first = dt.date.fromordinal(max(min([*known, *days]).toordinal(), min(days).toordinal() - HISTORY_DAYS))
     span = (max(days) - first).days + 1
     figures = np.full((span, 1), np.nan)
@@ -77,7 +77,7 @@ def _judge_together(
     scale = _Scale(each, figures)
 
     def flag(day: int, centre: Floats, score: Floats) -> NDArray[np.int64]:
-        """What is left out of what is expected of later days."""
+        """Mark the days that are excluded from expectations of later days."""
         change = np.abs(scale.change(figures[day], scale.back(centre)))
         with np.errstate(invalid="ignore"):
             is_off = (np.abs(score) >= each.deviations) & (change >= each.change)
@@ -92,14 +92,14 @@ def _judge_together(
             usual = each.measure.shown(float(scale.back(expected.centre[number])[0]))
             like = f"{expected.score[number, 0]:+.1f} deviations, from {expected.like_days[number, 0]} days of the same weekday"
             said[text] = (
-                f"measured {each.measure.shown(float(figures[number, 0]))}, days like it had {usual} ({like}), expected: "
-                f"{each.expected}; look at what came in, or declare what changed for good"
+                f"measured {each.measure.shown(float(figures[number, 0]))}, usual for similar days: {usual} ({like}), expected: "
+                f"{each.expected}; check the input, or declare a permanent change"
             )
     return said
 
 
 class _Scale:
-    """A measure on the scale on which effects add up, and back."""
+    """A measure on a scale on which effects are additive, and back."""
 
     def __init__(self, each: Drifting, figures: Floats) -> None:
         self.is_share = each.measure.is_share
@@ -119,6 +119,6 @@ class _Scale:
         return np.asarray(np.maximum(powers - self.offset, 0.0))
 
     def change(self, observed: Floats, expected: Floats) -> Floats:
-        """The difference as a share of what was expected."""
+        """The difference as a share of the expected value."""
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray(np.where(observed == expected, 0.0, (observed - expected) / expected))

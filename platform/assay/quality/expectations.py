@@ -1,7 +1,7 @@
-"""Expectations of partitions as a whole: measured, and held against what is expected.
+"""Expectations of whole partitions: measuring them and judging the measures.
 
-Belongs here: what is measured in the scan of staged rows, and the judgement. Does not belong here: expectations that name rows
-(`hits`), what days like this one had (`drift`).
+Belongs here: aggregates computed in the scan of staged rows, and the verdict. Does not belong here: expectations of single rows
+(`hits`), comparison with similar days (`drift`).
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from assay.quality.drift import judge_drift
 from assay.quality.hits import repeated_across
 
 Figures = Mapping[str, Any]
-"""Aggregates of one partition, by the name that `aggregates` gives them."""
+"""Aggregates of one partition, by the names in `aggregates`."""
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What became of one expectation in one partition.
+    """The result of one expectation in one partition.
 
     Attributes:
-        measured: What was measured, if there was anything to measure.
-        unmet: What is to be said of it; empty where it holds.
+        measured: The measured value, if there was anything to measure.
+        unmet: Why it does not hold; empty where it holds.
     """
 
     measured: float | None = None
@@ -40,7 +40,7 @@ class Judged:
 
 
 def partition_rules(table: Table) -> tuple[Rule, ...]:
-    """The rules about partitions as a whole that a contract declares."""
+    """The rules about whole partitions that a contract declares."""
     return tuple(each.rule(table.owner) for each in table.expectations.values() if not each.is_of_rows)
 
 
@@ -66,15 +66,15 @@ def judge(
     """Judge every expectation about partitions as a whole.
 
     Args:
-        connection: Where `proven` is.
+        connection: A connection with `proven`.
         table: The table.
-        partitions: The partitions that are proven.
-        rows: Their computed rows.
-        figures: What `aggregates` asked for; nothing of a partition without rows.
-        around: What is known of the surroundings.
+        partitions: The partitions being proven.
+        rows: The number of their computed rows.
+        figures: The values of `aggregates`; none for a partition without rows.
+        around: The surroundings.
 
     Returns:
-        By partition, what became of each rule.
+        The result of each rule, by partition.
     """
     judged: dict[str, dict[str, Judged]] = {partition: {} for partition in partitions}
     for name, each in table.expectations.items():
@@ -117,14 +117,14 @@ def _bounded(each: Bounded, figure: float | None) -> Judged:
     if figure is None or each.holds(figure):
         return Judged(figure)
     said = f"measured {each.measure.shown(figure)}, expected: {each.expected}"
-    return Judged(figure, f"{said}; look at what came in, or correct the bound in the contract")
+    return Judged(figure, f"{said}; check the input, or correct the bound in the contract")
 
 
 def _across(each: UniqueAcross, repeated: int) -> Judged:
     if not repeated:
         return Judged(0.0)
-    said = f"measured {repeated:,} that another partition has too, expected: {each.expected}"
-    return Judged(float(repeated), f"{said}; find out which partition they belong to, and take them out of the other")
+    said = f"measured {repeated:,} values that another partition has too, expected: {each.expected}"
+    return Judged(float(repeated), f"{said}; find out which partition they belong to, and remove them from the other")
 
 
 def _control(
@@ -136,21 +136,21 @@ def _control(
     table: Table,
     around: Around,
 ) -> Judged:
-    """What is measured is the largest difference."""
+    """The measure is the largest difference."""
     control = _totals(each, partition, table, around)
     if control is None:
-        return Judged(None, f"{each.to} says nothing of {partition}; land its control, or leave out the expectation")
+        return Judged(None, f"{each.to} has nothing for {partition}; land its control, or remove the expectation")
     own = {"rows": Decimal(rows.get(partition, 0))} if each.rows else {}
     own |= {column: Decimal(figures.get(partition, {}).get(f"{name} {column}") or 0) for column in each.money}
     off = {what: own[what] - control[what] for what in own}
     wrong = {what: difference for what, difference in off.items() if abs(difference) > Decimal(each.tolerance)}
-    said = "; ".join(f"{what} come to {own[what]:,}, {each.to} says {control[what]:,} ({wrong[what]:+,})" for what in wrong)
-    todo = "; find out which of the two is incomplete, and land what is missing"
+    said = "; ".join(f"{what}: {own[what]:,}, {each.to} has {control[what]:,} ({wrong[what]:+,})" for what in wrong)
+    todo = "; find out which of the two is incomplete, and land the missing data"
     return Judged(float(max(off.values(), key=abs)), f"{said}{todo}" if wrong else "")
 
 
 def _totals(each: ControlTotal, partition: str, table: Table, around: Around) -> dict[str, Decimal] | None:
-    """What the control says of a partition; None if it says nothing."""
+    """The control's totals for a partition; None if it has none."""
     assert around.others is not None
     wanted = {"rows": each.rows, **each.money} if each.rows else dict(each.money)
     sums = ", ".join(f"sum(TRY_CAST({quote(str(theirs))} AS DECIMAL(38,4)))" for theirs in wanted.values())

@@ -22,7 +22,7 @@ from assay.contracts.severity import Severity
 from assay.engine.staging import REFUSED, STAGED
 
 PROVEN = "proven"
-"""The relation of staged rows after fixes, with `_broken` true for what goes to quarantine."""
+"""The relation of staged rows after fixes, with `_broken` true for rows that go to quarantine."""
 FLAGGED = "flagged"
 """The table of the rows that break any rule, after fixes, with the bits of the rules they break and `_broken`."""
 ROW = "_row"
@@ -35,18 +35,18 @@ _NUMBERED = f"(SELECT rowid AS {ROW}, * EXCLUDE ({REFUSED}) FROM {STAGED})"
 def flag(connection: duckdb.DuckDBPyConnection, rules: Sequence[Rule], before: Sequence[str] = ()) -> bool:
     """Create `flagged` and `proven`.
 
-    Rules whose severity is `fix` look at a row as it was staged, the others at the row after fixes.
+    Rules with severity `fix` are evaluated on a row as staged, the others on the row after fixes.
 
     Args:
-        connection: Where `staged` is.
+        connection: A connection with `staged`.
         rules: Every row rule.
-        before: What else to keep of a row as it was before fixes: select expressions with names.
+        before: Further values to keep from before the fixes: select expressions with names.
 
     Returns:
         Whether any row breaks a rule.
     """
     connection.execute(f"UPDATE {STAGED} SET {REFUSED} = false WHERE {REFUSED}")
-    # A row that no fix touches is after fixes what it was before, and a row that one touches breaks a rule.
+    # A row that no fix touches is the same after fixes, and a row that one touches breaks a rule.
     breaking = " OR ".join(breaking_any(rules)) or "false"
     is_fix = [rule.severity is Severity.FIX for rule in rules]
     inner = ", ".join([f"*{_replaced(rules)}", *_masks(rules, is_fix, "_fixed"), *before])
@@ -97,12 +97,12 @@ def _breaking(column: str, values: tuple[str, ...], predicates: tuple[str, ...])
 
 
 def mark(connection: duckdb.DuckDBPyConnection, column: str, rows: str) -> bool:
-    """Give `staged` a column that is true for some rows.
+    """Add a column to `staged` that is true for some rows.
 
     Args:
-        connection: Where it is.
-        column: The column, quoted where it must be; one of that name is replaced.
-        rows: Query of the numbers of those rows.
+        connection: Its connection.
+        column: The column, quoted if necessary; an existing one of that name is replaced.
+        rows: A query of the numbers of those rows.
 
     Returns:
         Whether there are any.
@@ -113,7 +113,7 @@ def mark(connection: duckdb.DuckDBPyConnection, column: str, rows: str) -> bool:
 
 
 def _set(connection: duckdb.DuckDBPyConnection, column: str, rows: str) -> int:
-    """Make a column of `staged` true for some rows; returns for how many."""
+    """Set a column of `staged` to true for some rows; returns their number."""
     marked = connection.execute(
         f"UPDATE {STAGED} SET {column} = true FROM ({rows}) AS marked({ROW}) WHERE rowid = {ROW}"
     ).fetchone()
@@ -131,7 +131,7 @@ def breaks(rules: Sequence[Rule]) -> dict[str, str]:
 
 
 def masks(rules: Sequence[Rule]) -> list[str]:
-    """The columns of `flagged` that hold the bits of rules, in their order."""
+    """The columns of `flagged` that hold the rules' bits, in order."""
     return [_mask(place) for place in range(_mask_count(rules))]
 
 

@@ -1,9 +1,9 @@
 """Rows held back: an event says that a value did not change, but no event with the value has landed.
 
 Belongs here: finding them among the folded inputs of a table, and setting them aside for quarantine. Does not belong here:
-working out what is known (`engine.states`).
+deriving the known values (`engine.states`).
 
-They never reach the table's SQL, which could not tell such a value from null. They heal as soon as the value lands.
+Such rows never reach the table's SQL, which could not tell an omitted value from null. They heal as soon as the value lands.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ HELD_BACK = "held_back"
 
 @dataclass(frozen=True)
 class HeldBack:
-    """The rows held back of one partition.
+    """The held-back rows of one partition.
 
     Attributes:
         rows: How many.
-        hashed: Hash of what is known of them, whatever their order.
+        hashed: Hash of their known values, independent of order.
     """
 
     rows: int = 0
@@ -37,10 +37,10 @@ class HeldBack:
 
 
 def set_aside(connection: duckdb.DuckDBPyConnection, project: Project, node: Node) -> dict[str, HeldBack]:
-    """Collect the rows that are held back from a table in `held_back`, and count them by the table's partition.
+    """Collect a table's held-back rows in `held_back`, and count them by the table's partition.
 
     Args:
-        connection: Where the table's inputs are bound.
+        connection: A connection in which the table's inputs are bound.
         project: The domain's tables.
         node: The table.
     """
@@ -67,7 +67,7 @@ def _rows(relation: str, source: Source, node: Node) -> str:
     partition = partition_of("row." + quote(source.partition_column) if source.partition_column else None, node.table.grain)
     said = (
         "lambda name: name || ' did not change according to the producer, and no event with its value has landed; "
-        "it will heal when that lands'"
+        "it will heal when one lands'"
     )
     same = " AND ".join(f"event.{quote(name)} = row.{quote(name)}" for name in source.key)
     return f"""

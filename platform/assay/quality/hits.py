@@ -1,7 +1,7 @@
 """Hits: the staged rows that break a rule about more than one row.
 
-Belongs here: uniqueness, and references to other relations; each costs one scan of what it reads. Does not belong here: rules of
-one row (`flagging`), what is about a partition as a whole (`expectations`).
+Belongs here: uniqueness, and references to other relations; each costs one scan of what it reads. Does not belong here: rules
+about single rows (`flagging`), expectations of whole partitions (`expectations`).
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from assay.quality.around import Around
 from assay.quality.flagging import PROVEN, ROW, mark
 
 _HITS = "hits"
-"""The table of the numbers of rows that break the rule that is asked about."""
+"""The table of the numbers of rows that break the rule being evaluated."""
 
 
 def find_hits(connection: duckdb.DuckDBPyConnection, table: Table, rules: Sequence[Rule], around: Around) -> tuple[Rule, ...]:
     """Set aside the rows that break rules about more than one row.
 
     Args:
-        connection: Where `staged` is.
+        connection: A connection with `staged`.
         table: Its table.
         rules: Every rule about rows.
-        around: Where other relations are bound.
+        around: The surroundings, in which other relations are bound.
 
     Returns:
         The rules; those that no row breaks cost nothing from here on.
@@ -70,7 +70,7 @@ def repeated_across(connection: duckdb.DuckDBPyConnection, table: Table, each: U
 
 
 def main_of(connection: duckdb.DuckDBPyConnection) -> str:
-    """Name of the database that a connection works in, for use from another."""
+    """The name of a connection's database, for use from another."""
     found = connection.execute("SELECT current_database()").fetchone()
     assert found is not None
     return f"{quote(str(found[0]))}.main"
@@ -89,7 +89,7 @@ def _unmatched(each: Refers, table: Table, main: str) -> str:
     same = [f"own.{quote(mine)} = other.{quote(theirs)}" for mine, theirs in each.columns.items()]
     if each.at is not None:
         at = quote(each.at)
-        # A day holds if any of its moments does.
+        # A day matches if any of its moments does.
         by = f"own.{at} + INTERVAL 1 DAY >" if table.types[each.at] == "DATE" else f"own.{at} >="
         same += [f"{by} other.valid_from", f"(other.valid_to IS NULL OR other.valid_to > own.{at})"]
     own = ", ".join(quote(name) for name in dict.fromkeys(each.own_columns))

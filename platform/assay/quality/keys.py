@@ -1,6 +1,6 @@
-"""Keys: whether two good rows of a partition have the same one.
+"""Keys: whether two good rows of a partition share one.
 
-Belongs here: the question, and the fast way to most answers. Does not belong here: other columns that are unique (`hits`).
+Belongs here: the check, with a fast path for most cases. Does not belong here: other unique columns (`hits`).
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from assay.engine.staging import STAGED
 from assay.quality.flagging import PROVEN
 
 KEY_RULE = "key_unique"
-"""The rule that no two published rows of a partition have one key; breaking it stops the partition."""
+"""The rule that no two published rows of a partition share a key; breaking it stops the partition."""
 
 
 def duplicate_keys(connection: duckdb.DuckDBPyConnection, table: Table, rules: tuple[Rule, ...], is_one: bool) -> dict[str, int]:
-    """Count the rows that repeat a key, by partition, the first of each left out.
+    """Count the rows that repeat a key, by partition, not counting the first of each.
 
-    The exact question is asked only when a look at neighbours says that it must be.
+    The exact query runs only when comparing neighbours is not conclusive.
 
     Args:
-        connection: Where `staged` and `proven` are.
+        connection: A connection with `staged` and `proven`.
         table: Their table.
         rules: Every row rule.
-        is_one: Whether there is one partition only.
+        is_one: Whether there is only one partition.
     """
     key = [quote(name) for name in table.key]
     fixed = any(rule.severity is Severity.FIX and set(rule.columns) & set(table.key) for rule in rules)
@@ -46,11 +46,11 @@ def duplicate_keys(connection: duckdb.DuckDBPyConnection, table: Table, rules: t
 def _keys_rise(connection: duckdb.DuckDBPyConnection, columns: Sequence[str]) -> bool:
     """Whether each staged row's key is greater than that of the row before it, so that no key occurs twice.
 
-    Rows are staged in the order of their keys. Should DuckDB hand them out otherwise, or should a key be null, the answer is no.
+    Rows are staged in the order of their keys. If DuckDB returns them in another order, or if a key is null, the answer is no.
     """
     before = ", ".join(f"lag({column}) OVER () AS before_{place}" for place, column in enumerate(columns))
     own = ", ".join(f"{column} AS own_{place}" for place, column in enumerate(columns))
-    # One after another, because comparing whole rows takes DuckDB far longer.
+    # Column by column, because comparing whole rows takes DuckDB far longer.
     tests, equal = [], "true"
     for place in range(len(columns)):
         tests.append(f"({equal} AND own_{place} > before_{place})")

@@ -1,4 +1,4 @@
-"""The tables that the machinery itself fills: what it found out about the domain's tables, read as `quality.<name>`.
+"""The tables that the platform itself fills with its findings about the domain's tables, read as `quality.<name>`.
 
 Belongs here: their contracts. Does not belong here: filling them (`pipeline.watching`, `pipeline.scoring`,
 `pipeline.reconciling`, `pipeline.restating`), the domain's tables.
@@ -30,13 +30,13 @@ _ARROW = {
 
 @dataclass(frozen=True)
 class OwnTable:
-    """A table that the machinery fills.
+    """A table that the platform fills.
 
     Attributes:
-        name: As in `quality.<name>`.
+        name: The name in `quality.<name>`.
         model: Its columns.
         kept_as: The table whose objects it reads; its own when None.
-        only: Condition on the rows that it has; None for all.
+        only: Condition that selects its rows; None for all.
     """
 
     name: str
@@ -46,17 +46,17 @@ class OwnTable:
 
     @property
     def stored(self) -> str:
-        """The name under which its rows lie in the lake."""
+        """The name under which its rows are stored in the lake."""
         return self.kept_as or self.name
 
     @property
     def full_name(self) -> str:
-        """As SQL names it."""
+        """Its name in SQL."""
         return f"quality.{self.name}"
 
     @property
     def description(self) -> str:
-        """What a row is."""
+        """What a row represents."""
         return (self.model.__doc__ or "").strip()
 
     @cached_property
@@ -76,12 +76,12 @@ class OwnTable:
 
     @cached_property
     def schema(self) -> pa.Schema:
-        """The same as Arrow has it."""
+        """Its Arrow schema."""
         return pa.schema([pa.field(spec.name, _ARROW[spec.sql_type]) for spec in self.columns])
 
 
 class Profile(Contract):
-    """One row a published day and figure: what is watched of a table, as it was measured."""
+    """One row per published day and figure: a measured figure of a watched table."""
 
     table_name: str = col("The table, as SQL names it")
     partition: Date = col("The day")
@@ -89,17 +89,17 @@ class Profile(Contract):
         "What was measured: volume (rows), value (their total), null_share, category_share, lag (typical hours from what "
         "happened to its landing), first_landing (hours from the end of the day to its first landing; negative before the end)"
     )
-    of_column: str = col("The column that it was measured of; null for the rows themselves", nullable=True)
+    of_column: str = col("The column that was measured; null for the rows themselves", nullable=True)
     category: str = col("The value whose share it is", nullable=True)
     region: str = col("The region that it was measured for; null for all of them", nullable=True)
     figure: Number = col("What was measured; shares from 0 to 1", nullable=True)
-    row_count: Count = col("The rows it was measured on")
+    row_count: Count = col("The number of rows measured")
     content: str = col("Content hash of the published day that was measured")
-    watch: str = col("Version of the declaration that says what to measure")
+    watch: str = col("Version of the declaration of what to measure")
 
 
 class AnomalyRow(Contract):
-    """One row a figure that is far from what days like it had."""
+    """One row per figure that is far from those of similar days."""
 
     table_name: str = col("The table, as SQL names it")
     partition: Date = col("The day")
@@ -107,28 +107,28 @@ class AnomalyRow(Contract):
     of_column: str = col("The column that it is about; null for the rows themselves", nullable=True)
     category: str = col("The value whose share it is", nullable=True)
     region: str = col("The region that it is about; null for all of them", nullable=True)
-    observed: Number = col("What was measured; shares from 0 to 1, lag in hours")
-    expected: Number = col("What days like it had")
-    change: Number = col("How much more or less that is, as a share of what was expected; null where nothing was", nullable=True)
-    score: Number = col("The same in robust standard deviations")
-    like_days: Count = col("Days of the same weekday that the expectation is from")
-    holiday: str = col("The holiday that the day is in the region", nullable=True)
+    observed: Number = col("The measured value; shares from 0 to 1, lag in hours")
+    expected: Number = col("The expected value")
+    change: Number = col("The difference as a share of the expected value; null where nothing was expected", nullable=True)
+    score: Number = col("The difference in robust standard deviations")
+    like_days: Count = col("Number of days of the same weekday behind the expectation")
+    holiday: str = col("The holiday on that day in the region", nullable=True)
     content: str = col("Content hash of the published day that was judged; null where none is published", nullable=True)
     text: str = col("The anomaly in words")
 
 
 class PartitionScore(Contract):
-    """One row a proof of a partition: how good it was found to be."""
+    """One row per proof of a partition: how good it was found to be."""
 
     table_name: str = col("The table, as SQL names it")
-    partition: str = col("The partition; `all` of a table that is not cut")
+    partition: str = col("The partition; `all` for an unpartitioned table")
     run_id: str = col("The run that proved it")
     proven_at: Timestamp = col("When")
-    status: str = col("What became of it: published, unchanged or failed")
+    status: str = col("Its result: published, unchanged or failed")
     row_count: Count = col("Rows that were judged")
     published: Count = col("Rows that may be published")
     quarantined: Count = col("Rows that went to quarantine")
-    score: Number = col("Share of rows that broke no rule but such that only warn", unit="0 to 100", nullable=True)
+    score: Number = col("Share of rows that broke no rule other than warnings", unit="0 to 100", nullable=True)
     money_score: Number = col("The same weighted by money; null where the table has none", unit="0 to 100", nullable=True)
     completeness: Number = col("Share of rows that broke no rule of this dimension", unit="0 to 100", nullable=True)
     validity: Number = col("Share of rows that broke no rule of this dimension", unit="0 to 100", nullable=True)
@@ -136,66 +136,66 @@ class PartitionScore(Contract):
     consistency: Number = col("Share of rows that broke no rule of this dimension", unit="0 to 100", nullable=True)
     timeliness: Number = col("Share of rows that broke no rule of this dimension", unit="0 to 100", nullable=True)
     money: Decimal = col("Absolute money of the rows; null where the table has none", nullable=True)
-    money_at_risk: Decimal = col("That of the rows that broke a rule", nullable=True)
+    money_at_risk: Decimal = col("Absolute money of the rows that broke a rule", nullable=True)
     balanced: bool = col("Whether its books balance")
-    contract: str = col("Version of the contract that it was judged by")
+    contract: str = col("Version of the contract applied")
 
 
 class RuleResult(Contract):
-    """One row a rule and proof of a partition, whether or not any row broke it."""
+    """One row per rule and proof of a partition, whether or not any row broke it."""
 
     table_name: str = col("The table, as SQL names it")
-    partition: str = col("The partition; `all` of a table that is not cut")
+    partition: str = col("The partition; `all` for an unpartitioned table")
     run_id: str = col("The run that proved it")
     proven_at: Timestamp = col("When")
     rule: str = col("The rule")
     dimension: str = col("completeness, validity, uniqueness, consistency or timeliness")
     severity: str = col("fix, quarantine, stop or warn")
-    owner: str = col("Who answers for it")
+    owner: str = col("The team responsible for it")
     row_count: Count = col("Rows that were judged")
-    broken: Count = col("Rows that broke it")
+    broken: Count = col("Number of rows that broke it")
     money_at_risk: Decimal = col("Their absolute money; null where the table has none", nullable=True)
-    measured: Number = col("What a rule about all rows measured; null of a rule about single rows", nullable=True)
-    expected: str = col("What it should have been", nullable=True)
+    measured: Number = col("The value that a rule about all rows measured; null for rules about single rows", nullable=True)
+    expected: str = col("The expectation", nullable=True)
     passed: bool = col("Whether the rule held")
 
 
 class ReconciliationRow(Contract):
-    """One row a control, day, key and measure: what the lake adds up to, and what the control says."""
+    """One row per control, day, key and measure: the lake's total, and the control's."""
 
-    control: str = col("The control, as the domain calls it")
-    table_name: str = col("The table that it is about, as SQL names it")
+    control: str = col("The control's name in the domain")
+    table_name: str = col("The table that it checks, as SQL names it")
     day: Date = col("The day")
-    key: str = col("What the control distinguishes beside the day, as a JSON object; null where it is nothing", nullable=True)
+    key: str = col("Further keys of the control besides the day, as a JSON object; null where there are none", nullable=True)
     measure: str = col("row_count, or the name of a sum")
-    in_lake: Decimal = col("What is published adds up to; null where nothing is of the day and key", nullable=True)
-    in_quarantine: Decimal = col("What rows of the table add up to that its contract refused")
-    in_control: Decimal = col("What the control says; null where it says nothing of the day and key", nullable=True)
+    in_lake: Decimal = col("The published total; null where there is none for the day and key", nullable=True)
+    in_quarantine: Decimal = col("The total of the table's rows that its contract refused")
+    in_control: Decimal = col("The control's total; null where there is none for the day and key", nullable=True)
     difference: Decimal = col("How much more is published")
     tolerance: Decimal = col("By how much they may differ")
     status: str = col(
         "same, tolerated, quarantined: the difference is in quarantine, different, only_in_lake, only_in_control, or open: the "
         "day was not complete and may differ"
     )
-    asked: str = col("Who said what the control says: postgresql, mysql or file")
-    found_at: Timestamp = col("When the day was first found to be so")
-    reconciled_at: Timestamp = col("When the day was last found to be so")
-    run_id: str = col("The run that last found it to be so")
+    asked: str = col("Where the control's figures come from: postgresql, mysql or file")
+    found_at: Timestamp = col("When this result was first found")
+    reconciled_at: Timestamp = col("When it was last confirmed")
+    run_id: str = col("The run that last confirmed it")
     is_latest: bool = col("Whether this is the newest result of the control and day, which is the one that counts")
 
 
 class Restatement(Contract):
-    """One row a cell of a generated mart that was reported as complete, and said something else afterwards."""
+    """One row per cell of a generated mart that was reported as complete and later changed."""
 
     table_name: str = col("The mart, as SQL names it")
     partition: Date = col("The period: its first day")
-    key: str = col("Who it is about, as a JSON object of key columns; {} for the whole company")
+    key: str = col("The entity, as a JSON object of key columns; {} for the whole company")
     metric: str = col("The metric")
-    before: str = col("What was reported, as text; null where nothing was", nullable=True)
-    after: str = col("What is reported since, as text; null where nothing is", nullable=True)
-    reported_at: Timestamp = col("When the first was published, UTC")
-    restated_at: Timestamp = col("When the second was, UTC")
-    seen_until: Timestamp = col("When the newest event behind what was reported had been landed, UTC", nullable=True)
+    before: str = col("The value first reported, as text; null where there was none", nullable=True)
+    after: str = col("The value reported since, as text; null where there is none", nullable=True)
+    reported_at: Timestamp = col("When the first value was published, UTC")
+    restated_at: Timestamp = col("When the second value was published, UTC")
+    seen_until: Timestamp = col("When the newest event behind the first value had landed, UTC", nullable=True)
     run_id: str = col("The run that restated it")
 
 
@@ -210,4 +210,4 @@ OWN_TABLES = {
     each.full_name: each
     for each in (PROFILES, ANOMALIES, PARTITION_SCORES, RULE_RESULTS, RECONCILIATIONS, RECONCILIATION_HISTORY, RESTATEMENTS)
 }
-"""Every one, as SQL names it."""
+"""All of them, by name in SQL."""

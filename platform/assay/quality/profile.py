@@ -1,6 +1,6 @@
-"""Profiles: what is watched of published days, measured.
+"""Profiles: measures of published days.
 
-Belongs here: the one scan that gives the figures. Does not belong here: which days to measure and where figures are kept
+Belongs here: the one scan that computes the figures. Does not belong here: which days to measure and where figures are stored
 (`pipeline.watching`), what is normal (`baseline`).
 """
 
@@ -15,9 +15,9 @@ from assay.errors import ContractError
 OTHER = "(other)"
 """Stands for the categories of a day that are too rare to be watched one by one."""
 NONE = "(none)"
-"""Stands for null where a category or a region is wanted."""
+"""Stands for null in a category or a region."""
 RARE = 0.002
-"""A category with less than this share of a day's rows is rare. It bounds how many there are."""
+"""A category with less than this share of a day's rows is rare. This bounds the number of categories."""
 _LANDED = "ingestion_timestamp"
 
 
@@ -40,7 +40,7 @@ def profile_query(table: Table, rows: str) -> str:
         rows: Query of the days' rows, with the table's columns.
 
     Returns:
-        A query of `partition, metric, of_column, category, region, figure, row_count`. Figures of all regions together have no
+        A query of `partition, metric, of_column, category, region, figure, row_count`. Figures of all regions combined have no
         region. A day without rows has no figures.
     """
     watch = table.watched
@@ -77,7 +77,7 @@ FROM shared WHERE out_of > 0 ORDER BY ALL"""
 
 
 def _sums(table: Table, watch: Watch, rows: str) -> str:
-    """Query that reads the rows: sums by day, region and, one at a time, category."""
+    """The query that reads the rows: sums by day, region and, one column at a time, category."""
     region = f"coalesce({quote(watch.by)}::VARCHAR, {literal(NONE)})" if watch.by else "NULL::VARCHAR"
     keys = [f"c{place}" for place in range(len(watch.shares))]
     read = [f"{quote(str(table.partition_column))} AS partition", f"{region} AS region"]
@@ -93,8 +93,8 @@ def _sums(table: Table, watch: Watch, rows: str) -> str:
         read.append(f"{quote(_LANDED)} AS landed")
         summed.append("min(landed) AS earliest")
     if watch.happened:
-        # The mean of logarithms: a handful of rows that come a month late do not move it, and it can be added up.
-        # Not greatest(0, …), which takes an unknown lag for none.
+        # The mean of logarithms: a handful of rows that arrive a month late do not move it, and it is additive.
+        # Not greatest(0, …), which would treat an unknown lag as zero.
         late = f"epoch_us({quote(_LANDED)}) - epoch_us({quote(watch.happened)})"
         read.append(f"ln(1 + CASE WHEN {late} < 0 THEN 0 ELSE {late} END / 3.6e9) AS late")
         summed += ["sum(late) AS late", "count(late) AS dated"]

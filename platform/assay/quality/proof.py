@@ -1,7 +1,7 @@
 """The proof: all rules of a contract, the split and the content hash of staged rows.
 
-Belongs here: judging staged rows and saying which partitions may be published. Does not belong here: finding the rows that break
-rules (`flagging`), counting them (`tally`), writing quarantine (`quarantine`), counting inputs (`accounting`).
+Belongs here: judging staged rows and deciding which partitions may be published. Does not belong here: finding the rows that
+break rules (`flagging`), counting them (`tally`), writing quarantine (`quarantine`), counting inputs (`accounting`).
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ from assay.quality.tally import Sums, Tally, counts_money, hash_of, tally
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the proof says of one partition.
+    """The verdict on one partition.
 
     Attributes:
-        rows: Staged rows, and those held back.
-        good: Rows that may be published.
-        broken: Rows that broke each rule, by rule, those above zero.
+        rows: Number of staged and held-back rows.
+        good: Number of rows that may be published.
+        broken: Number of rows that broke a rule, by rule; rules without any are left out.
         at_risk: Their absolute money, by rule.
         scores: Its scores.
-        content: Hash of the good rows, whatever their order.
-        refused: Hash of the other rows, whatever their order.
+        content: Hash of the good rows, independent of order.
+        refused: Hash of the other rows, independent of order.
         books: Its books.
-        results: What became of every rule.
+        results: The result of every rule.
         problems: Why it may not be published; empty when it may.
     """
 
@@ -60,29 +60,29 @@ class Verdict:
 
     @property
     def score(self) -> float:
-        """Share of rows that broke no rule but such that only warn, 0 to 100."""
+        """Share of rows that broke no rule other than warnings, 0 to 100."""
         return self.scores.score
 
     @property
     def quarantined(self) -> int:
-        """Rows that go to quarantine."""
+        """Number of rows that go to quarantine."""
         return self.rows - self.good
 
 
 def all_rules(node: Node) -> tuple[Rule, ...]:
-    """Every rule about rows: that values fit their types, then its contract's."""
+    """Every rule about single rows: that values fit their types, then the contract's."""
     table = node.table
     beyond = tuple(each.rule(table.owner) for each in table.expectations.values() if each.is_of_rows)
     return cast_rules(node) + table.rules + beyond
 
 
 def every_rule(node: Node) -> tuple[Rule, ...]:
-    """Every rule of a table: those about rows, and those about a partition as a whole."""
+    """Every rule of a table: those about single rows, and those about whole partitions."""
     return all_rules(node) + partition_rules(node.table) + own_rules(node)
 
 
 def own_rules(node: Node) -> tuple[Rule, ...]:
-    """The rules that no contract declares: that keys are unique, and that every value of a fold is known."""
+    """The rules that every table has: that keys are unique, and that every value of a fold is known."""
     table = node.table
     key = ", ".join(table.key)
     rules = [
@@ -105,19 +105,19 @@ def prove(
     """Judge every staged partition, and leave `proven` and `flagged` behind for publishing and quarantine.
 
     Args:
-        connection: Where `staged` is.
+        connection: A connection with `staged`.
         node: The table.
         partitions: The partitions that were staged; one without rows is judged too.
-        received: By partition, books with what came in, was superseded, was deleted and is held back.
+        received: By partition, books with the rows that came in, were superseded, were deleted and are held back.
         held_back: By partition, the rows that never reached the SQL.
-        around: What is known of the surroundings; a table whose expectations look there cannot do without.
+        around: The surroundings; required for a table whose expectations need them.
 
     Returns:
-        The verdict by partition.
+        The verdicts by partition.
     """
     rules = _Rules.of(node)
     seen, known = around or Around(), aggregates(node.table)
-    # The rules as they were declared say what a row is told; those that nothing breaks need not be asked again.
+    # Results refer to the rules as declared; those that no row breaks need no further evaluation.
     asked = find_hits(connection, node.table, rules.of_rows, seen)
     counted = tally(connection, node.table, asked, partitions, known)
     duplicates = duplicate_keys(connection, node.table, rules.of_rows, len(partitions) == 1)
@@ -143,11 +143,11 @@ class _Rules:
     """The rules of a table, grouped and numbered for the arithmetic.
 
     Attributes:
-        of_rows: Those about rows by themselves.
+        of_rows: Those about single rows.
         every: All.
-        refusing: Bits of those that send a row to quarantine.
-        counting: Bits of those that count in scores.
-        dimensions: By dimension that has such: their bits, and the names of others.
+        refusing: Bits of the rules that send a row to quarantine.
+        counting: Bits of the rules that count in scores.
+        dimensions: By dimension that has rules: the bits of those about rows, and the names of the others.
     """
 
     of_rows: tuple[Rule, ...]
@@ -175,10 +175,10 @@ class _Rules:
 
 
 def published_content(connection: duckdb.DuckDBPyConnection, table: Table, rows: str, score: float) -> str:
-    """Hash published rows as the proof hashes staged ones.
+    """Hash published rows in the same way as the proof hashes staged ones.
 
     Args:
-        connection: Where the rows are.
+        connection: A connection with the rows.
         table: Their table.
         rows: A relation with the table's columns.
         score: The quality score they were published with.
@@ -203,7 +203,7 @@ def _verdict(
 ) -> Verdict:
     table = node.table
     per_rule = {rule.name: counted.breaking(1 << place) for place, rule in enumerate(rules.of_rows)}
-    # The money of rows that are held back stands in the books alone.
+    # The money of held-back rows is known from the books only.
     per_rule[HEALED_RULE] = Sums(rows=held_back.rows, absolute=abs(received.money.quarantined))
     per_rule[KEY_RULE] = Sums(rows=duplicates)
     broken = {name: sums.rows for name, sums in per_rule.items() if sums.rows}

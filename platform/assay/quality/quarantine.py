@@ -1,7 +1,7 @@
 """Quarantine: the rows that a contract refused, with every rule they broke and where they came from.
 
-Belongs here: finding refused rows, tracing them to their landing object, and writing them down; examples of broken rules for
-people. Does not belong here: records that could not be read at all (`landing.refused` writes those, in the same spirit).
+Belongs here: finding refused rows, tracing them to their landing object, and writing them to quarantine; examples of broken rules
+for people. Does not belong here: records that could not be read at all (`landing.refused` writes those in a similar way).
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from assay.quality.held_back import HELD_BACK
 from assay.quality.proof import all_rules
 
 REFUSED = "refused"
-"""The table of rows that broke any rule, of whatever severity."""
+"""The table of rows that broke any rule, of any severity."""
 EXAMPLES = 3
-"""Examples kept of each broken rule and partition."""
+"""Examples kept per broken rule and partition."""
 TRACED_AT_ONCE = 250_000
-"""Rows whose landing records are looked for together; they are held in memory."""
+"""Rows whose landing records are looked up together; they are held in memory."""
 _WORDS = "broken_words"
 _ORIGIN = "_landing_object, _landing_row, _sequence, _record, _ingested_at"
 
@@ -41,7 +41,7 @@ class Example:
         partition: The partition.
         rule: The rule's name.
         key: The row's key.
-        values: What the rule looked at.
+        values: The columns that the rule checks.
     """
 
     partition: str
@@ -54,10 +54,10 @@ def collect_refused(connection: duckdb.DuckDBPyConnection, project: Project, nod
     """Collect every row that broke a rule, with the landing records behind it, and the rows held back, in `refused`.
 
     Args:
-        connection: Where `flagged` is, with the table's inputs still bound.
+        connection: A connection with `flagged`, in which the table's inputs are still bound.
         project: The domain's tables.
         node: The table.
-        has_held_back: Whether there is a table `held_back`.
+        has_held_back: Whether the table `held_back` exists.
     """
     rules = all_rules(node)
     bits = ", ".join(masks(rules))
@@ -104,12 +104,12 @@ def write_quarantine(connection: duckdb.DuckDBPyConnection, partition: str, key:
 
 
 def examples(connection: duckdb.DuckDBPyConnection, node: Node) -> list[Example]:
-    """A few rows for each rule that was broken in each partition, the same ones every time."""
+    """Pick a few rows for each rule that was broken in each partition, always the same ones."""
     rules = {rule.name: rule for rule in all_rules(node)}
     key = _packed(node.table.key)
     row = _packed(tuple(spec.name for spec in node.table.columns))
     example = f"{{'key': {key}, 'row': {row}}}"
-    # The least of the rows that break the same rules: the least of those that break one rule are among them.
+    # The least rows of each combination of broken rules: they include the least rows of each rule.
     alike = (
         f"SELECT {PARTITION}, _rules, unnest(min({example}, {EXAMPLES})) AS example FROM {REFUSED} GROUP BY {PARTITION}, _rules"
     )
@@ -133,7 +133,7 @@ def _packed(names: tuple[str, ...]) -> str:
 
 
 def _slices(connection: duckdb.DuckDBPyConnection, key: Sequence[str]) -> list[str]:
-    """Conditions that cut the broken rows into pieces whose records fit into memory."""
+    """Conditions that split the broken rows into slices whose records fit into memory."""
     counted = connection.execute(f"SELECT count(*) FROM {FLAGGED}").fetchone()
     slices = max(1, math.ceil((counted[0] if counted else 0) / TRACED_AT_ONCE))
     if slices == 1:
@@ -147,7 +147,7 @@ def _with_origin(project: Project, node: Node, rows: str) -> str:
     Args:
         project: The domain's tables.
         node: The table.
-        rows: Condition on the keys' texts.
+        rows: Condition on the text values of the keys.
     """
     records = [
         _records(project.domain.sources[name], keys, rows)
@@ -169,7 +169,7 @@ def _own(key: Sequence[str]) -> str:
 
 
 def _texts(key: Iterable[str]) -> str:
-    """A key's values as text, because they may be of another type where they come from."""
+    """A key's values as text, because their type at the source may differ."""
     return ", ".join(f"({value})::VARCHAR AS k{place}" for place, value in enumerate(key))
 
 
@@ -178,7 +178,7 @@ def _newest(key: str) -> str:
 
 
 def _key_in(node: Node, relation: str, source: Source) -> list[str] | None:
-    """What a table's key is in a source's events: its key, and since when a span's state held; None if it is anything else."""
+    """Columns of a source's events that make up a table's key: its key, and the start of a span's state; None for other keys."""
     columns = []
     for name in node.table.key:
         origins = {origin.column for origin in node.query.lineage.get(name, ()) if origin.relation == relation}
@@ -190,7 +190,7 @@ def _key_in(node: Node, relation: str, source: Source) -> list[str] | None:
 
 
 def _records(source: Source, keys: list[str], rows: str) -> str:
-    """Query of the events of each broken row."""
+    """The query of the events behind each broken row."""
     packed = ", ".join(f"{literal(spec.name)}: {quote(spec.name)}" for spec in source.columns)
     own = _own(keys)
     return (

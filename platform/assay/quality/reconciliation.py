@@ -1,11 +1,10 @@
-"""Reconciliation: what the lake adds up to, held against what a control says, day by day; and the history of such results.
+"""Reconciliation: comparing the lake's totals with a control's, day by day; and the history of the results.
 
-Belongs here: comparing totals, and keeping the newest result of every day beside those before it; pure functions. Does not belong
-here: adding up and asking (`pipeline.reconciling`, `pipeline.controls`), comparing rows one by one (`capture.reconcile`).
+Belongs here: comparing totals, and keeping the newest result of every day and those before it; pure functions. Does not belong
+here: computing and fetching totals (`pipeline.reconciling`, `pipeline.controls`), comparing single rows (`capture.reconcile`).
 
-A result of a day is the figures of all its keys together. The newest result of a day is the one that counts, whichever was
-written last; a result that says the same as the one before it moves that one's time on, so that history grows only when something
-changes.
+A result of a day has the figures of all its keys. The newest result of a day counts, regardless of which was written last; a
+result equal to the one before it only updates that one's time, so that the history grows only when something changes.
 """
 
 from __future__ import annotations
@@ -21,24 +20,24 @@ from assay.contracts import Control
 
 Keys = tuple[str | None, ...]
 Totals = Mapping[tuple[dt.date, Keys], Mapping[str, Decimal]]
-"""By day and further key values: by measure, its figure."""
+"""Figures by measure, by day and further key values."""
 _PLACES = Decimal("0.0001")
 _NOTHING = Decimal(0)
 
 
 class Match(StrEnum):
-    """How a figure of the lake compares with a control's."""
+    """How a figure of the lake compares with the control's."""
 
     SAME = "same"
     TOLERATED = "tolerated"
-    """They differ by no more than the control tolerates."""
+    """They differ by no more than the control's tolerance."""
     QUARANTINED = "quarantined"
-    """They differ by what the lake has in quarantine, and by nothing else."""
+    """They differ by exactly what the lake has in quarantine."""
     DIFFERENT = "different"
     ONLY_IN_LAKE = "only_in_lake"
     ONLY_IN_CONTROL = "only_in_control"
     OPEN = "open"
-    """The day is not complete yet, and may differ."""
+    """The day is not complete yet; a difference is allowed."""
 
     @property
     def is_settled(self) -> bool:
@@ -47,13 +46,13 @@ class Match(StrEnum):
 
     @property
     def is_wrong(self) -> bool:
-        """Whether somebody must look at it. What is in quarantine is looked at there."""
+        """Whether somebody must look at it. Quarantined rows are dealt with in quarantine."""
         return self in (Match.DIFFERENT, Match.ONLY_IN_LAKE, Match.ONLY_IN_CONTROL)
 
 
 @dataclass(frozen=True)
 class Compared:
-    """One figure of one day, on both sides.
+    """One figure of one day, from both sides.
 
     Attributes:
         day: The day.
@@ -63,7 +62,7 @@ class Compared:
         in_control: The control's figure; None where it has no such day or key.
         tolerance: By how much they may differ.
         match: How they compare.
-        in_quarantine: What rows of the table add up to that its contract refused.
+        in_quarantine: The total of the table's rows that its contract refused.
     """
 
     day: dt.date
@@ -77,7 +76,7 @@ class Compared:
 
     @property
     def difference(self) -> Decimal:
-        """How much more the lake has published; what is not there counts as nothing."""
+        """How much more the lake has published; a missing figure counts as zero."""
         return (self.in_lake or _NOTHING) - (self.in_control or _NOTHING)
 
 
@@ -88,10 +87,10 @@ class DayResult:
     Attributes:
         day: The day.
         figures: All figures of the day, in the order of keys and measures.
-        asked: Who said what the control says: `postgresql`, `mysql` or `file`.
-        found_at: When it was first found to be so, UTC.
-        reconciled_at: When it was last found to be so.
-        run_id: The run that found it last.
+        asked: Where the control's figures come from: `postgresql`, `mysql` or `file`.
+        found_at: When this result was first found, UTC.
+        reconciled_at: When it was last confirmed.
+        run_id: The run that confirmed it last.
     """
 
     day: dt.date
@@ -124,13 +123,13 @@ class DayResult:
 def compare(
     control: Control, days: Sequence[dt.date], lake: Totals, refused: Totals, said: Totals, last_complete: dt.date
 ) -> dict[dt.date, list[Compared]]:
-    """Compare what the lake adds up to with what a control says.
+    """Compare the lake's totals with a control's.
 
     Args:
         control: The control.
-        days: The days to compare; one that neither side has anything of is the same on both, namely nothing.
-        lake: The lake's totals of those days, of what is published.
-        refused: The same of what is in quarantine.
+        days: The days to compare; a day on which neither side has anything counts as equal.
+        lake: The lake's published totals of those days.
+        refused: The totals of the quarantined rows.
         said: The control's totals of those days.
         last_complete: The last day that is complete.
 
@@ -188,15 +187,15 @@ def _match(here: Decimal | None, aside: Decimal, there: Decimal | None, toleranc
 
 
 def _rounded(figure: Decimal) -> Decimal:
-    """A figure as it is kept; adding zero leaves no negative zero."""
+    """A figure as stored; adding zero avoids a negative zero."""
     return figure.quantize(_PLACES, ROUND_HALF_EVEN) + _NOTHING
 
 
 def merge(before: Iterable[DayResult], found: Iterable[DayResult]) -> list[DayResult]:
     """Add results to the history of one control.
 
-    Whatever the order in which results are added, and however often, the newest of each day is the one that counts, and every
-    figure that was ever found is there.
+    The outcome does not depend on the order in which results are added, nor on repetition: the newest of each day counts, and
+    every figure ever found is kept.
 
     Returns:
         Every result, by day and time.
@@ -208,7 +207,7 @@ def merge(before: Iterable[DayResult], found: Iterable[DayResult]) -> list[DayRe
 
 
 def _joined(results: list[DayResult]) -> list[DayResult]:
-    """Results of one day in the order of time, neighbours that say the same made one."""
+    """Results of one day in order of time, with equal neighbours merged."""
     joined: list[DayResult] = []
     for result in sorted(results, key=lambda each: each.order):
         if joined and joined[-1].says_the_same(result):
@@ -219,7 +218,7 @@ def _joined(results: list[DayResult]) -> list[DayResult]:
 
 
 def latest(results: Iterable[DayResult]) -> list[DayResult]:
-    """The result of each day that counts, by day."""
+    """The newest result of each day, by day."""
     newest: dict[dt.date, DayResult] = {}
     for result in results:
         if result.day not in newest or newest[result.day].order <= result.order:

@@ -1,10 +1,10 @@
-"""What the daily quality report says: values, and the pure sums over them.
+"""The content of the daily quality report: values, and pure aggregates over them.
 
-Belongs here: one dataclass a part of the report, and what follows from its figures (shares, changes, ages). Does not belong here:
-collecting them (`pipeline.reporting`), the words that need no figure, and every pixel (`report`).
+Belongs here: one dataclass per part of the report, and what follows from its figures (shares, changes, ages). Does not belong
+here: collecting them (`pipeline.reporting`), wording and layout (`report`).
 
 A table's *newest days* are the newest that it has, not the newest of the calendar: a history that ended in spring is judged by
-its last days in spring, and that it has ended is the business of freshness.
+its last days in spring. That it has ended is a matter of freshness.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ from assay.quality.books import Side
 
 DIMENSIONS = tuple(Dimension)
 RECENT = 7
-"""Newest days that a score is about."""
+"""Newest days that a score covers."""
 BEFORE = 28
-"""Days before those, that it is compared with."""
+"""Days before those, for comparison."""
 RULE_DAYS = 30
-"""Newest days that broken rules are counted on."""
+"""Newest days over which broken rules are counted."""
 _CHANCE = 3.0
-"""Standard deviations of a count that may be chance."""
+"""Standard deviations by which a count may vary by chance."""
 AGES = (dt.timedelta(days=1), dt.timedelta(days=7), dt.timedelta(days=30))
-"""Upper bounds of the groups that quarantined records are put in by age; the last group has none."""
+"""Upper bounds of the age groups of quarantined records; the last group has none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """How good one partition was found to be when it was last proven.
+    """The last proof of one partition.
 
     Attributes:
-        day: The partition; of a table that is not cut, the day on which it was proven.
+        day: The partition; for an unpartitioned table, the day on which it was proven.
         rows: Rows that were judged.
-        score: Share of them that broke no rule but such that only warn, 0 to 100; None where nothing could be judged.
+        score: Share of them that broke no rule other than warnings, 0 to 100; None where nothing could be judged.
         quarantined: Rows that went to quarantine.
-        failed: Whether it failed its proof, so that what was published before stands.
-        money_score: The score weighted by money; None where the table has none, or it was not kept.
+        failed: Whether it failed its proof, so that the earlier published data stay in place.
+        money_score: The score weighted by money; None where the table has none, or it was not recorded.
         money_at_risk: Absolute money of the rows that broke a rule.
-        dimensions: The score by dimension, in the order of `DIMENSIONS`; empty where it was not kept.
+        dimensions: The score by dimension, in the order of `DIMENSIONS`; empty where it was not recorded.
     """
 
     day: dt.date
@@ -62,12 +62,12 @@ class TableQuality:
 
     Attributes:
         name: Its full name.
-        owner: Who answers for it.
-        about: What a row is.
+        owner: The team responsible for it.
+        about: What a row represents.
         threshold: Lowest score at which a partition is published.
-        is_daily: Whether it is cut by day.
-        unit: Unit of its money; empty where currencies are mixed, or it has none.
-        days: Its partitions, the oldest first.
+        is_daily: Whether it is partitioned by day.
+        unit: Unit of its money; empty where currencies are mixed, or it has no money.
+        days: Its partitions, oldest first.
     """
 
     name: str
@@ -80,7 +80,7 @@ class TableQuality:
 
     @property
     def recent(self) -> tuple[Day, ...]:
-        """Its newest days; the last proof of a table that is not cut."""
+        """Its newest days; for an unpartitioned table, the last proof."""
         return self.days[-RECENT:] if self.is_daily else self.days[-1:]
 
     @property
@@ -95,7 +95,7 @@ class TableQuality:
 
     @property
     def quarantined(self) -> int:
-        """Those of them that went to quarantine."""
+        """How many of them went to quarantine."""
         return sum(day.quarantined for day in self.recent)
 
     @property
@@ -105,13 +105,13 @@ class TableQuality:
 
     @property
     def change(self) -> float | None:
-        """By how much the score is above or below that of the days before."""
+        """The difference between the score and that of the days before."""
         now, then = self.score, mean_score(self.before)
         return None if now is None or then is None else now - then
 
     @property
     def money_score(self) -> float | None:
-        """The score by money on its newest days."""
+        """The score weighted by money on its newest days."""
         return _weighted((day.money_score, day.rows) for day in self.recent)
 
     @property
@@ -122,7 +122,7 @@ class TableQuality:
 
     @property
     def dimensions(self) -> tuple[float | None, ...]:
-        """The score by dimension on its newest days; empty where it was not kept."""
+        """The score by dimension on its newest days; empty where it was not recorded."""
         kept = [day for day in self.recent if day.dimensions]
         return tuple(
             _weighted((day.dimensions[place], day.rows) for day in kept) for place in range(len(DIMENSIONS) if kept else 0)
@@ -136,15 +136,15 @@ class BrokenRule:
     Attributes:
         table: The table's full name.
         rule: The rule.
-        reason: What it says, in words.
-        dimension: What it is about; empty where it was not kept.
-        severity: What breaking it leads to.
-        owner: Who answers for it.
+        reason: Its meaning, in words.
+        dimension: Its dimension; empty where it was not recorded.
+        severity: The consequence of breaking it.
+        owner: The team responsible for it.
         unit: Unit of the table's money.
         rows: Rows that were judged.
-        broken: By day, rows that broke it; every day that was judged, the oldest first.
-        money: Absolute money of those rows; None where the table has none, or it was not kept.
-        note: What was last said of it where it is about a partition as a whole, and did not hold.
+        broken: By day, the rows that broke it; every day that was judged, oldest first.
+        money: Absolute money of those rows; None where the table has none, or it was not recorded.
+        note: The last message about it, if it is about a whole partition and did not hold.
     """
 
     table: str
@@ -161,17 +161,17 @@ class BrokenRule:
 
     @property
     def total(self) -> int:
-        """Rows that broke it."""
+        """Number of rows that broke it."""
         return sum(count for _, count in self.broken)
 
     @property
     def share(self) -> float:
-        """The same as a share of those judged."""
+        """That number as a share of the judged rows."""
         return self.total / self.rows if self.rows else 0.0
 
     @property
     def change(self) -> float | None:
-        """How many times as many a day as before broke it on the newest days, less one; None where none did before."""
+        """Relative change of the daily number of rows that broke it against the days before; None where none did before."""
         recent, before = self.broken[-RECENT:], self.broken[:-RECENT]
         then = sum(count for _, count in before) / len(before) if before else 0.0
         return sum(count for _, count in recent) / len(recent) / then - 1 if then else None
@@ -186,17 +186,17 @@ class BrokenRule:
 
 @dataclass(frozen=True)
 class Quarantined:
-    """What stands in the quarantine of a table, or source.
+    """The quarantined records of a table or source.
 
     Attributes:
         name: Its full name.
-        owner: Who answers for it.
-        limit: How long a record may stand there.
-        ages: Records by age, in the groups of `AGES`; what was dropped is left out.
-        dropped: Records that somebody has dropped.
+        owner: The team responsible for it.
+        limit: How long a record may stay there.
+        ages: Records by age, in the groups of `AGES`; dropped records are left out.
+        dropped: Number of dropped records.
         too_old: Records older than the limit.
-        oldest: When the oldest landed.
-        rules: The rules that most of them broke, each with how many.
+        oldest: When the oldest of them landed.
+        rules: The rules broken most often, each with its number of records.
     """
 
     name: str
@@ -210,23 +210,23 @@ class Quarantined:
 
     @property
     def records(self) -> int:
-        """Records that wait for somebody."""
+        """Number of records that need attention."""
         return sum(self.ages)
 
 
 @dataclass(frozen=True)
 class Drifted:
-    """A column in which what a producer sends differs from the contract.
+    """A column in which a producer's data differ from the contract.
 
     Attributes:
         source: The source's full name.
-        owner: Who answers for it.
+        owner: The team responsible for it.
         column: The column.
         what: How it differs, in words.
-        objects: Landing objects that differ so.
+        objects: Number of landing objects that differ in this way.
         first: The first of them.
         last: The last of them.
-        matters: Whether somebody should look: not when the contract says that such columns are dropped.
+        matters: Whether somebody should look: false when the contract says that such columns are dropped.
     """
 
     source: str
@@ -245,7 +245,7 @@ class Held:
 
     Attributes:
         source: The source's full name.
-        owner: Who answers for it.
+        owner: The team responsible for it.
         reason: Why.
         objects: How many.
         first: The first of them.
@@ -260,13 +260,13 @@ class Held:
 
 @dataclass(frozen=True)
 class Unusual:
-    """A figure that was far from what days like it had.
+    """A figure that was far from those of similar days.
 
     Attributes:
         day: The day.
-        observed: What was measured.
-        expected: What days like it had.
-        score: How far off, in robust standard deviations.
+        observed: The measured value.
+        expected: The expected value.
+        score: The difference in robust standard deviations.
         text: The same in words.
     """
 
@@ -279,14 +279,14 @@ class Unusual:
 
 @dataclass(frozen=True)
 class Anomaly:
-    """A series of figures of which some were unusual.
+    """A series with some unusual figures.
 
     Attributes:
         table: The table's full name.
-        owner: Who answers for it.
+        owner: The team responsible for it.
         subject: What was measured, in words.
         is_share: Whether the figures are shares, from 0 to 1.
-        found: The unusual ones on the table's newest days, the oldest first.
+        found: The unusual figures on the table's newest days, oldest first.
         series: The figures around them, by day.
     """
 
@@ -300,15 +300,15 @@ class Anomaly:
 
 @dataclass(frozen=True)
 class Account:
-    """The books of a table or source as they stand.
+    """The current books of a table or source.
 
     Attributes:
         name: Its full name.
         unit: Unit of its money; empty where currencies are mixed.
         rows: In rows.
         money: In money; None where it is not counted.
-        partitions: Partitions that are summed up.
-        unbalanced: Those of them that do not balance.
+        partitions: Number of partitions included.
+        unbalanced: Partitions that do not balance.
     """
 
     name: str
@@ -320,7 +320,7 @@ class Account:
 
     @property
     def is_balanced(self) -> bool:
-        """Whether every row and amount is accounted for, in the sum and in each partition."""
+        """Whether every row and amount is accounted for, in total and in each partition."""
         return not self.unbalanced and self.rows.difference == 0 and (self.money is None or self.money.difference == 0)
 
 
@@ -330,12 +330,12 @@ class Fresh:
 
     Attributes:
         name: Its full name.
-        owner: Who answers for it.
-        updated: When it last got something new; None where it has nothing.
-        age: How long that is ago.
-        limit: How long it may be; None for no limit.
+        owner: The team responsible for it.
+        updated: When it last received new data; None where it has none.
+        age: How long ago that was.
+        limit: The longest allowed age; None for no limit.
         newest: Its newest partition.
-        waits_for: What it reads that is late, too.
+        waits_for: Its inputs that are late as well.
     """
 
     name: str
@@ -348,21 +348,21 @@ class Fresh:
 
     @property
     def is_late(self) -> bool:
-        """Whether it is older than it may be."""
+        """Whether it is older than allowed."""
         return self.age is not None and self.limit is not None and self.age > self.limit
 
 
 @dataclass(frozen=True)
 class FailedPartition:
-    """A partition that failed its last proof; what was published before stands.
+    """A partition that failed its last proof; the earlier published data stay in place.
 
     Attributes:
         table: The table's full name.
-        owner: Who answers for it.
+        owner: The team responsible for it.
         partition: The partition.
         problems: Why.
-        run_id: The run that found it.
-        published_at: When what stands was published; None where nothing stands.
+        run_id: The run that proved it.
+        published_at: When the data in place were published; None where there are none.
     """
 
     table: str
@@ -375,17 +375,17 @@ class FailedPartition:
 
 @dataclass(frozen=True)
 class Reconciled:
-    """A table held against a control: a database or file that says what it adds up to.
+    """The comparison of a table with a control: a database or file with its expected totals.
 
     Attributes:
         control: The control's name.
         table: The table's full name.
-        owner: Who answers for the table.
-        days: Days that were compared.
+        owner: The team responsible for the table.
+        days: Number of compared days.
         newest: The newest of them.
-        wrong: Days on which they differ by more than is tolerated, the oldest first.
-        text: By how much they differ on the newest of those days, in words; empty where they do not.
-        reconciled_at: When the newest day was compared last.
+        wrong: Days on which they differ by more than the tolerance, oldest first.
+        text: The difference on the newest of those days, in words; empty where there is none.
+        reconciled_at: When the newest day was last compared.
     """
 
     control: str
@@ -400,17 +400,17 @@ class Reconciled:
 
 @dataclass(frozen=True)
 class QualityReport:
-    """Everything that the report shows.
+    """The content of the report.
 
     Attributes:
         domain: The domain.
-        as_of: The time, UTC, that ages, trends and freshness are judged at.
-        is_past: Whether that is not the time that the report was made at: what stands in quarantine, the books and the failures
-            are then later than that.
+        as_of: The time, UTC, at which ages, trends and freshness are judged.
+        is_past: Whether that is earlier than the time at which the report was made: quarantine, books and failures are then as
+            of the later time.
         tables: Every table, with its history.
-        dormant: How many more there are of later cadences, of which nothing was ever built.
-        rules: The rules that rows broke, the worst first.
-        quarantine: Tables and sources of which something stands in quarantine.
+        dormant: Number of further tables, of later cadences, that were never built.
+        rules: The broken rules, worst first.
+        quarantine: Tables and sources with quarantined records.
         drift: Columns that differ from the contracts.
         held: Landing objects that are held back.
         anomalies: Unusual figures of the newest days.
@@ -418,7 +418,7 @@ class QualityReport:
         books: The books of every source and table.
         freshness: Every source and table.
         failures: Partitions that failed their last proof.
-        reconciled: Tables held against controls.
+        reconciled: Comparisons of tables with controls.
     """
 
     domain: str
@@ -444,7 +444,7 @@ class QualityReport:
 
     @property
     def change(self) -> float | None:
-        """By how much it is above or below that of the days before."""
+        """The difference between that score and that of the days before."""
         now, then = self.score, mean_score([day for table in self.tables for day in table.before])
         return None if now is None or then is None else now - then
 
@@ -465,12 +465,12 @@ class QualityReport:
 
     @property
     def differing(self) -> tuple[Reconciled, ...]:
-        """Tables that differ from what a control says."""
+        """Tables that differ from a control."""
         return tuple(each for each in self.reconciled if each.wrong)
 
     @property
     def standing(self) -> int:
-        """Records in quarantine."""
+        """Number of records in quarantine."""
         return sum(each.records for each in self.quarantine)
 
     @property

@@ -1,8 +1,8 @@
-"""Scores: how good a partition is, by rows, by money and by dimension; and what became of each of its rules.
+"""Scores: the quality of a partition by rows, by money and by dimension; and the result of each of its rules.
 
-Belongs here: the arithmetic and the values. Does not belong here: counting (`tally`), keeping them (`lake.index`).
+Belongs here: the arithmetic and the values. Does not belong here: counting (`tally`), storing them (`lake.index`).
 
-Rules that only warn count in no score but that of timeliness, which would be of nothing without them.
+Rules that only warn count in no score except timeliness, which has hardly any other rules.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Scores:
     Attributes:
         score: Share of rows that broke no rule.
         money_score: The same weighted by the absolute money of rows; None where the table has no money.
-        dimensions: Share of rows that broke no rule of a dimension, for the dimensions that the table has rules of.
+        dimensions: Share of rows that broke no rule of a dimension, for the dimensions in which the table has rules.
         money: Absolute money of all rows.
         money_at_risk: Absolute money of the rows that broke a rule.
     """
@@ -38,7 +38,7 @@ class Scores:
     money_at_risk: Decimal = Decimal(0)
 
     def to_dict(self) -> dict[str, Any]:
-        """The scores by name, dimensions beside the others, money as decimal strings."""
+        """The scores by name, dimensions alongside the others, money as decimal strings."""
         written: dict[str, Any] = {"score": self.score, "money_score": self.money_score}
         written |= {str(dimension): score for dimension, score in self.dimensions.items()}
         return written | {"money": str(self.money), "money_at_risk": str(self.money_at_risk)}
@@ -62,15 +62,15 @@ def share(good: int | Decimal, of: int | Decimal) -> float:
 
 @dataclass(frozen=True)
 class RuleResult:
-    """What became of one rule in one partition.
+    """The result of one rule in one partition.
 
     Attributes:
         rule: The rule.
-        broken: Rows that broke it; zero where no single row is to blame.
+        broken: Number of rows that broke it; zero where no single row is to blame.
         money_at_risk: Their absolute money.
-        measured: What was measured, where the rule is about a measure of the partition.
+        measured: The measured value, if the rule is about a measure of the partition.
         passed: Whether it holds.
-        said: What is to be said of it: what was measured, what was expected, what to do; empty where rows say it all.
+        said: The message about it: measured and expected values and what to do; empty where the rows say enough.
     """
 
     rule: Rule
@@ -82,7 +82,7 @@ class RuleResult:
 
     @property
     def expected(self) -> str:
-        """What was expected, in words."""
+        """The expectation, in words."""
         return self.rule.expected or self.rule.reason
 
 
@@ -93,14 +93,14 @@ def results(
     measured: Mapping[str, float],
     unmet: Mapping[str, str],
 ) -> tuple[RuleResult, ...]:
-    """One result a rule, passing ones too.
+    """Make one result per rule, including those that passed.
 
     Args:
         rules: Every rule of the table.
-        broken: Rows that broke a rule, by its name, those above zero.
+        broken: Number of rows that broke a rule, by name; rules without any are left out.
         at_risk: Their absolute money.
-        measured: What was measured, by rule.
-        unmet: What is to be said of rules about the partition that do not hold, by rule.
+        measured: Measured values, by rule.
+        unmet: Messages about rules of whole partitions that do not hold, by rule.
     """
     return tuple(
         RuleResult(

@@ -1,6 +1,6 @@
 """The tally: rows, hashes and money of staged partitions, by the rules that rows break.
 
-Belongs here: counting `staged` and `flagged`, a scan each. Does not belong here: what follows from it (`proof`).
+Belongs here: counting `staged` and `flagged`, in one scan each. Does not belong here: the verdict (`proof`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from assay.engine.staging import STAGED
 from assay.quality.flagging import FLAGGED, RULES_A_MASK, flag, masks
 
 _WAS = "_was_"
-"""Begins the names of what is summed of a row as it was before fixes."""
+"""Prefix of columns with a row's values from before fixes."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class Sums:
     """Sums over some rows.
 
     Attributes:
-        rows: How many.
+        rows: Their number.
         hashed: Sum of their hashes.
         accounted: Input rows that they account for.
-        money: Their money.
-        absolute: The same without signs.
+        money: Sum of their money.
+        absolute: Sum of their absolute money.
     """
 
     rows: int = 0
@@ -60,9 +60,9 @@ class Tally:
     """The rows of one partition.
 
     Attributes:
-        flawless: Those that break no rule.
-        broken: The others, after fixes, by the bits of the rules that they break.
-        figures: Further aggregates over all of them as they were staged, by name.
+        flawless: Rows that break no rule.
+        broken: The other rows, after fixes, by the bits of the rules that they break.
+        figures: Further aggregates over all rows as staged, by name.
     """
 
     flawless: Sums = field(default_factory=Sums)
@@ -71,20 +71,20 @@ class Tally:
 
     @property
     def every(self) -> Sums:
-        """All of them."""
+        """Totals over all rows."""
         return self.without(0)
 
     def without(self, bits: int) -> Sums:
-        """Those that break none of some rules."""
+        """Totals over the rows that break none of the given rules."""
         return total((sums for broken, sums in self.broken.items() if not broken & bits), self.flawless)
 
     def breaking(self, bits: int) -> Sums:
-        """Those that break any of some rules."""
+        """Totals over the rows that break any of the given rules."""
         return total(sums for broken, sums in self.broken.items() if broken & bits)
 
 
 def total(sums: Iterable[Sums], start: Sums | None = None) -> Sums:
-    """Add up."""
+    """Add up totals."""
     return sum(sums, start or Sums())
 
 
@@ -95,10 +95,10 @@ def tally(
     partitions: Collection[str],
     aggregates: Mapping[str, str] | None = None,
 ) -> dict[str, Tally]:
-    """Count staged rows by partition, leaving `flagged` and `proven` behind.
+    """Count staged rows by partition; creates `flagged` and `proven`.
 
     Args:
-        connection: Where `staged` is.
+        connection: A connection with `staged`.
         table: Its table.
         rules: Every row rule.
         partitions: The partitions that were staged.
@@ -126,19 +126,19 @@ def hash_of(table: Table) -> str:
 
 
 def counts_money(table: Table) -> bool:
-    """Whether a table's books are kept in money too."""
+    """Whether a table's books include money."""
     return table.money is not None or (table.balance is not None and table.balance.money_out is not None)
 
 
 def measures_of(table: Table) -> dict[str, str]:
-    """Expressions over a row, by what is summed: `hashed`, and `accounted` and `money` where not every row has the same."""
+    """Expressions over a row, by measure: `hashed`, and `accounted` and `money` unless every row has the same value."""
     measures = {"hashed": hash_of(table)}
     if table.balance is not None:
         measures["accounted"] = f"({table.balance.rows})"
     if table.balance is not None and table.balance.money_out is not None:
         measures["money"] = f"({table.balance.money_out})::DECIMAL(38,4)"
     elif table.money is not None:
-        # Sums of decimals are exact, and those of narrow ones ten times faster.
+        # Sums of decimals are exact, and sums of narrow ones ten times faster.
         is_exact = table.types[table.money].startswith("DECIMAL")
         measures["money"] = quote(table.money) if is_exact else f"{quote(table.money)}::DECIMAL(38,4)"
     return measures
@@ -153,10 +153,10 @@ def _counted(
     aggregates: Mapping[str, str] | None = None,
     figures: dict[str, dict[str, Any]] | None = None,
 ) -> dict[str, dict[int, Sums]]:
-    """Sums by partition and by the bits that further columns hold; `figures` takes the further aggregates by partition."""
+    """Sums by partition and by the bits in further columns; `figures` collects the further aggregates by partition."""
     named = aggregates or {}
     hashed, accounted, money = (measures.get(name) for name in ("hashed", "accounted", "money"))
-    # Telling rows apart by a text that all of them have would cost as much as summing them.
+    # Grouping by a text that all rows share would cost as much as summing them.
     is_one = len(partitions) == 1
     partition = literal(next(iter(partitions))) if is_one else PARTITION
     groups = [*by] if is_one else [PARTITION, *by]

@@ -1,5 +1,5 @@
-"""The daily quality report as people see it: one HTML file that needs nothing but itself.
+"""The daily quality report: one self-contained HTML file.
 
-Belongs here: numbers as texts, plots, the page, and writing it to the lake. Does not belong here: collecting what it says
+Belongs here: formatting numbers, plots, the page, and writing it to the lake. Does not belong here: collecting its content
 (`pipeline.reporting`), judging data.
 """

@@ -1,6 +1,6 @@
-"""The report of a day, made and written to the lake.
+"""Writing the report of a day to the lake.
 
-Belongs here: which object it becomes, and the same report as JSON. Does not belong here: when it is made
+Belongs here: the keys of its objects, and its JSON form. Does not belong here: when it is made
 (`orchestration`, `cli`).
 """
 
@@ -20,7 +20,7 @@ from assay.report.words import concerns, sentence, verdict
 
 
 def write_report(store: ObjectStore, report: QualityReport) -> str:
-    """Write the report of a day, and the same as the latest unless there is one of a later day.
+    """Write the report of a day, and also as the latest unless a later day has one.
 
     Returns:
         Its key.
@@ -38,7 +38,7 @@ def write_report(store: ObjectStore, report: QualityReport) -> str:
 
 
 def as_json(report: QualityReport) -> str:
-    """Everything that the page shows, and the figures that follow from it, as one JSON object."""
+    """Everything that the page shows, and the figures derived from it, as one JSON object."""
     found: dict[str, Any] = {
         "verdict": verdict(report),
         "sentence": sentence(report),

@@ -1,6 +1,6 @@
-"""Numbers, amounts and times as the report writes them.
+"""Numbers, amounts and times as formatted in the report.
 
-Belongs here: one short text a value. Does not belong here: markup.
+Belongs here: one short text per value. Does not belong here: markup.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def count(number: float | Decimal | None) -> str:
 
 
 def short(number: float | Decimal | None) -> str:
-    """An amount in three digits or so, as in `1.24 M`."""
+    """An amount in about three digits, as in `1.24 M`."""
     if number is None:
         return NOTHING
     for least, divisor, unit in ((1e9, 1e9, "B"), (1e6, 1e6, "M"), (1e5, 1e3, "k")):
@@ -36,19 +36,19 @@ def money(amount: Decimal | None, unit: str = "") -> str:
 
 
 def score(number: float | None) -> str:
-    """A score, 0 to 100, never rounded up: what is not perfect must not look so."""
+    """A score, 0 to 100, never rounded up: an imperfect score must not look perfect."""
     return NOTHING if number is None else f"{math.floor(number * 100 + 1e-7) / 100:.2f}"
 
 
 def change(points: float | None) -> str:
-    """By how many points a score has changed."""
+    """The change of a score, in points."""
     if points is None:
         return NOTHING
     return f"{points:+.2f}".replace("-", _MINUS) if abs(points) >= 0.005 else "±0.00"
 
 
 def percent(share: float | None, signed: bool = False) -> str:
-    """A share, 0 to 1, as a percentage of two digits that tell something."""
+    """A share, 0 to 1, as a percentage with two significant digits."""
     if share is None:
         return NOTHING
     hundredths = 100 * share
@@ -58,7 +58,7 @@ def percent(share: float | None, signed: bool = False) -> str:
 
 
 def times(change: float | None) -> str:
-    """By how much something has grown: a percentage, or how many times it is where that is easier to grasp."""
+    """Relative growth: a percentage, or a factor where that is easier to grasp."""
     if change is None:
         return NOTHING
     return f"× {1 + change:,.0f}" if change >= 2 else "same" if change == 0 else percent(change, signed=True)
@@ -84,7 +84,7 @@ def moment(time: dt.datetime | None) -> str:
 
 
 def figure(value: float | None, is_share: bool) -> str:
-    """A watched figure: a share as a percentage, others as numbers."""
+    """A watched figure: shares as percentages, others as numbers."""
     if value is None:
         return NOTHING
     return percent(value) if is_share else f"{value:,.1f}" if abs(value) < 100 and value % 1 else short(value)

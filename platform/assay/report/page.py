@@ -1,10 +1,10 @@
-"""The page: what a report says, as one HTML file without any reference to another.
+"""The page: the report as one HTML file without external references.
 
 Belongs here: choosing and ordering what is shown, and filling the template. Does not belong here: sentences (`words`), plots
 (`plots`), styles and markup (`template/`).
 
-The template escapes everything that it is given but the plots, which escape what they are given. Were something to get through
-all the same, the page's own policy lets no script run but the one that it was made with.
+The template escapes all its input except plots, which escape theirs. If something got through all the same, the page's own
+content security policy allows no script except the page's own.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ from assay.report import numbers, plots
 from assay.report.words import Verdict, concerns, sentence, verdict
 
 TREND_DAYS = 90
-"""Days that sparklines are about."""
+"""Days that sparklines cover."""
 CONCERNS, RULES, PLOTS, OTHERS, FAILURES, TEXTS = 12, 25, 8, 60, 100, 3
-"""At most so many are shown: things to see to, rules, series with a plot, series without, failed partitions, days a series."""
+"""Limits on what is shown: concerns, rules, series with a plot, series without, failed partitions, days per series."""
 _TEMPLATE = Path(__file__).parent / "template"
 _MAY_BREAK = ".\u200b"
-"""A dot after which a long name may go on in the next line."""
+"""A dot after which a long name may break."""
 _AGES = ("up to a day", "up to 7 days", "up to 30 days", "older")
 
 
@@ -51,11 +51,11 @@ class Tile:
     """A number at the top of the page.
 
     Attributes:
-        label: What it is.
+        label: Its meaning.
         value: The number.
-        unit: What follows it, smaller.
-        note: What there is to know about it.
-        verdict: `act` or `look` where it is not as it should be.
+        unit: Its unit, in smaller type.
+        note: A remark about it.
+        verdict: `act` or `look` if something is wrong.
     """
 
     label: str
@@ -66,11 +66,11 @@ class Tile:
 
 
 def render(report: QualityReport) -> str:
-    """Draw the page. The same report always gives the same text."""
+    """Render the page. The same report always gives the same text."""
     style, script, template = _parts()
     found = concerns(report)
     floor = plots.score_floor(day.score for table in report.tables for day in table.days[-TREND_DAYS:] if day.score is not None)
-    # Tables that are not cut by day are proven on any day, long after the last one that others are about.
+    # Tables that are not partitioned by day may be proven long after the last day of the others.
     ends = [table.days[-1].day for table in report.tables if table.is_daily and table.days]
     newest = max(ends, default=report.as_of.date())
     shown = report.anomalies[:PLOTS]
@@ -161,7 +161,7 @@ def _tiles(report: QualityReport) -> list[Tile]:
             "On time",
             f"{limited - behind}",
             f"of {limited}",
-            f"{late} late by themselves" if late else "sources and tables",
+            f"{late} not waiting for another" if late else "sources and tables",
             late,
         ),
         tile("In quarantine", numbers.short(report.standing), "", old, report.too_old, Verdict.LOOK),

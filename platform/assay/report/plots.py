@@ -1,9 +1,9 @@
-"""Plots as inline SVG, made from numbers alone.
+"""Plots as inline SVG, computed from numbers alone.
 
-Belongs here: sparklines, bars, lines and the scales they need. Does not belong here: what is plotted (`page`), colours (classes,
-which the style sheet gives a colour for light and for dark).
+Belongs here: sparklines, bars, lines and the scales they need. Does not belong here: what is plotted (`page`), colours (the style
+sheet assigns light and dark ones to classes).
 
-Every plot says in words what it shows (`aria-label`), and no meaning hangs on colour alone: what failed is a cross, not only red.
+Every plot describes itself in words (`aria-label`), and no meaning depends on colour alone: a failure is a cross, not only red.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 Points = Sequence[tuple[float, float | None]]
-"""Places and values; no value is a gap in the line."""
+"""Places and values; None makes a gap in the line."""
 _FLOORS = (99.9, 99.5, 99.0, 98.0, 95.0, 90.0, 80.0, 50.0, 0.0)
 _SPARE = 0.02
 """Share of the values that may be below a scale's floor: one bad day must not flatten all others."""
@@ -23,13 +23,13 @@ _SPARE = 0.02
 
 @dataclass(frozen=True)
 class Scale:
-    """Values to places.
+    """A linear mapping from values to pixel positions.
 
     Attributes:
         low: The value at the start.
         high: The value at the end.
-        start: Where that is, in pixels.
-        end: The same of the other.
+        start: The position of `low`, in pixels.
+        end: The position of `high`.
     """
 
     low: float
@@ -38,13 +38,13 @@ class Scale:
     end: float
 
     def __call__(self, value: float) -> float:
-        """The place of a value; beyond the ends, the end."""
+        """The position of a value, clamped to the ends."""
         share = (min(max(value, self.low), self.high) - self.low) / ((self.high - self.low) or 1.0)
         return self.start + share * (self.end - self.start)
 
 
 def score_floor(scores: Iterable[float]) -> float:
-    """The round score from which scales of scores begin, so that nearly all of them are inside."""
+    """The round score at which score scales begin, so that nearly all scores are on the scale."""
     ordered = sorted(scores)
     if not ordered:
         return _FLOORS[0]
@@ -66,9 +66,9 @@ def sparkline(
     Args:
         days: Score by day.
         span: First and last day of the axis.
-        low: Score at the bottom; what is lower is marked there.
+        low: Score at the bottom; lower ones are marked there.
         label: What it shows, in words.
-        failed: Days to be marked with a cross.
+        failed: Days to mark with a cross.
         width: In pixels.
         height: The same.
     """
@@ -95,7 +95,7 @@ def score_plot(
     width: int = 720,
     height: int = 170,
 ) -> Markup:
-    """A score over time, with axes, the threshold, and the values to be read with a pointer."""
+    """A score over time, with axes, the threshold, and values that show under the pointer."""
     if not days:
         return Markup()
     lowest = min((score for _, score in days if score is not None), default=100.0)
@@ -122,14 +122,14 @@ def figure_plot(
     width: int = 520,
     height: int = 150,
 ) -> Markup:
-    """A watched figure over time: what was measured, and beside what was unusual, what had been expected.
+    """A watched figure over time: the measured values, and the expected value beside each unusual one.
 
     Args:
         series: Figure by day.
         unusual: Day, observed and expected figure.
         label: What it shows, in words.
         is_share: Whether figures are shares.
-        shown: The words at the bottom, the middle and the top of the scale; see `figure_ticks`.
+        shown: The labels at the bottom, the middle and the top of the scale; see `figure_ticks`.
         width: In pixels.
         height: The same.
     """
@@ -189,7 +189,7 @@ def stacked_bar(parts: Sequence[int], most: int, label: str, width: int = 220, h
 
 
 def limit_bar(share: float, is_over: bool, label: str, width: int = 120, height: int = 14) -> Markup:
-    """How much of a limit is used up; the limit is the upright line at two thirds."""
+    """How much of a limit is used; the limit is the vertical line at two thirds."""
     limit = width * 2 / 3
     wide = max(min(share * limit, width - 2), 1.5)
     bar = Markup('<rect class="{}" x="0" y="4" width="{}" height="{}"/>').format(
@@ -215,7 +215,7 @@ def _frame(
 
 
 def _hover(days: Sequence[tuple[dt.date, float | None]], x: Scale, digits: int, unit: str = "") -> Markup:
-    """What the page's script needs to tell the value under the pointer."""
+    """The data that the page's script needs to show the value under the pointer."""
     by_day = dict(days)
     first, length = days[0][0], (days[-1][0] - days[0][0]).days + 1
     values = (by_day.get(first + dt.timedelta(days=number)) for number in range(length))
@@ -226,7 +226,7 @@ def _hover(days: Sequence[tuple[dt.date, float | None]], x: Scale, digits: int, 
 
 
 def _turns(days: Sequence[tuple[dt.date, float | None]]) -> list[tuple[dt.date, float | None]]:
-    """The points that a line needs: of a level stretch, its ends."""
+    """The points that a line needs: of a level stretch, only its ends."""
     last = len(days) - 1
     return [
         each for place, each in enumerate(days) if place in (0, last) or not days[place - 1][1] == each[1] == days[place + 1][1]
@@ -241,7 +241,7 @@ def _path(points: Points) -> Markup:
         if value is None:
             is_open = False
         elif not is_open:
-            # A point of its own is drawn as the shortest of lines.
+            # An isolated point is drawn as a very short line.
             parts.append(f"M{_n(at)} {_n(value)}h.1")
             is_open = True
         else:
@@ -286,6 +286,6 @@ def _n(number: float) -> str:
 
 
 def _round_up(number: float) -> float:
-    """The next of 1, 2, 2.5, 5 and 10 times a power of ten."""
+    """Round up to 1, 2, 2.5, 5 or 10 times a power of ten."""
     power = 10.0 ** len(str(int(number))) / 10 if number >= 1 else 0.01 if number < 0.1 else 0.1
     return next(step * power for step in (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10) if step * power >= number * 0.999)

@@ -1,6 +1,6 @@
-"""What the report says in sentences: how good the data are, and what somebody has to see to.
+"""The report's sentences: how good the data are, and what needs attention.
 
-Belongs here: choosing the words, from the report's figures. Does not belong here: figures (`quality.report`), markup (`page`).
+Belongs here: wording derived from the report's figures. Does not belong here: figures (`quality.report`), markup (`page`).
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ from assay.report import numbers
 
 
 class Verdict(StrEnum):
-    """How things stand."""
+    """The overall state."""
 
     SOUND = "sound"
-    """Nothing is to be done."""
+    """Nothing needs to be done."""
     LOOK = "look"
     """Somebody should look at something."""
     ACT = "act"
-    """What is served is missing, late or wrong."""
+    """Served data are missing, late or wrong."""
 
 
 @dataclass(frozen=True)
 class Concern:
-    """Something that somebody has to see to.
+    """Something that needs attention.
 
     Attributes:
         verdict: How urgent it is.
         kind: What it is, in two or three words.
         about: The table or source.
-        owner: Who answers for it.
+        owner: The team responsible for it.
         text: What is wrong.
-        command: What to run to see or mend it.
-        section: The section of the report that says more.
+        command: The command that shows or fixes it.
+        section: The section of the report with the details.
     """
 
     verdict: Verdict
@@ -48,7 +48,7 @@ class Concern:
 
 
 def verdict(report: QualityReport) -> Verdict:
-    """The worst of what is to be seen to."""
+    """The most urgent verdict among the concerns."""
     found = {concern.verdict for concern in concerns(report)}
     return Verdict.ACT if Verdict.ACT in found else Verdict.LOOK if found else Verdict.SOUND
 
@@ -65,7 +65,7 @@ def sentence(report: QualityReport) -> str:
         _said(len(report.late), "table or source is late", "tables and sources are late"),
         _said(sum(each.objects for each in report.held), "landing object is held back", "landing objects are held back"),
         _said(len(report.below), "table is below its threshold", "tables are below their thresholds"),
-        _said(report.too_old, "record is too long in quarantine", "records are too long in quarantine"),
+        _said(report.too_old, "record has been in quarantine for too long", "records have been in quarantine for too long"),
         _said(len({each.table for each in report.anomalies}), "table has anomalies", "tables have anomalies"),
         _said(sum(each.matters for each in report.drift), "new column is undeclared", "new columns are undeclared"),
     ]
@@ -76,7 +76,7 @@ def sentence(report: QualityReport) -> str:
 
 
 def concerns(report: QualityReport) -> list[Concern]:
-    """Everything that somebody has to see to, the most urgent first."""
+    """Everything that needs attention, most urgent first."""
     return [
         *_failures(report),
         *_books(report),

@@ -207,7 +207,7 @@ class TestUniqueAcross:
         ran = lake.run()
         assert ran.computed[ORDERS] == {D4: "failed", D5: "published"}
         (problem,) = outcome(ran, D4).problems
-        assert problem.startswith("customer_id_unique_across: measured 1 that another partition has too")
+        assert problem.startswith("customer_id_unique_across: measured 1 values that another partition has too")
         assert result(ran, "customer_id_unique_across", D5).passed
 
     def test_it_is_asked_again_when_others_have_changed(self, tmp_path: Path) -> None:
@@ -267,7 +267,7 @@ class TestMeasures:
         ran = lake.run()
         assert ran.computed[ORDERS] == {D3: "failed", D4: "published"}
         assert outcome(ran).problems == (
-            "row_count_within: measured 1, expected: the number of rows is at least 2; look at what came in, or correct the "
+            "row_count_within: measured 1, expected: the number of rows is at least 2; check the input, or correct the "
             "bound in the contract",
         )
 
@@ -302,7 +302,7 @@ class TestControlTotal:
         lake.land("controls", "1.json", self.control(1, 3, "20.00"))
         lake.land("orders", "1.json", text(order("a", 1), order("b", 2)))
         (problem,) = outcome(lake.run()).problems
-        assert problem.startswith(f"{self.NAME}: rows come to 2, latest.controls says 3.0000 (-1.0000); find out which")
+        assert problem.startswith(f"{self.NAME}: rows: 2, latest.controls has 3.0000 (-1.0000); find out which")
         assert lake.run().computed == {}
         lake.land("controls", "2.json", self.control(2, 2, "20.00", op="u"))
         assert lake.run().computed[ORDERS] == {D3: "published"}
@@ -328,5 +328,5 @@ class TestVolume:
         ran = lake.run()
         assert {day for day, status in ran.computed[ORDERS].items() if status == "failed"} == {"2025-03-03"}
         (problem,) = outcome(ran, "2025-03-03").problems
-        assert problem.startswith("row_count_as_usual: measured 2, days like it had 1")
+        assert problem.startswith("row_count_as_usual: measured 2, usual for similar days: 1")
         assert result(ran, "row_count_as_usual", D3).passed

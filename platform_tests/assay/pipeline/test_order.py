@@ -293,7 +293,7 @@ class TestHealing:
         (row,) = pq.read_table(lake.store.path(key)).to_pylist()
         assert (row["id"], row["_rules"], row["_landing_row"], row["_sequence"]) == ("a", ["healed"], 1, [2])
         assert row["_reasons"] == [
-            "city did not change according to the producer, and no event with its value has landed; it will heal when that lands"
+            "city did not change according to the producer, and no event with its value has landed; it will heal when one lands"
         ]
         run(lake, tell("c", 1, id="a", name="Z", city="x"), of="people")
         assert lake.rows("SELECT id, name, city FROM enriched.people ORDER BY 1") == [("a", "A", "x"), ("b", "B", None)]

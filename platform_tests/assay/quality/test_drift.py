@@ -37,9 +37,9 @@ def test_what_is_near_what_days_like_it_had_is_fine(figure: float) -> None:
 
 def test_what_is_far_is_said_with_what_days_like_it_had() -> None:
     found = said(MEAN, 10.0, history(120, 100))
-    assert found.startswith("measured 10, days like it had 1")
+    assert found.startswith("measured 10, usual for similar days: 1")
     assert "days of the same weekday), expected: the mean of amount is within 3 deviations or 30%" in found
-    assert found.endswith("look at what came in, or declare what changed for good")
+    assert found.endswith("check the input, or declare a permanent change")
 
 
 def test_days_are_held_against_days_of_their_kind() -> None:
@@ -62,7 +62,7 @@ def test_of_nothing_measured_nothing_is_said() -> None:
 def test_shares_are_on_a_scale_of_their_own() -> None:
     known = history(120, 0.10)
     assert said(NULLS, 0.11, known) == ""
-    assert said(NULLS, 0.5, known).startswith("measured 50.00%, days like it had 1")
+    assert said(NULLS, 0.5, known).startswith("measured 50.00%, usual for similar days: 1")
 
 
 def test_only_earlier_days_count() -> None:

@@ -1,13 +1,13 @@
 "use strict";
 document.documentElement.classList.add("js");
 
-// A table's rows and the details below each of them stand in one tbody, and are sorted and filtered together.
+// A table row and the details below it share one tbody, and are sorted and filtered together.
 for (const table of document.querySelectorAll("table.sorted")) {
   for (const [place, head] of [...table.tHead.rows[0].cells].entries()) {
     const button = head.querySelector("button");
     if (!button) continue;
     button.addEventListener("click", () => {
-      // Names begin at A, numbers at the largest.
+      // Names sort from A, numbers from the largest.
       const before = head.getAttribute("aria-sort");
       const falling = before ? before === "ascending" : head.classList.contains("n");
       for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
@@ -36,7 +36,7 @@ for (const button of document.querySelectorAll("button.more")) {
   });
 }
 
-// The value under the pointer.
+// Show the value under the pointer.
 const svg = (name, kind) => {
   const made = document.createElementNS("http://www.w3.org/2000/svg", name);
   made.setAttribute("class", kind);
