@@ -4,16 +4,23 @@ Belongs here: the SQL of a cast that is null wherever DuckDB's own would give a 
 here: undoing encodings (the readers), the reasons for rejecting a record (`typed`).
 
 DuckDB rounds `1.7` to the whole number 2 and `12.345` to the amount 12.35, reads `01-02-03` as a day of the year 1 and
-`2025-01-03x` as a day, and drops the offset of an instant cast to a wall-clock time. None of these is what the producer wrote.
+`2025-01-03x` as a day, `1_000` as 1000 and `1e400` as infinity, and drops the offset of an instant cast to a wall-clock time, and
+the `PM` of a time. None of these is what the producer wrote.
+
+Instants and times have microseconds. Finer ones, such as SQL Server's `datetime2` with seven digits, are truncated, whether they
+come as text or as Debezium's nanoseconds: rejecting them would reject nearly all rows of such a column.
 """
 
 from __future__ import annotations
 
 _WHOLE = frozenset(("SMALLINT", "INTEGER", "BIGINT"))
+_INEXACT = frozenset(("FLOAT", "DOUBLE"))
 _FIRST_YEAR_OF_FOUR_DIGITS = "1000-01-01"
 _HAS_WHOLE_YEAR = r"^\s*[-+]?([0-9]{4}|inf)"
 _HAS_OFFSET = "[+-][0-9]{2}(:?[0-9]{2})?$"
 _LONGEST_WITHOUT_OFFSET = 19
+_TIME = r"^\s*[0-9]{1,2}:[0-9]{1,2}(:[0-9]{1,2}([.][0-9]*)?)?\s*([zZ]|[-+]00(:?00)?)?\s*$"
+"""A time of day, of no offset: times of others have no day to be converted on."""
 _ULPS = "1e-15"
 """Largest relative difference between the double that was written and the double of the cast value."""
 _NOISE = "1e-13"
@@ -38,6 +45,10 @@ def cast(text: str, kind: str) -> str:
         return _exact(text, value, scale=0)
     if kind.startswith("DECIMAL"):
         return _exact(text, value, scale=int(kind.rstrip(")").split(",")[1]))
+    if kind in _INEXACT:
+        return _finite(text, value)
+    if kind == "TIME":
+        return f"CASE WHEN regexp_matches({text}, '{_TIME}') THEN {value} END"
     if kind == "DATE":
         return _date(text, value)
     if kind == "TIMESTAMP":
@@ -57,9 +68,15 @@ def _exact(text: str, value: str, scale: int) -> str:
     )
     # A double distinguishes numbers of up to 15 digits; for longer ones, the digits themselves are compared.
     return (
-        f"CASE WHEN CASE WHEN strlen({text}) < {_SHORTEST_NOISE} OR contains(lower({text}), 'e') "
+        f"CASE WHEN NOT contains({text}, '_') AND CASE WHEN strlen({text}) < {_SHORTEST_NOISE} OR contains(lower({text}), 'e') "
         f"THEN {difference} <= {_ULPS} * abs({number}) ELSE {has_places} OR ({has_noise}) END THEN {value} END"
     )
+
+
+def _finite(text: str, value: str) -> str:
+    # What says itself that it is infinite, or no number, has no digits.
+    is_whole = f"NOT contains({text}, '_') AND (isfinite({value}) OR NOT regexp_matches({text}, '[0-9]'))"
+    return f"CASE WHEN {is_whole} THEN {value} END"
 
 
 def _date(text: str, value: str) -> str:

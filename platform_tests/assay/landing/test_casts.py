@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -39,7 +40,7 @@ def value(connection: duckdb.DuckDBPyConnection, text: str, kind: str) -> Any:
         ("9007199254740993", 2**53 + 1),
         *[
             (text, None)
-            for text in ("1.7", "0.5", "-2.5", "15e-1", "0x10", "9223372036854775808", "9007199254740993.5", "seven", "")
+            for text in ("1.7", "0.5", "-2.5", "15e-1", "0x10", "9223372036854775808", "9007199254740993.5", "seven", "", "1_000")
         ],
     ],
 )
@@ -61,7 +62,7 @@ def test_whole_numbers_are_whole(connection: duckdb.DuckDBPyConnection, text: st
         ("8.399999999999999", "8.40"),
         ("1234567890123456.7800000", "1234567890123456.78"),
         ("1.2345678901230000E+10", "12345678901.23"),
-        *[(text, None) for text in ("12.345", "-0.001", "1e-3", "1234567890.123", "40000000000.004", "NaN", "1,5")],
+        *[(text, None) for text in ("12.345", "-0.001", "1e-3", "1234567890.123", "40000000000.004", "NaN", "1,5", "1_0.5")],
         *[(text, None) for text in ("1234567890123456.789", "0.0000000000000000019")],
     ],
 )
@@ -116,6 +117,65 @@ def test_an_instant_is_the_same_with_and_without_a_zone(
 ) -> None:
     assert value(connection, text, "TIMESTAMP") == expected
     assert value(connection, text, "TIMESTAMP WITH TIME ZONE") == (expected and expected.replace(tzinfo=dt.UTC))
+
+
+@pytest.mark.parametrize("kind", ["DOUBLE", "FLOAT"])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0.5", 0.5),
+        ("-1e3", -1000.0),
+        *[(text, math.inf) for text in ("inf", "Infinity", "+infinity")],
+        *[(text, None) for text in ("1e400", "-1e400", "1_0", "_", "")],
+    ],
+)
+def test_only_what_says_so_is_infinite(
+    connection: duckdb.DuckDBPyConnection, text: str, expected: float | None, kind: str
+) -> None:
+    assert value(connection, text, kind) == expected
+
+
+def test_a_number_that_is_too_large_for_its_type_is_none(connection: duckdb.DuckDBPyConnection) -> None:
+    assert value(connection, "1e39", "FLOAT") is None
+    assert value(connection, "1e39", "DOUBLE") == 1e39
+
+
+def test_no_number_is_one_too(connection: duckdb.DuckDBPyConnection) -> None:
+    assert math.isnan(value(connection, "NaN", "DOUBLE"))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        *[(text, dt.time(12, 30)) for text in ("12:30", "12:30:00", " 12:30:00 ", "12:30:00.000", "12:30:00.0000000")],
+        *[(text, dt.time(12, 30)) for text in ("12:30:00Z", "12:30:00+00:00", "12:30:00-00", "12:30:00 +0000")],
+        ("12:30:00.9999999", dt.time(12, 30, 0, 999999)),
+        *[
+            (text, None)
+            for text in (
+                "12:30:00+02:00",
+                "12:30:00.5-05",
+                "01:30:00 PM",
+                "12:30:00 Europe/Berlin",
+                "2025-01-03 12:30:00",
+                "noon",
+            )
+        ],
+    ],
+)
+def test_a_time_is_of_no_other_zone_and_of_no_day(
+    connection: duckdb.DuckDBPyConnection, text: str, expected: dt.time | None
+) -> None:
+    assert value(connection, text, "TIME") == expected
+
+
+@pytest.mark.parametrize("kind", ["TIMESTAMP", "TIMESTAMP WITH TIME ZONE"])
+@pytest.mark.parametrize("second", ["1969-12-31 23:59:59", "2025-01-03 12:00:00"])
+@pytest.mark.parametrize("rest", ["9999999", "999999000", "999999999"])
+def test_an_instant_is_of_microseconds(connection: duckdb.DuckDBPyConnection, second: str, rest: str, kind: str) -> None:
+    """As Debezium's nanoseconds are: no instant becomes a later one, before 1970 either."""
+    expected = dt.datetime.fromisoformat(f"{second}.999999")
+    assert value(connection, f"{second}.{rest}", kind).replace(tzinfo=None) == expected
 
 
 @pytest.mark.parametrize("kind", ["TIMESTAMP", "TIMESTAMP WITH TIME ZONE"])
