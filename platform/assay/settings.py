@@ -74,7 +74,6 @@ class Settings(BaseSettings):
         # Only `dsn` has names below it.
         env_nested_delimiter="__",
         extra="ignore",
-        populate_by_name=True,
         env_ignore_empty=True,
         validate_default=True,
         # A stack trace must not show what a secret was wrongly set to.

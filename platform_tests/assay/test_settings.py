@@ -18,6 +18,13 @@ def test_a_misspelt_name_is_refused_with_what_was_meant(monkeypatch: pytest.Monk
         read_settings()
 
 
+@pytest.mark.parametrize("name", ["ASSAY_ENDPOINT", "ASSAY_ACCESS_KEY", "ENDPOINT"])
+def test_a_setting_has_the_names_that_are_documented_and_no_other(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    before = read_settings()
+    monkeypatch.setenv(name, "http://elsewhere")
+    assert read_settings() == before
+
+
 @pytest.mark.parametrize("name", ["ASSAY_BENCH_DATA", "ASSAY_LOGS_BUCKET", "ASSAY_DSN__LEDGER", "assay_domain", "MY_ASSAY_LAK"])
 def test_other_names_are_left_alone(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "shop")

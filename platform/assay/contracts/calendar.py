@@ -7,9 +7,14 @@ a domain declares them, with the source of the dates.
 from __future__ import annotations
 
 import datetime as dt
+from calendar import monthrange
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
+
+from assay.errors import ContractError
+
+_A_LEAP_YEAR = 2000
 
 
 class Falls(Protocol):
@@ -26,17 +31,25 @@ class Fixed:
 
     Attributes:
         month: 1 to 12.
-        day: 1 to 31.
+        day: 1 to 31; 29 February exists in leap years only.
         since: The first year in which it is a holiday.
+
+    Raises:
+        ContractError: No year has such a day.
     """
 
     month: int
     day: int
     since: int = 1
 
+    def __post_init__(self) -> None:
+        if not 1 <= self.month <= 12 or not 1 <= self.day <= monthrange(_A_LEAP_YEAR, self.month)[1]:
+            raise ContractError(f"no year has a day {self.day} of month {self.month}", hint="correct the holiday's date")
+
     def of(self, year: int) -> tuple[dt.date, ...]:
-        """The one day in a year."""
-        return (dt.date(year, self.month, self.day),) if year >= self.since else ()
+        """The one day in a year; none in a year without it."""
+        has_it = year >= self.since and self.day <= monthrange(year, self.month)[1]
+        return (dt.date(year, self.month, self.day),) if has_it else ()
 
 
 @dataclass(frozen=True)
@@ -46,8 +59,11 @@ class Nth:
     Attributes:
         month: 1 to 12.
         weekday: 0 for Monday to 6 for Sunday.
-        nth: 1 for the month's first; -1 for its last.
+        nth: 1 to 5, counted from the month's start; -1 to -5, from its end.
         days_after: Days from that weekday to the holiday, as 1 for the Friday after the fourth Thursday.
+
+    Raises:
+        ContractError: No month has such a weekday.
     """
 
     month: int
@@ -55,15 +71,19 @@ class Nth:
     nth: int
     days_after: int = 0
 
+    def __post_init__(self) -> None:
+        if not 1 <= self.month <= 12 or not 0 <= self.weekday <= 6 or not 1 <= abs(self.nth) <= 5:
+            said = f"no month {self.month} has a weekday {self.weekday} of number {self.nth}"
+            raise ContractError(said, hint="months are 1 to 12, weekdays 0 to 6, and their numbers 1 to 5 or -1 to -5")
+
     def of(self, year: int) -> tuple[dt.date, ...]:
-        """The one day in a year."""
+        """The one day in a year; none if the month has no fifth such weekday."""
+        length = monthrange(year, self.month)[1]
         if self.nth > 0:
-            first = dt.date(year, self.month, 1)
-            days = (self.weekday - first.weekday()) % 7 + 7 * (self.nth - 1)
-            return (first + dt.timedelta(days=days + self.days_after),)
-        last = dt.date(year + self.month // 12, self.month % 12 + 1, 1) - dt.timedelta(days=1)
-        days = (last.weekday() - self.weekday) % 7 + 7 * (-self.nth - 1)
-        return (last - dt.timedelta(days=days - self.days_after),)
+            day = 1 + (self.weekday - dt.date(year, self.month, 1).weekday()) % 7 + 7 * (self.nth - 1)
+        else:
+            day = length - (dt.date(year, self.month, length).weekday() - self.weekday) % 7 + 7 * (self.nth + 1)
+        return (dt.date(year, self.month, day) + dt.timedelta(days=self.days_after),) if 1 <= day <= length else ()
 
 
 @dataclass(frozen=True)

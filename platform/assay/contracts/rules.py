@@ -87,7 +87,8 @@ def rules_of(
             validity, and a rule of several columns to consistency.
 
     Raises:
-        ContractError: A check cannot be fused (element-wise, or not a boolean column), or two have the same name.
+        ContractError: A check cannot be fused (element-wise, or not a boolean column), has an invalid argument, or two have the
+            same name.
     """
     given: tuple[Rule, ...] | None = vars(model).get(GIVEN_RULES)
     if given is not None:
@@ -206,6 +207,7 @@ def _column_rule(model: type[Contract], staged: ir.Table, name: str, check: Chec
     if check.name in _BUILT_IN:
         suffix, write = _BUILT_IN[check.name]
         statistics = check.statistics or {}
+        _require_comparable(model, name, check.name, statistics)
         rule, predicate = f"{name}_{suffix}", write(quote(name), statistics)
         opposite = _OPPOSITE[check.name](quote(name), statistics) if check.name in _OPPOSITE else ""
     else:
@@ -213,6 +215,23 @@ def _column_rule(model: type[Contract], staged: ir.Table, name: str, check: Chec
         rule, predicate, opposite = check.name or f"{name}_rule", expression.sql(dialect="duckdb"), _opposite_of(expression)
     said, allowed = _reason(check, name), _allowed(check)
     return Rule(rule, predicate, _severity(check), (name,), said, of_value=True, allowed=allowed, opposite=opposite)
+
+
+def _require_comparable(model: type[Contract], column: str, check: str, statistics: Mapping[str, Any]) -> None:
+    """Refuse arguments of a built-in check that DuckDB cannot evaluate.
+
+    Raises:
+        ContractError: The list of values is empty, or DuckDB does not support a flag of the pattern.
+    """
+    where = f"{model.__module__}.{model.__name__}: {column}"
+    values = {"isin": "allowed_values", "notin": "forbidden_values"}.get(check)
+    if values and not statistics[values]:
+        raise ContractError(f"{where}: {check} names no values", hint="name some, or leave the check out")
+    if "pattern" in statistics:
+        try:
+            pattern_of(statistics)
+        except ValueError as error:
+            raise ContractError(f"{where}: {error}", hint="write the pattern without them") from error
 
 
 # Each comparison and its inverse: true where the comparison is false, and null where it is null.

@@ -201,7 +201,8 @@ def source(
 
     Raises:
         ContractError: The key names a column that the model does not have; a daily source does not say which day an event is
-            about; the source is partitioned by anything but days; or `deletes_kept` is invalid.
+            about, or is partitioned by one of the producer's columns; the source is partitioned by anything but days; or
+            `deletes_kept` is invalid.
     """
 
     def declare(model: _Model) -> _Model:
@@ -236,6 +237,12 @@ def source(
             raise ContractError(
                 f"source {name}: it is partitioned by {declared.partition.grain}, but a source must be daily or whole",
                 hint="give partition=Daily(...), and partition the tables that read it as they need it",
+            )
+        own = declared.partition_column
+        if own is not None and own.casefold() in {column.casefold() for column in names}:
+            raise ContractError(
+                f"source {name}: it is cut by {own}, a column that Assay adds, and the producer sends a column of that name",
+                hint=f"cut it by another name, as in Daily('event_date', of={own!r})",
             )
         if isinstance(declared.partition, Daily) and declared.partition.of is None:
             raise ContractError(

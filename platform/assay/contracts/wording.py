@@ -11,6 +11,9 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 _Statistics = Mapping[str, Any]
+_LETTERS = {re.IGNORECASE: "i", re.MULTILINE: "m", re.DOTALL: "s"}
+"""How flags are written in a pattern, as far as DuckDB knows them."""
+_KNOWN_FLAGS = re.IGNORECASE | re.MULTILINE | re.DOTALL | re.UNICODE | re.ASCII
 
 
 def asked(check: str, statistics: _Statistics) -> str | None:
@@ -28,9 +31,18 @@ def asked(check: str, statistics: _Statistics) -> str | None:
 
 
 def pattern_of(statistics: _Statistics) -> str:
-    """The regular expression of a check, which may have been given in compiled form."""
+    """The regular expression of a check, with its flags if it was given in compiled form.
+
+    Raises:
+        ValueError: DuckDB does not support a flag.
+    """
     pattern = statistics["pattern"]
-    return pattern.pattern if isinstance(pattern, re.Pattern) else str(pattern)
+    if not isinstance(pattern, re.Pattern):
+        return str(pattern)
+    if unknown := re.RegexFlag(pattern.flags) & ~_KNOWN_FLAGS:
+        raise ValueError(f"the pattern {pattern.pattern} has flags that DuckDB does not know: {unknown!r}")
+    flags = "".join(letter for flag, letter in _LETTERS.items() if pattern.flags & flag)
+    return f"(?{flags}:{pattern.pattern})" if flags else str(pattern.pattern)
 
 
 def _shown(value: Any) -> str:

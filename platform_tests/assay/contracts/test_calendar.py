@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 
 import pytest
 
 from assay.contracts import Holidays
 from assay.contracts.calendar import Fixed, FromEaster, Nth, On, easter, merged
+from assay.errors import ContractError
 
 MONDAY, THURSDAY = 0, 3
 
@@ -46,6 +48,36 @@ def test_easter(day: str) -> None:
 )
 def test_rules(rule: Nth | FromEaster | On, year: int, day: str) -> None:
     assert rule.of(year) == (dt.date.fromisoformat(day),)
+
+
+@pytest.mark.parametrize(
+    ("rule", "years"),
+    [
+        (Fixed(2, 29), [2024, 2028]),
+        (Nth(2, MONDAY, 5), []),
+        (Nth(2, THURSDAY, 5), [2024]),
+        (Nth(2, THURSDAY, -5, days_after=30), [2024]),
+    ],
+)
+def test_a_day_that_a_year_does_not_have_is_not_another(rule: Fixed | Nth, years: list[int]) -> None:
+    assert [year for year in range(2023, 2030) if rule.of(year)] == years
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Fixed(2, 30),
+        lambda: Fixed(13, 1),
+        lambda: Fixed(1, 0),
+        lambda: Nth(1, MONDAY, 0),
+        lambda: Nth(1, MONDAY, 6),
+        lambda: Nth(1, 7, 1),
+        lambda: Nth(0, MONDAY, 1),
+    ],
+)
+def test_a_day_that_no_year_has_is_refused(make: Callable[[], object]) -> None:
+    with pytest.raises(ContractError, match=r"^no (year|month) "):
+        make()
 
 
 def test_a_holiday_does_not_exist_before_its_law() -> None:

@@ -126,6 +126,33 @@ def test_a_pattern_of_alternatives_is_anchored_as_a_whole() -> None:
         assert passes == bool(pattern.match(value))
 
 
+@pytest.mark.parametrize("check", ["str_matches", "str_contains"])
+@pytest.mark.parametrize(
+    ("flags", "pattern"), [(re.IGNORECASE, "abc$"), (re.DOTALL, "a.*\n"), (re.MULTILINE | re.ASCII, "abc$|^x")]
+)
+def test_a_compiled_pattern_keeps_its_flags(check: str, flags: re.RegexFlag, pattern: str) -> None:
+    compiled = re.compile(pattern, flags)
+    (rule,) = rules_of(model_of(str, {check: compiled}), {})
+    for value in ["abc", "ABC", "xABC", "abc\nx", "a\nb\n", "y\nx"]:
+        ((passes,),) = duckdb.execute(f"SELECT {rule.predicate} FROM (SELECT {literal(value)} AS v)").fetchall()
+        assert passes == bool((compiled.match if check == "str_matches" else compiled.search)(value)), value
+
+
+@pytest.mark.parametrize(
+    ("check", "said"),
+    [
+        ({"isin": []}, "v: isin names no values"),
+        ({"notin": []}, "v: notin names no values"),
+        ({"str_matches": re.compile("a b", re.VERBOSE)}, "v: the pattern a b has flags that DuckDB does not know: re.VERBOSE"),
+    ],
+    ids=["isin", "notin", "flags"],
+)
+def test_what_no_value_can_be_compared_with_is_refused(check: dict[str, Any], said: str) -> None:
+    with pytest.raises(ContractError) as raised:
+        rules_of(model_of(str, check), {})
+    assert raised.value.message.endswith(said)
+
+
 class TestNames:
     def test_rules_are_named_by_column_and_kind_required_ones_first(self) -> None:
         class Named(Contract):

@@ -187,6 +187,10 @@ class TestSource:
         [
             ({"key": ("nr",)}, "source made: its key names nr, which Made does not declare"),
             ({"partition": Daily("day")}, "source made: Daily('day') does not say which day an event is about"),
+            (
+                {"partition": Daily("AMOUNT", of="amount::DATE")},
+                "source made: it is cut by AMOUNT, a column that Assay adds, and the producer sends a column of that name",
+            ),
             ({"partition": Weekly("week")}, "source made: it is partitioned by week, but a source must be daily or whole"),
         ],
     )
