@@ -42,6 +42,9 @@ from assay.landing.snapshots import judged, sort_out
 from assay.landing.staging import count_staged, drop_staged, write_staged
 from assay.landing.too_late import refuse_too_late
 
+_MOST_NAMED = 5
+"""Landing objects that are named where the same is said of many."""
+
 Progress = Callable[[int], None]
 """Called with the number of records each time a batch is recorded."""
 
@@ -182,12 +185,23 @@ def _not_replayed(replayed: Replayed) -> list[str]:
 
 
 def _warnings(source: Source, found: Outstanding) -> list[str]:
-    replaced = [
-        f"{info.key} was replaced after it was ingested; the new content is not used. Land it under a new name."
-        for info in found.replaced
-    ]
-    deleted = [f"{key} was deleted after it was ingested; its events stay in raw.{source.name}." for key in found.deleted]
-    return replaced + deleted
+    """Say which ingested objects changed or are gone: of each kind in one line, for all of a landing zone may have expired."""
+    told = []
+    if found.replaced:
+        which = _together([info.key for info in found.replaced], "replaced")
+        told.append(f"{which}; the new content is not used. Land it under a new name.")
+    if found.deleted:
+        whose = "its" if len(found.deleted) == 1 else "their"
+        told.append(f"{_together(found.deleted, 'deleted')}; {whose} events stay in raw.{source.name}.")
+    return told
+
+
+def _together(keys: Sequence[str], happened: str) -> str:
+    if len(keys) == 1:
+        return f"{keys[0]} was {happened} after it was ingested"
+    each = sorted(keys)
+    named = ", ".join(each) if len(each) <= _MOST_NAMED else f"{', '.join(each[: _MOST_NAMED - 1])} … {each[-1]}"
+    return f"{len(each):,} landing objects were {happened} after they were ingested ({named})"
 
 
 @dataclass

@@ -88,6 +88,31 @@ class TestOnce:
         assert lake.ingest("orders").warnings == [f"{key} was deleted after it was ingested; its events stay in raw.orders."]
         assert lake.rows("SELECT order_id FROM changes.orders") == [("o1",)]
 
+    @pytest.mark.parametrize(
+        ("gone", "named"),
+        [
+            (3, "landing/orders/00.json, landing/orders/01.json, landing/orders/02.json"),
+            (
+                20,
+                "landing/orders/00.json, landing/orders/01.json, landing/orders/02.json, landing/orders/03.json "
+                "… landing/orders/19.json",
+            ),
+        ],
+    )
+    def test_what_happened_to_many_files_is_said_once(self, lake: ShopLake, gone: int, named: str) -> None:
+        keys = [lake.land("orders", f"{n:02}.json", text(order(f"o{n}", n + 1))) for n in range(20)]
+        lake.ingest("orders")
+        for key in keys[:gone]:
+            lake.store.delete(key)
+        said = [f"{gone} landing objects were deleted after they were ingested ({named}); their events stay in raw.orders."]
+        assert lake.ingest("orders").warnings == said
+        for key in keys[:gone]:
+            lake.land("orders", key.rpartition("/")[2], text(order("other", 1)))
+        assert lake.ingest("orders").warnings == [
+            f"{gone} landing objects were replaced after they were ingested ({named}); "
+            "the new content is not used. Land it under a new name."
+        ]
+
     def test_a_file_that_is_gone_before_it_is_fetched_is_left_out(self, s3_store, tmp_path: Path) -> None:
         """Between the listing and the reading, a landing object of an S3 lake may be deleted or replaced."""
         lake = ShopLake(tmp_path, store=s3_store)
