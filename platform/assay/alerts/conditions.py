@@ -9,13 +9,16 @@ No text holds a value of a row: alerts leave the house.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 import duckdb
 
 from assay.alerts.incidents import Incident, Kind
 from assay.contracts import Source, Table
+from assay.errors import AssayError
 from assay.landing.drift import read_held
+from assay.pipeline.duckdb_errors import raise_if_unavailable
 from assay.pipeline.freshness import late
 from assay.pipeline.quarantined import standing
 from assay.pipeline.runs import failed_partitions
@@ -24,15 +27,28 @@ from assay.pipeline.watching import Watched, watch_tables
 from assay.quality.ages import TooOld, too_old
 from assay.quality.anomalies import Anomaly
 
-OF_THE_LAKE = frozenset(Kind) - {Kind.RUN_FAILED, Kind.LAKE_GONE}
-"""The kinds that `lake_incidents` finds all incidents of."""
 ANOMALY_DAYS = 3
 """An anomaly is told as long as it is on one of so many last complete days: a weekend on which nobody looked hides none."""
 _FIGURES_SAID = 3
 
 
-def lake_incidents(connection: duckdb.DuckDBPyConnection, state: State, now: dt.datetime) -> list[Incident]:
-    """Everything that is wrong with the lake.
+@dataclass(frozen=True)
+class Looked:
+    """What was found.
+
+    Attributes:
+        incidents: Everything that is wrong, as far as it can be seen.
+        judged: The kinds whose every incident is in `incidents`.
+    """
+
+    incidents: tuple[Incident, ...]
+    judged: frozenset[Kind]
+
+
+def look_at_lake(connection: duckdb.DuckDBPyConnection, state: State, now: dt.datetime) -> Looked:
+    """Find everything that is wrong with the lake.
+
+    What cannot be looked at is an incident, and hides nothing else: one object that cannot be read stops one kind.
 
     Args:
         connection: DuckDB, with access to the lake.
@@ -40,16 +56,39 @@ def lake_incidents(connection: duckdb.DuckDBPyConnection, state: State, now: dt.
         now: The time, UTC.
 
     Raises:
-        StoreError: The lake cannot be read.
+        StoreUnavailable: The lake cannot be reached.
     """
-    return [
-        *failed_proofs(state),
-        *late_ones(state, now),
-        *held_back(state),
-        *drifted(state),
-        *old_quarantine(connection, state, now),
-        *anomalies(watch_tables(connection, state, now, keep=False)),
-    ]
+    looks: dict[tuple[Kind, ...], Callable[[], Iterable[Incident]]] = {
+        (Kind.PROOF_FAILED, Kind.THRESHOLD_CROSSED): lambda: failed_proofs(state),
+        (Kind.LATE,): lambda: late_ones(state, now),
+        (Kind.HELD,): lambda: held_back(state),
+        (Kind.DRIFT,): lambda: drifted(state),
+        (Kind.QUARANTINE_OLD,): lambda: old_quarantine(connection, state, now),
+        (Kind.ANOMALY,): lambda: anomalies(watch_tables(connection, state, now, keep=False)),
+    }
+    found: list[Incident] = []
+    judged = {Kind.UNSEEN}
+    for kinds, look in looks.items():
+        try:
+            found += list(look())
+            judged.update(kinds)
+        except Exception as error:  # whatever it is that an object which cannot be read raises
+            raise_if_unavailable(error)
+            found.append(unseen(error, kinds[0].value))
+    return Looked(tuple(found), frozenset(judged))
+
+
+def unseen(error: Exception, scope: str) -> Incident:
+    """The incident that something cannot be looked at.
+
+    Args:
+        error: Why.
+        scope: What: a kind of incidents, or nothing for the lake as a whole.
+    """
+    # Our own errors name an object before the colon; what follows, and what others say, may quote a row.
+    said = error.message.partition(":")[0] if isinstance(error, AssayError) else type(error).__name__
+    what = f"no incident of the kind {scope} can be found or be over" if scope else "nothing of it can be looked at"
+    return Incident(Kind.UNSEEN, "lake", scope, f"{what}: {said}. `assay alerts` says more", detail=str(error))
 
 
 def failed_proofs(state: State) -> Iterator[Incident]:
@@ -61,7 +100,7 @@ def failed_proofs(state: State) -> Iterator[Incident]:
             if failure.below_threshold:
                 yield Incident(Kind.THRESHOLD_CROSSED, name, partition, text, table.owner)
             if len(failure.problems) > failure.below_threshold:
-                yield Incident(Kind.PROOF_FAILED, name, partition, text, table.owner)
+                yield Incident(Kind.PROOF_FAILED, name, partition, text, table.owner, failure.sentence)
 
 
 def late_ones(state: State, now: dt.datetime) -> Iterator[Incident]:

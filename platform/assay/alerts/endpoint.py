@@ -16,7 +16,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from assay.alerts.exposition import JobRuns, lake_figures, run_figures
-from assay.errors import AssayError, ServerError
+from assay.errors import ServerError
 from assay.pipeline.state import State
 from assay.pipeline.workspace import Workspace
 
@@ -69,7 +69,7 @@ class Figures(Collector):
         try:
             with self._open_lake() as workspace, workspace.connection() as connection:
                 found = list(lake_figures(connection, State(workspace), dt.datetime.now(dt.UTC)))
-        except AssayError:
+        except Exception:  # whatever opening it raises; who asks is to see that it is down, and the runs' figures
             found = []
         yield from found
         yield GaugeMetricFamily("assay_lake_up", "Whether the lake can be read", value=float(bool(found)))
@@ -99,7 +99,7 @@ def serving(figures: Figures, host: str, port: int) -> Iterator[int]:
     except OSError as error:
         raise ServerError(
             f"Port {port} of {host} cannot be used for metrics ({error.strerror}).",
-            hint="Give --metrics-port or set ASSAY_METRICS_PORT to a free one, or to 0 for none.",
+            hint="Give --port or set ASSAY_METRICS_PORT to a free one, or to 0 for none.",
         ) from error
     try:
         yield int(server.server_port)

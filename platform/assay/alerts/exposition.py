@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import duckdb
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from assay.alerts.conditions import lake_incidents
+from assay.alerts.conditions import look_at_lake
 from assay.landing.drift import read_held
 from assay.landing.ingest import find_outstanding
+from assay.pipeline.duckdb_errors import raise_if_unavailable
 from assay.pipeline.freshness import freshness
 from assay.pipeline.outcome import Report
 from assay.pipeline.runs import fill_report
@@ -55,7 +56,7 @@ def run_figures(jobs: Sequence[JobRuns]) -> Iterator[Metric]:
 
 
 def lake_figures(connection: duckdb.DuckDBPyConnection, state: State, now: dt.datetime) -> Iterator[Metric]:
-    """Figures of the lake.
+    """Figures of the lake; a part that cannot be collected is left out, and no other is for its sake.
 
     Args:
         connection: DuckDB, with access to the lake.
@@ -63,16 +64,37 @@ def lake_figures(connection: duckdb.DuckDBPyConnection, state: State, now: dt.da
         now: The time, UTC.
 
     Raises:
-        StoreError: The lake cannot be read.
+        StoreUnavailable: The lake cannot be reached.
     """
-    report = Report()
-    fill_report(state, report)
-    yield from _lag(state, now)
-    yield from _scores(state, report)
-    yield from _books(report.books)
-    kinds = Counter((incident.kind.value, incident.table) for incident in lake_incidents(connection, state, now))
+    parts: dict[str, Callable[[], Iterable[Metric]]] = {
+        "lag": lambda: _lag(state, now),
+        "quality": lambda: _quality(state),
+        "incidents": lambda: _incidents(connection, state, now),
+    }
+    collected: dict[str, bool] = {}
+    for part, collect in parts.items():
+        try:
+            yield from list(collect())
+        except Exception as error:  # whatever it is that an object which cannot be read raises
+            raise_if_unavailable(error)
+            collected[part] = False
+        else:
+            collected[part] = True
+    yield _gauge("part_up", "Whether a part of the lake's figures can be collected", ("part",), collected.items())
+
+
+def _incidents(connection: duckdb.DuckDBPyConnection, state: State, now: dt.datetime) -> Iterator[Metric]:
+    found = look_at_lake(connection, state, now).incidents
+    kinds = Counter((incident.kind.value, incident.table) for incident in found)
     open_now = ((kind, table, count) for (kind, table), count in sorted(kinds.items()))
     yield _gauge("incidents", "What is wrong now, by kind and table", ("kind", "table"), open_now)
+
+
+def _quality(state: State) -> Iterator[Metric]:
+    report = Report()
+    fill_report(state, report)
+    yield from _scores(state, report)
+    yield from _books(report.books)
 
 
 def _lag(state: State, now: dt.datetime) -> Iterator[Metric]:

@@ -49,6 +49,8 @@ class Kind(StrEnum):
     """A job's last run failed, and not because of data."""
     LAKE_GONE = "lake_gone"
     """The lake cannot be reached."""
+    UNSEEN = "unseen"
+    """The lake is there, and something of it cannot be read: what else is wrong may go unseen."""
 
     @property
     def urgency(self) -> Urgency:
@@ -72,6 +74,7 @@ _WORDS = {
     Kind.ANOMALY: "anomaly",
     Kind.RUN_FAILED: "run failed",
     Kind.LAKE_GONE: "lake cannot be reached",
+    Kind.UNSEEN: "cannot be looked at",
 }
 
 Key = tuple[str, str, str]
@@ -88,6 +91,7 @@ class Incident:
         scope: The partition, column or the like; empty where the table as a whole is meant.
         text: What is wrong, in words that hold no value of any row.
         owner: Who answers for it, as in `team:payments`.
+        detail: More, which may hold values: for who looks by hand. No channel is told of it, and the book does not keep it.
     """
 
     kind: Kind
@@ -95,6 +99,7 @@ class Incident:
     scope: str
     text: str
     owner: str = ""
+    detail: str = field(default="", compare=False)
 
     @property
     def key(self) -> Key:

@@ -99,7 +99,7 @@ class Notice:
 
     def link(self, group: Group) -> str:
         """Address where the Dagster UI shows more; empty where it is not known."""
-        if not self.ui or group.kind is Kind.LAKE_GONE:
+        if not self.ui or group.kind in (Kind.LAKE_GONE, Kind.UNSEEN):
             return ""
         return f"{self.ui}/runs" if group.kind is Kind.RUN_FAILED else f"{self.ui}/assets/{group.table.replace('.', '/')}"
 

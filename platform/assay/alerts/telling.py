@@ -18,12 +18,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from assay.alerts.conditions import OF_THE_LAKE, lake_incidents
+from assay.alerts.conditions import look_at_lake, unseen
 from assay.alerts.delivery import Attempts, Channel, Undelivered
 from assay.alerts.incidents import Book, Incident, Kind, Record, claim, judge, note_told, release
 from assay.alerts.memory import change_book, read_book
 from assay.alerts.notice import Notice
-from assay.errors import ServerError, StoreError
+from assay.errors import ServerError, StoreError, StoreUnavailable
 from assay.lake.store import ObjectStore, open_store
 from assay.pipeline.state import State
 from assay.pipeline.workspace import Workspace
@@ -33,6 +33,8 @@ CLAIM = dt.timedelta(minutes=6)
 """How long a run has to tell a channel; longer than its attempts take (`delivery.BUDGET_SECONDS` and one last timeout)."""
 ROUNDS = 3
 """Messages to one channel in one run: what happens while the first is sent goes into the second."""
+_AT_HOME = frozenset({Kind.LAKE_GONE, Kind.UNSEEN})
+"""The kinds that the book below `ASSAY_HOME` has incidents of."""
 
 Clock = Callable[[], dt.datetime]
 
@@ -149,8 +151,8 @@ def look(workspace: Workspace) -> Told:
     """
     now = utc_now()
     with workspace.connection() as connection:
-        current = lake_incidents(connection, State(workspace), now)
-    return Told(judge(read_book(workspace.store), current, OF_THE_LAKE, {}, now))
+        looked = look_at_lake(connection, State(workspace), now)
+    return Told(judge(read_book(workspace.store), looked.incidents, looked.judged, {}, now))
 
 
 def send_test(settings: Settings, channels: Sequence[Channel]) -> Told:
@@ -178,7 +180,8 @@ def tell_everything(
 ) -> Told:
     """Find what is wrong with the lake, and tell every channel what it is owed.
 
-    When the lake is gone, the channels are told that, from a book below `ASSAY_HOME`; when it is back, that it is over.
+    When the lake is gone, or cannot be looked at at all, the channels are told that, from a book below `ASSAY_HOME`; when it is
+    back, that it is over.
 
     Args:
         settings: The settings.
@@ -192,12 +195,14 @@ def tell_everything(
     try:
         with open_lake() as workspace:
             with workspace.connection() as connection:
-                current = (*lake_incidents(connection, State(workspace), teller.clock()), *others)
-            told = teller.tell(workspace.store, current, {*OF_THE_LAKE, *judged})
-    except (StoreError, ServerError) as error:
-        return teller.tell(here, [Incident(Kind.LAKE_GONE, "lake", "", _first_sentence(error))], {Kind.LAKE_GONE})
+                looked = look_at_lake(connection, State(workspace), teller.clock())
+            told = teller.tell(workspace.store, (*looked.incidents, *others), {*looked.judged, *judged})
+    except (StoreUnavailable, ServerError) as error:
+        return teller.tell(here, [Incident(Kind.LAKE_GONE, "lake", "", _first_sentence(error))], _AT_HOME)
+    except StoreError as error:
+        return teller.tell(here, [unseen(error, "")], _AT_HOME)
     if read_book(here).records:
-        told.add(teller.tell(here, (), {Kind.LAKE_GONE}))
+        told.add(teller.tell(here, (), _AT_HOME))
     return told
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from assay.cli.options import AsJson
 from assay.cli.show import output
@@ -127,8 +128,8 @@ def _print(console: Console, told: Told) -> None:
         about = " ".join(part for part in (incident.table, incident.scope) if part)
         owner = f", {incident.owner}" if incident.owner else ""
         console.print(
-            f"[{colour}]{incident.urgency}[/] {_escaped(about)}: {incident.kind.words} (first seen {since} UTC{owner})\n"
-            f"  {_escaped(incident.text)}",
+            f"[{colour}]{incident.urgency}[/] {escape(about)}: {incident.kind.words} (first seen {since} UTC{owner})\n"
+            f"  {escape(incident.text)}" + (f"\n  {escape(incident.detail)}" if incident.detail else ""),
             highlight=False,
         )
     if not told.book.open:
@@ -136,8 +137,4 @@ def _print(console: Console, told: Told) -> None:
     for channel, count in told.delivered.items():
         console.print(f"{channel} was told of {count} incidents")
     for channel, reason in told.undelivered.items():
-        console.print(f"[bold red]not told:[/] {channel}: {_escaped(reason)}", highlight=False)
-
-
-def _escaped(text: str) -> str:
-    return text.replace("[", r"\[")
+        console.print(f"[bold red]not told:[/] {channel}: {escape(reason)}", highlight=False)

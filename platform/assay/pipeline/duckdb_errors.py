@@ -26,10 +26,8 @@ def raise_if_not_about_data(error: duckdb.Error) -> None:
         StoreError: It refuses, or there is no room to compute.
     """
     said = str(error)
-    # A server that answers so refuses, and is there.
-    refused = isinstance(error, duckdb.HTTPException) and 400 <= getattr(error, "status_code", 0) < 500
-    if isinstance(error, duckdb.HTTPException) or "Connection error" in said or "Could not connect" in said:
-        raise (StoreError if refused else StoreUnavailable)(
+    if _is_unreachable(error):
+        raise StoreUnavailable(
             f"The lake cannot be read: {said.splitlines()[0]}", hint="Check that the S3 server runs, then run again."
         ) from error
     if isinstance(error, duckdb.OutOfMemoryException) or "No space left" in said:
@@ -39,6 +37,25 @@ def raise_if_not_about_data(error: duckdb.Error) -> None:
         ) from error
     if isinstance(error, duckdb.IOException):
         raise StoreError(f"The lake cannot be read: {said.splitlines()[0]}", hint="Run again.") from error
+
+
+def raise_if_unavailable(error: Exception) -> None:
+    """Raise that the lake cannot be reached, where this is what an error says.
+
+    Raises:
+        StoreUnavailable: It does.
+    """
+    if isinstance(error, StoreUnavailable):
+        raise error
+    if isinstance(error, duckdb.Error) and _is_unreachable(error):
+        raise_if_not_about_data(error)
+
+
+def _is_unreachable(error: duckdb.Error) -> bool:
+    if isinstance(error, duckdb.HTTPException):
+        # A server that answers so refuses, and is there.
+        return not 400 <= getattr(error, "status_code", 0) < 500
+    return "Connection error" in str(error) or "Could not connect" in str(error)
 
 
 def sql_problem(file: str, error: duckdb.Error) -> str:

@@ -8,14 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from change_lines import change, order, text
 from one_source import lake_of
 from shop_lake import ShopLake
 
-from assay.alerts.conditions import OF_THE_LAKE, anomalies, failed_proofs, lake_incidents
+from assay.alerts import conditions
+from assay.alerts.conditions import Looked, anomalies, failed_proofs, look_at_lake
 from assay.alerts.incidents import Incident, Kind
 from assay.contracts import Event, Money, column
+from assay.errors import StoreUnavailable
 from assay.lake.layout import failures_key
 from assay.landing.formats import Debezium
 from assay.pipeline.dropping import Dropped, write_drop
@@ -30,10 +33,14 @@ from assay.quality.profile import Metric
 D3, D4 = "2025-01-03", "2025-01-04"
 
 
-def wrong(lake: ShopLake, days: float = 0) -> list[Incident]:
+def look(lake: ShopLake, days: float = 0) -> Looked:
     now = dt.datetime.now(dt.UTC) + dt.timedelta(days=days)
     with lake.connection() as connection:
-        return lake_incidents(connection, State(lake.workspace), now)
+        return look_at_lake(connection, State(lake.workspace), now)
+
+
+def wrong(lake: ShopLake, days: float = 0) -> list[Incident]:
+    return list(look(lake, days).incidents)
 
 
 def test_nothing_is_wrong_with_an_empty_lake(lake: ShopLake) -> None:
@@ -250,5 +257,30 @@ class TestAnomalies:
         assert self.incidents(lake, odd(DAY - dt.timedelta(days=3))) == []
 
 
-def test_the_lake_knows_every_kind_but_two() -> None:
-    assert set(Kind) - OF_THE_LAKE == {Kind.RUN_FAILED, Kind.LAKE_GONE}
+def test_the_lake_knows_every_kind_but_two(lake: ShopLake) -> None:
+    assert set(Kind) - look(lake).judged == {Kind.RUN_FAILED, Kind.LAKE_GONE}
+
+
+class TestUnseen:
+    def test_an_object_that_cannot_be_read_hides_nothing_else(self, lake: ShopLake) -> None:
+        good = [order(f"ok{n}", 10 + n, day=D4) for n in range(5)]
+        lake.land("orders", "1.json", text(order("o1", 1, amount="-1"), *good, order("secret", 9, day=D4, amount="-1")))
+        lake.run()
+        (key,) = lake.etags("quarantine/enriched/orders/")
+        lake.store.put(key, b"no Parquet at all, and secret")
+        found = look(lake)
+        failed, unseen = found.incidents
+        assert failed.key == ("threshold_crossed", "enriched.orders", D3)
+        assert unseen.key == ("unseen", "lake", "quarantine_old")
+        assert key in unseen.detail and "secret" not in unseen.text and key not in unseen.text
+        assert set(Kind) - found.judged == {Kind.RUN_FAILED, Kind.LAKE_GONE, Kind.QUARANTINE_OLD}
+
+    def test_a_lake_that_is_gone_meanwhile_is_not_looked_at_any_more(
+        self, lake: ShopLake, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def gone(*_: object) -> None:
+            raise duckdb.HTTPException("HTTP Error: Connection error for HTTP GET")
+
+        monkeypatch.setattr(conditions, "late", gone)
+        with pytest.raises(StoreUnavailable):
+            look(lake)

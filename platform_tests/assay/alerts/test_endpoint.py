@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 
+import duckdb
 import pytest
 from change_lines import order, text
 from prometheus_client.parser import text_string_to_metric_families
@@ -77,6 +78,29 @@ def test_it_tells_of_runs_lag_scores_and_books(filled: ShopLake, monkeypatch: py
     assert [found[sample("books_money", place=place, **orders)] for place in places] == [29, 30, -1, 0, 0]
     assert found[sample("books_balanced", **orders)] == 1
     assert found[sample("incidents", kind="threshold_crossed", **orders)] == 1
+
+
+def test_what_cannot_be_read_leaves_the_other_figures(filled: ShopLake) -> None:
+    for key in filled.etags("quarantine/enriched/orders/"):
+        filled.store.put(key, b"no Parquet at all")
+    with served(filled) as port:
+        found = asked(port)
+    assert found[sample("incidents", kind="unseen", table="lake")] == found[sample("part_up", part="quality")] == 1
+    assert found[sample("incidents", kind="threshold_crossed", table="enriched.orders")] == 1
+    filled.store.put("audit/failed/enriched/orders.json", b"no JSON at all")
+    with served(filled) as port:
+        found = asked(port)
+    assert (found[sample("lake_up")], found[sample("part_up", part="quality")], found[sample("part_up", part="lag")]) == (1, 0, 1)
+
+
+def test_a_lake_that_cannot_be_opened_for_whatever_reason_is_a_figure() -> None:
+    @contextmanager
+    def broken() -> Iterator[Workspace]:
+        raise duckdb.InvalidInputException("broken")
+        yield
+
+    with serving(Figures(broken, list, 0), "127.0.0.1", 0) as port:
+        assert asked(port)[sample("lake_up")] == 0
 
 
 def test_the_number_of_series_does_not_grow_with_days(lake: ShopLake) -> None:

@@ -27,7 +27,7 @@ from assay.alerts.incidents import Book, Incident, Kind, Urgency
 from assay.alerts.memory import read_book
 from assay.alerts.notice import Notice
 from assay.alerts.telling import CLAIM, Teller, tell_everything
-from assay.errors import StoreUnavailable
+from assay.errors import StoreError, StoreUnavailable
 from assay.lake import ObjectStore, open_store
 from assay.settings import Settings
 
@@ -235,9 +235,9 @@ def _gone(*_: object, **__: object) -> Book:
 
 class TestTheLakeIsGone:
     @contextmanager
-    def open(self, lake: ShopLake, reason: str = ""):  # type: ignore[no-untyped-def]
+    def open(self, lake: ShopLake, reason: str = "", kind: type[StoreError] = StoreUnavailable):  # type: ignore[no-untyped-def]
         if reason:
-            raise StoreUnavailable(reason, hint="Start it.")
+            raise kind(reason, hint="Start it.")
         yield lake.workspace
 
     def test_it_is_told_once_and_that_it_is_over(self, lake: ShopLake, tmp_path: Path) -> None:
@@ -253,6 +253,15 @@ class TestTheLakeIsGone:
         assert [(each.incident.kind, each.is_open) for notice in room.notices[1:] for each in notice.records] == [
             (Kind.LAKE_GONE, False)
         ]
+
+    def test_one_that_is_there_and_cannot_be_looked_at_is_not_gone(self, lake: ShopLake, tmp_path: Path) -> None:
+        own, room = Settings(home=tmp_path / "home"), Room()
+        full = "There is no room to compute: Out of Memory Error"
+        tell_everything(own, [room], lambda: self.open(lake, full, StoreError))
+        tell_everything(own, [room], lambda: self.open(lake))
+        told = [record for notice in room.notices for record in notice.records]
+        assert [(each.incident.kind, each.is_open) for each in told] == [(Kind.UNSEEN, True), (Kind.UNSEEN, False)]
+        assert told[0].incident.text.startswith("nothing of it can be looked at: There is no room to compute.")
 
     def test_a_lake_that_was_never_gone_leaves_nothing_at_home(self, lake: ShopLake, tmp_path: Path) -> None:
         tell_everything(Settings(home=tmp_path / "home"), [Room()], lambda: self.open(lake))
