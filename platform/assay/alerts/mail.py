@@ -51,8 +51,12 @@ class Mail:
     urgencies: tuple[Urgency, ...] = tuple(Urgency)
 
     def send(self, notice: Notice, attempts: Attempts) -> None:
-        """Send the message."""
-        attempts.make(partial(self._send, self._message(notice)))
+        """Send the message; who has it is not sent it again by a further attempt.
+
+        Raises:
+            Undelivered: It was not taken for every mailbox.
+        """
+        attempts.make(partial(self._send, self._message(notice), list(self.to)))
 
     def _message(self, notice: Notice) -> EmailMessage:
         message = EmailMessage(policy=_SEVEN_BIT)
@@ -67,14 +71,15 @@ class Mail:
         message.set_content("\n".join(notice.text()) + "\n")
         return message
 
-    def _send(self, message: EmailMessage) -> None:
+    def _send(self, message: EmailMessage, owed: list[str]) -> None:
+        """Send the message to the mailboxes that are owed it, and leave those behind that the server refused."""
         address = urlsplit(self.server.get_secret_value())
         host = address.hostname or "?"
         try:
             client = self._connected(address.scheme, host, address.port or PORTS[address.scheme])
             try:
                 self._log_in(client, host, address.username, address.password)
-                client.send_message(message)
+                refused = client.send_message(message, to_addrs=owed)
             finally:
                 # It is sent or it is not: how the conversation ends does not matter.
                 with contextlib.suppress(smtplib.SMTPException, OSError):
@@ -95,6 +100,10 @@ class Mail:
             raise Undelivered(f"The certificate of {host} is not trusted ({error.verify_message}).") from None
         except OSError as error:
             raise NotNow(f"{host} cannot be reached ({error.strerror or type(error).__name__})") from None
+        owed[:] = refused
+        if refused:
+            some = f"{len(refused)} of {len(self.to)} recipients"
+            raise _refusal(host, min(code for code, _ in refused.values()), some)
 
     def _connected(self, scheme: str, host: str, port: int) -> smtplib.SMTP:
         context = self.context or ssl.create_default_context()

@@ -190,14 +190,24 @@ class TestMail:
             )
         assert pauses == []
 
-    def test_one_mailbox_that_is_refused_does_not_stop_the_others(
+    def test_one_mailbox_that_is_refused_does_not_stop_the_others_and_is_not_passed_over(
         self, mailbox: MailReceiver, attempts: Attempts, notice_of: NoticeOf, failed: Incident
     ) -> None:
         mailbox.recipients = ["550 never"]
+        mail = Mail(SecretStr(f"smtp://127.0.0.1:{mailbox.port}"), ("a@x.example", "b@x.example"), "me@x.example")
+        with pytest.raises(Undelivered, match=r"refused 1 of 2 recipients \(550\)") as raised:
+            mail.send(notice_of([failed]), attempts)
+        assert "x.example" not in str(raised.value)
+        assert mailbox.messages[0].rcpt_tos == ["b@x.example"]
+
+    def test_one_that_is_busy_is_tried_again_alone(
+        self, mailbox: MailReceiver, attempts: Attempts, notice_of: NoticeOf, failed: Incident
+    ) -> None:
+        mailbox.recipients = ["450 busy"]
         Mail(SecretStr(f"smtp://127.0.0.1:{mailbox.port}"), ("a@x.example", "b@x.example"), "me@x.example").send(
             notice_of([failed]), attempts
         )
-        assert mailbox.messages[0].rcpt_tos == ["b@x.example"]
+        assert [envelope.rcpt_tos for envelope in mailbox.messages] == [["b@x.example"], ["a@x.example"]]
 
     @pytest.mark.parametrize("scheme", ["smtp", "smtps"])
     def test_it_logs_in_over_an_encrypted_connection(
