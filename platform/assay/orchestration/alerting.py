@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from assay.orchestration.assets import RETRIES, as_failure
+from assay.orchestration.jobs import Job
 from assay.orchestration.resources import Lake
 from assay.settings import Settings, read_settings
 
@@ -51,7 +52,7 @@ def build_alerts_job() -> dg.JobDefinition:
     def tell_alerts() -> None:
         tell()
 
-    return tell_alerts.to_job(name="alerts", executor_def=dg.in_process_executor, op_retry_policy=RETRIES)
+    return tell_alerts.to_job(name=Job.ALERTS.value, executor_def=dg.in_process_executor, op_retry_policy=RETRIES)
 
 
 def alerts_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:

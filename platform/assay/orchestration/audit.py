@@ -8,6 +8,7 @@ import dagster as dg
 
 from assay.engine.project import Project
 from assay.orchestration.assets import POOL, RETRIES, as_failure
+from assay.orchestration.jobs import Job
 from assay.orchestration.resources import Lake
 from assay.pipeline.totals import Totals, add_up, is_of_tables
 from assay.pipeline.verify import Compared, verify_table
@@ -45,4 +46,4 @@ def build_audit_job(project: Project) -> dg.JobDefinition:
     def audit_published() -> None:
         audit()
 
-    return audit_published.to_job(name="audit", executor_def=dg.in_process_executor, op_retry_policy=RETRIES)
+    return audit_published.to_job(name=Job.AUDIT.value, executor_def=dg.in_process_executor, op_retry_policy=RETRIES)

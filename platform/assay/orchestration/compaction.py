@@ -14,6 +14,7 @@ import dagster as dg
 from assay.contracts import Domain
 from assay.landing.compaction import compact
 from assay.orchestration.assets import RETRIES, as_failure
+from assay.orchestration.jobs import Job
 from assay.orchestration.resources import Lake
 from assay.pipeline.forgetting import forget
 from assay.pipeline.score_compaction import compact_proofs, restore_lost_proofs
@@ -54,4 +55,4 @@ def build_compaction_job(domain: Domain) -> dg.JobDefinition:
     def compact_raw() -> None:
         compact_sources()
 
-    return compact_raw.to_job(name="compact", executor_def=dg.in_process_executor, op_retry_policy=RETRIES)
+    return compact_raw.to_job(name=Job.COMPACT.value, executor_def=dg.in_process_executor, op_retry_policy=RETRIES)

@@ -58,8 +58,8 @@ def _build(domain: Domain, lake: Lake) -> dg.Definitions:
     alerts = build_alerts_job()
     reconciliations = build_reconciliations(project, RETRIES)
     reconciling = [build_reconcile_job(reconciliations)] if reconciliations else []
-    monitored = [refresh, *later.values(), compaction, audit]
     report = report_job()
+    monitored = [refresh, *later.values(), compaction, audit, report, *reconciling]
     return dg.Definitions(
         assets=[
             *build_assets(project),
@@ -67,10 +67,10 @@ def _build(domain: Domain, lake: Lake) -> dg.Definitions:
             report_asset(),
             *([reconciliations] if reconciliations else []),
         ],
-        jobs=[*monitored, alerts, report, *reconciling],
+        jobs=[*monitored, alerts],
         sensors=[
             landing_sensor(domain, refresh, read_settings().sense_seconds),
-            failed_run_sensor(alerts, [*monitored, report, *reconciling]),
+            failed_run_sensor(alerts, monitored),
             dg.AutomationConditionSensorDefinition(
                 "asset_by_asset",
                 target=dg.AssetSelection.all(),

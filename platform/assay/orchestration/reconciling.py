@@ -16,6 +16,7 @@ from assay.contracts import Control, ControlFile, Domain
 from assay.engine.project import Project
 from assay.errors import ControlError
 from assay.orchestration.assets import as_failure
+from assay.orchestration.jobs import Job
 from assay.orchestration.metadata import asset_key, own_table_metadata
 from assay.orchestration.recording import evaluation
 from assay.orchestration.resources import Lake, Opened
@@ -84,7 +85,10 @@ def build_reconciliations(
 def build_reconcile_job(asset: dg.AssetsDefinition) -> Any:
     """Make the job; Dagster has no public name for what a job of assets is before it is resolved."""
     return dg.define_asset_job(
-        "reconcile", selection=[asset], description="Compare tables with what controls say.", executor_def=dg.in_process_executor
+        Job.RECONCILE.value,
+        selection=[asset],
+        description="Compare tables with what controls say.",
+        executor_def=dg.in_process_executor,
     )
 
 

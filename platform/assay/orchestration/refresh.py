@@ -24,6 +24,7 @@ from assay.engine.project import Node, Project
 from assay.errors import AssayError
 from assay.orchestration.assets import POOL
 from assay.orchestration.event_log import kept_open
+from assay.orchestration.jobs import Job
 from assay.orchestration.recording import (
     ANOMALY_DAYS,
     anomaly_result,
@@ -42,7 +43,6 @@ from assay.pipeline.runs import INGEST_THREADS, count, failed_partitions, held_o
 from assay.pipeline.score_compaction import AT_LEAST, compact_proofs
 from assay.pipeline.watching import watch_table
 
-REFRESH = "refresh"
 LATER_POOL = "lake_later"
 """Runs of this pool go one after the other, and do not make a refresh wait."""
 
@@ -59,11 +59,11 @@ def build_refresh_job(project: Project, retries: dg.RetryPolicy | None) -> dg.Jo
     enrich = _build_op("enriched", [node for node in at_once if node.table.layer == "enriched"])
     marts = _build_op("marts", [node for node in at_once if node.table.layer == "marts"], is_last=True)
 
-    @dg.graph(name=REFRESH, description="Ingest what has landed, rebuild the dirty partitions, up to the marts.")
+    @dg.graph(name=Job.REFRESH.value, description="Ingest what has landed, rebuild the dirty partitions, up to the marts.")
     def refresh() -> None:
         marts(enrich(ingest()))
 
-    return refresh.to_job(executor_def=dg.in_process_executor, op_retry_policy=retries, tags={"assay/job": REFRESH})
+    return refresh.to_job(executor_def=dg.in_process_executor, op_retry_policy=retries, tags={"assay/job": Job.REFRESH.value})
 
 
 def build_later_job(cadence: Cadence, nodes: Sequence[Node], retries: dg.RetryPolicy | None) -> dg.JobDefinition:
@@ -76,7 +76,7 @@ def build_later_job(cadence: Cadence, nodes: Sequence[Node], retries: dg.RetryPo
     """
     build = _build_op(f"{cadence}_tables", nodes, pool=LATER_POOL, is_first=True, is_last=True)
 
-    @dg.graph(name=str(cadence), description=f"Rebuild the dirty partitions of the {cadence} tables.")
+    @dg.graph(name=Job(cadence).value, description=f"Rebuild the dirty partitions of the {cadence} tables.")
     def later() -> None:
         build()
 

@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 
 from assay.orchestration.assets import RETRIES, as_failure
+from assay.orchestration.jobs import Job
 from assay.orchestration.resources import Lake
 
 REPORT = dg.AssetKey(["quality", "report"])
@@ -61,7 +62,7 @@ def report_asset() -> dg.AssetsDefinition:
 def report_job() -> Any:
     """Make the job that writes the report; Dagster has no public name for a job of assets that is not resolved."""
     return dg.define_asset_job(
-        "quality_report",
+        Job.QUALITY_REPORT.value,
         selection=dg.AssetSelection.assets(REPORT),
         description="Write the daily quality report.",
         executor_def=dg.in_process_executor,

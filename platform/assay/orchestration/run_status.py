@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from assay.orchestration.jobs import MONITORED
+
 if TYPE_CHECKING:
     from assay.alerts.exposition import JobRuns
     from assay.alerts.incidents import Incident
 
-MONITORED = ("refresh", "hourly", "daily", "audit", "compact", "reconcile")
-"""The jobs that run by themselves."""
 FAILED_BY_DATA = "assay/failed_by"
 """Tag of runs that failed because of data: the lake has the incidents, and the run is none of its own."""
 _WILL_RETRY = "dagster/will_retry"

@@ -14,11 +14,12 @@ from change_lines import change, text
 from shop_lake import ShopLake
 from tills import land_days, last_complete_day, run_all, till_lake
 
-from assay.contracts import LATER
+from assay.contracts import LATER, Domain
 from assay.engine.project import Node, load_project
 from assay.lake import ObjectStore
 from assay.orchestration.definitions import build_definitions
 from assay.orchestration.in_process import run_later
+from assay.orchestration.jobs import MONITORED
 from assay.orchestration.refresh import tables_of
 from assay.orchestration.resources import Lake, Opened
 from assay.pipeline.outcome import Report, Unobserved
@@ -170,6 +171,14 @@ class TestGraph:
             "alerts_every_ten_minutes",
             "daily_quality_report",
         }
+
+    @pytest.mark.parametrize("domain", [shop.DOMAIN, bazaar.DOMAIN, DOMAIN], ids=["shop", "bazaar", "payments"])
+    def test_every_job_is_looked_after_but_the_one_that_does_so(self, domain: Domain) -> None:
+        definitions = build_definitions(domain)
+        jobs = {job.name for job in definitions.jobs or ()}
+        assert jobs - {"alerts"} <= set(MONITORED)
+        scheduled = {schedule.job_name for schedule in definitions.get_repository_def().schedule_defs}
+        assert scheduled <= jobs
 
     def test_each_cadence_has_a_job_of_its_own_tables(self) -> None:
         repository = build_definitions(bazaar.DOMAIN).get_repository_def()
