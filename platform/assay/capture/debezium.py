@@ -111,7 +111,7 @@ class Capture:
         self._process: subprocess.Popen[bytes] | None = None
         self._watcher: threading.Thread | None = None
         self._failure: Exception | None = None
-        # Held while the process is started, so that none is started behind the back of whoever stops.
+        # Held while the process is started, so that none is started after `stop`.
         self._starting = threading.Lock()
         self.restarts = 0
         """How often the process was restarted."""
@@ -180,7 +180,7 @@ class Capture:
         return False
 
     def _start_process(self) -> bool:
-        """Start the process, if it is not to be stopped."""
+        """Start the process, unless `stop` was called; returns whether it did."""
         with self._starting:
             if self._stopping.is_set():
                 return False
@@ -200,7 +200,7 @@ class Capture:
                 start_new_session=True,
             )
         assert process.stdin is not None
-        # One that has ended already is found by its watcher.
+        # A process that has already ended is noticed by the watcher.
         with contextlib.suppress(BrokenPipeError):
             process.stdin.write(json.dumps(self._orders).encode() + b"\n")
             process.stdin.flush()
@@ -223,7 +223,7 @@ class Capture:
         try:
             self._keep_running()
         except Exception as error:
-            # Nobody sees an exception of this thread, and nobody reads what the process tells from now on.
+            # An exception in this thread would go unseen, and nothing reads the process's output any more.
             self._failure = error
             self._end_process()
 
@@ -237,7 +237,7 @@ class Capture:
             quick_ends = quick_ends + 1 if time.monotonic() - started < _QUICK_SECONDS else 0
             if quick_ends >= _QUICK_ENDS and not self._stopping.is_set():
                 tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:])
-                raise ServerError(f"it ends again and again.\n{tail}\n")
+                raise ServerError(f"the process keeps ending.\n{tail}\n")
             self._stopping.wait(quick_ends)
             if not self._start_process():
                 return
@@ -252,7 +252,7 @@ class Capture:
                     return
                 report = _parse(line)
                 if report is None:
-                    # A library's or the JVM's own words.
+                    # Output of a library or the JVM.
                     with self.log.open("ab") as log:
                         log.write(line)
                 else:
@@ -269,7 +269,7 @@ class Capture:
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:
-    """The report that a line is; None if it is none."""
+    """Parse a line as a report; None if it is not one."""
     try:
         report = json.loads(line)
     except ValueError:
@@ -278,7 +278,7 @@ def _parse(line: bytes) -> dict[str, Any] | None:
 
 
 def prepare(database: Database, tables: list[str]) -> None:
-    """Make what capture needs in a database: a schema for its offsets, a table of one row, and the publication of the tables."""
+    """Create what capture needs in a database: a schema for its offsets, a table of one row, and the publication."""
     import psycopg
     from psycopg import sql
 

@@ -68,7 +68,7 @@ class Landing:
     closing: threading.Event = field(default_factory=threading.Event)
     _next: dict[str, int] = field(default_factory=dict)
     _snapshot: int | None = None
-    """Position of the last snapshot that was seen."""
+    """Position of the last snapshot seen."""
 
     def land(self, events: Sequence[tuple[str, str | None]]) -> list[dict[str, Any]]:
         """Write a batch, waiting for the lake as long as it takes.
@@ -93,7 +93,7 @@ class Landing:
                 self._snapshot, begun = origin["lsn"], origin
             if topic in self.channels:
                 lines.setdefault(topic, []).append(value.encode())
-                # Rows of a snapshot were committed at some time or other.
+                # The commit times of a snapshot's rows are unknown.
                 commits.setdefault(topic, []).extend([] if is_of_snapshot else [origin["ts_ms"]])
             elif mark := _mark(event):
                 marks.append({"mark": mark})

@@ -109,10 +109,10 @@ class EmbeddedPostgres:
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (self.home / "running.lock").open("ab") as lock:
             try:
-                # Before anything is made: two that start at once would make password and data over each other.
+                # Taken first: two servers that start at once would otherwise overwrite each other's password and data.
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise ServerError(f"A PostgreSQL server runs in {self.home} already.", hint="Stop it first.") from None
+                raise ServerError(f"A PostgreSQL server already runs in {self.home}.", hint="Stop it first.") from None
             self._make_data_parent()
             password = self._password()
             if not (self.data / "PG_VERSION").exists():

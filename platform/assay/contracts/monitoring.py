@@ -38,7 +38,7 @@ class Parameter:
         default: Its value; a replacement must be of the same type.
         unit: Its unit, as in `USD` or `hours`.
         is_reach: Whether it is the number of hours that the rule looks back before each row of an alert. The window must
-            contain them: otherwise the alerts would depend on which days are computed together.
+            cover them: otherwise the alerts would depend on which days are computed together.
     """
 
     name: str
@@ -152,7 +152,7 @@ class MonitoringRule:
         return values
 
     def _too_short(self, values: Mapping[str, Value]) -> tuple[str, str] | None:
-        """What is wrong, and what helps, where the window is shorter than the rule looks back."""
+        """The error and its hint, if the window is shorter than the rule looks back."""
         window = values[WINDOW]
         assert isinstance(window, int)
         for parameter in self.own_parameters:

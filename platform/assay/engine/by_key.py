@@ -1,6 +1,6 @@
-"""Whether SQL computes the rows of each key for themselves, so that those of some keys can be computed alone.
+"""Whether SQL computes the rows of each key independently, so that those of some keys can be computed alone.
 
-Belongs here: what the parsed SQL says of that. Does not belong here: reading SQL for its columns (`queries`).
+Belongs here: deciding that from the parsed SQL. Does not belong here: reading SQL for its columns (`queries`).
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from sqlglot import exp
 
 
 def is_by_key(sql: str, key: Collection[str], relations: Collection[str]) -> bool:
-    """Whether nothing in a query groups, or looks around in, rows of some relations without telling their keys apart.
+    """Whether every GROUP BY and window over rows of some relations separates their keys.
 
-    A relation that is joined with itself by something else than its key is not seen.
+    A self-join of a relation by anything but its key is not detected.
 
     Args:
         sql: The query.
         key: The columns of the key.
-        relations: Those relations, as in `latest.customers`.
+        relations: The relations, as in `latest.customers`.
     """
     query = sqlglot.parse_one(sql, dialect="duckdb")
     reads: dict[str, bool] = {}
@@ -35,14 +35,14 @@ def is_by_key(sql: str, key: Collection[str], relations: Collection[str]) -> boo
 
 
 def _reads(select: exp.Select, ctes: dict[str, bool], relations: Collection[str]) -> bool:
-    """Whether what a SELECT is from, and not only what its expressions ask, is any of some relations or made of one."""
+    """Whether the FROM clause of a SELECT (not the subqueries in its expressions) reads a relation, directly or by a CTE."""
     origins = [select.args.get("from_"), *(select.args.get("joins") or ())]
     tables = (table for origin in origins if origin is not None for table in origin.find_all(exp.Table))
     return any(f"{table.db}.{table.name}" in relations if table.db else ctes.get(table.name, False) for table in tables)
 
 
 def _told_apart_by(select: exp.Select) -> Iterator[set[str]]:
-    """The columns that rows are told apart by, in each place where a SELECT looks at several."""
+    """For each GROUP BY, window and plain aggregate of a SELECT: the columns by which it separates rows."""
     group = select.args.get("group")
     own = [each for each in select.find_all(exp.AggFunc, exp.Window) if each.parent_select is select]
     windows = [each for each in own if isinstance(each, exp.Window)]

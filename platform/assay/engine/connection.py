@@ -79,16 +79,16 @@ def _see_s3(connection: duckdb.DuckDBPyConnection, s3: S3Access) -> None:
     import_extension("httpfs", con=connection)
     connection.execute("LOAD httpfs")
     grant(connection, s3)
-    # Published partitions are replaced under the same key, so metadata of one statement may be stale in the next.
+    # Published partitions are replaced under the same key, so cached metadata may be stale in the next statement.
     connection.execute("SET enable_http_metadata_cache = false")
 
 
 def grant(connection: duckdb.DuckDBPyConnection, s3: S3Access) -> None:
-    """Give a connection, and its cursors, the credentials to reach an S3 lake with, in place of those it has.
+    """Replace the credentials with which a connection, and its cursors, reach an S3 lake.
 
     Args:
         connection: A connection to an S3 lake.
-        s3: The access.
+        s3: The new access.
     """
     options = {"KEY_ID": s3.access_key, "SECRET": s3.secret_key, "SCOPE": s3.scope}
     if s3.region:

@@ -1,10 +1,9 @@
 """Purity: a table's SQL must give the same rows from the same inputs, whenever and wherever it runs.
 
-Belongs here: what in a query would depend on something else, and the error that says so. Does not belong here: parsing SQL and
-what it reads (`queries`).
+Belongs here: detecting what in a query depends on anything else. Does not belong here: parsing SQL and what it reads (`queries`).
 
-A partition is published once and recomputed by `assay verify`, by a rebuild and after a late file. SQL that asks the clock,
-draws a random number, reads a file that no partition names, or keeps some rows without an order, would give other rows then.
+A partition is published once and recomputed by `assay verify`, by a rebuild and after a late file. SQL that reads the clock,
+draws a random number, reads other files, or limits rows without an order, would then give different rows.
 """
 
 from __future__ import annotations
@@ -17,15 +16,15 @@ from sqlglot import Token, TokenType, exp
 from assay.errors import SqlError
 
 _BARE = frozenset({"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"})
-"""Ask the clock without parentheses."""
+"""Functions that read the clock and are called without parentheses."""
 _CLOCK = _BARE | {"get_current_time", "get_current_timestamp", "now", "today", "transaction_timestamp"}
 _CHANCE = frozenset({"gen_random_uuid", "nextval", "rand", "random", "uuid", "uuidv4", "uuidv7"})
 _ROWS = frozenset({"generate_series", "pg_timezone_names", "range", "unnest"})
-"""Table functions whose rows follow from their arguments, or from DuckDB's version."""
+"""Table functions whose rows depend only on their arguments and DuckDB's version."""
 
 
 def require_pure(path: Path, text: str, query: exp.Query) -> None:
-    """Refuse a query whose rows would depend on anything but the relations it reads.
+    """Reject a query whose rows depend on anything but the relations it reads.
 
     Args:
         path: Its file.
@@ -33,7 +32,7 @@ def require_pure(path: Path, text: str, query: exp.Query) -> None:
         query: The parsed query.
 
     Raises:
-        SqlError: It asks the clock, draws a random number, reads files, or keeps an arbitrary part of some rows.
+        SqlError: It reads the clock, draws a random number, reads files, or keeps an arbitrary subset of rows.
     """
     tokens = sqlglot.tokenize(text, dialect="duckdb")
     for token, following in zip(tokens, [*tokens[1:], None], strict=True):
@@ -42,11 +41,11 @@ def require_pure(path: Path, text: str, query: exp.Query) -> None:
             continue
         if name in _CLOCK:
             raise SqlError(
-                f"{path}:{token.line}: {name} is another instant each time the table is computed",
-                hint="take the time from a column, as _ingested_at of an event or the partition's own day",
+                f"{path}:{token.line}: {name} returns a different instant each time the table is computed",
+                hint="take the time from a column, such as an event's _ingested_at or the partition's day",
             )
         raise SqlError(
-            f"{path}:{token.line}: {name} gives another value each time the table is computed",
+            f"{path}:{token.line}: {name} returns a different value each time the table is computed",
             hint="derive the value from the row, as with hash(key) or md5(key)",
         )
     for table in query.find_all(exp.Table):
@@ -54,7 +53,7 @@ def require_pure(path: Path, text: str, query: exp.Query) -> None:
         if isinstance(function, exp.Func) and _name_of(function) not in _ROWS:
             name = _name_of(function)
             raise SqlError(
-                f"{path}:{_line_of(tokens, name)}: {name}() reads what is no partition of the lake",
+                f"{path}:{_line_of(tokens, name)}: {name}() reads something other than the lake's partitions",
                 hint="declare a source for it, and read latest.<source>",
             )
     for part in query.find_all(exp.Limit, exp.Fetch, exp.TableSample):
@@ -62,13 +61,13 @@ def require_pure(path: Path, text: str, query: exp.Query) -> None:
         if isinstance(part, exp.TableSample) or (kept is not None and not kept.args.get("order")):
             word = part.key.upper().replace("TABLESAMPLE", "SAMPLE")
             raise SqlError(
-                f"{path}:{_line_of(tokens, word)}: {word} without an order keeps other rows each time",
-                hint="say which rows by ORDER BY of columns that no two rows share, or leave it out",
+                f"{path}:{_line_of(tokens, word)}: {word} without an order keeps different rows each time",
+                hint="add ORDER BY with columns that are unique to each row, or leave it out",
             )
 
 
 def _is_called(token: Token, following: Token | None) -> bool:
-    """Whether a word is a function that is called, and not a column of that name."""
+    """Whether a word is a function call, and not a column of that name."""
     if token.token_type is TokenType.IDENTIFIER:
         return False
     return token.text.lower() in _BARE or (following is not None and following.token_type is TokenType.L_PAREN)

@@ -205,17 +205,17 @@ def control_key(relation: str, control: Control) -> str:
 
 
 def restatements_prefix(table: Table) -> str:
-    """Prefix of what partitions of a table said before they said something else."""
+    """Prefix of the earlier content of a table's partitions, as far as it changed."""
     return f"{quality_prefix('restatements')}{table.layer}/{table.name}/"
 
 
 def restatement_prefix(table: Table, partition: str, version: str) -> str:
-    """Prefix of what one version of a partition said before it was, or was to be, replaced."""
+    """Prefix of the content of one version of a partition that was, or was to be, replaced."""
     return f"{restatements_prefix(table)}{partition}-{version}-"
 
 
 def restatement_key(table: Table, partition: str, version: str, by: str) -> str:
-    """Key of what one run, whose name this is made of, found that a version of a partition had said."""
+    """Key of the content of a partition's version that one run kept, given the run's name."""
     return f"{restatement_prefix(table, partition, version)}{by}.parquet"
 
 

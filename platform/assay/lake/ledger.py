@@ -5,8 +5,8 @@ Belongs here: recording a batch exactly once, and reading the record back. Does 
 
 Entry N is written with *put if absent*, so of two concurrent ingests one wins N, and the other reads what the winner took and
 continues with N+1. A batch is ingested if and only if its entry exists: raw objects without one are left-overs of a killed run
-and are never read. Every 64 entries are summed up in one object, a segment, and every 64 segments in another: a year with a batch
-a minute is read in some two hundred requests, and each entry is written four times.
+and are never read. Every 64 entries are copied to one object, a segment, and every 64 segments to a larger one: a year with a
+batch a minute is read in some two hundred requests, and each entry is written four times.
 
 A part keeps its key for ever as its identity, but its rows may move: a compaction is also an entry, which records in which
 object the rows of others are from then on. If it forgets deleted rows, it also records how many rows were left out.
@@ -30,7 +30,7 @@ from assay.lake.layout import raw_log_prefix
 from assay.lake.store import ObjectStore
 
 SEGMENTS = (64, 64**2, 64**3)
-"""How many entries the segments of each size sum up, the smallest first."""
+"""How many entries a segment of each size holds, the smallest first."""
 _LONG_AGO = dt.datetime.min.replace(tzinfo=dt.UTC)
 
 
@@ -164,7 +164,7 @@ class Batch:
         again: How many of its events had been ingested before, and now have another position.
         edited: The quarantined records that are replaced by edited ones among its landing objects.
         recounts: The resulting changes to the counts of other batches' landing objects.
-        recorded_at: When it was recorded, ISO 8601 UTC: nobody knew of it before. Empty if an older version of Assay recorded it.
+        recorded_at: When it was recorded and so became visible, ISO 8601 UTC; empty if an older version of Assay recorded it.
     """
 
     id: str
@@ -309,7 +309,7 @@ class Ledger:
         return max((compaction.forgotten for compaction in self.compactions), default=())
 
     def known_at(self, at: dt.datetime) -> Ledger:
-        """The ledger as it was at an instant; where parts are is told as of now, as what was compacted is gone."""
+        """The ledger as of an instant, but with current compactions, because compacted objects no longer exist."""
         return Ledger(self.source, tuple(each for each in self.batches if each.compaction or _recorded(each) <= at))
 
     def landed_since(self, at: dt.datetime) -> frozenset[str]:
@@ -321,8 +321,8 @@ class Ledger:
 class LedgerLog:
     """Reads and extends the ledger of one source.
 
-    Entries are numbered from 1 without a gap. Nothing is listed: the next entry, or the segment that begins with it, is there or
-    is not, so that reading costs what is new and not what there is.
+    Entries are numbered from 1 without a gap. Nothing is listed: the next entry, or the segment that begins with it, either
+    exists or does not, so that the cost of reading depends on what is new and not on the total.
 
     Attributes:
         store: The lake.
@@ -372,7 +372,7 @@ class LedgerLog:
             return []
 
     def _read_segment(self) -> list[Batch]:
-        """Read the largest segment of what follows; nothing where there is none, as a killed writer may have left it out."""
+        """Read the largest segment that follows; empty if there is none, because a killed writer may have left it out."""
         content = None
         for size in SEGMENTS:
             if len(self._batches) % size:
@@ -380,7 +380,7 @@ class LedgerLog:
             try:
                 content = self.store.get(segment_key(self.source, len(self._batches) + size, size))
             except ObjectMissing:
-                # A larger one was not written before the smaller ones.
+                # Smaller segments are written before larger ones.
                 break
         return [] if content is None else [_batch(json.loads(line)) for line in gzip.decompress(content).splitlines()]
 
@@ -395,7 +395,7 @@ def entry_key(source: str, number: int) -> str:
 
 
 def segment_key(source: str, last: int, size: int) -> str:
-    """Key of the records of several batches, by the number of the last and by how many they are."""
+    """Key of a segment, given the number of its last entry and how many it holds."""
     return f"{raw_log_prefix(source)}{last:010d}.{size}.json.gz"
 
 

@@ -182,7 +182,7 @@ class S3Store:
         credentials = self._session.get_credentials()
         if credentials is None:
             raise _no_credentials()
-        # Those of a role expire; boto3 fetches others before they do.
+        # A role's credentials expire; boto3 renews them in time.
         now = credentials.get_frozen_credentials()
         if not now.access_key or not now.secret_key:
             raise _no_credentials()
@@ -356,7 +356,7 @@ def _not_usable(error: Exception) -> SettingsError:
 
 
 def _not_of_aws(endpoint: str) -> str | None:
-    """An endpoint that boto3 has found itself, as in a profile, if it is not one of AWS."""
+    """An endpoint that boto3 found itself, for example in a profile; None if it is one of AWS."""
     host = urlsplit(endpoint).hostname or ""
     return None if host.endswith((".amazonaws.com", ".amazonaws.com.cn")) else endpoint
 

@@ -46,7 +46,7 @@ class ObjectInfo:
 
 @dataclass(frozen=True)
 class S3Access:
-    """How others than the store itself reach an S3 lake.
+    """How a program other than the store itself reaches an S3 lake.
 
     Attributes:
         scope: The lake's URI, as in `s3://bucket/prefix`.
@@ -155,7 +155,7 @@ class ObjectStore(Protocol):
         ...
 
     def s3_access(self) -> S3Access | None:
-        """How others reach the store now, with credentials that are still valid; None if it is a folder."""
+        """How other programs can now reach the store, with valid credentials; None if it is a folder."""
         ...
 
 

@@ -187,7 +187,7 @@ SELECT _path, misfit.name, count(*), min(misfit.text) FROM (SELECT _path, unnest
 GROUP BY 1, 2 HAVING count(*) >= {LEAST_MISFITS} ORDER BY 1, 2""").fetchall()
     held: dict[str, str] = {}
     for path, name, misfits, example in suspects:
-        # A delete gives its key; its other columns may hold what stands for no value.
+        # A delete gives its key; its other columns may hold made-up values.
         counts = "true" if name in source.key else "_op IS DISTINCT FROM 'd'"
         fits = cursor.execute(
             f"SELECT 1 FROM {staged} WHERE _path = ? AND {quote(name)} IS NOT NULL AND {counts} LIMIT 1", [path]

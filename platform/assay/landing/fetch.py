@@ -48,8 +48,7 @@ def fetch(
         folder: Where they go; an uncompressed file of a folder lake is read where it is.
         keep: Containers that are kept, because the source's reader reads them; the records of others are written one per
             line.
-        lacking: Takes, by key, why an object cannot be read where a library that it needs is not installed; None where that is
-            an error.
+        lacking: Collects, by key, the missing library that an object needs; if None, a missing library is an error.
 
     Returns:
         The objects that are unchanged since the listing and can be read; an object that has changed waits for the next ingest.

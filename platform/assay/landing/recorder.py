@@ -42,7 +42,7 @@ class Recorder:
             The batch, or None if it was not recorded.
         """
         with self._lock:
-            # A write that is refused tells that there is something to read; one that is not, that there was nothing.
+            # Not read first: a conflict of the write shows whether there is anything new to read.
             known = self.log.known
             while not any(each.key in known.landed for each in batch.landed) and not any(says(known) for says in conflicts):
                 if self.log.append(batch):

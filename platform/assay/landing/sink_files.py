@@ -40,7 +40,7 @@ def put_together(
         store: The lake.
         source: The source.
         folder: Where files are written.
-        lacking: Takes, by key, which values cannot be read for want of a library; None where that is an error.
+        lacking: Collects, by key, the missing library that values need; if None, a missing library is an error.
 
     Returns:
         The files, except keys whose values cannot be read or have changed since they were listed.

@@ -19,7 +19,7 @@ LAST_DAY = "9999-12-31"
 _MOST_DIGITS = 24
 """Most digits of an amount before its point: `DECIMAL(38,4)` holds the total of ten thousand million such amounts."""
 _LETTERS_TOLD = 60
-"""Most characters of a misfit that a reason quotes."""
+"""How many characters of a misfit a reason quotes at most."""
 
 
 def typed_records(parsed: str, source: Source) -> str:
@@ -30,8 +30,8 @@ def typed_records(parsed: str, source: Source) -> str:
         source: Their source.
 
     Returns:
-        A query of `_path, _n, _record` (kept of refused records and of messages), `_reason, _misfits` (the columns of a record
-        refused here whose texts do not fit their types, with the texts), `_partition`, the source's typed columns, its partition
+        A query of `_path, _n, _record` (kept for rejected records and messages), `_reason, _misfits` (the columns of a record
+        rejected here whose texts do not fit their types, with the texts), `_partition`, the source's typed columns, its partition
         column and the event columns that do not depend on the landing object.
     """
     names = [spec.name for spec in source.columns]

@@ -21,15 +21,15 @@ def read(folder: Path, sql: str) -> None:
 @pytest.mark.parametrize(
     ("expression", "said"),
     [
-        ("now()", "now is another instant"),
-        ("NOW()", "now is another instant"),
-        ("current_date", "current_date is another instant"),
-        ("CURRENT_TIMESTAMP", "current_timestamp is another instant"),
-        ("today() - 1", "today is another instant"),
-        ("get_current_timestamp()", "get_current_timestamp is another instant"),
-        ("random()", "random gives another value"),
-        ("uuid()", "uuid gives another value"),
-        ("gen_random_uuid()", "gen_random_uuid gives another value"),
+        ("now()", "now returns a different instant"),
+        ("NOW()", "now returns a different instant"),
+        ("current_date", "current_date returns a different instant"),
+        ("CURRENT_TIMESTAMP", "current_timestamp returns a different instant"),
+        ("today() - 1", "today returns a different instant"),
+        ("get_current_timestamp()", "get_current_timestamp returns a different instant"),
+        ("random()", "random returns a different value"),
+        ("uuid()", "uuid returns a different value"),
+        ("gen_random_uuid()", "gen_random_uuid returns a different value"),
     ],
 )
 def test_the_clock_and_chance_are_refused_with_their_line(tmp_path: Path, expression: str, said: str) -> None:
@@ -42,7 +42,7 @@ def test_the_clock_and_chance_are_refused_with_their_line(tmp_path: Path, expres
 )
 def test_files_that_are_no_partitions_are_refused(tmp_path: Path, function: str) -> None:
     name = function.partition("(")[0]
-    with pytest.raises(SqlError, match=rf"orders\.sql:2: {name}\(\) reads what is no partition of the lake"):
+    with pytest.raises(SqlError, match=rf"orders\.sql:2: {name}\(\) reads something other than the lake's partitions"):
         read(tmp_path, f"SELECT order_id FROM enriched.orders\nWHERE amount IN (SELECT 1 FROM {function})")
 
 
