@@ -20,7 +20,7 @@ _HAS_WHOLE_YEAR = r"^\s*[-+]?([0-9]{4}|inf)"
 _HAS_OFFSET = "[+-][0-9]{2}(:?[0-9]{2})?$"
 _LONGEST_WITHOUT_OFFSET = 19
 _TIME = r"^\s*[0-9]{1,2}:[0-9]{1,2}(:[0-9]{1,2}([.][0-9]*)?)?\s*([zZ]|[-+]00(:?00)?)?\s*$"
-"""A time of day, of no offset: times of others have no day to be converted on."""
+"""A time of day in UTC or without an offset: with another offset, it could not be converted without its day."""
 _ULPS = "1e-15"
 """Largest relative difference between the double that was written and the double of the cast value."""
 _NOISE = "1e-13"
@@ -74,7 +74,7 @@ def _exact(text: str, value: str, scale: int) -> str:
 
 
 def _finite(text: str, value: str) -> str:
-    # What says itself that it is infinite, or no number, has no digits.
+    # A text that means infinity or NaN itself has no digits.
     is_whole = f"NOT contains({text}, '_') AND (isfinite({value}) OR NOT regexp_matches({text}, '[0-9]'))"
     return f"CASE WHEN {is_whole} THEN {value} END"
 
