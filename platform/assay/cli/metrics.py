@@ -212,7 +212,9 @@ def explain_change(
         for row in behind:
             console.print("  " + escape(_in_words(row)), highlight=False)
         if not behind:
-            console.print("  nothing that was ingested in between makes it differ: it is computed otherwise since")
+            console.print(
+                "  nothing ingested in between changes what it counts itself: others changed, or it is computed otherwise since"
+            )
     console.print(f"{len(changes)} changes")
 
 

@@ -33,7 +33,7 @@ from assay.pipeline.behind import Behind, Chain, chain_of, find_behind, restrict
 from assay.pipeline.corrections import by_column, changed_list, find_corrections
 from assay.pipeline.events_behind import name_by_events, newest
 from assay.pipeline.known import Between, looking_back
-from assay.pipeline.query import query
+from assay.pipeline.query import query, sql_errors
 from assay.pipeline.state import State
 
 ROWS_NAMED = 1000
@@ -117,9 +117,13 @@ def changed_rows(connection: duckdb.DuckDBPyConnection, state: State, changes: S
 
     Returns:
         The rows of each.
+
+    Raises:
+        SqlError: The SQL of today fails on what was known.
+        StoreError: The lake cannot be read, or there is no room to compute.
     """
     found: list[list[dict[str, Any]]] = []
-    with looking_back(connection, state) as kept:
+    with sql_errors(), looking_back(connection, state) as kept:
         for _, group in itertools.groupby(changes, key=lambda each: (each.metric, each.table, each.partition, each.restated_at)):
             cells = list(group)
             time = Between(connection, state, cells[0].reported_at, cells[0].restated_at, kept)

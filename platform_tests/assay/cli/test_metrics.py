@@ -108,8 +108,12 @@ def test_history_and_what_is_behind_it(run: Run) -> None:
 
     assert (restated["before"], restated["after"], restated["run_id"]) == ("2.00", "5.50", "second")
     assert explained["before"] == "2.00"
+    [late] = explained["rows"]
+    assert (late["table"], late["sale_id"], late["landing_object"]) == ("enriched.sales", "k9", "landing/sales/2.json")
     assert "2.00" in run("history", "sold").stdout
-    assert "1 changes" in run("explain-change", "sold", "--mart", "bazaar_day").stdout
+    said = run("explain-change", "sold", "--mart", "bazaar_day").stdout
+    assert "1 changes" in said
+    assert "enriched.sales: sale_id k9, day_sold 2024-01-31, amount 3.50, ingestion_timestamp" in said
 
 
 @pytest.mark.parametrize(
