@@ -1,7 +1,7 @@
 """The command line.
 
-Belongs here: commands as thin as they can be: settings in, a room below does the work, the result is printed. Does not belong
-here: the work.
+Belongs here: commands that are as thin as possible: they read settings, let a room below do the work, and print the result. Does
+not belong here: the work.
 """
 
 from assay.cli.app import main

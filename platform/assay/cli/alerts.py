@@ -1,6 +1,6 @@
-"""Commands for those who watch: `alerts`, `metrics-endpoint`.
+"""Commands for monitoring: `alerts`, `metrics-endpoint`.
 
-Belongs here: their options and output. Does not belong here: finding what is wrong and telling it (`alerts`).
+Belongs here: their options and output. Does not belong here: finding incidents and sending alerts (`alerts`).
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ def register(app: typer.Typer) -> None:
 
 
 def alerts(
-    send: Annotated[bool, typer.Option("--send", help="Tell every channel what it was not told yet.")] = False,
-    test: Annotated[bool, typer.Option("--test", help="Send each channel a made-up incident, and that it is over.")] = False,
+    send: Annotated[bool, typer.Option("--send", help="Send every channel what it has not received yet.")] = False,
+    test: Annotated[bool, typer.Option("--test", help="Send each channel a made-up incident and its resolution.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what is wrong now: proofs that failed, low scores, anomalies, what is late, held back, or too long in quarantine.
+    """Show open incidents: failed proofs, low scores, anomalies, late or held-back data, records too long in quarantine.
 
     Channels are set by ASSAY_ALERTS_SLACK, ASSAY_ALERTS_PAGERDUTY_KEY, ASSAY_ALERTS_EMAIL and ASSAY_ALERTS_WEBHOOK. With
-    `--send`, each is told once of what is new and of what is over, as the schedule does every ten minutes. Exits with 1 when a
-    channel was not told.
+    `--send`, each receives new and resolved incidents once, as with the schedule every ten minutes. Exits with 1 when a
+    channel could not be reached.
 
     Example: `assay alerts`, `assay alerts --send --json`
     """
-    # Mail and HTTP take a moment to import, which other commands need not pay.
+    # Mail and HTTP take a moment to import, which other commands should not pay for.
     from assay.alerts.channels import channels_of
     from assay.alerts.telling import look, send_test, tell_everything
 
@@ -90,7 +90,7 @@ def metrics_endpoint(
 
 @contextmanager
 def endpoint(settings: Settings, workspace: Workspace, host: str, port: int) -> Iterator[int]:
-    """Serve figures of a lake while the block runs.
+    """Serve figures of a lake for Prometheus while the block runs.
 
     Yields:
         The port.
@@ -135,6 +135,6 @@ def _print(console: Console, told: Told) -> None:
     if not told.book.open:
         console.print("nothing is wrong")
     for channel, count in told.delivered.items():
-        console.print(f"{channel} was told of {count} incidents")
+        console.print(f"{count} incidents were sent to {channel}")
     for channel, reason in told.undelivered.items():
         console.print(f"[bold red]not told:[/] {channel}: {escape(reason)}", highlight=False)

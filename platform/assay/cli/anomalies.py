@@ -34,17 +34,17 @@ def register(app: typer.Typer) -> None:
 
 
 def anomalies(
-    table: Annotated[str | None, typer.Argument(help="As in marts.merchant_daily; every watched table if left out.")] = None,
-    days: Annotated[int, typer.Option(min=1, help="How many of the last complete days.")] = 30,
+    table: Annotated[str | None, typer.Argument(help="As in marts.merchant_daily; default: every watched table.")] = None,
+    days: Annotated[int, typer.Option(min=1, help="Number of last complete days.")] = 30,
     as_of: Annotated[
         dt.datetime | None,
-        typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="Judge as at that time, UTC; now if left out."),
+        typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="Judge as of that time, UTC; default: now."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show figures of complete days that are far from what days like them had.
+    """Show figures of complete days that are far from those of similar days.
 
-    Every run judges all watched tables; `assay sql "select * from quality.anomalies"` reads what it found.
+    Every run judges all watched tables; `assay sql "select * from quality.anomalies"` reads the results.
 
     Example: `assay anomalies transactions --days 7`
     """
@@ -67,7 +67,7 @@ def _nodes(workspace: Workspace, table: str | None) -> list[Node]:
     asked = workspace.domain.find(table)
     if isinstance(asked, Source) or asked.watched is None:
         watched = ", ".join(name for name, node in nodes.items() if node.table.watched is not None)
-        raise SettingsError(f"{asked.full_name} is not watched for anomalies.", hint=f"These are: {watched or 'none'}.")
+        raise SettingsError(f"{asked.full_name} is not watched for anomalies.", hint=f"Watched are: {watched or 'none'}.")
     return [nodes[asked.full_name]]
 
 
@@ -78,7 +78,7 @@ def _described(watched: Watched, days: int) -> dict[str, object]:
 
 def _print(console: Console, found: Sequence[Watched], days: int) -> None:
     if not found:
-        console.print("Nothing is published of any watched table.")
+        console.print("No watched table has published data.")
     for watched in found:
         recent = watched.recent(days)
         console.print(

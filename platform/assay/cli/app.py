@@ -2,9 +2,9 @@
 
 Belongs here: putting commands together. Does not belong here: any one command.
 
-A command's room is imported when the command is run, and not before: contracts, DuckDB and Dagster take seconds to import, and
-nobody who asks for help, or mistypes a name, should wait for them. So what `assay --help` says of a command stands here, too; a
-test holds it against what the command says of itself.
+A command's room is imported only when the command is run: contracts, DuckDB and Dagster take seconds to import, and
+nobody who asks for help, or mistypes a name, should wait for them. So the summaries in `assay --help` are here, too; a
+test compares them with the commands' own.
 """
 
 from __future__ import annotations
@@ -24,25 +24,22 @@ from assay.loading import for_good
 
 ROOMS: Mapping[str, Mapping[str, str]] = {
     "move": {
-        "demo": "Let a simulated company land its change files, and make everything of them.",
-        "land": "Copy files into the landing zone as a producer would: each is there completely, or not at all.",
-        "run": "Ingest what has landed, and rebuild exactly the partitions that are dirty.",
+        "demo": "Let a simulated company land change files, and build all tables from them.",
+        "land": "Copy files into the landing zone as a producer would: each appears completely, or not at all.",
+        "run": "Ingest landed data, and rebuild exactly the partitions that are dirty.",
         "compact": "Merge the many small raw objects that frequent batches leave. No table changes, and nothing is rebuilt.",
-        "verify": "Recompute published partitions from their inputs, publish nothing, compare content hashes.",
+        "verify": "Recompute published partitions from their inputs and compare content hashes, publishing nothing.",
     },
     "look": {
         "sql": "Query the lake.",
         "tables": "List sources, enriched tables and marts.",
-        "describe": "Tell everything about a table: columns, key, partitions, owner, upstream, lineage, books.",
-        "drift": "Show how producers' columns have differed from the contracts: every schema seen, with its first and last "
-        "object.",
+        "describe": "Describe a table: columns, key, partitions, owner, upstream, lineage, books.",
+        "drift": "Show how producers' columns differ from the contracts: every schema seen, with its first and last object.",
     },
-    "anomalies": {"anomalies": "Show figures of complete days that are far from what days like them had."},
-    "reconcile": {
-        "reconcile": "Compare what tables add up to, day by day, with controls: a database or a file that says what it should be."
-    },
+    "anomalies": {"anomalies": "Show figures of complete days that are far from those of similar days."},
+    "reconcile": {"reconcile": "Compare tables' daily totals with controls: databases or files with the expected totals."},
     "alerts": {
-        "alerts": "Show what is wrong now: proofs that failed, low scores, anomalies, what is late, held back, or too long in "
+        "alerts": "Show open incidents: failed proofs, low scores, anomalies, late or held-back data, records too long in "
         "quarantine.",
         "metrics-endpoint": "Serve figures of runs, lag, scores and books for Prometheus, until Ctrl-C. `assay up` does so, too.",
     },
@@ -50,23 +47,22 @@ ROOMS: Mapping[str, Mapping[str, str]] = {
         "up": "Start S3, the Dagster webserver, its daemon and the Prometheus endpoint together; Ctrl-C stops them all.",
     },
     "lander": {
-        "lander": "Land Kafka topics (extra `kafka`): read them and write what they hold to the landing zone, each message "
-        "exactly once.",
+        "lander": "Land Kafka topics (extra `kafka`): write their messages to the landing zone, each message exactly once.",
     },
     "metrics": {"metrics": "List, explain and query metrics."},
     "quality": {"quality": "Show how good the data are."},
-    "quarantine": {"quarantine": "List, show, replay and drop what was refused."},
+    "quarantine": {"quarantine": "List, show, replay and drop refused records."},
     "compliance": {"compliance": "Show data as it was at a point in time."},
     "monitoring": {"monitoring": "List monitoring rules and back-test them with other thresholds."},
 }
-"""What each module of this package adds to the command line, and what it says of that in one sentence."""
+"""The commands of each module of this package, each with a one-sentence summary."""
 
 
 class Commands(TyperGroup):
-    """Commands that are listed by their sentences and imported when they are run."""
+    """Commands that are listed from their summaries, and imported when they are run."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Find the command that is meant, and import it."""
+        """Find the requested command, and import it."""
         name, _, rest = super().resolve_command(ctx, args)
         return name, load_command(str(name)), rest
 
@@ -76,7 +72,7 @@ def load_command(name: str) -> Any:
     """Import a command.
 
     Args:
-        name: As `ROOMS` names it.
+        name: Its name in `ROOMS`.
     """
     room = next(room for room, commands in ROOMS.items() if name in commands)
     with for_good():
@@ -91,7 +87,7 @@ def _typer(**options: Any) -> typer.Typer:
 
 
 def _listed() -> None:
-    """Stands for a command until it is imported."""
+    """A placeholder for a command until it is imported."""
 
 
 app = _typer(name="assay", help="Payments analytics: change files in, proven tables out.", no_args_is_help=True, cls=Commands)
@@ -101,14 +97,14 @@ for commands in ROOMS.values():
 
 
 def main() -> None:
-    """Run the command line; an expected error is one sentence on stderr and exit code 1."""
+    """Run the command line; an expected error becomes one sentence on stderr and exit code 1."""
     try:
         app()
     except AssayError as error:
         _print_error(str(error))
         sys.exit(1)
     except OSError as error:
-        # A disk that is full, a folder that is read-only or not there: the machine's, and no fault of the code.
+        # A full disk, a read-only or missing folder: a problem of the machine, not of the code.
         _print_error(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}.")
         sys.exit(1)
     except KeyboardInterrupt:
@@ -116,7 +112,7 @@ def main() -> None:
 
 
 def _print_error(text: str) -> None:
-    # Imported late: there is seldom an error.
+    # Imported late: errors are rare.
     from rich.console import Console
     from rich.markup import escape
 

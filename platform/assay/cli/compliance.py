@@ -1,6 +1,6 @@
 """The command `compliance snapshot`.
 
-Belongs here: its options and output. Does not belong here: the question (`pipeline.as_of`).
+Belongs here: its options and output. Does not belong here: the query (`pipeline.as_of`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ commands = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    # A callback, because an app of one command would else have no subcommand.
+    # The callback is needed because an app with one command would otherwise have no subcommand.
     commands.callback()(_only)
     commands.command()(snapshot)
     app.add_typer(commands, name="compliance", help="Show data as it was at a point in time.")
@@ -35,15 +35,13 @@ def snapshot(
     as_of: Annotated[
         str, typer.Option(help="2025-03-31 for the end of that day, or 2025-03-31T12:00:00; UTC, or with an offset.")
     ],
-    about: Annotated[str | None, typer.Argument(help="As in customer, which is asked about if nothing is said.")] = None,
-    customer: Annotated[
-        list[str] | None, typer.Option("--customer", "--key", help="Only this one; may be given several times.")
-    ] = None,
+    about: Annotated[str | None, typer.Argument(help="As in customer, which is the default.")] = None,
+    customer: Annotated[list[str] | None, typer.Option("--customer", "--key", help="Only this one; may be repeated.")] = None,
     as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with a header.")] = False,
     parquet: Annotated[Path | None, typer.Option(help="Write a Parquet file.")] = None,
 ) -> None:
-    """Show customers as they were at a time, as far as it is known by now; those that had been deleted by then are not there.
+    """Show customers as they were at a time, as far as is known by now; customers deleted by then are left out.
 
     Columns with personal information are named in `--json` and in the Parquet file's metadata.
 
@@ -64,7 +62,7 @@ def snapshot(
             said = {"table": found.table.full_name, "as_of": at, "known_until": found.known_until, "pii": found.pii}
             typer.echo(json.dumps(said | {"rows": as_dicts(found.rows)}, default=str))
         else:
-            known = f"what landed until {found.known_until}" if found.known_until else "nothing that landed"
+            known = f"data landed until {found.known_until}" if found.known_until else "no landed data"
             print_rows(output(), found.rows, f"{found.table.full_name} as of {at}, by {known}")
 
 

@@ -28,22 +28,22 @@ def register(app: typer.Typer) -> None:
 
 
 def lander(
-    topics: Annotated[list[str], typer.Argument(help="TOPIC, whose last part names its source, or SOURCE=TOPIC.")],
+    topics: Annotated[list[str], typer.Argument(help="TOPIC, whose last part is its source's name, or SOURCE=TOPIC.")],
     brokers: Annotated[str, typer.Option(envvar="ASSAY_KAFKA", help="Kafka's brokers, host:port, separated by commas.")],
     group: Annotated[str, typer.Option(help="The consumer group.")] = "assay",
     instance: Annotated[
-        str | None, typer.Option(help="This lander's name in the group: started again under it, it goes on at once.")
+        str | None, typer.Option(help="This lander's name in the group: restarted under it, it resumes at once.")
     ] = None,
-    seconds: Annotated[float, typer.Option(min=0.1, help="A batch ends when its oldest message is so old …")] = 10,
-    records: Annotated[int, typer.Option(min=1, help="… or it has so many messages …")] = 50_000,
-    megabytes: Annotated[int, typer.Option(min=1, help="… or all batches together are so large.")] = 64,
-    properties: Annotated[Path | None, typer.Option(help="File of more librdkafka settings: name=value.")] = None,
-    until_caught_up: Annotated[bool, typer.Option("--until-caught-up", help="End when all is landed.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print progress as one JSON object a line.")] = False,
+    seconds: Annotated[float, typer.Option(min=0.1, help="A batch ends when its oldest message is this old …")] = 10,
+    records: Annotated[int, typer.Option(min=1, help="… or it has this many messages …")] = 50_000,
+    megabytes: Annotated[int, typer.Option(min=1, help="… or all batches together are this large.")] = 64,
+    properties: Annotated[Path | None, typer.Option(help="File with further librdkafka settings: name=value.")] = None,
+    until_caught_up: Annotated[bool, typer.Option("--until-caught-up", help="End when everything has landed.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print progress as one JSON object per line.")] = False,
 ) -> None:
-    """Land Kafka topics (extra `kafka`): read them and write what they hold to the landing zone, each message exactly once.
+    """Land Kafka topics (extra `kafka`): write their messages to the landing zone, each message exactly once.
 
-    Runs until Ctrl-C, and lands what it has read first.
+    Runs until Ctrl-C, and then lands what it has read before it ends.
 
     Example: `assay lander payments.public.transactions --brokers localhost:9092`
     """
@@ -72,7 +72,7 @@ def _sources(workspace: Workspace, topics: list[str]) -> dict[str, str]:
         topic, name = (topic, name) if equals else (text, text.rpartition(".")[2])
         if name not in workspace.domain.sources:
             known = ", ".join(sorted(workspace.domain.sources))
-            raise SettingsError(f"There is no source {name} for topic {topic}.", hint=f"Give SOURCE=TOPIC; there are {known}.")
+            raise SettingsError(f"There is no source {name} for topic {topic}.", hint=f"Give SOURCE=TOPIC; sources are {known}.")
         sources[topic] = name
     return sources
 

@@ -1,4 +1,4 @@
-"""The live demo: a database at work, its changes captured, and tables that follow; `assay demo --live`.
+"""The live demo: a working database, captured changes, and tables that follow; `assay demo --live`.
 
 Belongs here: starting and stopping the parts together, the live view, the reconciliation at the end. Does not belong here: the
 parts (`capture`, `serve`, the domain).
@@ -43,12 +43,12 @@ from assay.pipeline.workspace import Workspace
 from assay.settings import Settings
 
 _DAEMON = {
-    # Somebody watches: the landing sensor looks as often as Dagster's daemon lets it.
+    # A user is watching: the landing sensor checks as often as Dagster's daemon allows.
     "ASSAY_SENSE_SECONDS": "5",
-    # Events of one run are written to the instance together.
+    # Write the events of one run to the instance in batches.
     "DAGSTER_EVENT_BATCH_SIZE": "100",
 }
-"""What the daemon and its runs get besides the usual environment."""
+"""Environment of the daemon and its runs, on top of the usual one."""
 _LOOK_SECONDS = 1.0
 _FIRST_SECONDS = 180.0
 _LAST_SECONDS = 120.0
@@ -56,16 +56,16 @@ _LAST_SECONDS = 120.0
 
 @dataclass
 class Result:
-    """What a live demo gave.
+    """The result of a live demo.
 
     Attributes:
-        changes: Row changes committed while business went on.
-        seconds: For how long it went on.
-        landed: Records captured, those of the snapshot among them.
-        restarts: How often the capture process had to be started again.
-        lag: By table: how long changes took to it.
-        tables: Each captured table compared with what the lake has of it.
-        totals: By table made of them: what the database gives, and what the lake gives.
+        changes: Row changes committed during the demo.
+        seconds: Its duration.
+        landed: Records captured, including those of the snapshot.
+        restarts: How often the capture process had to be restarted.
+        lag: By table, how long changes took to reach it.
+        tables: Each captured table compared with its copy in the lake.
+        totals: By table derived from them, the database's result and the lake's.
     """
 
     changes: int
@@ -82,7 +82,7 @@ class Result:
         return all(each.is_same for each in self.tables) and all(here == there for here, there in self.totals.values())
 
     def to_dict(self) -> dict[str, Any]:
-        """The result as JSON has it."""
+        """The result as JSON values."""
         return asdict(self) | {"tables": [each.to_dict() for each in self.tables], "is_same": self.is_same}
 
 
@@ -155,11 +155,11 @@ class _Demo:
                 self._until(lambda: time.time() > began + 60 * minutes, float("inf"), capture, children, view)
             seconds = time.time() - began
             if not capture.catch_up(_LAST_SECONDS):
-                raise ServerError("Capture does not catch up.", hint=f"See {capture.log}.")
+                raise ServerError("Capture did not catch up.", hint=f"See {capture.log}.")
             with suppress(_TooLateError):
                 self._until(self._is_quiet, _LAST_SECONDS, capture, children, None, _TooLateError)
             children.stop()
-            # Takes what the daemon may have been stopped in.
+            # Finish the work in which the daemon may have been stopped.
             run_refresh(self._settings, self._workspace, Unobserved())
             self._look()
             lag = {table: asdict(found) for table, found in self._meter.lags().items()}
@@ -182,7 +182,7 @@ class _Demo:
         def work() -> None:
             try:
                 self._changes = self._live.run(database.dsn, self._rate, stopping)
-            except BaseException as error:  # handed to the thread that waits
+            except BaseException as error:  # passed on to the waiting thread
                 self._error = error
 
         thread = threading.Thread(target=work, name="business", daemon=True)
@@ -214,7 +214,7 @@ class _Demo:
                 view.update(self._picture(capture))
 
     def _look(self) -> None:
-        """See what was ingested and published since the last look; a lake that is gone is started again."""
+        """Record what was ingested and published since the last look; a stopped lake server is restarted."""
         try:
             for source, ledger in self._ledgers.items():
                 batches = ledger.read().batches
@@ -263,7 +263,7 @@ class _Demo:
                 grid.add_row(name, waiting, "", "", "", "")
             else:
                 grid.add_row(name, waiting, f"{found.changes:,}", *(f"{s:.1f}" for s in (found.median, found.p95, found.longest)))
-        notes = [f"capture was started again {capture.restarts} times"] if capture.restarts else []
+        notes = [f"capture was restarted {capture.restarts} times"] if capture.restarts else []
         notes += [f"capture waits: {capture.waiting}"] if capture.waiting else []
         return Group(grid, *notes)
 
@@ -285,7 +285,7 @@ class _Demo:
 
 
 class _TooLateError(Exception):
-    """The wait was too long, and what follows goes on without it."""
+    """The wait was too long; the demo goes on without it."""
 
 
 def _lake_access(workspace: Workspace) -> LakeAccess:
@@ -298,7 +298,7 @@ def _lake_access(workspace: Workspace) -> LakeAccess:
 def _print(console: Console, result: Result) -> None:
     console.print(
         f"{result.changes:,} changes in {result.seconds:.0f} s ({result.changes / result.seconds:.0f} a second), "
-        f"{result.landed:,} records captured, capture started again {result.restarts} times",
+        f"{result.landed:,} records captured, capture restarted {result.restarts} times",
         highlight=False,
     )
     grid = Grid(title="Seconds from commit to table", title_justify="left")

@@ -1,4 +1,4 @@
-"""Commands that look: `sql`, `tables`, `describe`, `drift`.
+"""Read-only commands: `sql`, `tables`, `describe`, `drift`.
 
 Belongs here: their options and output. Does not belong here: anything that changes the lake.
 """
@@ -93,10 +93,10 @@ def tables(as_json: AsJson = False) -> None:
 
 
 def drift(
-    source: Annotated[str | None, typer.Argument(help="A source, with or without `raw.`; every one if left out.")] = None,
+    source: Annotated[str | None, typer.Argument(help="A source, with or without `raw.`; default: all.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show how producers' columns have differed from the contracts: every schema seen, with its first and last object.
+    """Show how producers' columns differ from the contracts: every schema seen, with its first and last object.
 
     Example: `assay drift transactions`
     """
@@ -129,13 +129,11 @@ def drift(
 def describe(
     table: Annotated[
         str,
-        typer.Argument(
-            help="As in marts.merchant_daily, or just merchant_daily; or one of quality, as in quality.partition_scores."
-        ),
+        typer.Argument(help="As in marts.merchant_daily, merchant_daily or quality.partition_scores."),
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Tell everything about a table: columns, key, partitions, owner, upstream, lineage, books.
+    """Describe a table: columns, key, partitions, owner, upstream, lineage, books.
 
     Example: `assay describe merchant_daily`
     """
@@ -231,7 +229,7 @@ def _in_words(value: Any) -> str:
 
 
 def _described_own(own: OwnTable) -> dict[str, Any]:
-    """What is known of a table that the machinery fills."""
+    """The description of a table that the platform fills."""
     columns: list[dict[str, Any]] = [
         {
             "name": spec.name,

@@ -1,7 +1,7 @@
 """The commands of `assay metrics`: `list`, `show`, `query`, `history`, `explain-change`, `sql`.
 
-Belongs here: their options and output. Does not belong here: what a metric is (`assay.metrics`), answering (`pipeline.metrics`,
-`pipeline.changes`).
+Belongs here: their options and output. Does not belong here: defining metrics (`assay.metrics`), answering queries
+(`pipeline.metrics`, `pipeline.changes`).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from assay.pipeline.state import State
 from assay.settings import read_settings
 
 _LANDED = ("ingestion_timestamp", "data_source", "landing_object", "landing_row")
-_MARTS = "They are an entity and a grain, as in marts.merchant_day; `assay metrics show NAME` lists those of a metric."
+_MARTS = "Marts are named by entity and grain, as in marts.merchant_day; `assay metrics show NAME` lists those of a metric."
 
 
 def register(app: typer.Typer) -> None:
@@ -56,7 +56,7 @@ def register(app: typer.Typer) -> None:
 
 def list_(
     words: Annotated[
-        list[str] | None, typer.Argument(help="Only metrics in whose name, title, group or tags all of them are.")
+        list[str] | None, typer.Argument(help="Only metrics with all these words in their name, title, group or tags.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -82,7 +82,7 @@ def list_(
 
 
 def show(name: Annotated[str, typer.Argument(help="As in refund_rate.")], as_json: AsJson = False) -> None:
-    """Tell everything about a metric: meaning, formula, additivity, the marts that have it, where its numbers come from.
+    """Describe a metric: meaning, formula, additivity, the marts that have it, where its numbers come from.
 
     Example: `assay metrics show refund_rate`
     """
@@ -121,15 +121,15 @@ def show(name: Annotated[str, typer.Argument(help="As in refund_rate.")], as_jso
 
 def query(
     names: Annotated[str, typer.Argument(metavar="METRICS", help="One or more, separated by commas.")],
-    by: Annotated[str | None, typer.Option(help="Entities, separated by commas; the metric's own if left out.")] = None,
-    grain: Annotated[Grain | None, typer.Option(help="One row a period; one row for all days if left out.")] = None,
+    by: Annotated[str | None, typer.Option(help="Entities, separated by commas; default: the metric's own.")] = None,
+    grain: Annotated[Grain | None, typer.Option(help="One row per period; default: one row for all days.")] = None,
     first: Annotated[dt.datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="First day, UTC.")] = None,
     last: Annotated[dt.datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day, UTC.")] = None,
-    explain: Annotated[bool, typer.Option(help="Say what would be read and why, and read nothing.")] = False,
-    scan: Annotated[bool, typer.Option(help="Compute from the facts what no mart has.")] = False,
+    explain: Annotated[bool, typer.Option(help="Explain what would be read and why, without reading.")] = False,
+    scan: Annotated[bool, typer.Option(help="Compute from the facts if no mart has the answer.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list of rows.")] = False,
 ) -> None:
-    """Ask for metrics: the coarsest mart that is exact answers.
+    """Query metrics: the coarsest mart that gives an exact answer is used.
 
     Example: `assay metrics query refund_rate,approval_rate --by merchant --grain month --from 2025-01-01 --to 2025-06-30`
     """
@@ -156,11 +156,11 @@ def query(
 
 def history_(
     name: Annotated[str, typer.Argument(help="As in refund_rate.")],
-    mart: Annotated[str | None, typer.Option(help="As in marts.merchant_month; every mart if left out.")] = None,
-    key: Annotated[str | None, typer.Option(help="Whose: the key in the mart, as in mer_00000001.")] = None,
+    mart: Annotated[str | None, typer.Option(help="As in marts.merchant_month; default: every mart.")] = None,
+    key: Annotated[str | None, typer.Option(help="The entity's key in the mart, as in mer_00000001.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what was reported of a metric when: complete periods that said something else afterwards.
+    """Show restatements of a metric: reported values of complete periods that changed afterwards.
 
     Example: `assay metrics history refund_rate --mart merchant_month --key mer_00000001`
     """
@@ -182,16 +182,16 @@ def history_(
             str(each.after),
         )
         grid.add_row(*cells, each.run_id)
-    output().print(grid if changes else "No complete period that was reported said something else afterwards.")
+    output().print(grid if changes else "No reported value of a complete period has changed.")
 
 
 def explain_change(
     name: Annotated[str, typer.Argument(help="As in refund_count.")],
     mart: Annotated[str, typer.Option(help="As in marts.merchant_month.")],
-    key: Annotated[str | None, typer.Option(help="Whose: the key in the mart, as in mer_00000001.")] = None,
+    key: Annotated[str | None, typer.Option(help="The entity's key in the mart, as in mer_00000001.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Name the rows behind each change of a metric: late, corrected or gone, of its facts and of what those are joined with.
+    """List the rows behind each change of a metric: late, corrected or deleted rows of its facts and of joined tables.
 
     Example: `assay metrics explain-change refund_count --mart merchant_month --key mer_00000001`
     """
@@ -219,10 +219,10 @@ def explain_change(
 
 
 def _in_words(row: Mapping[str, Any]) -> str:
-    """A row in one line: of which table, its values, and what changed of it."""
+    """A row in one line: its table, its values, and what changed in it."""
     changed = {column: f"{each['before']} → {each['after']}" for column, each in row.get("changed", {}).items()}
     values = {column: value for column, value in row.items() if column not in ("table", "changed")}
-    # What changed stands where its column is, or after the key where the row has no such column.
+    # A change is shown at its column, or after the key where the row has no such column.
     landed = {column: values.pop(column) for column in _LANDED if column in values}
     said = (f"{column} {value}" for column, value in (values | changed | landed).items())
     return f"{row['table']}: {', '.join(said)}"
@@ -235,13 +235,13 @@ def _changes(connection: duckdb.DuckDBPyConnection, state: State, name: str, mar
     if table is not None and table not in known:
         raise SettingsError(f"{table} is not generated from metrics.", hint=suggestion(table, known, _MARTS))
     if key is not None and table is None:
-        raise SettingsError("--key means nothing without --mart.", hint="Name the mart whose key it is.")
+        raise SettingsError("--key requires --mart.", hint="Name the mart whose key it is.")
     whose = dict.fromkeys(known[table].entity.keys, key) if table is not None and key is not None else {}
     return history(connection, state, name, table, whose)
 
 
 def sql(mart: Annotated[str, typer.Argument(help="As in marts.merchant_day, or just merchant_day.")]) -> None:
-    """Print the generated SQL of a mart; it runs in `assay sql` as it stands.
+    """Print the generated SQL of a mart; it runs unchanged in `assay sql`.
 
     Example: `assay metrics sql merchant_day`
     """

@@ -41,7 +41,7 @@ def register(app: typer.Typer) -> None:
 
 
 def list_rules(as_json: AsJson = False) -> None:
-    """List the rules, with how many alerts each has.
+    """List the rules, with the number of alerts of each.
 
     Example: `assay monitoring list`
     """
@@ -62,7 +62,7 @@ def list_rules(as_json: AsJson = False) -> None:
 
 
 def show(rule: OneRule, as_json: AsJson = False) -> None:
-    """Tell everything about a rule: what it finds and why, where it comes from, its numbers.
+    """Describe a rule: what it finds and why, its origin, its parameters.
 
     Example: `assay monitoring show structuring`
     """
@@ -85,12 +85,12 @@ def show(rule: OneRule, as_json: AsJson = False) -> None:
 
 def backtest(
     rule: OneRule,
-    set_: Annotated[list[str], typer.Option("--set", help="A number, as in threshold=9000; may be given several times.")],
+    set_: Annotated[list[str], typer.Option("--set", help="A parameter, as in threshold=9000; may be repeated.")],
     from_: Annotated[dt.datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="First day of alerts.")] = None,
     to: Annotated[dt.datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day of alerts.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compute what a rule finds over history with other numbers, publishing nothing, and show the difference in alerts.
+    """Compute what a rule finds over history with other parameters, publishing nothing, and show the difference in alerts.
 
     Example: `assay monitoring backtest structuring --set threshold=9000 --from 2025-01-01 --to 2025-03-31`
     """
@@ -122,7 +122,7 @@ def _described(rule: MonitoringRule) -> dict[str, Any]:
 
 
 def _plain(value: Value) -> Any:
-    """A number as JSON can write it; exact ones as text."""
+    """A parameter as a JSON value; exact numbers as text."""
     return value if isinstance(value, int) else list(value) if isinstance(value, tuple) else str(value)
 
 
@@ -157,7 +157,7 @@ def _print(console: Console, result: Backtest) -> None:
         f"{name} {_text(defaults[name])} → {_text(value)}" for name, value in result.values.items() if value != defaults[name]
     ]
     if result.first is None:
-        console.print("There is no day to compute.")
+        console.print("There are no days to compute.")
         return
     console.print(f"[bold]{result.rule.name}[/]: {'; '.join(changed) or 'nothing changed'}", highlight=False)
     console.print(f"{result.days} days from {result.first} to {result.last}; nothing was published", highlight=False)

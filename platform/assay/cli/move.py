@@ -1,6 +1,6 @@
 """Commands that move data: `demo`, `land`, `run`, `compact`, `verify`.
 
-Belongs here: their options and output. Does not belong here: looking at what is there (`look`).
+Belongs here: their options and output. Does not belong here: read-only commands (`look`).
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ def register(app: typer.Typer) -> None:
 def demo(
     days: Annotated[int, typer.Option(min=1, max=3660, help="Days of business.")] = 7,
     transactions_per_day: Annotated[int, typer.Option(min=10, max=2_000_000, help="Payments a day.")] = 20_000,
-    seed: Annotated[int, typer.Option(help="Another seed is another company.")] = 1,
-    live: Annotated[bool, typer.Option("--live", help="Capture a database at work instead (extra `live`).")] = False,
-    minutes: Annotated[float, typer.Option(min=0.1, help="With --live: how long business goes on.")] = 3,
+    seed: Annotated[int, typer.Option(help="Another seed gives another company.")] = 1,
+    live: Annotated[bool, typer.Option("--live", help="Capture changes of a working database instead (extra `live`).")] = False,
+    minutes: Annotated[float, typer.Option(min=0.1, help="With --live: duration of the demo.")] = 3,
     rate: Annotated[float, typer.Option(min=1, max=5_000, help="With --live: row changes a second.")] = 200,
     as_json: AsJson = False,
 ) -> None:
-    """Let a simulated company land its change files, and make everything of them.
+    """Let a simulated company land change files, and build all tables from them.
 
     A second run adds nothing and rebuilds nothing.
 
@@ -83,7 +83,7 @@ def land(
     paths: Annotated[list[Path], typer.Argument(help="Files, or folders whose files keep their relative names.")],
     as_json: AsJson = False,
 ) -> None:
-    """Copy files into the landing zone as a producer would: each is there completely, or not at all.
+    """Copy files into the landing zone as a producer would: each appears completely, or not at all.
 
     Example: `assay land fx_rates eurofxref-2025-01-03.csv`
     """
@@ -101,13 +101,13 @@ def land(
 
 def run(
     everything: Annotated[
-        bool, typer.Option("--all", help="The tables of the hourly and daily jobs, too: the marts of metrics.")
+        bool, typer.Option("--all", help="Also the tables of the hourly and daily jobs: the marts of metrics.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Ingest what has landed, and rebuild exactly the partitions that are dirty.
+    """Ingest landed data, and rebuild exactly the partitions that are dirty.
 
-    Exits with 1 when a partition failed its proof, and says which, why, and what to do.
+    Exits with 1 when a partition failed its proof, and reports which, why, and what to do.
 
     Example: `assay run --json`, `assay run --all`
     """
@@ -128,13 +128,13 @@ def run(
 
 
 def compact(
-    source: Annotated[str | None, typer.Argument(help="A source, with or without `raw.`; all when left out.")] = None,
-    grace_hours: Annotated[float, typer.Option(min=0, help="How long what was merged stays, for whoever still reads it.")] = 24,
+    source: Annotated[str | None, typer.Argument(help="A source, with or without `raw.`; default: all.")] = None,
+    grace_hours: Annotated[float, typer.Option(min=0, help="How long merged objects are kept for current readers.")] = 24,
     as_json: AsJson = False,
 ) -> None:
     """Merge the many small raw objects that frequent batches leave. No table changes, and nothing is rebuilt.
 
-    Where a source says for how long its deletes are kept (`deletes_kept`), rows that were deleted before are forgotten first.
+    Where a source declares how long its deletes are kept (`deletes_kept`), rows deleted before that are forgotten first.
 
     The schedule `hourly_compaction` does the same every hour. It is safe beside anything else that runs.
 
@@ -177,13 +177,13 @@ def compact(
 
 
 def verify(
-    table: Annotated[str | None, typer.Argument(help="A table, as in marts.merchant_daily; all when left out.")] = None,
+    table: Annotated[str | None, typer.Argument(help="A table, as in marts.merchant_daily; default: all.")] = None,
     totals: Annotated[
-        bool, typer.Option("--totals", help="Only add up tables made of tables, and what they were made of: quick.")
+        bool, typer.Option("--totals", help="Only compare totals of tables with those of their input tables: quick.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Recompute published partitions from their inputs, publish nothing, compare content hashes.
+    """Recompute published partitions from their inputs and compare content hashes, publishing nothing.
 
     Exits with 1 when any differs.
 
@@ -206,7 +206,7 @@ def verify(
             nodes = [workspace.project.nodes[found.full_name]]
             if totals and not is_of_tables(nodes[0]):
                 raise SettingsError(
-                    f"{found.full_name} is made of events, and no table adds up to it.",
+                    f"{found.full_name} is computed from events, so there are no totals to compare.",
                     hint="Leave out --totals to recompute it.",
                 )
         state = State(workspace)
@@ -233,19 +233,19 @@ def verify(
     if as_json:
         typer.echo(json.dumps(report.to_dict()))
     else:
-        are, are_not = ("add up to what they were made of", "do not") if totals else ("are what their inputs give", "are not")
+        are, are_not = ("match the totals of their inputs", "do not") if totals else ("match their inputs", "do not")
         typer.echo(f"{report.partitions.unchanged} partitions {are}, {len(different)} {are_not}")
         for name, partition, why in different:
             typer.echo(f"  {name} {partition}: {why}")
         if waiting:
-            typer.echo(f"{waiting} were left out: what they were made of has changed since. `assay run --all` rebuilds them")
+            typer.echo(f"{waiting} were left out: their inputs have changed since. `assay run --all` rebuilds them")
     raise typer.Exit(1 if different else 0)
 
 
 def _recompute(
     connection: duckdb.DuckDBPyConnection, state: State, node: Node, progress: Callable[[int], None]
 ) -> tuple[int, list[tuple[str, str]]]:
-    """How many partitions are what their inputs give, and the others with the reason."""
+    """The number of partitions that match their inputs, and the others with the reason."""
     from assay.pipeline.verify import verify_table
 
     compared = verify_table(connection, state, node, progress=progress)
@@ -255,7 +255,7 @@ def _recompute(
 def _add_up(
     connection: duckdb.DuckDBPyConnection, state: State, node: Node, progress: Callable[[int], None]
 ) -> tuple[int, list[tuple[str, str]]]:
-    """The same of totals; a table that is made of events has nothing to be held against."""
+    """The same for totals; a table computed from events has nothing to compare with."""
     from assay.pipeline.totals import add_up, is_of_tables
 
     if not is_of_tables(node):
@@ -267,7 +267,7 @@ def _add_up(
 
 def _refresh(settings: Settings, workspace: Workspace, observer: Observer) -> Report:
     with for_good():
-        # Dagster takes most of a second to import, which the commands that do not run anything need not pay.
+        # Dagster takes most of a second to import; commands that run nothing should not pay for it.
         from assay.orchestration.in_process import run_refresh
 
         load_project(workspace.domain)
@@ -296,7 +296,7 @@ def _land_demo(workspace: Workspace, observer: Observer, days: int, transactions
     present = {info.key: info.size for zone in (LANDING, CONTROLS) for info in workspace.store.list(f"{zone}/")}
     with (
         tempfile.TemporaryDirectory(dir=workspace.scratch) as folder,
-        # Closed before the folder is removed: until then files may be written that nobody waits for.
+        # Closed before the folder is removed: until then files that nobody waits for may still be written.
         closing(workspace.domain.demo(Path(folder), days=days, transactions_per_day=transactions_per_day, seed=seed)) as files,
     ):
         for file in files:
@@ -306,7 +306,7 @@ def _land_demo(workspace: Workspace, observer: Observer, days: int, transactions
                 landed += file.source is not None
             elif present[key] != file.path.stat().st_size:
                 raise StoreError(
-                    f"{key} is there already, from a demo with other options.",
+                    f"{key} exists already, from a demo with other options.",
                     hint="Use the same options, or another lake (ASSAY_HOME or ASSAY_LAKE).",
                 )
             observer.landed(file.records if file.source is not None else 0)
@@ -330,7 +330,7 @@ def _files(paths: list[Path]) -> Iterator[tuple[str, Path]]:
         if path.is_dir():
             files = [found for found in sorted(path.rglob("*")) if found.is_file()]
             if not files:
-                raise SettingsError(f"There is no file in {path}.", hint="Give files, or folders that have some.")
+                raise SettingsError(f"There is no file in {path}.", hint="Give files, or folders that contain some.")
             yield from ((found.relative_to(path).as_posix(), found) for found in files)
         elif path.is_file():
             yield path.name, path
@@ -349,7 +349,7 @@ def _print_demo(console: Console, workspace: Workspace, report: Report, landed: 
         '  assay sql "select * from marts.daily_revenue order by transaction_date limit 10"\n'
         "  assay describe marts.merchant_daily\n"
         "  assay verify\n"
-        "  assay reconcile   # day by day, against what the company's own systems counted\n"
+        "  assay reconcile   # day by day, with the counts of the company's own systems\n"
         "  assay up          # the Dagster UI",
         highlight=False,
         soft_wrap=True,

@@ -1,6 +1,6 @@
-"""Options that several commands have: `--json`, and the days of `--from` and `--to`.
+"""Options shared by several commands: `--json`, and the days of `--from` and `--to`.
 
-Belongs here: declaring and reading them. Does not belong here: what commands make of them.
+Belongs here: declaring and reading them. Does not belong here: what commands do with them.
 """
 
 from __future__ import annotations

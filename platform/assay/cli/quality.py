@@ -1,6 +1,6 @@
 """Commands about quality as a whole: `quality report`.
 
-Belongs here: their options and output. Does not belong here: what the report says (`pipeline.reporting`), how it looks
+Belongs here: their options and output. Does not belong here: the report's content (`pipeline.reporting`), its layout
 (`report`).
 """
 
@@ -23,7 +23,7 @@ commands = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    # A group, even while it has but one command.
+    # A group, although it has only one command so far.
     commands.callback()(_group)
     commands.command()(report)
     app.add_typer(commands, name="quality", help="Show how good the data are.")
@@ -36,20 +36,20 @@ def _group() -> None:
 def report(
     open_it: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
     as_of: Annotated[
-        dt.datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Judge as at the end of that day, UTC; now if left out.")
+        dt.datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Judge as of the end of that day, UTC; default: now.")
     ] = None,
-    to: Annotated[Path | None, typer.Option(dir_okay=False, help="Write it to this file, and nothing to the lake.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what it says as JSON, and write nothing.")] = False,
+    to: Annotated[Path | None, typer.Option(dir_okay=False, help="Write it to this file instead of the lake.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print its content as JSON, and write nothing.")] = False,
 ) -> None:
-    """Write the quality report of a day: one HTML file that needs nothing but itself.
+    """Write the quality report of a day: one self-contained HTML file.
 
     It shows scores and trends, worst rules, quarantine by age, drift, anomalies, books, freshness and failures. In the lake it is
-    `quality/reports/<date>.html`, and `latest.html` the newest; the schedule `daily_quality_report` writes it every morning. What
-    the lake does not keep by time (books, failures, what stands in quarantine) is shown as it is now, whatever `--as-of` says.
+    `quality/reports/<date>.html`, and the newest is `latest.html`; the schedule `daily_quality_report` writes it every morning.
+    Data that the lake does not keep by time (books, failures, quarantined records) are shown as of now, regardless of `--as-of`.
 
     Example: `assay quality report --open`, `assay quality report --as-of 2025-03-01 --to report.html`
     """
-    # Templates take a moment to import, which other commands need not pay.
+    # Templates take a moment to import, which other commands should not pay for.
     from assay.pipeline.reporting import collect_report
     from assay.report import daily
     from assay.report.page import render
@@ -76,7 +76,7 @@ def report(
             typer.echo(workspace.store.path(key))
         if open_it:
             if local is None:
-                # A browser cannot open what lies on S3.
+                # A browser cannot open objects on S3.
                 local = settings.home / "reports" / f"{moment.date()}.html"
                 local.parent.mkdir(parents=True, exist_ok=True)
                 local.write_text(render(collected), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Commands that empty quarantine: `quarantine list`, `show`, `replay`, `drop`, `trail`.
+"""Commands for dealing with quarantine: `quarantine list`, `show`, `replay`, `drop`, `trail`.
 
 Belongs here: their options and output. Does not belong here: the work (`quarantined`, `replaying`, `editing`, `dropping` and
 `trail` in `pipeline`).
@@ -38,8 +38,8 @@ from assay.quality.ages import Standing, too_old
 from assay.report.numbers import counted
 from assay.settings import Settings, read_settings
 
-OneTable = Annotated[str, typer.Argument(help="As in enriched.transactions; raw.transactions for what could not be read.")]
-AnyTable = Annotated[str | None, typer.Argument(help="As in enriched.transactions or raw.transactions; all when left out.")]
+OneTable = Annotated[str, typer.Argument(help="As in enriched.transactions; raw.transactions for unreadable records.")]
+AnyTable = Annotated[str | None, typer.Argument(help="As in enriched.transactions or raw.transactions; default: all.")]
 Rule = Annotated[str | None, typer.Option(help="Only records that broke this rule.")]
 Partition = Annotated[str | None, typer.Option(help="Only records of this partition.")]
 By = Annotated[str | None, typer.Option(help="Who decides; it is recorded.")]
@@ -53,18 +53,18 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     for name, command in (("list", list_standing), ("show", show), ("replay", replay), ("drop", drop), ("trail", trail)):
         commands.command(name)(command)
-    app.add_typer(commands, name="quarantine", help="List, show, replay and drop what was refused.")
+    app.add_typer(commands, name="quarantine", help="List, show, replay and drop refused records.")
 
 
 def list_standing(
     table: AnyTable = None,
     rule: Rule = None,
-    older_than: Annotated[float | None, typer.Option(min=0, help="Only what landed more than this many days ago.")] = None,
+    older_than: Annotated[float | None, typer.Option(min=0, help="Only records that landed over this many days ago.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List what stands in quarantine, by table and rule, with its age.
+    """List the records in quarantine, by table and rule, with their age.
 
-    What is older than its table allows is marked. What was dropped is counted apart.
+    Records older than their table allows are marked. Dropped records are counted separately.
 
     Example: `assay quarantine list --older-than 7`
     """
@@ -97,14 +97,14 @@ def show(
     table: OneTable,
     rule: Rule = None,
     partition: Partition = None,
-    id: Annotated[list[str] | None, typer.Option(help="Only the record with this id; may be given several times.")] = None,
+    id: Annotated[list[str] | None, typer.Option(help="Only the record with this id; may be repeated.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most this many, the oldest first.")] = 20,
-    dropped: Annotated[bool, typer.Option("--dropped", help="Show what was dropped, too.")] = False,
+    dropped: Annotated[bool, typer.Option("--dropped", help="Show dropped records, too.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show records in quarantine: the original record, every rule that it broke, and where it came from.
 
-    What `--json` prints can be edited and given to `assay quarantine replay --edit`.
+    The output of `--json` can be edited and given to `assay quarantine replay --edit`.
 
     Example: `assay quarantine show enriched.transactions --rule amount_at_least --limit 5`
     """
@@ -126,7 +126,7 @@ def show(
         console.print(f"  {escape(text)}\n", highlight=False, soft_wrap=True)
     if not found:
         rules = ", ".join(sorted({each.rule for each in others}))
-        console.print("Nothing of that is in quarantine." + (f" What is there broke {escape(rules)}." if rules else ""))
+        console.print("No such record is in quarantine." + (f" Records there broke {escape(rules)}." if rules else ""))
     elif len(found) == limit:
         console.print(f"… the first {limit:,}; `--limit` gives more")
 
@@ -140,10 +140,10 @@ def replay(
     why: Why = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run what is in quarantine through the contracts as they are now, and tell what left it.
+    """Run quarantined records through the current contracts, and report which of them left.
 
-    Records that could not be read are read again; rows that a contract refused are rebuilt with their partitions. With
-    `--edit FILE`, records are replaced by what the file has in their place, and who did that and why is kept in the lake.
+    Unreadable records are read again; rows that a contract refused are rebuilt with their partitions. With
+    `--edit FILE`, records are replaced by those in the file, and who did that and why is kept in the lake.
     Exits with 1 when a partition failed its proof.
 
     Example: `assay quarantine replay enriched.transactions`, or `assay quarantine replay --edit fixed.json --by ann --why "typo"`
@@ -152,9 +152,9 @@ def replay(
     if edit is not None and not (by and why):
         raise EditError("An edit needs --by and --why.", hint="They are kept with the edited records.")
     if edit is None and (by or why):
-        raise EditError("--by and --why belong to --edit: a replay without it decides nothing.", hint="Leave them out.")
+        raise EditError("--by and --why require --edit: a replay without it decides nothing.", hint="Leave them out.")
     if edit is not None and table is not None:
-        raise EditError("The file says which tables are meant.", hint=f"Leave out {table}.")
+        raise EditError("The file determines the tables.", hint=f"Leave out {table}.")
     with session(settings) as workspace, workspace.connection() as connection:
         state = State(workspace)
         asked = _asked(workspace, table)
@@ -165,7 +165,7 @@ def replay(
         else:
             edits = edit_records(connection, state, _text_of(edit), str(by), str(why))
             if not edits:
-                raise EditError(f"{edit} has every record as it is.", hint="Change a `record`, or add `set`: {column: value}.")
+                raise EditError(f"{edit} changes no record.", hint="Change a `record`, or add `set`: {column: value}.")
         with watched(as_json) as progress:
             report = _refresh(settings, workspace, progress, replaying)
         results = [each for each in remembered.results(State(workspace)) if each.added or (each.left if edit else each.before)]
@@ -182,11 +182,11 @@ def drop(
     why: Why = None,
     rule: Rule = None,
     partition: Partition = None,
-    id: Annotated[list[str] | None, typer.Option(help="The record with this id; may be given several times.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Everything that stands in the table's quarantine.")] = False,
+    id: Annotated[list[str] | None, typer.Option(help="The record with this id; may be repeated.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every record in the table's quarantine.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say that records in quarantine need nobody's attention any more; who says so and why is kept in the lake.
+    """Mark records in quarantine as no longer needing attention; who did that and why is kept in the lake.
 
     They stay in quarantine and in the books. Lists and age limits leave them out, and a replay does not read them again. A row
     that a later contract accepts is published all the same.
@@ -196,14 +196,14 @@ def drop(
     if not (by and why):
         raise EditError("A drop needs --by and --why.", hint="They are kept with the dropped records.")
     if not (rule or partition or id or everything):
-        raise EditError("Nothing says which records are dropped.", hint="Give --rule, --partition, --id or --all.")
+        raise EditError("No records were selected.", hint="Give --rule, --partition, --id or --all.")
     with session(read_settings()) as workspace, workspace.connection() as connection:
         declared = workspace.domain.find(table)
         found = records(connection, State(workspace), declared, Selection(rule, partition, tuple(id or ())))
         if unknown := sorted(set(id or ()) - {each.id for each in found}):
             raise EditError(
-                f"{declared.full_name}: no record {unknown[0]} of that kind stands in quarantine, or it was dropped before.",
-                hint=f"Nothing was dropped. `assay quarantine show {declared.full_name} --dropped` has them all.",
+                f"{declared.full_name}: there is no such record {unknown[0]} in quarantine, or it was already dropped.",
+                hint=f"Nothing was dropped. `assay quarantine show {declared.full_name} --dropped` lists them all.",
             )
         if rule is not None and not found:
             _require_rule(connection, State(workspace), declared, rule)
@@ -220,13 +220,13 @@ def _require_rule(connection: duckdb.DuckDBPyConnection, state: State, declared:
     known = {each.rule for each in standing(connection, state, [declared])}
     if known and rule not in known:
         raise EditError(
-            f"{declared.full_name}: no record in quarantine broke a rule {rule}.",
+            f"{declared.full_name}: no record in quarantine broke a rule named {rule}.",
             hint=suggestion(rule, known, f"`assay quarantine list {declared.full_name}` lists them."),
         )
 
 
 def trail(table: AnyTable = None, as_json: AsJson = False) -> None:
-    """Show who edited and dropped what, when and why.
+    """Show who edited and dropped which records, when and why.
 
     Example: `assay quarantine trail raw.transactions --json`
     """
@@ -245,7 +245,7 @@ def trail(table: AnyTable = None, as_json: AsJson = False) -> None:
 
 
 def _refresh(settings: Settings, workspace: Workspace, observer: Observer, replaying: dict[str, Replay]) -> Report:
-    # Dagster takes most of a second to import, which the commands that do not run anything need not pay.
+    # Dagster takes most of a second to import; commands that run nothing should not pay for it.
     from assay.orchestration.in_process import run_refresh
 
     return run_refresh(settings, workspace, observer, replaying)
@@ -255,7 +255,7 @@ def _text_of(edit: Path) -> str:
     try:
         return edit.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise EditError(f"{edit} is not UTF-8 text.", hint="Give what `assay quarantine show --json` prints, edited.") from error
+        raise EditError(f"{edit} is not UTF-8 text.", hint="Give the edited output of `assay quarantine show --json`.") from error
 
 
 def _asked(workspace: Workspace, table: str | None) -> list[Source | Table]:
@@ -319,7 +319,7 @@ def _print_results(results: Sequence[Result], report: Report, *, is_edit: bool) 
     console.print(grid if results else "Quarantine is empty.")
     for result in results:
         if not is_edit:
-            # Nobody has asked for the others.
+            # Replays were requested only for these.
             _print_failing(console, result.table, "still fail", result.still)
         _print_failing(console, result.table, "are new", result.new)
     print_report(console, report)

@@ -1,7 +1,7 @@
 """The command `reconcile`.
 
-Belongs here: its options and output. Does not belong here: reconciling (`pipeline.reconciling`), or the comparison of every row
-that ends a live demo (`live`).
+Belongs here: its options and output. Does not belong here: reconciling (`pipeline.reconciling`), or the row-by-row comparison
+at the end of a live demo (`live`).
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ def register(app: typer.Typer) -> None:
 
 
 def reconcile(
-    controls: Annotated[list[str] | None, typer.Argument(metavar="[CONTROL]...", help="Names; all if left out.")] = None,
-    days: Annotated[int | None, typer.Option(min=1, help="Complete days to compare; as each control says if left out.")] = None,
+    controls: Annotated[list[str] | None, typer.Argument(metavar="[CONTROL]...", help="Names; default: all.")] = None,
+    days: Annotated[int | None, typer.Option(min=1, help="Complete days to compare; default: as each control declares.")] = None,
     dsn: Annotated[
         str | None,
-        typer.Option(help="Connection string to ask with. Others on the machine can read it; ASSAY_DSN__<NAME> they cannot."),
+        typer.Option(help="Connection string. Others on the machine can read it, but not ASSAY_DSN__<NAME>."),
     ] = None,
-    file: Annotated[Path | None, typer.Option(help="CSV or Parquet file that says what the control says.")] = None,
+    file: Annotated[Path | None, typer.Option(help="CSV or Parquet file with the control's figures.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare what tables add up to, day by day, with controls: a database or a file that says what it should be.
+    """Compare tables' daily totals with controls: databases or files with the expected totals.
 
-    Days that differed before are compared again until they agree. What differs by just the rows in quarantine is `quarantined`:
-    nothing is lost. Every result is kept: `assay sql "select * from quality.reconciliations"` reads the newest of each day,
-    `quality.reconciliation_history` all of them. Exits with 1 when a complete day differs, or a control cannot be asked; one that
-    nothing has ever landed of is named, and is no error.
+    Days that differed before are compared again until they agree. A difference of exactly the rows in quarantine is
+    `quarantined`: nothing is lost. Every result is kept: `assay sql "select * from quality.reconciliations"` reads the newest of
+    each day, `quality.reconciliation_history` all of them. Exits with 1 when a complete day differs, or a control cannot be
+    queried; a control for which nothing has ever landed is listed, but is not an error.
 
     Example: `assay reconcile ledger --days 60`, `assay reconcile ledger --file ledger.csv`
     """
@@ -62,7 +62,7 @@ def reconcile(
 
         def progress(control: Control) -> None:
             if not as_json:
-                console.print(f"{control.name}: asking {control.from_.kind}, adding up {control.table}", style="dim")
+                console.print(f"{control.name}: querying {control.from_.kind}, adding up {control.table}", style="dim")
 
         work = Reconciling(asked, dsns, days, progress)
         with status:
@@ -75,7 +75,7 @@ def reconcile(
 
 
 def _run(settings: Settings, workspace: Any, work: Reconciling) -> None:
-    # Dagster takes most of a second to import, which wrong options need not pay.
+    # Dagster takes most of a second to import, which wrong options should not pay for.
     from assay.orchestration.in_process import run_reconcile
 
     run_reconcile(settings, workspace, work)
@@ -84,21 +84,21 @@ def _run(settings: Settings, workspace: Any, work: Reconciling) -> None:
 def _overridden(
     controls: Sequence[Control], settings: Settings, dsn: str | None, file: Path | None
 ) -> tuple[list[Control], dict[str, SecretStr]]:
-    """The controls and connection strings, with what the options say instead."""
+    """The controls and connection strings, as overridden by the options."""
     dsns = dict(settings.dsn)
     if dsn is None and file is None:
         return list(controls), dsns
     if dsn is not None and file is not None:
         raise SettingsError("--dsn and --file exclude each other.", hint="Give one of them.")
     if len(controls) != 1:
-        raise SettingsError("--dsn and --file are of one control.", hint=f"Name one of {', '.join(c.name for c in controls)}.")
+        raise SettingsError("--dsn and --file apply to one control.", hint=f"Name one of {', '.join(c.name for c in controls)}.")
     (control,) = controls
     if file is not None:
         if not file.is_file():
             raise SettingsError(f"There is no file {file}.", hint="Give a CSV or Parquet file.")
         return [replace(control, from_=ControlFile(str(file.resolve())))], dsns
     if isinstance(control.from_, ControlFile):
-        raise SettingsError(f"The control {control.name} is a file.", hint="Give --file, or nothing.")
+        raise SettingsError(f"The control {control.name} is a file.", hint="Give --file, or no option.")
     return [control], dsns | {control.from_.dsn: SecretStr(str(dsn))}
 
 
@@ -140,7 +140,7 @@ def _print(console: Console, work: Reconciling) -> None:
     for found in work.done:
         wrong = _wrong(found)
         said = f"[bold red]{len(found.wrong)} days differ[/]" if wrong else "[green]agrees[/]"
-        aside = ", when what is in quarantine is counted" if found.quarantined and not wrong else ""
+        aside = ", counting the rows in quarantine" if found.quarantined and not wrong else ""
         figures = ", ".join(f"{count} {status}" for status, count in sorted(found.counts.items()))
         console.print(
             f"[bold]{found.control.name}[/] ({found.control.table}): {said}{aside}; {len(found.compared)} days were compared, "
@@ -176,6 +176,6 @@ def _grid(figures: Sequence[Compared]) -> Grid:
 
 
 def _amount(figure: Any, sign: str = "") -> str:
-    """A figure without the zeros that only fill up its places."""
+    """A figure without trailing zeros."""
     text = f"{figure:{sign},.4f}"
     return text.rstrip("0").rstrip(".")

@@ -1,4 +1,4 @@
-"""The command that keeps everything up: `up`.
+"""The command that runs all servers: `up`.
 
 Belongs here: starting, watching and stopping the servers. Does not belong here: what they serve.
 """
@@ -47,7 +47,7 @@ def up(
 ) -> None:
     """Start S3, the Dagster webserver, its daemon and the Prometheus endpoint together; Ctrl-C stops them all.
 
-    Everything is there the next time.
+    The data are kept for the next start.
 
     Example: `assay up --ui-port 3001`
     """
@@ -62,14 +62,14 @@ def up(
         signal.signal(number, lambda *_: stopped.set())
     with session(settings) as workspace, ExitStack() as stack:
         folder = prepare_instance(settings)
-        # Where it really is: one that runs in this home already is used at whatever port it has.
+        # The actual port: a server that already runs in this home is used at whatever port it has.
         access = workspace.store.s3_access()
         served_at = f" at {access.endpoint}" if settings.is_embedded and access else ""
         typer.echo(f"lake        {workspace.store.uri}{served_at}")
         if settings.metrics_port:
             served = stack.enter_context(endpoint(settings, workspace, "127.0.0.1", settings.metrics_port))
             typer.echo(f"metrics     http://127.0.0.1:{served}/metrics")
-        # It may have been given to S3 or the metrics as well, which have taken it since.
+        # S3 or the metrics endpoint may have been given the same port, and have taken it by now.
         _require_free(settings.ui_port)
         children = Children(settings)
         try:
@@ -84,12 +84,12 @@ def up(
 
 
 class Children:
-    """The Dagster webserver and daemon, which live no longer than this process.
+    """The Dagster webserver and daemon, which end when this process does.
 
     Args:
         settings: The settings.
-        names: Which of them.
-        environment: What they get besides this process's environment.
+        names: Which of the two.
+        environment: Their environment in addition to this process's.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Children:
             self._start(name, arguments[name])
 
     def wait_for(self, address: str, stopped: threading.Event) -> bool:
-        """Wait until the UI answers; false when it is to be stopped first."""
+        """Wait until the UI answers; return false when asked to stop first."""
         deadline = time.monotonic() + START_SECONDS
         while not stopped.is_set():
             self.check()
@@ -125,7 +125,7 @@ class Children:
         return False
 
     def watch(self, stopped: threading.Event) -> None:
-        """Return when it is to be stopped; raise when a server ends by itself."""
+        """Return when asked to stop; raise when a server ends by itself."""
         while not stopped.wait(1):
             self.check()
 
@@ -144,7 +144,7 @@ class Children:
     def _start(self, name: str, arguments: Sequence[str]) -> None:
         environment = os.environ | {"ASSAY_S3_PORT": str(self._settings.s3_port), **self._environment}
         with (self.logs / f"{name}.log").open("ab") as log:
-            # The guard stops it when this process is gone, however that came about.
+            # The guard stops the server when this process is gone, for whatever reason.
             guard = [sys.executable, "-I", "-S", server_guard.__file__, str(log.fileno())]
             self._running[name] = subprocess.Popen(
                 [*guard, str(_script(f"dagster-{name}")), *arguments],
@@ -153,7 +153,7 @@ class Children:
                 stderr=log,
                 env=environment,
                 pass_fds=(log.fileno(),),
-                # A group of its own, so that Ctrl-C reaches only us and we stop them in order.
+                # A separate process group, so that Ctrl-C reaches only us and we stop them in order.
                 start_new_session=True,
             )
 
@@ -161,7 +161,7 @@ class Children:
         """Raise when one has ended by itself.
 
         Raises:
-            ServerError: It has; the message has the end of its log.
+            ServerError: One has ended; the message contains the end of its log.
         """
         for name, child in self._running.items():
             if child.poll() is not None:

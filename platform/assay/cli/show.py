@@ -1,6 +1,6 @@
-"""Showing results to people: progress, books, tables.
+"""Printing results for people: progress, books, tables.
 
-Belongs here: everything that draws. Does not belong here: commands.
+Belongs here: all rendering. Does not belong here: commands.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from assay.quality.books import PLACES, Side
 
 ROWS_SHOWN = 50
 _RECORDS_SHOWN = 10
-"""Rows of a result that is too wide for a grid."""
+"""Rows shown of a result that is too wide for a grid."""
 _READABLE = 16
-"""Columns of output that a longer value may be broken to."""
+"""Width, in characters, at which a longer value may wrap."""
 _BROKEN_RULES = (
     'assay sql "select table_name, partition, rule, broken, row_count from quality.rule_results where broken > 0 '
     'order by proven_at desc limit 20"'
 )
 _PIPED_WIDTH = 120
-"""Columns of output that goes to no terminal: logs are wider than the 80 that are else assumed."""
+"""Width of output that goes to no terminal: logs are wider than the default of 80."""
 
 
 def output() -> Console:
-    """Where results are printed."""
-    # What stands in data between two colons is data, as in `a:x:b`, and no name of a picture.
+    """The console on which results are printed."""
+    # Text between two colons is data, as in `a:x:b`, not the name of an emoji.
     console = Console(emoji=False)
     if console.is_terminal:
         return console
@@ -51,7 +51,7 @@ def output() -> Console:
 
 
 class Progress:
-    """Shows a run as it goes, on stderr."""
+    """Shows the progress of a run on stderr."""
 
     def __init__(self) -> None:
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -80,11 +80,11 @@ class Progress:
             self._task(f"{table} partitions", partitions)
 
     def built(self, table: str, partitions: int) -> None:
-        """This many of them are done."""
+        """This many of a table's partitions are done."""
         self._bars.advance(self._task(f"{table} partitions", None), partitions)
 
     def _task(self, name: str, total: int | None) -> TaskID:
-        # Sources are ingested side by side.
+        # Sources are ingested in parallel.
         with self._lock:
             if name not in self._tasks:
                 self._tasks[name] = self._bars.add_task(name, total=total)
@@ -98,7 +98,7 @@ def silent() -> Iterator[Unobserved]:
 
 
 def watched(as_json: bool) -> AbstractContextManager[Observer]:
-    """Whoever watches a run: nobody where JSON is printed."""
+    """The observer of a run: none where JSON is printed."""
     return silent() if as_json else Progress()
 
 
@@ -120,14 +120,14 @@ def print_report(console: Console, report: Report) -> None:
             console.print(f"[bold red]failed:[/] {table} {partition}: {escape('; '.join(problems))}", highlight=False)
     if report.failures:
         console.print(
-            "What was published before stands, and nothing that has landed is lost. Correct the data, the SQL or the contract, "
+            "The data published before stay in place, and no landed data are lost. Correct the data, the SQL or the contract, "
             "and `assay run` again. Examples of refused rows are in the Dagster UI (`assay up`); the rules that were broken:"
         )
         console.print(f"  {_BROKEN_RULES}", highlight=False, soft_wrap=True)
 
 
 def print_rows(console: Console, relation: duckdb.DuckDBPyRelation, title: str | None = None) -> None:
-    """Print the first rows of a result: as a grid where its columns can be read side by side, else row by row."""
+    """Print the first rows of a result: as a grid where its columns fit side by side, otherwise row by row."""
     rows = relation.fetchmany(ROWS_SHOWN + 1)
     cells = [[_cell(value) for value in row] for row in rows[:ROWS_SHOWN]]
     widths = [max(len(name), *(len(row[place]) for row in cells), 0) for place, name in enumerate(relation.columns)]
@@ -150,7 +150,7 @@ def _side_by_side(relation: duckdb.DuckDBPyRelation, cells: Sequence[Sequence[st
         grid.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in cells:
         grid.add_row(*row)
-    # Above the grid, and not its title, which would be broken at its width.
+    # Above the grid rather than as its title, which would wrap at its width.
     return Group(*([title] if title else []), grid)
 
 
@@ -178,7 +178,7 @@ def print_csv(result: duckdb.DuckDBPyRelation) -> None:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Tell that a file cannot be written; DuckDB says so as it says that the lake cannot be read.
+    """Report that a file cannot be written; DuckDB's message is like that for a lake that cannot be read.
 
     Raises:
         SettingsError: The file cannot be written.
@@ -190,7 +190,7 @@ def writing(path: Path) -> Iterator[None]:
             raise
         raise SettingsError(
             f"{path} cannot be written: {str(error).splitlines()[0].rpartition(': ')[2]}.",
-            hint="Name a file in a folder that is there and that you may write to.",
+            hint="Name a file in an existing folder that you may write to.",
         ) from error
 
 
@@ -202,7 +202,7 @@ def as_dicts(result: duckdb.DuckDBPyRelation) -> list[dict[str, Any]]:
     """
     columns = result.columns
     if twice := sorted({name for name in columns if columns.count(name) > 1}):
-        raise SqlError(f"The result has two columns that are named {twice[0]}.", hint="Name them apart, with AS.")
+        raise SqlError(f"The result has two columns named {twice[0]}.", hint="Rename one of them with AS.")
     return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]
 
 
@@ -215,7 +215,7 @@ def _rows_grid(report: Report) -> Table:
 
 
 def _money_grid(report: Report) -> Table | None:
-    """The books in money, of the tables that count it; places where nothing is are left out."""
+    """The books in money, of the tables that count it; empty columns are left out."""
     counted = {name: books.money for name, books in report.books.items() if any(getattr(books.money, place) for place in PLACES)}
     places = [place for place in PLACES if any(getattr(money, place) for money in counted.values())]
     grid = _grid("Books, in money", ("table", *places))
@@ -227,7 +227,7 @@ def _money_grid(report: Report) -> Table | None:
 def _grid(title: str, columns: Sequence[str]) -> Table:
     grid = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     for name in columns:
-        # Names and amounts are never cut: a narrow terminal breaks them over lines instead.
+        # Names and amounts are never truncated: a narrow terminal wraps them instead.
         grid.add_column(name, justify="left" if name == "table" else "right", overflow="fold", no_wrap=name == "table")
     return grid
 

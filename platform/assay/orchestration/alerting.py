@@ -1,10 +1,10 @@
-"""The alerts job, and what starts it.
+"""The alerts job and its triggers.
 
-Belongs here: the job's one step, its schedule, and the sensor of failed runs. Does not belong here: what is told, and to whom
+Belongs here: the job's one step, its schedule, and the sensor of failed runs. Does not belong here: what alerts say, and to whom
 (`alerts`).
 
-A run that fails is told of at once. Everything else, such as what is late or over, is looked at every ten minutes: nothing has to
-run for a table to become late. Without a channel nothing is started.
+A failed run is reported at once. Everything else, such as lateness or resolved incidents, is checked every ten minutes: no run
+is needed for a table to become late. Without a channel nothing is started.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -27,9 +27,9 @@ _NO_CHANNEL = "no channel is set (ASSAY_ALERTS_…)"
 def build_alerts_job() -> dg.JobDefinition:
     """Make the job."""
 
-    @dg.op(name="tell", pool=POOL, description="Find what is wrong, and tell every channel what it was not told.")
+    @dg.op(name="tell", pool=POOL, description="Find incidents, and send every channel those that it has not received.")
     def tell(context: dg.OpExecutionContext, lake: dg.ResourceParam[Lake]) -> None:
-        # Imported late: what finds and sends is of no use to who loads the definitions.
+        # Imported late: loading the definitions needs none of it.
         from assay.alerts.incidents import Kind
         from assay.alerts.telling import tell_everything
         from assay.orchestration.run_status import failed_runs
@@ -42,13 +42,13 @@ def build_alerts_job() -> dg.JobDefinition:
             incident = record.incident
             context.log.warning(f"{incident.table} {incident.scope}: {incident.kind.words}: {incident.text}")
         for channel, count in told.delivered.items():
-            context.log.info(f"{channel} was told of {count} incidents")
+            context.log.info(f"{count} incidents were sent to {channel}")
         if told.undelivered:
             # The channel was tried four times; the next run tries again.
             said = "\n".join(f"{channel}: {reason}" for channel, reason in told.undelivered.items())
-            raise dg.Failure(f"Channels were not told.\n{said}", allow_retries=False)
+            raise dg.Failure(f"Alerts were not sent to all channels.\n{said}", allow_retries=False)
 
-    @dg.graph(name="tell_alerts", description="Tell people what is wrong, and what is over.")
+    @dg.graph(name="tell_alerts", description="Send alerts about new and resolved incidents.")
     def tell_alerts() -> None:
         tell()
 
@@ -56,7 +56,7 @@ def build_alerts_job() -> dg.JobDefinition:
 
 
 def alerts_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:
-    """Make the schedule that looks every ten minutes."""
+    """Make the schedule that runs every ten minutes."""
 
     @dg.schedule(
         cron_schedule="*/10 * * * *",
@@ -64,7 +64,7 @@ def alerts_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:
         name="alerts_every_ten_minutes",
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Tells what has become late, what is over, and what could not be told before.",
+        description="Sends alerts about what has become late, what is resolved, and what could not be sent before.",
     )
     def every_ten_minutes(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         return dg.RunRequest() if _channels(read_settings()) else dg.SkipReason(_NO_CHANNEL)
@@ -73,7 +73,7 @@ def alerts_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:
 
 
 def failed_run_sensor(job: dg.JobDefinition, monitored: list[Any]) -> dg.SensorDefinition:
-    """Make the sensor that tells of failed runs at once."""
+    """Make the sensor that reports failed runs at once."""
 
     @dg.run_failure_sensor(
         name="failed_runs",
@@ -91,7 +91,7 @@ def failed_run_sensor(job: dg.JobDefinition, monitored: list[Any]) -> dg.SensorD
 
 
 def _channels(settings: Settings) -> "list[Channel]":
-    # Imported late: mail and the others are of no use to who loads the definitions.
+    # Imported late: loading the definitions needs none of it.
     from assay.alerts.channels import channels_of
 
     return channels_of(settings)

@@ -1,11 +1,11 @@
 """The asset factory: every source and table of a domain as a software-defined asset.
 
-Belongs here: specs, dependencies and policies, the same for all. Does not belong here: what materializing does to
-data (`pipeline`), and what it records (`recording`).
+Belongs here: specs, dependencies and policies, the same for all. Does not belong here: the effect of materializing on
+data (`pipeline`), and its records (`recording`).
 
-A partition that fails its proof is not published, so nothing that reads it changes; its run stops there. Dagster knows of no step
-that fails for some partitions of a range: a range run with a bad one publishes and records the good ones and stops, and what
-reads those is built by the next refresh, or asked for by the automation conditions.
+A partition that fails its proof is not published, so nothing that reads it changes; its run stops there. Dagster does not support
+a step that fails for some partitions of a range: a range run with a bad one publishes and records the good ones and stops, and
+their readers are built by the next refresh, or requested by the automation conditions.
 """
 
 import datetime as dt
@@ -42,12 +42,12 @@ from assay.pipeline.scoring import KEPT
 from assay.pipeline.watching import watch_table
 
 POOL = "lake"
-"""Runs of this pool go one after the other: two at once are safe, but compute the same twice."""
+"""Runs of this pool go one after the other: two at once are safe, but compute the same things twice."""
 RETRIES = dg.RetryPolicy(max_retries=3, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 
 
 def proof_assets(project: Project) -> list[dg.AssetSpec]:
-    """Describe the history of proofs, which every run that computes anything adds to."""
+    """Describe the history of proofs, to which every run that computes anything adds."""
     return [
         dg.AssetSpec(
             asset_key(own.full_name),
@@ -154,7 +154,7 @@ def _record_what_stands(
     checks: Sequence[dg.AssetCheckResult],
     store: ObjectStore,
 ) -> None:
-    """Log what a failing run has published and found, since a failed step yields no results."""
+    """Log what a failing run has published and found, because a failed step yields no results."""
     for outcome in outcomes:
         if outcome.status is Status.PUBLISHED:
             context.log_event(materialization(store, node, outcome))
@@ -188,7 +188,7 @@ def _dependencies(project: Project, node: Node) -> list[dg.AssetDep]:
     found: dict[dg.AssetKey, dg.AssetDep] = {}
     for relation in node.reads:
         key, window = asset_key(relation), node.table.windows.get(relation)
-        # The folds of a source are one asset; where one of them is read through a window, that says what is read.
+        # The folds of a source are one asset; where one of them is read through a window, the window determines the mapping.
         if key not in found or window is not None:
             mapping = mapping_of(node.table, _declared(project.domain, relation), window)
             found[key] = dg.AssetDep(key, partition_mapping=mapping)
@@ -196,7 +196,7 @@ def _dependencies(project: Project, node: Node) -> list[dg.AssetDep]:
 
 
 def _may_be_missing(project: Project, node: Node) -> tuple[dg.AssetKey, ...]:
-    """What a table reads that need not have every partition: a day on which nothing happened has none."""
+    """The inputs of a table that need not have every partition: a day without events has none."""
     read = {asset_key(relation): _declared(project.domain, relation) for relation in node.reads}
     return tuple(key for key, declared in read.items() if declared.partition_column is not None)
 

@@ -1,4 +1,4 @@
-"""The audit job: recompute and add up what is published, publish nothing, compare.
+"""The audit job: recompute and add up published partitions without publishing, and compare.
 
 Belongs here: the job's one step. Does not belong here: how partitions are compared (`pipeline.verify`) and added up
 (`pipeline.totals`).
@@ -14,7 +14,7 @@ from assay.pipeline.totals import Totals, add_up, is_of_tables
 from assay.pipeline.verify import Compared, verify_table
 
 NEWEST = 7
-"""Partitions of each table that the daily audit recomputes."""
+"""The number of newest partitions of each table that the daily audit recomputes."""
 
 
 def build_audit_job(project: Project) -> dg.JobDefinition:
@@ -23,8 +23,8 @@ def build_audit_job(project: Project) -> dg.JobDefinition:
     @dg.op(
         name="audit",
         pool=POOL,
-        description="Recompute the newest partitions of every table and compare content hashes; add up all of them and what they "
-        "were made of.",
+        description="Recompute the newest partitions of every table and compare content hashes; compare all totals with those of "
+        "their inputs.",
     )
     def audit(context: dg.OpExecutionContext, lake: dg.ResourceParam[Lake]) -> None:
         different = []
@@ -32,11 +32,11 @@ def build_audit_job(project: Project) -> dg.JobDefinition:
             for node in project.nodes.values():
                 compared = verify_table(opened.connection, opened.state, node, newest=NEWEST)
                 same = sum(each.is_same for each in compared)
-                context.log.info(f"{node.table.full_name}: {same} of {len(compared)} partitions are what their inputs give")
+                context.log.info(f"{node.table.full_name}: {same} of {len(compared)} partitions match their inputs")
                 wrong: list[Compared | Totals] = [each for each in compared if not each.is_same]
                 if is_of_tables(node):
                     added = add_up(opened.connection, opened.state, node)
-                    context.log.info(f"{node.table.full_name}: {len(added)} partitions were held against their inputs' totals")
+                    context.log.info(f"{node.table.full_name}: {len(added)} partitions were compared with their inputs' totals")
                     wrong += [each for each in added if not each.is_equal]
                 different += [f"{node.table.full_name} {each.partition}: {each.explanation}" for each in wrong]
         if different:

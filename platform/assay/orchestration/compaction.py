@@ -1,10 +1,10 @@
-"""The compaction job: merge small raw objects and those of the history of proofs, so that the next reader has fewer to open.
+"""The compaction job: merge small raw objects and those of the history of proofs, so that readers open fewer of them.
 
-Belongs here: the job's one step. Does not belong here: what is merged, and how (`landing.compaction`,
-`pipeline.score_compaction`), which deleted rows are forgotten before (`pipeline.forgetting`).
+Belongs here: the job's one step. Does not belong here: the merging itself (`landing.compaction`,
+`pipeline.score_compaction`), forgetting deleted rows before it (`pipeline.forgetting`).
 
-It changes no asset, and so records none. It may run beside a refresh, for the ledger decides which of two writers is first; with
-a pool and one thread of its own it neither waits for one nor makes one wait.
+It changes no asset, and so records none. It may run beside a refresh, because the ledger decides which of two writers is first;
+with a pool and one thread of its own, neither waits for the other.
 """
 
 import datetime as dt
@@ -21,10 +21,10 @@ from assay.pipeline.score_compaction import compact_proofs, restore_lost_proofs
 from assay.pipeline.state import State
 
 POOL = "compaction"
-"""Runs of this pool go one after the other: two at once are safe, but merge the same twice."""
+"""Runs of this pool go one after the other: two at once are safe, but merge the same things twice."""
 THREADS = 1
 ROWS_A_RUN = 20_000_000
-"""Rows of a source after which a run leaves the rest to the next one."""
+"""Rows of a source after which a run leaves the rest to the next run."""
 
 
 def build_compaction_job(domain: Domain) -> dg.JobDefinition:

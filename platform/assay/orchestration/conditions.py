@@ -1,4 +1,4 @@
-"""Named automation conditions, for those who let Dagster decide asset by asset.
+"""Named automation conditions, for deployments that let Dagster decide asset by asset.
 
 Belongs here: every condition in use, each with the reason for its shape. Does not belong here: which asset has which (`assets`).
 
@@ -15,22 +15,22 @@ import dagster as dg
 
 @cache
 def when_inputs_change(may_be_missing: tuple[dg.AssetKey, ...]) -> dg.AutomationCondition[dg.AssetKey | dg.AssetCheckKey]:
-    """A table's partition is computed when the content of something that it reads changed, however old the period.
+    """Compute a table's partition when the content of one of its inputs has changed, however old the period.
 
     Args:
-        may_be_missing: What the table reads that need not have every partition: a month is there whatever days it lacks.
+        may_be_missing: The table's inputs that need not have every partition: a month exists whichever days it lacks.
     """
     missing = dg.AutomationCondition.any_deps_missing()
     if may_be_missing:
         missing = missing.ignore(dg.AssetSelection.assets(*may_be_missing))
     return (
-        # An upstream partition whose content did not change was materialized with the same data version and wakes nothing.
+        # An upstream partition whose content did not change was materialized with the same data version and triggers nothing.
         dg.AutomationCondition.any_deps_match(dg.AutomationCondition.data_version_changed()).since(
             dg.AutomationCondition.newly_requested() | dg.AutomationCondition.newly_updated()
         )
         & ~missing
         & ~dg.AutomationCondition.any_deps_in_progress()
         & ~dg.AutomationCondition.in_progress()
-        # eager() would take only the latest day, and late data is the rule here. A gate on blocking checks would hold up all of
-        # a table for one bad partition: that one is not published, so its version stays as it was and wakes nothing.
+        # eager() would take only the latest day, and late data is the rule here. A gate on blocking checks would hold up a whole
+        # table for one bad partition: that one is not published, so its version stays the same and triggers nothing.
     ).with_label("when_inputs_change")

@@ -27,11 +27,11 @@ from assay.settings import read_settings
 
 
 def build_definitions(domain: Domain, lake: Lake | None = None) -> dg.Definitions:
-    """Make the definitions of a domain. Nothing is read but the domain's files; no server is asked.
+    """Make the definitions of a domain. Only the domain's files are read; no server is contacted.
 
     Args:
         domain: The domain.
-        lake: The lake that assets work on; the one that settings name when None. Tests pass their own.
+        lake: The lake that assets work on; None for the one in the settings. Tests pass their own.
 
     Raises:
         SqlError: SQL and contracts disagree; the message names file and line.
@@ -42,7 +42,7 @@ def build_definitions(domain: Domain, lake: Lake | None = None) -> dg.Definition
 
 @contextmanager
 def quiet_beta() -> Iterator[None]:
-    """Keep Dagster from telling every reader of a log which of its features are in beta: we chose them knowing it."""
+    """Suppress Dagster's warnings about its beta features, which would fill every log: we chose them knowingly."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)
         yield

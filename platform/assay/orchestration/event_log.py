@@ -1,14 +1,14 @@
 """Dagster's event log, kept open while a run is recorded.
 
-Belongs here: what makes recording cheap. Does not belong here: what is recorded (`recording`).
+Belongs here: making recording cheap. Does not belong here: what is recorded (`recording`).
 
-Dagster opens its SQLite databases anew for every event, and twice more for what the event means to its asset or check: each time
-its statements are compiled anew, and the disk is waited for. Kept open, an event costs a third, and a run of a thousand small
-partitions half. A database that the disk was not waited for may lack the last events after a power cut, and is whole; what is
-true of tables stands in the lake.
+Dagster reopens its SQLite databases for every event, and twice more to update the event's asset or check: each time its
+statements are compiled again, and it waits for the disk. With the databases kept open, an event costs a third, and a run of a
+thousand small partitions half. A database that did not wait for the disk may lack the last events after a power cut, but is
+intact; the truth about tables is in the lake.
 
-Dagster has no setting for this, so three methods of its storage are replaced while a run is recorded, on that object alone. Where
-a storage has no such methods, as on PostgreSQL, nothing is replaced, and everything else is the same.
+Dagster has no setting for this, so three methods of its storage are replaced while a run is recorded, on that object alone. If
+a storage has no such methods, as with PostgreSQL, nothing is replaced, and everything else is the same.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _BUSY_SECONDS = 60
 
 @contextmanager
 def kept_open(instance: dg.DagsterInstance) -> Iterator[None]:
-    """Keep the databases open that events are written to; an instance that has them elsewhere is left alone.
+    """Keep the databases that events are written to open; an instance that stores events elsewhere is left alone.
 
     Args:
-        instance: Where runs are recorded.
+        instance: The instance in which runs are recorded.
     """
     storage: Any = instance.event_log_storage
-    # What has one database for each run, and is not kept open already.
+    # Only a storage with one database per run, unless it is already kept open.
     if not hasattr(storage, "conn_string_for_shard") or "run_connection" in vars(storage):
         yield
         return
@@ -41,7 +41,7 @@ def kept_open(instance: dg.DagsterInstance) -> Iterator[None]:
         databases = _Databases(storage, stack)
         storage.run_connection = databases.connection
         storage.index_connection = lambda: databases.connection(_ALL_RUNS)
-        # Dagster asks with every result of a check whether there are tables for those.
+        # With every check result, Dagster asks whether the tables for them exist.
         storage.has_table = cache(storage.has_table)
         for name in ("run_connection", "index_connection", "has_table"):
             stack.callback(vars(storage).pop, name)
@@ -49,7 +49,7 @@ def kept_open(instance: dg.DagsterInstance) -> Iterator[None]:
 
 
 class _Databases:
-    """Connections to the databases of a storage of events, each opened when it is first asked for.
+    """Connections to the databases of an event storage, each opened on first use.
 
     Args:
         storage: Dagster's storage.
@@ -65,7 +65,7 @@ class _Databases:
 
     @contextmanager
     def connection(self, name: str) -> Iterator[Any]:
-        """A transaction in a database, as the storage's own methods give it."""
+        """A transaction in a database, like those of the storage's own methods."""
         with self._one_at_a_time:
             if name not in self._connections:
                 self._connections[name] = self._open(name)
@@ -73,10 +73,10 @@ class _Databases:
                 yield self._connections[name]
 
     def _open(self, name: str) -> Any:
-        # Imported late: by now Dagster has done so, and what only loads definitions need not.
+        # Imported late: by now Dagster has imported it; merely loading definitions does not need it.
         from sqlalchemy import create_engine
 
-        # The storage's own way, which creates the database if it is not there.
+        # The storage's own method creates the database if it does not exist.
         with type(self._storage).run_connection(self._storage, name):
             pass
         arguments = {"timeout": _BUSY_SECONDS, "check_same_thread": False}

@@ -1,9 +1,9 @@
-"""What a check shows beside its verdict: counts, the trend, examples, and where the refused rows are.
+"""What a check shows besides its verdict: counts, the trend, examples, and where the refused rows are.
 
 Belongs here: metadata of check results. Does not belong here: the verdicts (`recording`).
 
-Dagster's UI draws every number over the evaluations of a check, shows tables and texts as they are, and hides Markdown and JSON
-behind a click (pictures in Markdown not even then). So counts are numbers, and the trend over days is a line of text.
+Dagster's UI plots every number over the evaluations of a check, shows tables and texts as they are, and hides Markdown and JSON
+behind a click (pictures in Markdown do not even then appear). So counts are numbers, and the trend over days is a line of text.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from assay.lake.store import ObjectStore
 from assay.pipeline.outcome import Outcome, Status
 
 TREND_DAYS = 30
-"""Newest partitions that a trend is about."""
+"""Newest partitions that a trend covers."""
 SHOWN = 10
 """Partitions and examples that a check shows."""
 _BARS = "▁▂▃▄▅▆▇█"
@@ -32,25 +32,25 @@ def sparkline(values: Sequence[float], low: float, high: float) -> str:
 
     Args:
         values: The values.
-        low: What the lowest bar stands for.
-        high: What the highest stands for.
+        low: The value of the lowest bar.
+        high: The value of the highest bar.
     """
     steps = len(_BARS) - 1
-    # Whatever is above the lowest is seen to be.
+    # Any value above the lowest is visibly higher.
     return "".join(_BARS[0 if value <= low else max(1, round(steps * (value - low) / (high - low)))] for value in values)
 
 
 def rule_evidence(
     store: ObjectStore, table: Table, rule: Rule, outcomes: Sequence[Outcome], index: Mapping[str, Entry]
 ) -> dict[str, Any]:
-    """What the check of a rule shows.
+    """Metadata of a rule's check.
 
     Args:
         store: The lake.
         table: The table.
         rule: The rule.
         outcomes: The partitions that one run computed.
-        index: What is published of the table now.
+        index: The published partitions of the table.
     """
     computed = sum(outcome.rows for outcome in outcomes)
     broken = [(outcome, outcome.broken[rule.name]) for outcome in outcomes if outcome.broken.get(rule.name)]
@@ -84,7 +84,7 @@ def rule_evidence(
 
 
 def score_evidence(table: Table, outcomes: Sequence[Outcome], index: Mapping[str, Entry]) -> dict[str, Any]:
-    """What the check of a table's quality score shows: the lowest of the partitions that one run computed, and the trend."""
+    """Metadata of a table's quality score check: the lowest score among the partitions that one run computed, and the trend."""
     scores = {partition: entry.score for partition, entry in index.items() if entry.published_at}
     scores |= {outcome.partition: outcome.score for outcome in outcomes}
     found: dict[str, Any] = {"lowest score": float(min(outcome.score for outcome in outcomes)), "threshold": table.threshold}
@@ -141,7 +141,7 @@ def _by_partition(broken: Sequence[tuple[Outcome, int]]) -> dg.MetadataValue:
 
 
 def _examples(table: Table, rule: str, outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    # Whoever may look at a run may not for that reason look at people. Keys stay: without them no row is found.
+    # Permission to look at a run is not permission to see personal data. Keys stay: without them no row could be found.
     hidden = {spec.name for spec in table.columns if spec.pii not in (None, "identifier")}
     examples = [example for outcome in outcomes for example in outcome.examples if example.rule == rule][:SHOWN]
     records = [
@@ -157,7 +157,7 @@ def _said(values: Mapping[str, Any], hidden: Collection[str] = ()) -> str:
 
 
 def _quarantine(store: ObjectStore, table: Table, rule: Rule, broken: Sequence[Outcome]) -> dict[str, Any]:
-    """Where the rows are that the rule refused. Those of a partition that failed are kept nowhere: it will be computed anew."""
+    """Where the refused rows are. Those of a failed partition are kept nowhere, because it will be computed again."""
     if rule.severity is not Severity.QUARANTINE:
         return {}
     kept = [outcome for outcome in broken if outcome.status is not Status.FAILED and outcome.entry and outcome.entry.quarantine]

@@ -1,6 +1,6 @@
 """Running jobs in this process, recorded in the same Dagster instance that the UI shows.
 
-Belongs here: what `assay run`, `assay demo` and `assay reconcile` need of Dagster. Does not belong here: printing.
+Belongs here: what `assay run`, `assay demo` and `assay reconcile` need from Dagster. Does not belong here: printing.
 """
 
 import os
@@ -38,11 +38,11 @@ def run_refresh(
     Args:
         settings: The settings.
         workspace: The domain and the lake.
-        observer: Whoever watches.
-        replaying: By source, what a replay of its quarantine leaves alone; others' quarantine is not read again.
+        observer: Observes the run's progress.
+        replaying: By source, what a replay of its quarantine leaves alone; the quarantine of other sources is not read again.
 
     Returns:
-        What was done; partitions that failed their proof are in it, and are no exception.
+        The report; partitions that failed their proof are part of it, and raise no exception.
 
     Raises:
         AssayError: Something other than data stopped the run.
@@ -60,10 +60,10 @@ def run_later(
     Args:
         settings: The settings.
         workspace: The domain and the lake.
-        observer: Whoever watches.
-        report: What was done before; what this run does is added to it.
+        observer: Observes the run's progress.
+        report: The report so far; this run adds to it.
         cadence: The cadence.
-        nodes: The tables, each after what it reads.
+        nodes: The tables, each after its inputs.
 
     Raises:
         AssayError: Something other than data stopped the run.
@@ -81,7 +81,7 @@ def _run(
     replaying: Mapping[str, Replay],
     report: Report,
 ) -> Report:
-    # Events of one run are written to the instance together.
+    # Write the events of one run to the instance in batches.
     os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "100")
     with workspace.connection() as connection, open_instance(settings) as instance, kept_open(instance):
         opened = Opened(workspace, connection, State(workspace), observer=observer, replaying=replaying, report=report)
@@ -97,7 +97,7 @@ def _run(
 
 
 def run_reconcile(settings: Settings, workspace: Workspace, reconciling: Reconciling) -> None:
-    """Reconcile controls, as one recorded run; what became of them is in `reconciling`.
+    """Reconcile controls, as one recorded run; the results are in `reconciling`.
 
     Raises:
         AssayError: Something other than a control or a difference stopped the run.
@@ -117,10 +117,10 @@ def run_reconcile(settings: Settings, workspace: Workspace, reconciling: Reconci
 
 
 def _raise_unexpected(result: dg.ExecuteInProcessResult) -> NoReturn:
-    """Say where and why a run failed, which neither the data nor anything that Assay knows of explains.
+    """Report where and why a run failed for a reason that is neither the data nor an error known to Assay.
 
     Raises:
-        KeyboardInterrupt: Somebody stopped it; Dagster records that as a failure of the step.
+        KeyboardInterrupt: The user stopped it; Dagster records that as a failure of the step.
         AssayError: Anything else.
     """
     place, said = "", ""
@@ -136,5 +136,5 @@ def _raise_unexpected(result: dg.ExecuteInProcessResult) -> NoReturn:
         break
     raise AssayError(
         f"Run {result.run_id} failed{place}{said}",
-        hint="What was published before stands. `assay up` shows the run, with the stack, in the Dagster UI.",
+        hint="The data published before stay in place. `assay up` shows the run, with the stack, in the Dagster UI.",
     )

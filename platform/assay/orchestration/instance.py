@@ -1,6 +1,6 @@
 """The Dagster instance: where runs are recorded.
 
-Belongs here: finding or making the instance's folder. Does not belong here: definitions.
+Belongs here: finding or creating the instance's folder. Does not belong here: definitions.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import dagster as dg
 from assay.settings import Settings
 
 _DAGSTER_YAML = """\
-# Written by Assay when it first ran here; yours to change. deploy/dagster.yaml is the one for production.
+# Written by Assay when it first ran here; you may edit it. deploy/dagster.yaml is for production.
 nux:
   enabled: false
 telemetry:
@@ -29,7 +29,7 @@ run_coordinator:
   module: dagster
   class: QueuedRunCoordinator
   config:
-    # One run waits for the other, so looking is all that delays the next; 5 s by default.
+    # Runs wait for each other, so this interval is the only delay between them; 5 s by default.
     dequeue_interval_seconds: 1
 run_monitoring:
   enabled: true
@@ -37,7 +37,7 @@ run_monitoring:
 
 
 def prepare_instance(settings: Settings) -> Path:
-    """Make sure that the instance's folder is there, and point Dagster to it.
+    """Make sure that the instance's folder exists, and point Dagster to it.
 
     Returns:
         The folder.
@@ -53,9 +53,9 @@ def prepare_instance(settings: Settings) -> Path:
 
 @contextmanager
 def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
-    """Open the instance, made if need be.
+    """Open the instance, creating it if necessary.
 
-    Two processes that make its SQLite tables at once would fail each other, so they take turns at opening it.
+    Two processes that create its SQLite tables at the same time would make each other fail, so they take turns.
     """
     folder = prepare_instance(settings)
     with (folder / "opening.lock").open("w") as lock:

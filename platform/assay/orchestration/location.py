@@ -1,4 +1,4 @@
-"""The code location of whichever domain `ASSAY_DOMAIN` names.
+"""The code location of the domain in `ASSAY_DOMAIN`.
 
 Belongs here: definitions for a domain that has no `definitions` module of its own. Does not belong here: anything else.
 """

@@ -1,4 +1,4 @@
-"""What the asset catalog shows of sources and tables.
+"""What the asset catalog shows about sources and tables.
 
 Belongs here: Dagster metadata from contracts and parsed SQL. Does not belong here: metadata of one run (`recording`).
 """
@@ -60,7 +60,7 @@ def table_metadata(domain: Domain, node: Node) -> dict[str, Any]:
 
 
 def own_table_metadata(own: OwnTable) -> dict[str, Any]:
-    """Metadata of the asset of a table that the machinery fills."""
+    """Metadata of the asset of a table that the platform fills."""
     return {
         "dagster/column_schema": dg.TableSchema(columns=[_column(spec) for spec in own.columns]),
         "dagster/table_name": own.full_name,
@@ -75,7 +75,7 @@ def asset_key(name: str) -> dg.AssetKey:
 
 @cache
 def _column(spec: ColumnSpec) -> dg.TableColumn:
-    """A column as the catalog shows it; made once for the many generated marts that share it."""
+    """A column as the catalog shows it; shared by the many generated marts that have it."""
     unit = f" ({spec.unit})" if spec.unit else ""
     tags: Mapping[str, str] = {"pii": spec.pii} if spec.pii else {}
     return dg.TableColumn(
@@ -101,7 +101,7 @@ def _contract_reference(table: Table) -> list[dg.LocalFileCodeReference]:
         path = inspect.getfile(table.model)
     except (OSError, TypeError):
         return []
-    # Asking `inspect` for the line would parse the whole module anew for each contract in it.
+    # Asking `inspect` for the line would parse the whole module again for each contract in it.
     named = re.compile(rf"\s*class {table.model.__name__}\b")
     line = next((number for number, text in enumerate(linecache.getlines(path), start=1) if named.match(text)), None)
     return [dg.LocalFileCodeReference(file_path=path, line_number=line, label="contract")]

@@ -1,11 +1,11 @@
-"""Partitions as Dagster knows them, and which of them depend on which.
+"""Partitions in Dagster's terms, and the dependencies between them.
 
-Belongs here: partition definitions by grain, and the mappings of what reads other periods than its own. Does not belong here:
-which partitions are dirty (`pipeline.plan`), calendar arithmetic (`contracts.periods`).
+Belongs here: partition definitions by grain, and mappings for tables that read other periods than their own. Does not belong
+here: which partitions are dirty (`pipeline.plan`), calendar arithmetic (`contracts.periods`).
 
-Dagster's own mappings alone are used, because its daemon and its UI see no others. What they cannot say exactly is rounded up,
-never down: a table then depends on more of the earlier partitions than it reads, and automation computes a few that prove
-unchanged. What is dirty for the refresh job is not asked of Dagster at all.
+Only Dagster's own mappings are used, because its daemon and its UI see no others. What they cannot express exactly is rounded up,
+never down: a table then depends on more of the earlier partitions than it reads, and automation computes a few that turn out
+unchanged. The refresh job does not ask Dagster what is dirty.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from assay.contracts.periods import LONGEST_DAYS, OWN, first_day
 _FORMAT = "%Y-%m-%d"
 _SHORTEST_DAYS = {Grain.DAY: 1, Grain.WEEK: 7, Grain.MONTH: 28, Grain.YEAR: 365}
 _YEARS_SINCE_START = 30
-"""How far back a window that begins with the first partition is told to Dagster, which counts the periods one by one."""
+"""How far back Dagster sees a window that begins with the first partition; Dagster counts the periods one by one."""
 
 
 def partitions_of(domain: Domain, declared: Source | Table) -> dg.TimeWindowPartitionsDefinition | None:
-    """The partitions of a source or table; None when it is whole. The current period counts as one while it lasts."""
+    """The partitions of a source or table; None when it is unpartitioned. The current period counts as one while it lasts."""
     grain = declared.grain
     if grain is Grain.WHOLE:
         return None
-    # The period that holds the domain's first day begins before it.
+    # The period that contains the domain's first day begins before it.
     start = first_day(grain, domain.start).isoformat()
     match grain:
         case Grain.DAY:
@@ -44,22 +44,22 @@ def partitions_of(domain: Domain, declared: Source | Table) -> dg.TimeWindowPart
 
 
 def mapping_of(table: Table, read: Source | Table, window: Window | None) -> dg.PartitionMapping | None:
-    """How a table's partitions depend on those of what it reads; None where Dagster's default says it.
+    """How a table's partitions depend on those of an input; None where Dagster's default applies.
 
     Args:
         table: The table.
         read: The source or table that it reads.
-        window: What the table declares of it, if anything.
+        window: The window that the table declares for it, if any.
     """
     if Grain.WHOLE in (table.grain, read.grain) or (table.grain is read.grain and window is None):
         return None
     back = _periods_back(table.grain, read.grain, window or OWN)
-    # A period may begin before the domain's first day, and end after the current one of what it reads.
+    # A period may begin before the domain's first day, and end after the input's current one.
     return dg.TimeWindowPartitionMapping(start_offset=-back, allow_nonexistent_upstream_partitions=True)
 
 
 def _periods_back(grain: Grain, of: Grain, window: Window) -> int:
-    """How many of the table's periods cover what it reads before its own; exact where both are cut alike."""
+    """How many of the table's periods cover the earlier ones that it reads; exact where both have the same grain."""
     days = [0]
     if window.since == "start":
         days.append(_YEARS_SINCE_START * LONGEST_DAYS[Grain.YEAR])

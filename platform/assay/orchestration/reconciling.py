@@ -2,8 +2,8 @@
 
 Belongs here: turning results into Dagster events. Does not belong here: reconciling (`pipeline.reconciling`).
 
-That the lake and a control differ fails the control's check, and no run: a run fails when a control cannot be asked. Of a control
-that no file has ever landed of, the check says so, and passes.
+A difference between the lake and a control fails the control's check, not the run: a run fails when a control cannot be queried.
+If no file of a control has ever landed, the check says so, and passes.
 """
 
 import datetime as dt
@@ -27,7 +27,7 @@ from assay.quality.reconciliation import DayResult
 from assay.settings import read_settings
 
 POOL = "reconciliation"
-"""A pool of its own: it reads what is published, and waits for no refresh."""
+"""A pool of its own: it reads published data, and waits for no refresh."""
 KEY = asset_key(RECONCILIATIONS.full_name)
 NOTHING_LANDED = "no control has landed, and nothing was compared"
 SHOWN = 20
@@ -41,8 +41,8 @@ def build_reconciliations(
 
     Args:
         project: The domain's tables.
-        retries: How it is retried when a control cannot be asked; None for a run that somebody is waiting for.
-        only: Names of the controls that are reconciled; all when there are none.
+        retries: The retry policy when a control cannot be queried; None for a run that a user is waiting for.
+        only: Names of the controls to reconcile; all when empty.
     """
     controls = [control for control in project.domain.controls if not only or control.name in only]
     if not controls:
@@ -51,7 +51,7 @@ def build_reconciliations(
     @dg.asset(
         key=KEY,
         deps=sorted({asset_key(control.table) for control in controls}),
-        description="What tables add up to, day by day, against what controls say. The newest result of each day.",
+        description="Comparison of tables' daily totals with controls. The newest result of each day.",
         metadata=own_table_metadata(RECONCILIATIONS),
         group_name="quality",
         owners=sorted({project.domain.tables[control.table].owner for control in controls}),
@@ -70,7 +70,7 @@ def build_reconciliations(
         metadata |= {control.name: NOTHING_LANDED for control in work.waiting}
         checks = [*(_check_result(found) for found in work.done), *(_check_of_nothing(control) for control in work.waiting)]
         if work.failed:
-            # A failed step yields no results, and what was found was kept.
+            # A failed step yields no results, but the results were stored.
             for check in checks:
                 context.log_event(evaluation(check))
             if metadata:
@@ -83,7 +83,7 @@ def build_reconciliations(
 
 
 def build_reconcile_job(asset: dg.AssetsDefinition) -> Any:
-    """Make the job; Dagster has no public name for what a job of assets is before it is resolved."""
+    """Make the job; Dagster has no public name for the type of an asset job before it is resolved."""
     return dg.define_asset_job(
         Job.RECONCILE.value,
         selection=[asset],
@@ -93,7 +93,7 @@ def build_reconcile_job(asset: dg.AssetsDefinition) -> Any:
 
 
 def daily_reconciliation(domain: Domain, job: Any) -> dg.ScheduleDefinition:
-    """Make the schedule that reconciles every morning, unless no control can be asked."""
+    """Make the schedule that reconciles every morning, unless no control can be queried."""
 
     @dg.schedule(
         cron_schedule="45 6 * * *",
@@ -101,7 +101,7 @@ def daily_reconciliation(domain: Domain, job: Any) -> dg.ScheduleDefinition:
         name="daily_reconciliation",
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Compares the days that have become complete, and those that differed before, with what controls say.",
+        description="Compares newly complete days, and those that differed before, with controls.",
     )
     def every_morning() -> dg.RunRequest | dg.SkipReason:
         dsns = read_settings().dsn
@@ -132,7 +132,7 @@ def _check_spec(project: Project, control: Control) -> dg.AssetCheckSpec:
     return dg.AssetCheckSpec(
         control.name,
         asset=KEY,
-        description=f"{control.table} has the {measures} of every complete day that {control.name} ({control.from_.kind}) says",
+        description=f"{control.table} has the same {measures} as {control.name} ({control.from_.kind}) on every complete day",
         metadata={"table": control.table, "by": ", ".join(control.by), "owner": table.owner},
     )
 
@@ -158,7 +158,7 @@ def _check_of_nothing(control: Control) -> dg.AssetCheckResult:
 
 
 def _summary(found: Reconciled) -> str:
-    aside = f", {found.quarantined} of them but for what is in quarantine" if found.quarantined else ""
+    aside = f", {found.quarantined} of them differ by the rows in quarantine" if found.quarantined else ""
     return f"{len(found.wrong)} days differ; {len(found.compared)} were compared{aside}, complete until {found.last_complete}"
 
 

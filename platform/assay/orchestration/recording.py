@@ -1,4 +1,4 @@
-"""What is recorded of a run: materializations and check results, from outcomes.
+"""What is recorded of a run: materializations and check results, derived from outcomes.
 
 Belongs here: turning outcomes into Dagster events and their metadata. Does not belong here: metadata that does not change from
 run to run (`metadata`).
@@ -33,15 +33,15 @@ DATA_VERSION_TAG = "dagster/data_version"
 BOOKS_CHECK = "books_balanced"
 SCORE_CHECK = "quality_threshold"
 PROOF_CHECK = "every_partition_proven"
-"""The check that says at a glance whether a table is sound: it fails as long as any partition's last proof has failed, whichever
-partitions a run was about. So it must not block: it would stop runs of other partitions."""
+"""The check that shows at a glance whether a table is sound: it fails as long as any partition's last proof has failed, whichever
+partitions a run computed. So it must not block: it would stop runs of other partitions."""
 ANOMALY_CHECK = "no_anomalies"
 ANOMALY_DAYS = 7
-"""Complete days that the check of anomalies is about: it holds again when a week has passed without one."""
+"""Complete days that the anomaly check covers: it passes again after a week without anomalies."""
 
 
 def check_specs(node: Node) -> list[dg.AssetCheckSpec]:
-    """The asset checks of a table: one a rule, and those that every table has."""
+    """The asset checks of a table: one per rule, and those that every table has."""
     key = asset_key(node.table.full_name)
     rules = [
         dg.AssetCheckSpec(
@@ -60,18 +60,18 @@ def check_specs(node: Node) -> list[dg.AssetCheckSpec]:
     ]
     return [
         *rules,
-        dg.AssetCheckSpec(KEY_RULE, asset=key, description=f"No two rows have one {', '.join(node.table.key)}", blocking=True),
+        dg.AssetCheckSpec(KEY_RULE, asset=key, description=f"No two rows share one {', '.join(node.table.key)}", blocking=True),
         dg.AssetCheckSpec(BOOKS_CHECK, asset=key, description="Every row and amount is accounted for", blocking=True),
         dg.AssetCheckSpec(
-            SCORE_CHECK, asset=key, description=f"The quality score is {node.table.threshold:g} at least", blocking=True
+            SCORE_CHECK, asset=key, description=f"The quality score is at least {node.table.threshold:g}", blocking=True
         ),
-        dg.AssetCheckSpec(PROOF_CHECK, asset=key, description="The last proof of every partition held, whichever run it was"),
+        dg.AssetCheckSpec(PROOF_CHECK, asset=key, description="The last proof of every partition held, whichever run made it"),
         *_anomaly_specs(node),
     ]
 
 
 def source_materializations(store: ObjectStore, done: Ingested) -> Iterator[dg.AssetMaterialization]:
-    """One event for every raw partition that got new events."""
+    """One event for every raw partition that received new events."""
     rows: dict[str, int] = {}
     for batch in (*done.batches, *([done.placement] if done.placement else [])):
         for part in batch.parts:
@@ -122,7 +122,7 @@ def outcome_metadata(store: ObjectStore, node: Node, outcome: Outcome) -> dict[s
 
 
 def materialization(store: ObjectStore, node: Node, outcome: Outcome) -> dg.AssetMaterialization:
-    """The event that a partition was published."""
+    """The event of publishing a partition."""
     assert outcome.entry is not None
     return dg.AssetMaterialization(
         asset_key(outcome.table),
@@ -157,7 +157,7 @@ def check_results(state: State, node: Node, outcomes: Sequence[Outcome]) -> Iter
 
 
 def proof_result(store: ObjectStore, table: Table) -> dg.AssetCheckResult:
-    """The result of the check that no partition of a table failed its last proof, whoever proved it."""
+    """The result of the check that no partition of a table failed its last proof, whichever run made it."""
     standing = sorted(read_failures(store, table).items())
     return _verdict(asset_key(table.full_name), PROOF_CHECK, {name: "; ".join(failure.reasons) for name, failure in standing})
 
@@ -170,7 +170,7 @@ def proof_materializations(outcomes: Sequence[Outcome]) -> Iterator[dg.AssetMate
 
 
 def anomaly_result(watched: Watched) -> dg.AssetCheckResult:
-    """The result of the check that the last complete days are like others."""
+    """The result of the check that the last complete days are free of anomalies."""
     recent = watched.recent(ANOMALY_DAYS)
     by_day: dict[str, list[str]] = {}
     for anomaly in recent:
@@ -186,7 +186,7 @@ def anomaly_result(watched: Watched) -> dg.AssetCheckResult:
 
 
 def evaluation(result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
-    """A check result as the event that an op may log."""
+    """A check result as an event that an op may log."""
     assert result.asset_key is not None and result.check_name is not None
     return dg.AssetCheckEvaluation(
         asset_key=result.asset_key,
@@ -199,7 +199,7 @@ def evaluation(result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
 
 
 def failure_text(outcomes: Sequence[Outcome]) -> str:
-    """Which partitions failed and why, a line each; empty when none did."""
+    """Which partitions failed and why, one per line; empty when none did."""
     return "\n".join(
         f"{outcome.table} {outcome.partition}: {'; '.join(outcome.problems)}"
         for outcome in outcomes
@@ -213,7 +213,7 @@ def _anomaly_specs(node: Node) -> list[dg.AssetCheckSpec]:
         return []
     said = (
         f"No figure of the last {ANOMALY_DAYS} complete days is {watch.score:g} robust standard deviations and "
-        f"{watch.change:.0%} from what days like it had"
+        f"{watch.change:.0%} from those of similar days"
     )
     return [dg.AssetCheckSpec(ANOMALY_CHECK, asset=asset_key(node.table.full_name), description=said)]
 
@@ -224,12 +224,12 @@ def _checked(node: Node) -> tuple[Rule, ...]:
 
 
 def _said(results: Sequence[RuleResult], rows: int) -> str:
-    """What became of a rule, in words: of rows, or of partitions where no single row is to blame."""
+    """The result of a rule, in words: about rows, or about partitions where no single row is to blame."""
     broken = sum(result.broken for result in results)
     unmet = [result.said for result in results if result.said]
     if not unmet:
         return f"{broken:,} of {rows:,} rows broke it"
-    return unmet[0] + (f" (and {len(unmet) - 1} partitions more)" if len(unmet) > 1 else "")
+    return unmet[0] + (f" (and {len(unmet) - 1} more partitions)" if len(unmet) > 1 else "")
 
 
 def _verdict(

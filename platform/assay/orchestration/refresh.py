@@ -2,12 +2,12 @@
 
 Belongs here: the job's steps. Does not belong here: what they do to data (`pipeline.runs`).
 
-It is made of ops, because a Dagster run of assets is of one contiguous range of partitions, and a late file dirties a
-scattered few. What it publishes it records as materializations of exactly those partitions, with check results, so that the
-catalog and lineage are the same as if every asset had been materialized by hand.
+It is made of ops, because a Dagster run of assets covers one contiguous range of partitions, and a late file dirties a scattered
+few. It records what it publishes as materializations of exactly those partitions, with check results, so that the catalog and
+lineage are the same as if every asset had been materialized by hand.
 
-Tables of a later cadence are dear to compute: each cadence has a job of its own, so that what has landed is in all other tables
-within seconds. These jobs have a pool of their own, for what they build nothing else builds.
+Tables of a later cadence are expensive to compute: each cadence has a job of its own, so that landed data reach all other tables
+within seconds. These jobs have a pool of their own, because nothing else builds their tables.
 """
 
 import datetime as dt
@@ -44,7 +44,7 @@ from assay.pipeline.score_compaction import AT_LEAST, compact_proofs
 from assay.pipeline.watching import watch_table
 
 LATER_POOL = "lake_later"
-"""Runs of this pool go one after the other, and do not make a refresh wait."""
+"""Runs of this pool go one after the other, without delaying a refresh."""
 
 
 def build_refresh_job(project: Project, retries: dg.RetryPolicy | None) -> dg.JobDefinition:
@@ -52,7 +52,7 @@ def build_refresh_job(project: Project, retries: dg.RetryPolicy | None) -> dg.Jo
 
     Args:
         project: The domain's tables.
-        retries: How steps are retried; None for a run that somebody is waiting for.
+        retries: The retry policy of steps; None for a run that a user is waiting for.
     """
     at_once = tables_of(project, Cadence.AT_ONCE)
     ingest = _ingest_op(project.domain)
@@ -67,12 +67,12 @@ def build_refresh_job(project: Project, retries: dg.RetryPolicy | None) -> dg.Jo
 
 
 def build_later_job(cadence: Cadence, nodes: Sequence[Node], retries: dg.RetryPolicy | None) -> dg.JobDefinition:
-    """Make the job that rebuilds tables of a later cadence, and is named after it.
+    """Make the job that rebuilds tables of a later cadence; it has the cadence's name.
 
     Args:
         cadence: The cadence.
-        nodes: The tables, each after what it reads.
-        retries: How steps are retried; None for a run that somebody is waiting for.
+        nodes: The tables, each after its inputs.
+        retries: The retry policy of steps; None for a run that a user is waiting for.
     """
     build = _build_op(f"{cadence}_tables", nodes, pool=LATER_POOL, is_first=True, is_last=True)
 
@@ -84,7 +84,7 @@ def build_later_job(cadence: Cadence, nodes: Sequence[Node], retries: dg.RetryPo
 
 
 def tables_of(project: Project, cadence: Cadence) -> list[Node]:
-    """The tables of a cadence, each after what it reads."""
+    """The tables of a cadence, each after its inputs."""
     return [node for node in project.nodes.values() if node.table.cadence is cadence]
 
 
@@ -126,7 +126,7 @@ def _build_op(
         with lake.open() as opened, _step(context, opened, name):
             proven = []
             with _refreshing(opened, nodes, context.run_id) as running, ExitStack() as stack:
-                # On a connection of its own: the other is busy with the next tables.
+                # On its own connection: the other is busy with the next tables.
                 beside = stack.enter_context(opened.workspace.connection(threads=1)) if is_last else None
                 if beside is not None:
                     earlier = [node for name, node in opened.workspace.project.nodes.items() if name not in own]
@@ -163,7 +163,7 @@ def _build_op(
 def _refreshing(
     opened: Opened, nodes: Sequence[Node], run_id: str
 ) -> Iterator[list[tuple[Node, Future[tuple[Plan, list[Outcome]]]]]]:
-    """Refresh tables one after the other, beside whoever takes them in that order.
+    """Refresh tables one after the other in a thread, while the caller consumes them in that order.
 
     Recording a partition in Dagster can take longer than publishing it: every event is a transaction of its own.
     """
@@ -177,7 +177,7 @@ def _refreshing(
 
 
 def _watch(context: dg.OpExecutionContext, opened: Opened, connection: duckdb.DuckDBPyConnection, nodes: Sequence[Node]) -> None:
-    """Look for anomalies of tables that are up to date; they fail nothing."""
+    """Look for anomalies in tables that are up to date; anomalies fail nothing."""
     for node in nodes:
         watched = watch_table(connection, opened.state, node, dt.datetime.now(dt.UTC))
         if watched is None:
@@ -189,12 +189,12 @@ def _watch(context: dg.OpExecutionContext, opened: Opened, connection: duckdb.Du
             context.log.warning(f"{name} {anomaly.day}: {anomaly.text}")
             days = opened.report.anomalies.setdefault(name, {})
             said = days.get(anomaly.day.isoformat(), ())
-            # `assay run --all` is several jobs with one report, and each looks at every table that is up to date.
+            # `assay run --all` is several jobs with one report, and each checks every table that is up to date.
             days[anomaly.day.isoformat()] = said if anomaly.text in said else (*said, anomaly.text)
 
 
 def _judge(context: dg.OpExecutionContext, opened: Opened) -> None:
-    """Fail the run for partitions that failed their proof, now that everything that could be built was built."""
+    """Fail the run for partitions that failed their proof, now that everything else has been built."""
     failed = failed_partitions(opened.state)
     sentences = [
         f"{table} {partition}: {'; '.join(failure.reasons)} (found by run {failure.run_id})"
@@ -214,11 +214,11 @@ def _judge(context: dg.OpExecutionContext, opened: Opened) -> None:
         context.instance.add_run_tags(context.run_id, {FAILED_BY_DATA: "data"})
     if sentences:
         raise dg.Failure(
-            "Partitions failed their proof; what was published before stands.\n" + "\n".join([*sentences, *held]),
+            "Partitions failed their proof; the data published before stay in place.\n" + "\n".join([*sentences, *held]),
             allow_retries=False,
         )
     if held:
-        raise dg.Failure("Landing objects were not ingested; nothing of them is lost.\n" + "\n".join(held), allow_retries=False)
+        raise dg.Failure("Landing objects were not ingested; their data are not lost.\n" + "\n".join(held), allow_retries=False)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """The quality report as an asset, and the schedule that writes it every morning.
 
-Belongs here: the asset's one step, its job and schedule. Does not belong here: what the report says (`pipeline.reporting`),
-how it looks (`report`).
+Belongs here: the asset's one step, its job and schedule. Does not belong here: the report's content (`pipeline.reporting`),
+its layout (`report`).
 """
 
 import datetime as dt
@@ -15,12 +15,12 @@ from assay.orchestration.resources import Lake
 
 REPORT = dg.AssetKey(["quality", "report"])
 POOL = "report"
-"""A pool of its own: the report reads what stands, and neither waits for a refresh nor makes one wait."""
+"""A pool of its own: the report reads the current state, and neither waits for a refresh nor delays one."""
 _TOLD = 20
 
 
 def report_asset() -> dg.AssetsDefinition:
-    """Make the asset. It depends on none: it shows what stands, whatever has failed."""
+    """Make the asset. It has no dependencies: it shows the current state, whatever has failed."""
 
     @dg.asset(
         key=REPORT,
@@ -31,7 +31,7 @@ def report_asset() -> dg.AssetsDefinition:
         description="One HTML file a day: scores and trends, worst rules, quarantine by age, anomalies, books, freshness.",
     )
     def quality_report(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult:
-        # Imported late: what makes the page is of no use to who loads the definitions.
+        # Imported late: loading the definitions needs none of it.
         from assay.pipeline.reporting import collect_report
         from assay.report.daily import write_report
         from assay.report.words import concerns, sentence, verdict
@@ -60,7 +60,7 @@ def report_asset() -> dg.AssetsDefinition:
 
 
 def report_job() -> Any:
-    """Make the job that writes the report; Dagster has no public name for a job of assets that is not resolved."""
+    """Make the job that writes the report; Dagster has no public name for the type of an unresolved asset job."""
     return dg.define_asset_job(
         Job.QUALITY_REPORT.value,
         selection=dg.AssetSelection.assets(REPORT),
@@ -70,7 +70,7 @@ def report_job() -> Any:
 
 
 def daily_report(job: Any) -> dg.ScheduleDefinition:
-    """Make the schedule that writes the report: when the day's reconciliation is done."""
+    """Make the schedule that writes the report, after the day's reconciliation."""
     return dg.ScheduleDefinition(
         name="daily_quality_report",
         job=job,

@@ -1,4 +1,4 @@
-"""The Dagster resource: the lake and the domain, as a run sees them.
+"""The Dagster resource that gives a run access to the lake and the domain.
 
 Belongs here: handing a workspace to assets and ops. Does not belong here: what they do with it.
 """
@@ -29,11 +29,11 @@ class Opened:
         workspace: The domain and the lake.
         connection: DuckDB, with access to the lake.
         state: The lake's state.
-        report: What the run did so far.
-        observer: Whoever watches it.
-        error: What stopped it.
-        replaying: By source, what a replay of its quarantine leaves alone; others' quarantine is not read again.
-        reconciling: What is reconciled, where it is not every control as it is declared.
+        report: The run's report so far.
+        observer: Observes the run's progress.
+        error: The error that stopped it.
+        replaying: By source, what a replay of its quarantine leaves alone; the quarantine of other sources is not read again.
+        reconciling: The controls to reconcile, unless it is every control as declared.
     """
 
     workspace: Workspace
@@ -47,10 +47,10 @@ class Opened:
 
 
 class Lake:
-    """The lake that the environment's settings name, or one that is open already. Nothing is opened before a step needs it.
+    """The lake in the environment's settings, or one that is already open. Nothing is opened before a step needs it.
 
     Args:
-        opened: What to hand out; opened anew for every step when None.
+        opened: The opened lake to return; None to open it again for every step.
     """
 
     def __init__(self, opened: Opened | None = None) -> None:
@@ -67,7 +67,7 @@ class Lake:
 
     @contextmanager
     def open_workspace(self) -> Iterator[Workspace]:
-        """Open the lake without DuckDB, for looking at what is there."""
+        """Open the lake without DuckDB, for metadata only."""
         if self._opened is not None:
             yield self._opened.workspace
             return

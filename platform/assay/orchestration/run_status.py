@@ -1,6 +1,6 @@
-"""How jobs' runs went, as the Dagster instance remembers them.
+"""The status of jobs' runs, from the Dagster instance.
 
-Belongs here: reading it for alerts and metrics. Does not belong here: telling anybody (`alerting`).
+Belongs here: reading it for alerts and metrics. Does not belong here: alerting (`alerting`).
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from assay.alerts.incidents import Incident
 
 FAILED_BY_DATA = "assay/failed_by"
-"""Tag of runs that failed because of data: the lake has the incidents, and the run is none of its own."""
+"""Tag of runs that failed because of data: the lake has those incidents, so the run is not one of its own."""
 _WILL_RETRY = "dagster/will_retry"
 
 
 def failed_runs(instance: dg.DagsterInstance, jobs: Sequence[str] = MONITORED) -> list[Incident]:
-    """An incident for each job whose last run failed for a reason other than data, and is not tried again."""
-    # Imported late, as below: every run looks for a tag of this module, and needs nothing of alerts.
+    """An incident for each job whose last run failed for a reason other than data, and will not be retried."""
+    # Imported late, as below: every run needs this module for its tag, and nothing of alerts.
     from assay.alerts.incidents import Incident, Kind
 
     found = []
@@ -39,7 +39,7 @@ def failed_runs(instance: dg.DagsterInstance, jobs: Sequence[str] = MONITORED) -
 
 
 def job_runs(instance: dg.DagsterInstance, jobs: Sequence[str] = MONITORED) -> list[JobRuns]:
-    """Count the runs of each job, and time the last that succeeded."""
+    """Count the runs of each job, and time the last successful one."""
     from assay.alerts.exposition import JobRuns
 
     found = []

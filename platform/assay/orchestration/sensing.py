@@ -19,16 +19,16 @@ _ABOUT_TO_RUN = (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg
 
 
 def landing_sensor(domain: Domain, job: dg.JobDefinition, seconds: int) -> dg.SensorDefinition:
-    """Make the sensor that asks for a refresh when something has landed.
+    """Make the sensor that requests a refresh when something has landed.
 
-    It keeps no cursor: what is outstanding follows from the listing and the ledger alone. The run key names the outstanding
-    objects and the hour, so that one set of files is asked for once, and again in an hour if no run has taken it. While a refresh
-    is about to run, none is asked for: that one takes whatever has landed when it starts.
+    It keeps no cursor: the outstanding objects follow from the listing and the ledger alone. The run key names the outstanding
+    objects and the hour, so that one set of files is requested once, and again after an hour if no run has taken it. While a
+    refresh is queued, none is requested: it will take everything that has landed when it starts.
 
     Args:
         domain: The domain.
         job: The refresh job.
-        seconds: How often it looks.
+        seconds: How often it checks.
     """
 
     @dg.sensor(
@@ -36,7 +36,7 @@ def landing_sensor(domain: Domain, job: dg.JobDefinition, seconds: int) -> dg.Se
         job=job,
         minimum_interval_seconds=seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Starts a refresh when change files have landed that were not ingested.",
+        description="Starts a refresh when change files have landed that are not yet ingested.",
     )
     def landing(context: dg.SensorEvaluationContext, lake: dg.ResourceParam[Lake]) -> dg.SensorResult | dg.SkipReason:
         now = dt.datetime.now(dt.UTC)
@@ -56,9 +56,9 @@ def landing_sensor(domain: Domain, job: dg.JobDefinition, seconds: int) -> dg.Se
 
 
 def outstanding_objects(workspace: Workspace, domain: Domain, now: dt.datetime) -> dict[str, list[tuple[str, str]]]:
-    """Key and version of every landing object that was not ingested, by source; sources without any are left out."""
+    """Key and version of every landing object that is not yet ingested, by source; sources without any are left out."""
     found: dict[str, list[tuple[str, str]]] = {}
-    # All that is listed and read stays until it has been compared: the collector would look at it again and again, in vain.
+    # Everything listed and read stays in use until it is compared: the garbage collector would scan it repeatedly in vain.
     with without_collecting():
         for source in domain.sources.values():
             ledger = LedgerLog(workspace.store, source.name).read()
@@ -69,21 +69,21 @@ def outstanding_objects(workspace: Workspace, domain: Domain, now: dt.datetime) 
 
 
 def hourly_refresh(job: dg.JobDefinition) -> dg.ScheduleDefinition:
-    """Make the schedule that refreshes every hour, whether or not a sensor has noticed anything."""
+    """Make the schedule that refreshes every hour, whether or not the sensor has noticed anything."""
     return dg.ScheduleDefinition(
         name="hourly_refresh",
         job=job,
         cron_schedule="7 * * * *",
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Takes what a sensor may have missed, and retries partitions whose inputs or code changed.",
+        description="Ingests what the sensor may have missed, and retries partitions whose inputs or code changed.",
     )
 
 
 def later_rebuild(cadence: Cadence, job: dg.JobDefinition) -> dg.ScheduleDefinition:
-    """Make the schedule that brings the tables of a later cadence up to date.
+    """Make the schedule that updates the tables of a later cadence.
 
-    That of the day comes when the first hours of the new day have brought most of what was late, and before the audit.
+    The daily one runs when the first hours of the new day have brought most of the late data, and before the audit.
     """
     return dg.ScheduleDefinition(
         name=f"{cadence}_rebuild",
@@ -91,7 +91,7 @@ def later_rebuild(cadence: Cadence, job: dg.JobDefinition) -> dg.ScheduleDefinit
         cron_schedule={Cadence.HOURLY: "17 * * * *", Cadence.DAILY: "47 1 * * *"}[cadence],
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description=f"Rebuilds the dirty partitions of the {cadence} tables, for which nobody waits.",
+        description=f"Rebuilds the dirty partitions of the {cadence} tables, which are not needed at once.",
     )
 
 
@@ -108,7 +108,7 @@ def hourly_compaction(job: dg.JobDefinition) -> dg.ScheduleDefinition:
 
 
 def daily_audit(job: dg.JobDefinition) -> dg.ScheduleDefinition:
-    """Make the schedule that recomputes what was published lately and compares."""
+    """Make the schedule that recomputes recently published partitions and compares."""
     return dg.ScheduleDefinition(
         name="daily_audit",
         job=job,

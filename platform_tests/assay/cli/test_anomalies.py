@@ -91,7 +91,7 @@ def test_a_table_that_is_not_watched_says_which_are(command: Command) -> None:
 def test_nothing_published_is_nothing_to_look_at(command: Command, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     empty = Shop(tmp_path / "home", (tmp_path / "lake").as_uri(), {"ASSAY_DOMAIN": "tills_domain"})
     shown = CliRunner().invoke(app, ["anomalies"], env=empty.environment)
-    assert "Nothing is published of any watched table." in shown.stdout
+    assert "No watched table has published data." in shown.stdout
 
 
 def test_sql_reads_what_runs_have_found(command: Command) -> None:

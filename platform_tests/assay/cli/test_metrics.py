@@ -121,7 +121,7 @@ def test_history_and_what_is_behind_it(run: Run) -> None:
     [
         (("show", "solt"), "Did you mean sold"),
         (("history", "sold", "--mart", "sales"), "marts.sales is not generated"),
-        (("history", "sold", "--key", "s1"), "--key means nothing without --mart"),
+        (("history", "sold", "--key", "s1"), "--key requires --mart"),
         (("sql", "nothing"), "marts.nothing is not generated"),
     ],
 )
@@ -168,4 +168,4 @@ def test_tables_of_later_cadences_are_built_when_all_are_asked_for(tmp_path: Pat
 
     lake.land("sales", "2.json", text(sale(2, DAYS[0], "3.00")))
     assert told(command("run", "--json"))["partitions"]["rebuilt"] == 1
-    assert "were left out: what they were made of has changed since. `assay run --all`" in command("verify", "--totals").stdout
+    assert "were left out: their inputs have changed since. `assay run --all`" in command("verify", "--totals").stdout

@@ -116,7 +116,7 @@ class TestShow:
         (first,) = printed(command("show", RAW, "--limit", "1", "--json"))
         assert printed(command("show", RAW, "--id", first["id"], "--json")) == [first]
         assert "the first 1; `--limit` gives more" in command("show", RAW, "--limit", "1").stdout
-        assert "Nothing of that" in command("show", TABLE, "--partition", "2020-01-01").stdout
+        assert "No such record" in command("show", TABLE, "--partition", "2020-01-01").stdout
 
 
 class TestReplay:
@@ -168,7 +168,7 @@ class TestReplay:
         assert "a [typo]" in command("trail", RAW).stdout
         assert "Quarantine is empty" in command("list").stdout
         error = refused(command("replay", "--edit", str(fixed), "--by", "ann", "--why", "again"))
-        assert "stands in quarantine" in error.message and "assay quarantine trail" in error.hint
+        assert "no such record" in error.message and "assay quarantine trail" in error.hint
 
     def test_an_edit_that_fails_again_says_why_and_nothing_else(self, command: Command, tmp_path: Path) -> None:
         (row,) = printed(command("show", TABLE, "--json"))
@@ -185,7 +185,7 @@ class TestReplay:
         ("arguments", "said"),
         [
             (["--edit", "FILE"], "needs --by and --why"),
-            (["--by", "ann"], "belong to --edit"),
+            (["--by", "ann"], "require --edit"),
             ([TABLE, "--edit", "FILE", "--by", "ann", "--why", "x"], "which tables"),
             (["--edit", "FILE", "--by", "ann", "--why", "x"], "not JSON"),
         ],

@@ -25,7 +25,7 @@ def refresh_that_raises(folder: Path, monkeypatch: pytest.MonkeyPatch, error: Ba
 
 
 def test_a_run_that_fails_unexpectedly_says_in_which_step_and_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(AssayError, match=r"Run \S+ failed in ingest: ValueError: no such thing\. What was published") as raised:
+    with pytest.raises(AssayError, match=r"Run \S+ failed in ingest: ValueError: no such thing\. The data published") as raised:
         refresh_that_raises(tmp_path, monkeypatch, ValueError("no such thing"))
     assert "assay up" in raised.value.hint
 

@@ -107,7 +107,7 @@ def test_a_day_that_only_quarantine_explains_passes_and_says_so(lake: ShopLake) 
     with dg.instance_for_test() as instance:
         (check,) = ran(lake, instance).get_asset_check_evaluations()
     assert check.passed
-    assert "0 days differ; 1 were compared, 1 of them but for what is in quarantine" in str(check.description)
+    assert "0 days differ; 1 were compared, 1 of them differ by the rows in quarantine" in str(check.description)
 
 
 def test_the_graph_has_it_where_there_are_controls() -> None:
