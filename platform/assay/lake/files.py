@@ -34,8 +34,8 @@ _ABANDONED_AFTER_SECONDS = 24 * 60 * 60
 class FileStore:
     """Objects as files under one folder. See `assay.lake.store.ObjectStore` for the methods.
 
-    Dot-files and dot-folders are not objects. An ETag is the file's time, size and inode, so a file that
-    another program wrote has one too.
+    Dot-files and dot-folders are not objects. An ETag is the file's time and size, so a file that another
+    program wrote has one too, and a restored backup that kept its times has the same ones.
 
     Args:
         root: The folder; created at the first write.
@@ -178,10 +178,14 @@ class FileStore:
 
     def _move(self, written: Path, target: Path, key: str) -> ObjectInfo:
         target.parent.mkdir(parents=True, exist_ok=True)
-        # The kernel's file timestamps have a resolution of milliseconds: two writes within a tick must
-        # differ.
-        now = time.time_ns()
+        # The kernel's clock for files ticks in milliseconds, a file system may keep whole seconds, and a clock may
+        # be set back. Each version must be later than the one before it.
+        before = target.stat().st_mtime_ns if target.exists() else 0
+        now, step = max(time.time_ns(), before + 1), 1
         os.utime(written, ns=(now, now))
+        while written.stat().st_mtime_ns <= before:
+            now, step = now + step, 2 * step
+            os.utime(written, ns=(now, now))
         info = _info(key, written.stat())
         written.replace(target)
         _make_rename_durable(target.parent)
@@ -245,7 +249,7 @@ def _info(key: str, stat: os.stat_result) -> ObjectInfo:
 
 
 def _etag(stat: os.stat_result) -> str:
-    return f"{stat.st_mtime_ns}-{stat.st_size}-{stat.st_ino}"
+    return f"{stat.st_mtime_ns}-{stat.st_size}"
 
 
 def _missing(key: str) -> ObjectMissing:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import errno
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -350,6 +351,27 @@ class TestFolderOnly:
         file_store.put("a/b", b"1")
         (tmp_path / "lake" / "a" / "c").write_bytes(b"22")
         assert [info.size for info in file_store.list("a/c")] == [2]
+
+    def test_a_copy_that_keeps_times_keeps_versions(self, file_store: ObjectStore, tmp_path: Path) -> None:
+        file_store.put("landing/a", b"one")
+        file_store.put("raw/b/c", b"two")
+        restored = tmp_path / "restored"
+        shutil.copytree(file_store.path("landing").removesuffix("landing"), restored, copy_function=shutil.copy2)
+        assert list(open_store(restored.as_uri()).list("")) == list(file_store.list(""))
+
+    @pytest.mark.parametrize("tick", [1, 1_000_000_000])
+    def test_writes_within_a_tick_of_the_clock_differ(
+        self, file_store: ObjectStore, monkeypatch: pytest.MonkeyPatch, tick: int
+    ) -> None:
+        """Also where the file system itself keeps no finer times."""
+        stamp = os.utime
+        monkeypatch.setattr(time, "time_ns", lambda: 1_700_000_000_000_000_000)
+        monkeypatch.setattr(os, "utime", lambda path, ns: stamp(path, ns=(ns[0] // tick * tick, ns[1] // tick * tick)))
+        versions = [file_store.put("a", content).etag for content in (b"one", b"two")]
+        assert versions[0] != versions[1] == file_store.head("a").etag
+        with pytest.raises(Conflict):
+            file_store.put("a", b"six", if_match=versions[0])
+        assert file_store.put("a", b"six", if_match=versions[1]).etag not in versions
 
     def test_processes_exclude_each_other(self, file_store: ObjectStore) -> None:
         program = (

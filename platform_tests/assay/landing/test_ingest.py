@@ -6,6 +6,7 @@ import datetime as dt
 import gzip
 import json
 import random
+import shutil
 import subprocess
 import sys
 import threading
@@ -81,6 +82,13 @@ class TestOnce:
         ]
         assert lake.rows("SELECT order_id FROM changes.orders") == [("o1",)]
 
+    def test_no_file_of_a_restored_lake_counts_as_replaced(self, lake: ShopLake, tmp_path: Path) -> None:
+        lake.land("orders", "a.json", text(order("o1", 1)))
+        lake.ingest("orders")
+        shutil.copytree(lake.folder, tmp_path / "restored" / "lake", copy_function=shutil.copy2)
+        again = ShopLake(tmp_path / "restored").ingest("orders")
+        assert (again.warnings, again.batches) == ([], [])
+
     def test_a_deleted_file_is_said_and_its_events_stay(self, lake: ShopLake) -> None:
         key = lake.land("orders", "a.json", text(order("o1", 1)))
         lake.ingest("orders")
@@ -107,7 +115,7 @@ class TestOnce:
         said = [f"{gone} landing objects were deleted after they were ingested ({named}); their events stay in raw.orders."]
         assert lake.ingest("orders").warnings == said
         for key in keys[:gone]:
-            lake.land("orders", key.rpartition("/")[2], text(order("other", 1)))
+            lake.land("orders", key.rpartition("/")[2], text(order("o0", 1), order("another", 2)))
         assert lake.ingest("orders").warnings == [
             f"{gone} landing objects were replaced after they were ingested ({named}); "
             "the new content is not used. Land it under a new name."
