@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 import time
@@ -47,6 +48,11 @@ class Broker:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+
+    def freeze(self) -> None:
+        """Let it keep its connections and answer nothing, until it is killed."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGSTOP)
 
     def create(self, topic: str, partitions: int) -> None:
         """Make a topic."""

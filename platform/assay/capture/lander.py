@@ -84,7 +84,7 @@ class _Batch:
         lines: The messages.
         first: Offset of the first of them.
         last: Offset of the last message read, including tombstones; below `position` if none was read.
-        end: The partition's end as the broker last reported it: transaction markers take offsets as well.
+        end: The partition's end as the broker last reported it, or -1: transaction markers take offsets as well.
         size: Bytes of the messages.
         since: When the first was read, on the monotonic clock.
         objects: Objects written since the start.
@@ -97,7 +97,7 @@ class _Batch:
     lines: list[bytes] = field(default_factory=list)
     first: int = 0
     last: int = -1
-    end: int = 0
+    end: int = -1
     size: int = 0
     since: float = 0.0
     objects: int = 0
@@ -129,6 +129,11 @@ class _Batch:
     def is_empty(self) -> bool:
         """Whether there is nothing to land or acknowledge."""
         return self.last < self.position
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether the lake has everything up to where the partition ended when the broker last said so."""
+        return self.is_empty and self.end >= self.position
 
     def go_on(self, position: int) -> None:
         """Forget the buffered messages, and continue at another offset."""
@@ -207,7 +212,7 @@ class Lander:
                     told = time.monotonic()
                     progress = self.progress()
                     seen(progress)
-                    if until_caught_up and progress and all(each.lag == 0 for each in progress):
+                    if until_caught_up and self._is_caught_up(progress):
                         break
             for batch in list(self._batches.values()):
                 self._land(batch, wait_for_commit=True)
@@ -221,9 +226,8 @@ class Lander:
         """The progress of each partition."""
         found = []
         for (topic, partition), batch in sorted(self._batches.items()):
-            channel = batch.channel
-            lag = self._lag(topic, partition, max(batch.position, batch.end if batch.is_empty else 0))
-            found.append(Progress(topic, channel.partition, batch.position - 1, lag, batch.objects, batch.records, batch.skipped))
+            lag = self._lag(batch)
+            found.append(Progress(topic, partition, batch.position - 1, lag, batch.objects, batch.records, batch.skipped))
         return found
 
     def _require_topics(self) -> None:
@@ -282,7 +286,9 @@ class Lander:
         for message in messages:
             error = message.error()
             if error is not None and error.name() == "_PARTITION_EOF":
-                self._batches[message.topic() or "", message.partition() or 0].end = message.offset() or 0
+                batch = self._batches.get((message.topic() or "", message.partition() or 0))
+                if batch is not None:
+                    batch.end = message.offset() or 0
                 continue
             if error is not None:
                 # An unreachable broker comes back; the library recovers by itself.
@@ -332,6 +338,9 @@ class Lander:
 
         channel = batch.channel
         batch.go_on(self._patiently(lambda: next_offset(self._store, channel)))
+        # While this waited for the lake, the partition may have gone to another, and come back as a new batch.
+        if self._batches.get((channel.topic, channel.partition)) is not batch:
+            return
         self._consumer.seek(TopicPartition(channel.topic, channel.partition, batch.position))
         self._commit(channel, batch.position, False)
 
@@ -366,14 +375,29 @@ class Lander:
             if paused:
                 self._consumer.resume(paused)
 
-    def _lag(self, topic: str, partition: int, position: int) -> int | None:
+    def _lag(self, batch: _Batch) -> int | None:
+        if batch.is_at_end:
+            return 0
+        # What the client library heard with the last messages: asking would hold up everything while a broker does not answer.
+        high = self._end(batch.channel, cached=True)
+        return None if high is None else max(0, high - batch.position)
+
+    def _is_caught_up(self, progress: list[Progress]) -> bool:
+        """Whether the lake has everything; the brokers are asked only when it seems so."""
+        if not progress or any(each.lag != 0 for each in progress):
+            return False
+        ends = ((batch, self._end(batch.channel, cached=False)) for batch in self._batches.values())
+        return all(end is not None and batch.is_empty and end <= max(batch.position, batch.end) for batch, end in ends)
+
+    def _end(self, channel: Channel, *, cached: bool) -> int | None:
         from confluent_kafka import KafkaException, TopicPartition
 
+        place = TopicPartition(channel.topic, channel.partition)
         try:
-            _, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_METADATA_SECONDS)
+            _, high = self._consumer.get_watermark_offsets(place, timeout=_METADATA_SECONDS, cached=cached)
         except KafkaException:
             return None
-        return None if high < 0 else max(0, high - position)
+        return None if high < 0 else high
 
 
 _PASSING = ("_ALL_BROKERS_DOWN", "_TRANSPORT", "_TIMED_OUT", "_RESOLVE", "_MAX_POLL_EXCEEDED")

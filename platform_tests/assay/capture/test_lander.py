@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -20,12 +21,13 @@ from command_line import DOMAINS, PLATFORM
 
 from assay.capture.lander import Lander, Limits, Progress
 from assay.capture.objects import Channel
-from assay.errors import ServerError, SettingsError
+from assay.errors import ServerError, SettingsError, StoreUnavailable
 from assay.lake import ObjectStore, open_store
 
 TOPIC = "shop.public.orders"
 SOURCES = {TOPIC: "orders"}
 BROKER_SECONDS = 2
+WAIT_SECONDS = 20
 
 
 def message(number: int) -> bytes:
@@ -106,6 +108,95 @@ def test_one_that_comes_back_from_the_dead_goes_on_after_what_another_wrote(brok
     slow.stopping = True
     thread.join(20)
     assert numbers(file_store) == Counter(range(15))
+
+
+def test_one_that_lost_its_partition_while_the_lake_was_away_leaves_it_to_the_other(
+    broker: Broker, file_store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker.create(TOPIC, 1)
+    broker.produce(TOPIC, {0: [message(n) for n in range(10)]})
+    put, failed, back, tried = file_store.put, threading.Event(), threading.Event(), threading.Event()
+
+    def failing(*args, **kwargs):
+        if not back.is_set():
+            failed.set()
+            raise StoreUnavailable("gone")
+        tried.set()
+        return put(*args, **kwargs)
+
+    monkeypatch.setattr(file_store, "put", failing)
+    # The only partition goes to the member whose name is the first.
+    one = Lander(file_store, SOURCES, broker.address, "tests", Limits(0.3), {"client.id": "b"})
+    other = Lander(open_store(file_store.uri), SOURCES, broker.address, "tests", Limits(0.3), {"client.id": "a"})
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(one.run)]
+        try:
+            assert failed.wait(WAIT_SECONDS)
+            runs.append(pool.submit(other.run))
+            deadline = time.monotonic() + WAIT_SECONDS
+            while sum(numbers(file_store).values()) < 10 and time.monotonic() < deadline:
+                time.sleep(0.2)
+            back.set()
+            assert tried.wait(WAIT_SECONDS)
+            broker.produce(TOPIC, {0: [message(n) for n in range(10, 15)]})
+            while sum(numbers(file_store).values()) < 15 and time.monotonic() < deadline:
+                time.sleep(0.2)
+        finally:
+            back.set()
+            one.stopping = other.stopping = True
+        for run in runs:
+            run.result(WAIT_SECONDS)
+    assert numbers(file_store) == Counter(range(15))
+
+
+def test_the_end_of_a_partition_that_was_taken_away_is_nothing(broker: Broker, file_store: ObjectStore) -> None:
+    from confluent_kafka import Consumer, TopicPartition
+
+    broker.create(TOPIC, 1)
+    consumer = Consumer({"bootstrap.servers": broker.address, "group.id": "other", "enable.partition.eof": True})
+    consumer.assign([TopicPartition(TOPIC, 0, 0)])
+    (end,) = consumer.consume(1, WAIT_SECONDS)
+    consumer.close()
+    assert end.error().name() == "_PARTITION_EOF"
+    lander = Lander(file_store, SOURCES, broker.address, "tests")
+    lander._take([end])
+    lander._consumer.close()
+
+
+def test_a_broker_that_does_not_answer_does_not_hold_up_the_lander(broker: Broker, file_store: ObjectStore) -> None:
+    broker.create(TOPIC, 4)
+    broker.produce(TOPIC, {place: [message(place)] for place in range(4)})
+    lander = Lander(file_store, SOURCES, broker.address, "tests", Limits(0.3))
+    seen: list[tuple[float, list[Progress]]] = []
+    thread = threading.Thread(target=lander.run, args=(lambda progress: seen.append((time.monotonic(), progress)),))
+    thread.start()
+    deadline = time.monotonic() + WAIT_SECONDS
+    while (not seen or [each.lag for each in seen[-1][1]] != [0] * 4) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    broker.freeze()
+    frozen = time.monotonic()
+    time.sleep(5)
+    told = [progress for at, progress in seen if at > frozen]
+    lander.stopping = True
+    thread.join(WAIT_SECONDS)
+    assert len(told) >= 2
+    assert [each.lag for each in told[-1]] == [0] * 4
+
+
+def test_an_open_transaction_does_not_keep_one_that_is_to_catch_up(broker: Broker, file_store: ObjectStore) -> None:
+    from confluent_kafka import Producer
+
+    broker.create(TOPIC, 1)
+    broker.produce(TOPIC, {0: [message(n) for n in range(5)]})
+    producer = Producer({"bootstrap.servers": broker.address, "transactional.id": "payments"})
+    producer.init_transactions(WAIT_SECONDS)
+    producer.begin_transaction()
+    producer.produce(TOPIC, message(5), partition=0)
+    producer.flush(WAIT_SECONDS)
+    assert [(each.landed, each.lag) for each in land(file_store, broker)] == [(4, 0)]
+    producer.commit_transaction(WAIT_SECONDS)
+    assert [(each.landed, each.lag) for each in land(file_store, broker)] == [(5, 0)]
+    assert numbers(file_store) == Counter(range(6))
 
 
 def test_a_topic_made_anew_is_refused(broker: Broker, file_store: ObjectStore, tmp_path: Path) -> None:
