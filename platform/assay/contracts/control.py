@@ -116,12 +116,13 @@ class Control:
     rows: str | None = "1"
     sums: Mapping[str, str] = field(default_factory=dict, hash=False)
     where: str | None = None
-    tolerance: Decimal | int | str = 0
+    tolerance: Decimal = Decimal(0)
     days: int | None = 35
     since: date | None = None
     complete_after: timedelta = timedelta(hours=6)
 
     def __post_init__(self) -> None:
+        # Not everybody who declares one has its types checked: 1 and "0.05" are amounts, too.
         object.__setattr__(self, "tolerance", Decimal(self.tolerance))
         object.__setattr__(self, "sums", MappingProxyType(dict(self.sums)))
 
@@ -184,9 +185,8 @@ def _require_names(control: Control, said: str) -> None:
     wrong = [name for name in control.sums if not _NAME.fullmatch(name)]
     if wrong:
         raise ContractError(f"{said}: {wrong[0]!r} is not a valid name", hint="use small letters, digits and underscores")
-    tolerance = Decimal(control.tolerance)
     is_no_span = (control.days is not None and control.days < 1) or control.complete_after < timedelta(0)
-    if not tolerance.is_finite() or tolerance < 0 or is_no_span:
+    if not control.tolerance.is_finite() or control.tolerance < 0 or is_no_span:
         raise ContractError(f"{said}: tolerance, days or complete_after is invalid", hint="tolerance >= 0, days >= 1")
 
 

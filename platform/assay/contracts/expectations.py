@@ -141,9 +141,10 @@ class ControlTotal(Expectation):
     on: Mapping[str, str] = field(default_factory=dict)
     rows: str | None = None
     money: Mapping[str, str] = field(default_factory=dict)
-    tolerance: Decimal | int | str = 0
+    tolerance: Decimal = Decimal(0)
 
     def __post_init__(self) -> None:
+        # Not everybody who declares one has its types checked: 1 and "0.05" are amounts, too.
         object.__setattr__(self, "tolerance", Decimal(self.tolerance))
 
     @property

@@ -68,7 +68,7 @@ RUN_COLUMNS = {
 RUN_COLUMN_DESCRIPTIONS = {
     "processing_timestamp": "When this row was published, UTC",
     "job_run_id": "The Dagster run that published this row",
-    "data_quality_score": "Share of the partition's rows that passed every rule, 0 to 100",
+    "data_quality_score": "Share of the partition's rows that broke no rule but such that only warn, 0 to 100",
 }
 
 EVENT_COLUMNS = {

@@ -24,7 +24,7 @@ from assay.contracts.soundness import require_columns, require_rules, require_wi
 from assay.contracts.version import fingerprint, said
 from assay.contracts.watch import Watch
 
-Layer = Literal["raw", "enriched", "marts"]
+Layer = Literal["enriched", "marts"]
 Drift = Literal["evolve", "freeze", "discard"]
 Moves = Literal["any", "told", "never"]
 
@@ -272,7 +272,7 @@ DECLARATION = "__assay__"
 def table(
     name: str,
     *,
-    layer: Literal["enriched", "marts"],
+    layer: Layer,
     key: tuple[str, ...],
     owner: str,
     subject: str,

@@ -164,9 +164,8 @@ def _figures(
         here = _rounded(lake[measure]) if lake is not None else None
         there = _rounded(said[measure]) if said is not None else None
         aside = _rounded(refused[measure] if refused is not None else _NOTHING)
-        tolerance = Decimal(control.tolerance)
-        match = _match(here, aside, there, tolerance, is_open)
-        found.append(Compared(day, key, measure, here, there, tolerance, match, aside))
+        match = _match(here, aside, there, control.tolerance, is_open)
+        found.append(Compared(day, key, measure, here, there, control.tolerance, match, aside))
     return found
 
 

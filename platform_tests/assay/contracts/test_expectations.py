@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -102,7 +103,7 @@ KINDS: list[tuple[Expectation, str, Dimension, str]] = [
         "the number of rows is within 4 deviations or 30% of comparable days",
     ),
     (
-        ControlTotal("latest.controls", on={"day": "of"}, rows="n", money={"amount": "total"}, tolerance="0.01"),
+        ControlTotal("latest.controls", on={"day": "of"}, rows="n", money={"amount": "total"}, tolerance=Decimal("0.01")),
         "total_as_in_controls",
         Dimension.CONSISTENCY,
         "rows and the total of amount match latest.controls, give or take 0.01",
