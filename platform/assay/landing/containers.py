@@ -51,6 +51,8 @@ _BLANK = b" \t\r\n"
 _DECODER = json.JSONDecoder(parse_float=str, parse_int=str)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _MEMORY = "512MB"
+_DECODED_BYTES = 1024 * 1024
+"""Up to which size objects over several lines are decoded in memory, if they are sound."""
 
 
 def container_of(path: Path) -> Container | None:
@@ -226,21 +228,25 @@ def _child(kind: DuckDBPyType, which: str) -> DuckDBPyType:
 
 def _array_lines(path: Path, to: Path) -> list[Rejected] | None:
     # DuckDB accepts an array that breaks off after a comma as complete.
-    if not _is_closed(path):
-        return _salvaged_array(path, to)
+    is_read = _is_closed(path) and _copy_values(path, "array", to)
+    return [] if is_read else _salvaged_array(path, to)
+
+
+def _copy_values(path: Path, layout: Literal["array", "unstructured"], to: Path) -> bool:
+    """Write the JSON values of a file one a line, in bounded memory; False where DuckDB cannot read all of them."""
     with duckdb.connect(config={"memory_limit": _MEMORY, "temp_directory": str(to.parent)}) as connection:
         connection.execute("SET threads = 1")
-        documents = (
+        values = (
             f"SELECT replace(replace(json, chr(13), ' '), chr(10), ' ') FROM read_json_objects({literal(str(path))}, "
-            f"format='array', compression='uncompressed', maximum_object_size={MAX_LINE_BYTES})"
+            f"format='{layout}', compression='uncompressed', maximum_object_size={MAX_LINE_BYTES})"
         )
         try:
-            _copy_lines(connection, documents, to)
+            _copy_lines(connection, values, to)
         except duckdb.Error as error:
             if _is_about_room(error):
                 raise
-            return _salvaged_array(path, to)
-    return []
+            return False
+    return True
 
 
 def _is_closed(path: Path) -> bool:
@@ -263,7 +269,9 @@ def _salvaged_array(path: Path, to: Path) -> list[Rejected] | None:
 
 
 def _document_lines(path: Path, to: Path) -> list[Rejected]:
-    return _salvaged(path, _objects, to)[1]
+    # Opening DuckDB takes longer than decoding a small file.
+    is_read = path.stat().st_size > _DECODED_BYTES and _copy_values(path, "unstructured", to)
+    return [] if is_read else _salvaged(path, _objects, to)[1]
 
 
 def _salvaged(path: Path, find: _Find, to: Path) -> tuple[int, list[Rejected]]:

@@ -8,6 +8,7 @@ import importlib
 import io
 import json
 import math
+import subprocess
 import sys
 import uuid
 from collections.abc import Callable
@@ -272,6 +273,47 @@ class TestArrays:
         path.write_bytes(content)
         assert unwrap(path, "array", to) is None
         assert not to.exists()
+
+
+MEMORY_OF_UNWRAPPING = """
+import re, sys
+from pathlib import Path
+from assay.landing.containers import container_of, unwrap
+
+small, large = map(Path, sys.argv[1:])
+for path in (small, large):
+    assert unwrap(path, container_of(path), path.with_suffix(".lines")) == []
+    print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
+"""
+
+
+class TestObjectsOverSeveralLines:
+    OBJECTS = tuple({"id": number, "text": f"é{number}\n", "long": "x" * 300} for number in range(8000))
+
+    def content(self, objects: int) -> bytes:
+        return "\n".join(json.dumps(each, indent=1, ensure_ascii=False) for each in self.OBJECTS[:objects]).encode()
+
+    @pytest.mark.parametrize("objects", [3, 8000])
+    def test_every_object_is_a_line(self, tmp_path: Path, objects: int) -> None:
+        records, rejected = unwrapped(tmp_path, b"\xef\xbb\xbf" + self.content(objects))
+        assert (records, rejected) == (list(self.OBJECTS[:objects]), [])
+
+    def test_what_stands_before_the_damage_of_a_large_file_is_kept(self, tmp_path: Path) -> None:
+        records, ((row, reason),) = unwrapped(tmp_path, self.content(8000)[:-1])
+        assert (records, row) == (list(self.OBJECTS[:-1]), 8000)
+        assert reason.startswith("the file is damaged from here on: ")
+
+    # What `resource` tells of a process begins with that of the one which started it.
+    @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system does not tell the memory of a process")
+    def test_a_sound_file_is_read_in_memory_that_does_not_grow_with_it(self, tmp_path: Path) -> None:
+        for name, times in (("small", 1), ("large", 20)):
+            (tmp_path / f"{name}.json").write_bytes(b"\n".join([self.content(8000)] * times))
+        paths = [str(tmp_path / f"{name}.json") for name in ("small", "large")]
+        done = subprocess.run(
+            [sys.executable, "-c", MEMORY_OF_UNWRAPPING, *paths], capture_output=True, text=True, check=True, timeout=300
+        )
+        small, large = map(int, done.stdout.split())
+        assert large - small < 30_000, "kilobytes; the file has 55,000"
 
 
 def payment_lake(folder: Path, form: Any) -> ShopLake:
