@@ -99,7 +99,8 @@ def serving(figures: Figures, host: str, port: int) -> Iterator[int]:
     except OSError as error:
         raise ServerError(
             f"Port {port} of {host} cannot be used for metrics ({error.strerror}).",
-            hint="Give --port or set ASSAY_METRICS_PORT to a free one, or to 0 for none.",
+            hint="Set ASSAY_METRICS_PORT to a free one, or to 0 for none; or give `assay metrics-endpoint --port`, "
+            "`assay up --metrics-port`.",
         ) from error
     try:
         yield int(server.server_port)

@@ -98,9 +98,17 @@ def instant(text: str) -> dt.datetime:
         raise SettingsError(
             f"{text} is neither a day nor a time.", hint="Write 2025-03-31 for the end of that day, or 2025-03-31T12:00:00."
         ) from error
-    if len(text.strip()) == len("2025-03-31"):
+    if _is_day(text.strip()):
         read = read + _ONE_DAY - dt.datetime.resolution
     return read.replace(tzinfo=dt.UTC) if read.tzinfo is None else read.astimezone(dt.UTC)
+
+
+def _is_day(text: str) -> bool:
+    try:
+        dt.date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def find_history(domain: Domain, about: str | None) -> Table:

@@ -10,6 +10,7 @@ failed may repeat parts of it, so only the kind of failure is told.
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from fnmatch import fnmatchcase
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 15
 MYSQL_PORT = 3306
+_GLOB = re.compile(r"[*?\[]")
 _MYSQL_SCHEMES = ("mysql", "mariadb")
 _MYSQL_REFUSALS = {
     1044: "the user may not read the database",
@@ -208,12 +210,19 @@ def _ask_files(
 
 
 def _paths(store: ObjectStore, pattern: str) -> list[str]:
-    """The files that a pattern names, as DuckDB opens them."""
+    """The files that a pattern names, as DuckDB opens them; a file that has the pattern as its name is meant itself."""
     if (local := Path(pattern)).is_absolute():
-        found = Path(local.anchor).glob(str(local.relative_to(local.anchor)))
-        return sorted(str(path) for path in found if path.is_file())
-    fixed = pattern.split("*", 1)[0].split("?", 1)[0]
-    return sorted(store.path(info.key) for info in store.list(fixed) if fnmatchcase(info.key, pattern))
+        found = [local] if local.is_file() else Path(local.anchor).glob(str(local.relative_to(local.anchor)))
+        return sorted(_as_it_is(str(path)) for path in found if path.is_file())
+    fixed = _GLOB.split(pattern, maxsplit=1)[0]
+    listed = [info.key for info in store.list(fixed)]
+    keys = [pattern] if pattern in listed else [key for key in listed if fnmatchcase(key, pattern)]
+    return sorted(_as_it_is(store.path(key)) for key in keys)
+
+
+def _as_it_is(path: str) -> str:
+    """A path in which DuckDB, too, takes no character for a pattern."""
+    return _GLOB.sub(lambda found: f"[{found[0]}]", path)
 
 
 def _totals(control: Control, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Totals:

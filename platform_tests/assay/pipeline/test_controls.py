@@ -236,6 +236,16 @@ class TestFiles:
         for name in ("roll.csv.gz", "roll.parquet", "ro*.parquet"):
             assert asked(lake, replace(ROLLS, from_=ControlFile(str(tmp_path / name)))) == ROLLED
 
+    def test_a_file_that_looks_like_a_pattern_is_taken_as_it_is(self, lake: ShopLake, tmp_path: Path) -> None:
+        (tmp_path / "roll[1].csv").write_text(ROLL)
+        (tmp_path / "roll1.csv").write_text("nonsense")
+        assert asked(lake, replace(ROLLS, from_=ControlFile(str(tmp_path / "roll[1].csv")))) == ROLLED
+        lake.store.put("controls/roll[1].csv", ROLL.encode())
+        lake.store.put("controls/roll1.csv", b"nonsense")
+        assert asked(lake, replace(ROLLS, from_=ControlFile("controls/roll[1].csv"))) == ROLLED
+        lake.store.put("controls/roll1.csv", ROLL.encode())
+        assert asked(lake, replace(ROLLS, from_=ControlFile("controls/roll[12].csv"))) == ROLLED
+
     def test_on_s3(self, lake: ShopLake, s3_store: ObjectStore) -> None:
         s3_store.put("controls/till_rolls-1.csv", ROLL.encode())
         on_s3 = replace(lake.workspace, store=s3_store)
