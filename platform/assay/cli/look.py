@@ -86,9 +86,8 @@ def tables(as_json: AsJson = False) -> None:
     for each in listed:
         what = each["description"].split("\n", 1)[0]
         key = ", ".join(each["key"])
-        grid.add_row(
-            each["table"], f"{each['partitions']:,}", f"{each['rows']:,}", each["newest"] or "", key, each["owner"], what
-        )
+        counts = (f"{each['partitions']:,}", f"{each['rows']:,}")
+        grid.add_row(each["table"], *counts, each["newest"] or "", key, escape(each["owner"]), escape(what))
     output().print(grid)
 
 
@@ -118,7 +117,8 @@ def drift(
             added = ", ".join(f"{column} ({kind.lower()})" for column, kind in version.layout.added.items())
             first, last = (key.removeprefix(landing_prefix(name)) for key in (version.first, version.last))
             missing = ", ".join(version.layout.missing)
-            grid.add_row(name, f"{version.objects:,}", f"{version.records:,}", first, last, missing, added)
+            counts = (f"{version.objects:,}", f"{version.records:,}")
+            grid.add_row(name, *counts, *map(escape, (first, last, missing, added)))
     console = output()
     console.print(grid)
     for objects in held.values():
@@ -246,7 +246,7 @@ def _described_own(own: OwnTable) -> dict[str, Any]:
 
 
 def _print_description(console: Console, described: dict[str, Any]) -> None:
-    console.print(f"[bold]{described['table']}[/]  {described['description']}\n", highlight=False)
+    console.print(f"[bold]{described['table']}[/]  {escape(described['description'])}\n", highlight=False)
     for name in (
         "key",
         "partition column",
@@ -266,14 +266,15 @@ def _print_description(console: Console, described: dict[str, Any]) -> None:
     ):
         value = described.get(name)
         if value not in (None, [], "", {}):
-            console.print(f"{name}: {_in_words(value)}", highlight=False)
+            console.print(f"{name}: {escape(_in_words(value))}", highlight=False)
     grid = Grid()
     for name in ("column", "type", "PII", "description", "from"):
         grid.add_column(name, overflow="fold")
     for column in described["columns"]:
         unit = f" ({column['unit']})" if column["unit"] else ""
         kind = column["type"] + ("" if column["nullable"] else " not null")
-        grid.add_row(column["name"], kind, column["pii"] or "", column["description"] + unit, "\n".join(column["from"]))
+        shown = (column["name"], kind, column["pii"] or "", column["description"] + unit, "\n".join(column["from"]))
+        grid.add_row(*map(escape, shown))
     console.print(grid)
     if described.get("rules"):
         rules = Grid("rule", "severity", "dimension", "owner", "reason")

@@ -19,6 +19,7 @@ import duckdb
 import typer
 from rich.console import Console
 
+from assay.cli.options import AsJson
 from assay.cli.show import output, print_report, print_rows, watched
 from assay.contracts import LATER, Source
 from assay.engine.project import Node, load_project
@@ -31,8 +32,6 @@ from assay.pipeline.session import session
 from assay.pipeline.state import State
 from assay.pipeline.workspace import Workspace
 from assay.settings import Settings, read_settings
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
 
 
 def register(app: typer.Typer) -> None:

@@ -63,7 +63,7 @@ def build_refresh_job(project: Project, retries: dg.RetryPolicy | None) -> dg.Jo
     def refresh() -> None:
         marts(enrich(ingest()))
 
-    return refresh.to_job(executor_def=dg.in_process_executor, op_retry_policy=retries, tags={"assay/job": Job.REFRESH.value})
+    return refresh.to_job(executor_def=dg.in_process_executor, op_retry_policy=retries)
 
 
 def build_later_job(cadence: Cadence, nodes: Sequence[Node], retries: dg.RetryPolicy | None) -> dg.JobDefinition:
@@ -80,7 +80,7 @@ def build_later_job(cadence: Cadence, nodes: Sequence[Node], retries: dg.RetryPo
     def later() -> None:
         build()
 
-    return later.to_job(executor_def=dg.in_process_executor, op_retry_policy=retries, tags={"assay/job": str(cadence)})
+    return later.to_job(executor_def=dg.in_process_executor, op_retry_policy=retries)
 
 
 def tables_of(project: Project, cadence: Cadence) -> list[Node]:

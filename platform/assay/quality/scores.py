@@ -80,11 +80,6 @@ class RuleResult:
     passed: bool = True
     said: str = ""
 
-    @property
-    def expected(self) -> str:
-        """The expectation, in words."""
-        return self.rule.expected or self.rule.reason
-
 
 def results(
     rules: Sequence[Rule],

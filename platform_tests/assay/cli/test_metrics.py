@@ -39,13 +39,16 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> ShopLake:
 
 
 @pytest.fixture
-def run(lake: ShopLake, tmp_path: Path) -> Run:
+def assay(lake: ShopLake, tmp_path: Path) -> Run:
+    """Runs a command on the lake."""
     environment = {"ASSAY_DOMAIN": "bazaar", "ASSAY_LAKE": lake.folder.as_uri(), "ASSAY_HOME": str(tmp_path / "home")}
+    return lambda *arguments: CliRunner().invoke(app, list(arguments), env=environment)
 
-    def ran(*arguments: str) -> Result:
-        return CliRunner().invoke(app, ["metrics", *arguments], env=environment)
 
-    return ran
+@pytest.fixture
+def run(assay: Run) -> Run:
+    """Runs a command of `assay metrics`."""
+    return lambda *arguments: assay("metrics", *arguments)
 
 
 def told(result: Result) -> Any:
@@ -90,6 +93,13 @@ def test_query_answers_and_explains(run: Run) -> None:
     assert next((each["reads"], each["chosen"]) for each in explained["considered"]) == ("marts.stall_month", True)
     assert "FROM marts.stall_month" in explained["sql"]
     assert "taken" in run(*asked, "--explain").stdout
+
+
+def test_describe_shows_the_formula_of_every_generated_column(assay: Run) -> None:
+    columns = told(assay("describe", "marts.stall_month", "--json"))["columns"]
+    formulas = [each for each in columns if each["description"].endswith("]")]
+    shown = assay("describe", "marts.stall_month").stdout
+    assert shown.count("[") >= len(formulas) > 0
 
 
 def test_query_says_what_a_scan_would_cost(run: Run) -> None:
