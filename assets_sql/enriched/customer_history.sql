@@ -2,8 +2,8 @@
 WITH documents AS (
   SELECT
     customer_id, email, status, registered_at, updated_at, valid_from, valid_to, _ingested_at, _source,
-    -- Taken apart once, for all that is wanted of it.
-    -- A profile that is no JSON leaves the customer without details, not the table without customers.
+    -- Parsed once for all its fields.
+    -- A profile that is not JSON leaves the customer without details instead of failing the table.
     from_json(
       TRY_CAST(profile AS JSON),
       '{"personal_information": {"first_name": "VARCHAR", "last_name": "VARCHAR", "date_of_birth": "VARCHAR", "phone": "VARCHAR"},
@@ -108,14 +108,14 @@ standard AS (
     updated_at,
     valid_from,
     valid_to,
-    -- States that were replaced within the same database transaction were never in force.
+    -- States that were replaced within the same database transaction never took effect.
     valid_to IS NULL OR valid_to > valid_from AS was_in_force,
     _ingested_at,
     _source
   FROM flattened
 ),
 
--- Most customers have had one state only, which is a span by itself; only those of others are compared.
+-- Most customers have had only one state, which is a span by itself; only the states of the others are compared.
 several AS (
   SELECT customer_id
   FROM standard
@@ -148,7 +148,7 @@ neighbours AS (
   WINDOW by_time AS (PARTITION BY customer_id, was_in_force ORDER BY valid_from)
 ),
 
--- What differs only in how it was written is one span; a customer that was gone begins a new one.
+-- States that differ only in notation form one span; a customer that was deleted begins a new one.
 numbered AS (
   SELECT
     *,
@@ -160,7 +160,7 @@ numbered AS (
   FROM neighbours
 )
 
--- All states of a span are equal: any of its values is the value.
+-- All states of a span are equal, so any of them gives its values.
 SELECT
   customer_id,
   min(valid_from) AS valid_from,
@@ -199,7 +199,7 @@ SELECT
 FROM numbered
 GROUP BY customer_id, was_in_force, span
 UNION ALL
--- The only state of a customer is a span by itself.
+-- The only state of a customer forms a span by itself.
 SELECT
   customer_id,
   valid_from,

@@ -1,4 +1,4 @@
--- One row a scored customer: the latest score, what it rests on, and how it moved.
+-- One row per scored customer: the latest score, its factors, and its change.
 WITH answers AS (
   SELECT
     customer_id, model, band, factors, history, _ingested_at, _source,
@@ -18,8 +18,8 @@ WITH answers AS (
   FROM latest.customer_risk
 ),
 
--- The first of a sorted list: the weightiest factor, the latest score from a day before.
--- Those without a weight or score are left out first: sorted, an unknown field would be the greatest.
+-- The first element of a sorted list: the weightiest factor, the latest score of an earlier day.
+-- Elements without a weight or score are removed first: null would sort as the greatest.
 ranked AS (
   SELECT
     customer_id, model, band, factors, history, _ingested_at, _source, score, scored_at,

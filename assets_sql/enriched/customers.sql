@@ -1,4 +1,4 @@
--- One row a customer: the profile as it is now.
+-- One row per customer: the current profile.
 SELECT
   customer_id,
   email,

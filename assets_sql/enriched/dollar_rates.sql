@@ -1,4 +1,4 @@
--- One row a calendar day and currency but the dollar: what an amount is multiplied with and divided by to be dollars.
+-- One row per calendar day and currency except the dollar: the factor and divisor that convert an amount to dollars.
 WITH dollar AS (
   SELECT rate_date, rate AS dollars_for_a_euro, source_date
   FROM enriched.fx_rates
@@ -10,7 +10,7 @@ conversion AS (
   SELECT
     quoted.rate_date,
     quoted.currency,
-    -- Of two rates the older one; of the euro it is the dollar's, because the euro itself is never published.
+    -- The older of two rates; for the euro it is the dollar's, because the euro itself is never published.
     CASE WHEN dollar.rate_date IS NOT NULL THEN least(quoted.source_date, dollar.source_date) END AS source_date,
     CAST(CAST(dollar.dollars_for_a_euro AS DECIMAL(38,8)) * 100000000 AS BIGINT) AS dollars,
     CAST(CAST(quoted.rate AS DECIMAL(38,8)) * 100000000 AS BIGINT) AS units,

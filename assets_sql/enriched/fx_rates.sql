@@ -1,5 +1,5 @@
--- One row a calendar day and currency: units of the currency for one euro.
--- A rate holds until the next one is published, for at most 10 more days: weekends and holidays are bridged, a currency
+-- One row per calendar day and currency: units of the currency for one euro.
+-- A rate holds until the next one is published, for at most 10 more days: weekends and holidays are bridged, and a currency
 -- that is no longer quoted ends.
 WITH published AS (
   SELECT
@@ -19,7 +19,7 @@ held AS (
   FROM published
 ),
 
--- The euro stands among the currencies, so that a conversion is one join.
+-- The euro is listed as a currency, so that a conversion is one join.
 euro AS (
   SELECT
     source_date + CAST(days_filled AS INTEGER) AS rate_date,

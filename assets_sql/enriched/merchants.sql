@@ -11,7 +11,7 @@ standard AS (
     merchant_id,
     valid_from,
     valid_to,
-    -- States that were replaced within the same database transaction were never in force.
+    -- States that were replaced within the same database transaction never took effect.
     valid_to IS NULL OR valid_to > valid_from AS was_in_force,
     nullif(trim(name), '') AS merchant_name,
     CASE WHEN length(trim(mcc)) BETWEEN 1 AND 3 THEN lpad(trim(mcc), 4, '0') ELSE nullif(trim(mcc), '') END AS mcc,
@@ -23,7 +23,7 @@ standard AS (
     TRY_CAST(terms ->> '$.fixed_fee_usd' AS DECIMAL(18,2)) AS fixed_fee_usd,
     TRY_CAST(terms ->> '$.cost_percent' AS DECIMAL(9,4)) AS cost_percent,
     nullif(trim(terms ->> '$.partner'), '') AS partner,
-    -- Only names that DuckDB knows: any other would be an error wherever the zone is used.
+    -- Only names known to DuckDB: any other would fail wherever the zone is used.
     (SELECT min(zone.name) FROM pg_timezone_names() AS zone WHERE zone.name = trim(documents.time_zone)) AS time_zone,
     CASE
       WHEN lower(trim(active)) IN ('y', 'yes', 't', 'true', '1') THEN true
@@ -49,7 +49,7 @@ neighbours AS (
   WINDOW by_time AS (PARTITION BY merchant_id, was_in_force ORDER BY valid_from)
 ),
 
--- What differs only in how it was written ('Y' and 'true') is one span; a merchant that was gone begins a new one.
+-- States that differ only in notation ('Y' and 'true') form one span; a merchant that was deleted begins a new one.
 numbered AS (
   SELECT
     merchant_id, valid_from, valid_to, was_in_force, merchant_name, mcc, country, region, city, settlement_days,

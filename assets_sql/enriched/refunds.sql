@@ -1,4 +1,4 @@
--- One row a refund: its latest state, in standard values.
+-- One row per refund: its latest state, in standard values.
 -- Amounts and dates are read exactly as the source counts them (payments.contracts.vocabulary), so that the books close.
 WITH standard AS (
   SELECT

@@ -1,4 +1,4 @@
--- One row a change of a refund or of a dispute, as its source told it; a change that was delivered again is the same row.
+-- One row per change of a refund or of a dispute, as its source reported it; repeated deliveries of a change are one row.
 -- Amounts and dates are read exactly as the sources count them (payments.contracts.vocabulary), so that the books close.
 WITH told AS (
   SELECT
@@ -46,7 +46,7 @@ standard AS (
   FROM told
 ),
 
--- Of the deliveries of a change the first one stands for it.
+-- A change is represented by its first delivery.
 changes AS (
   SELECT
     subject,
@@ -66,7 +66,7 @@ changes AS (
   GROUP BY subject, subject_id, event_date, _op, _sequence, _source
 )
 
--- A deletion names only its key: what it is about is what the others of its key are about.
+-- A deletion has only its key: its other columns come from the other changes of that key.
 SELECT
   subject,
   subject_id,

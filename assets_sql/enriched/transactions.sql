@@ -1,4 +1,4 @@
--- One row a payment: its latest state, in standard values.
+-- One row per payment: its latest state, in standard values.
 -- Amounts and dates are read exactly as the sources count them (payments.contracts.vocabulary), so that the books close.
 WITH payments AS (
   SELECT
@@ -63,7 +63,7 @@ SELECT
   standard.payment_method,
   standard.is_recurring,
   standard.sca_method,
-  -- By way of microseconds, because a cast between the two timestamp types asks the time-zone library for every row.
+  -- Via microseconds, because a cast between the two timestamp types calls the time-zone library for every row.
   make_timestamptz(epoch_us(standard.transaction_time)) AS transaction_timestamp,
   standard.transaction_date,
   customer.registered_at AS customer_registered_at,

@@ -1,4 +1,4 @@
--- One row an alert: a rule, a customer and a day.
+-- One row per alert: a rule, a customer and a day.
 SELECT
   rule, severity, subject_id, alert_date, window_start, measured, held_against, transaction_count, amount_usd, transactions,
   parameters, ingestion_timestamp, data_source

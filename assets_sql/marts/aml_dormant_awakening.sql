@@ -1,11 +1,11 @@
--- One row a customer and day with payments worth much, where an account that is older than the window had none in it before.
+-- One row per customer and day with payments of a large total, where an account older than the window had none in it before.
 WITH parameters AS (
   SELECT
     1000.00 AS min_amount,
     91 AS window_days
 ),
 
--- Payments are read where they are needed, and not once for all: so that of the days before only who paid is read.
+-- Payments are read where they are needed rather than once, so that only the payer column is read for earlier days.
 large_days AS (
   SELECT customer_id, transaction_date AS alert_date
   FROM marts.transactions_enriched
@@ -21,7 +21,7 @@ registered AS (
   GROUP BY customer_id, transaction_date
 ),
 
--- Where nothing landed of the first week of the window, nobody can tell who was dormant in it.
+-- If nothing landed for the first week of the window, dormancy in it cannot be established.
 observed AS (
   SELECT DISTINCT transaction_date
   FROM marts.transactions_enriched

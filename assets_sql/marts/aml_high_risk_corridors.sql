@@ -1,4 +1,4 @@
--- One row a customer and day with a payment from or to a listed country, where such payments in the window are worth much.
+-- One row per customer and day with a payment from or to a listed country, where such payments in the window have a large total.
 WITH parameters AS (
   SELECT
     ['IR', 'KP', 'MM'] AS countries,
@@ -15,7 +15,7 @@ corridor AS (
     AND (list_contains(countries, customer_country) OR list_contains(countries, merchant_country))
 ),
 
--- A day on which there is one ends a window.
+-- Each day with such a payment ends a window.
 days AS (
   SELECT DISTINCT customer_id, transaction_date AS alert_date
   FROM corridor

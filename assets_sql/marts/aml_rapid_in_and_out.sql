@@ -1,4 +1,4 @@
--- One row a customer and day with a refund of a payment just made, where much was given back so quickly within the window.
+-- One row per customer and day with a refund of a recent payment, where a large total was refunded so quickly within the window.
 WITH parameters AS (
   SELECT
     72 AS max_hours,
@@ -17,13 +17,13 @@ quick AS (
   WHERE state = 'succeeded' AND amount_usd IS NOT NULL AND refunded_at <= transaction_timestamp + to_hours(max_hours)
 ),
 
--- A day on which one was asked for ends a window.
+-- Each day with such a refund request ends a window.
 days AS (
   SELECT DISTINCT customer_id, refund_date AS alert_date
   FROM quick
 ),
 
--- A payment may be given back in parts.
+-- A payment may be refunded in parts.
 payments AS (
   SELECT
     days.customer_id,

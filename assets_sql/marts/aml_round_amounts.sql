@@ -1,4 +1,4 @@
--- One row a customer and day with a large payment of a round amount, where most large payments in the window are round.
+-- One row per customer and day with a large payment of a round amount, where most large payments in the window are round.
 WITH parameters AS (
   SELECT
     100 AS multiple,
@@ -8,7 +8,7 @@ WITH parameters AS (
     30 AS window_days
 ),
 
--- Round in the currency that was charged, large in dollars.
+-- Round in the currency charged, large in dollars.
 large AS (
   SELECT
     customer_id, transaction_id, transaction_date, transaction_timestamp, amount_usd, ingestion_timestamp, data_source,
@@ -24,7 +24,7 @@ round_ones AS (
   WHERE is_round
 ),
 
--- A day on which there is one ends a window.
+-- Each day with such a payment ends a window.
 days AS (
   SELECT DISTINCT customer_id, transaction_date AS alert_date
   FROM round_ones

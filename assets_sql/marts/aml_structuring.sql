@@ -1,4 +1,4 @@
--- One row a customer and day with payments just under the threshold that together, within the window, reach it.
+-- One row per customer and day with payments just under the threshold that together, within the window, reach it.
 WITH parameters AS (
   SELECT
     10000.00 AS threshold,
@@ -14,7 +14,7 @@ near AS (
   WHERE status <> 'failed' AND amount_usd >= near_share * threshold AND amount_usd < threshold
 ),
 
--- A day on which there is one ends a window.
+-- Each day with such a payment ends a window.
 days AS (
   SELECT DISTINCT customer_id, transaction_date AS alert_date
   FROM near

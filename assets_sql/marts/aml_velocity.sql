@@ -1,4 +1,4 @@
--- One row a customer and day with a payment that is the last of too many within some hours.
+-- One row per customer and day with a payment that is the last of too many within some hours.
 WITH parameters AS (
   SELECT
     24 AS hours,
@@ -6,7 +6,7 @@ WITH parameters AS (
     2 AS window_days
 ),
 
--- Nobody else can have so many: what follows has little to sort.
+-- No other customer can have enough payments, so little is left to sort.
 busy AS (
   SELECT customer_id
   FROM marts.transactions_enriched
@@ -29,7 +29,7 @@ counted AS (
   WHERE status <> 'failed'
 ),
 
--- The last payments of hours with too many.
+-- Payments that end a span of hours with too many.
 peaks AS (
   SELECT customer_id, transaction_date AS alert_date, transaction_timestamp AS peak_at, max(payments_so_far) AS payments_so_far
   FROM counted
@@ -38,7 +38,7 @@ peaks AS (
   GROUP BY customer_id, transaction_date, transaction_timestamp
 ),
 
--- Those hours may overlap: each payment counts once.
+-- The spans may overlap: each payment counts once.
 involved AS (
   SELECT DISTINCT
     peaks.customer_id, peaks.alert_date, counted.transaction_id, counted.transaction_date, counted.transaction_timestamp,

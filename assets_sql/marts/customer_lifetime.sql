@@ -1,4 +1,4 @@
--- One row a customer with payments, added up from their months: of no other month are payments read again for a late one.
+-- One row per customer with payments, added up from their months: for a late payment only its own month is read again.
 WITH totals AS (
   SELECT
     customer_id,

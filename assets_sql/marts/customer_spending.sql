@@ -1,4 +1,4 @@
--- One row a customer and month with payments.
+-- One row per customer and month with payments.
 SELECT
   customer_id,
   CAST(date_trunc('month', transaction_date) AS DATE) AS month,

@@ -1,4 +1,4 @@
--- One row a day, region and currency.
+-- One row per day, region and currency.
 SELECT
   transaction_date,
   region,

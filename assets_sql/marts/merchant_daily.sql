@@ -1,4 +1,4 @@
--- One row a merchant and day with payments.
+-- One row per merchant and day with payments.
 WITH payments AS (
   SELECT
     merchant_id,
@@ -23,8 +23,8 @@ visits AS (
   FROM marts.transactions_enriched
 ),
 
--- The 90 days before a day are all that it may depend on: its partition is given no more.
--- A search for an earlier payment reads them as a stream; comparing neighbours (lag) would sort all of them for one day.
+-- A day may depend on the 90 days before it and no more: its partition is given nothing else.
+-- A semi-join on earlier payments streams them; comparing neighbours (lag) would sort all of them for one day.
 visitors AS (
   SELECT
     merchant_id,
@@ -50,7 +50,7 @@ customers AS (
   GROUP BY merchant_id, transaction_date
 ),
 
--- Laid side by side by a union and not by a join, through which the asked days would not reach both sides.
+-- Combined by a union rather than a join, through which the filter on days would not reach both sides.
 parts AS (
   SELECT
     merchant_id, transaction_date, merchant_name, transaction_count, kept_count, refunded_count, chargeback_count,

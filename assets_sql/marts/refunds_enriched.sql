@@ -1,6 +1,6 @@
--- One row a refund, joined with its customer, merchant, category, risk and the day's exchange rate.
+-- One row per refund, joined with its customer, merchant, category, risk and the day's exchange rate.
 -- Every join finds at most one row, so that no refund is lost or counted twice.
--- A merchant's first span reaches back without end, and each holds until the next begins.
+-- A merchant's first span extends back indefinitely, and each holds until the next begins.
 WITH merchant AS (
   SELECT
     merchant_id, merchant_name, country, region, mcc, partner,
@@ -23,7 +23,7 @@ SELECT
   refund.currency,
   CASE WHEN refund.currency = 'USD' THEN 1 ELSE rates.rate_to_usd END AS fx_rate_to_usd,
   rates.source_date AS fx_source_date,
-  -- In cents, and half the divisor is added before the division: rounded once, half away from zero.
+  -- In cents, with half the divisor added before the division: rounded once, half away from zero.
   CASE
     WHEN refund.currency = 'USD' THEN refund.amount
     ELSE CAST(

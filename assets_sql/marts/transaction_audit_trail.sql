@@ -1,5 +1,5 @@
--- One row a change of a payment, of a refund of it or of a dispute about it: what it was before and after, when, and where told.
--- A change that was delivered again is the same row. Amounts are read exactly as the sources count them.
+-- One row per change of a payment, its refunds or its disputes: values before and after, when, and which record reported it.
+-- Repeated deliveries of a change are one row. Amounts are read exactly as the sources count them.
 WITH told AS (
   SELECT
     transaction_id, amount, currency, status, event_date, _op, _sequence, _source_timestamp, _ingested_at, _source,
@@ -37,7 +37,7 @@ standard AS (
   FROM told
 ),
 
--- Of the deliveries of a change the first one stands for it.
+-- A change is represented by its first delivery.
 payments AS (
   SELECT
     transaction_id,
@@ -55,7 +55,7 @@ payments AS (
   GROUP BY transaction_id, event_date, _op, _sequence, _source
 ),
 
--- A deletion that names only its key stands on every day that the refund or dispute had been on: it is one change.
+-- A deletion that has only a key is on every day on which the refund or dispute was: it is one change.
 returned AS (
   SELECT
     payment_date,
@@ -104,7 +104,7 @@ changes AS (
   FROM returned
 ),
 
--- At one position a deletion is last.
+-- A deletion comes last at its position.
 compared AS (
   SELECT
     *,
@@ -119,7 +119,7 @@ compared AS (
   )
 )
 
--- A change that does not name a value leaves it as it was.
+-- A change that omits a value leaves it unchanged.
 SELECT
   transaction_id,
   transaction_date,

@@ -1,7 +1,7 @@
--- One row a payment, joined with its customer, merchant, category, risk and the day's exchange rate.
+-- One row per payment, joined with its customer, merchant, category, risk and the day's exchange rate.
 -- Every join finds at most one row, so that no payment is lost or counted twice.
--- A merchant's first span reaches back without end, and each holds until the next begins.
--- Percentages are kept as whole millionths, dollars as cents.
+-- A merchant's first span extends back indefinitely, and each holds until the next begins.
+-- Percentages are stored as whole millionths, dollars as cents.
 WITH merchant AS (
   SELECT
     merchant_id, merchant_name, country, region, mcc, partner, time_zone,
@@ -14,7 +14,7 @@ WITH merchant AS (
   WINDOW by_time AS (PARTITION BY merchant_id ORDER BY valid_from)
 ),
 
--- The time-zone library is asked once for each zone and half hour, not for every payment: clocks change on the half hour.
+-- The time-zone library is called once per zone and half hour, not for every payment: clocks change on the half hour.
 half_hours AS (
   SELECT DISTINCT epoch_us(transaction_timestamp) // 1800000000 AS half_hour
   FROM enriched.transactions
@@ -92,7 +92,7 @@ SELECT
   converted.transaction_id,
   converted.transaction_date,
   converted.transaction_timestamp,
-  -- A payment without a time stands at midnight, and its date is the only one that it has.
+  -- A payment without a time is dated midnight, and its date is the only one known.
   CASE
     WHEN converted.paid_us % 86400000000 = 0 THEN converted.transaction_date
     ELSE CAST(make_timestamp(converted.paid_us + clock.ahead_us) AS DATE)

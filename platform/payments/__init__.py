@@ -1,6 +1,6 @@
-"""The payments domain: what a payments company lands, and the tables and marts made of it.
+"""The payments domain: the data that a payments company lands, and the tables and marts derived from them.
 
-Belongs here: declarations only, that is contracts, sources, controls and the simulated company that lands demo files. Does not
+Belongs here: declarations only: contracts, sources, controls and the simulated company that lands demo files. Does not
 belong here: machinery of any kind; another company replaces this package and `assets_sql/` and changes nothing in `assay`.
 """
 
@@ -18,7 +18,7 @@ from payments.monitoring import RULES
 
 
 def _demo(folder: Path, *, days: int, transactions_per_day: int, seed: int) -> Generator[DemoFile, None, None]:
-    """Write the files of a simulated payments company below a folder, yielding each when it is whole."""
+    """Write the files of a simulated payments company below a folder, yielding each when it is complete."""
     # Imported late, because only the demo needs it.
     import simulator
 

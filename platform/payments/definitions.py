@@ -1,6 +1,6 @@
 """The code location that Dagster loads: the payments domain as assets, jobs, sensors and schedules.
 
-Belongs here: the one call. Does not belong here: anything of the domain.
+Belongs here: the one call. Does not belong here: anything about the domain.
 """
 
 from assay.loading import for_good

@@ -1,10 +1,10 @@
 """Holidays of the company's sales regions.
 
-Belongs here: the days of each region on which people pay otherwise than on other days of their weekday, with the source of the
-dates. Does not belong here: what they do to business, which is learnt (`assay.quality.baseline`).
+Belongs here: the days of each region on which people pay differently than on other days of that weekday, with the source of the
+dates. Does not belong here: their effect on business, which is learnt (`assay.quality.baseline`).
 
 A region has the holidays of its largest market; where a holiday is observed on another day because it falls on a weekend, the day
-itself counts, because it is on that day that people pay otherwise.
+itself counts, because that is the day on which people pay differently.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""What is looked for in payments against money laundering: the rules, why they are there, and their numbers.
+"""The monitoring rules against money laundering: what they find, why, and their parameters.
 
 Belongs here: the declarations. Does not belong here: the SQL that finds alerts (`assets_sql/marts/aml_<rule>.sql`), their
 contracts (`contracts.aml`).
 
-An alert is a reason to look, and no verdict. Of payments the failed ones count for nothing. Amounts are dollars at the rates of
-each payment's day, so that a rule means the same in every currency. Numbers are the company's own, to be set by its risk
-assessment (FATF Recommendation 1) and changed after a back-test: `assay monitoring backtest`.
+An alert is a reason to look, not a verdict. Failed payments do not count. Amounts are in dollars at the rates of each payment's
+day, so that a rule means the same in every currency. The parameters are the company's own, to be set by its risk assessment
+(FATF Recommendation 1) and changed after a back-test: `assay monitoring backtest`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from decimal import Decimal
 from assay.contracts import MonitoringRule, Parameter
 
 OWNER = "team:compliance"
-"""Who looks at alerts."""
+"""The team that reviews alerts."""
 PAYMENTS = "marts.transactions_enriched"
 REFUNDS = "marts.refunds_enriched"
 

@@ -1,9 +1,9 @@
-"""Alerts of the monitoring rules: a customer, a day, and the payments that made the alert.
+"""Alerts of the monitoring rules: a customer, a day, and the payments that caused the alert.
 
 Belongs here: the marts `aml_<rule>` and `aml_alerts`. Does not belong here: the rules and their numbers (`payments.monitoring`).
 
-An alert is a row of a day's partition, computed from the days of its rule's window and nothing else: payments that land late
-make, change and take back alerts like any other row. What somebody did about an alert is no part of it, and must be kept by
+An alert is a row of a day's partition, computed only from the days of its rule's window: payments that land late create,
+change and withdraw alerts like any other row. What somebody did about an alert is not part of it, and must be stored elsewhere by
 rule, customer and day.
 """
 
@@ -38,13 +38,13 @@ KEY = ("alert_date", "rule", "subject_id")
 @ibis_engine.Engine.register_dtype
 @immutable
 class AlertedPayments(ibis_engine.DataType):
-    """Payments, with their days, so that they are found in their partitions."""
+    """Payments with their days, so that they can be found in their partitions."""
 
     type = dt.Array(dt.Struct({"transaction_id": dt.string, "transaction_date": dt.date, "amount_usd": dt.Decimal(38, 2)}))
 
 
 class Alert(Published):
-    """What every alert says."""
+    """Columns of every alert."""
 
     rule: str = col("The rule", isin=[rule.name for rule in RULES])
     severity: str = col("How soon somebody must look: high, medium or low", isin=("high", "low", "medium"))
@@ -52,15 +52,15 @@ class Alert(Published):
     alert_date: Date = col("Day that ends the window, UTC")
     window_start: Date = col("First day of the window")
     measured: Decimal = col("What was measured, in the rule's unit")
-    held_against: Decimal = col("The least that makes an alert, in the same unit")
-    transaction_count: Count = col("Payments that made the alert", unit="payments", ge=1)
-    amount_usd: Decimal = col("What they are worth together; of payments that were given back, what was", unit="USD", ge=0)
+    held_against: Decimal = col("The lowest value that causes an alert, in the same unit")
+    transaction_count: Count = col("Payments that caused the alert", unit="payments", ge=1)
+    amount_usd: Decimal = col("Their total value; for payments given back, the amount given back", unit="USD", ge=0)
     transactions: AlertedPayments = col("Those payments, with their days and dollars, oldest first")
-    parameters: str = col("The rule's numbers; alerts with equal ones were made by the same version of the rule")
+    parameters: str = col("The rule's parameters; alerts with equal ones come from the same version of the rule")
 
     @pa.dataframe_check(description="what was measured is enough for an alert")
     def measured_enough(cls, data: IbisData) -> ir.BooleanColumn:  # noqa: N805
-        """Otherwise the SQL compares something else than it shows."""
+        """Otherwise the SQL compares something other than it shows."""
         return data.table.measured >= data.table.held_against
 
     @pa.dataframe_check(description="an alert carries the payments that made it")
@@ -80,7 +80,7 @@ def _alerts_of(rule: MonitoringRule) -> Callable[[type[Alert]], type[Alert]]:
         subject="compliance",
         freshness=timedelta(hours=50),
         windows={rule.reads: Window(before=rule.window_days - 1)},
-        # Alerts choose some payments: nothing adds up but what `aml_alerts` makes of them.
+        # Alerts select some payments: totals exist only between them and `aml_alerts`.
         balance=Balance(inputs=(rule.reads,), rows="0", input_rows="0"),
         watch=False,
         cadence=Cadence.HOURLY,
@@ -89,32 +89,32 @@ def _alerts_of(rule: MonitoringRule) -> Callable[[type[Alert]], type[Alert]]:
 
 @_alerts_of(STRUCTURING)
 class Structuring(Alert):
-    """One row a customer and day with payments just under the threshold that together, within the window, reach it."""
+    """One row per customer and day with payments just under the threshold that together, within the window, reach it."""
 
 
 @_alerts_of(VELOCITY)
 class Velocity(Alert):
-    """One row a customer and day with a payment that is the last of too many within some hours."""
+    """One row per customer and day with a payment that is the last of too many within some hours."""
 
 
 @_alerts_of(ROUND_AMOUNTS)
 class RoundAmounts(Alert):
-    """One row a customer and day with a large payment of a round amount, where most large payments in the window are round."""
+    """One row per customer and day with a large payment of a round amount, where most large payments in the window are round."""
 
 
 @_alerts_of(RAPID_IN_AND_OUT)
 class RapidInAndOut(Alert):
-    """One row a customer and day with a refund of a payment just made, where much was given back so quickly within the window."""
+    """One row per customer and day with a refund of a recent payment, where a large total was refunded so in the window."""
 
 
 @_alerts_of(HIGH_RISK_CORRIDORS)
 class HighRiskCorridors(Alert):
-    """One row a customer and day with a payment from or to a listed country, where such payments in the window are worth much."""
+    """One row per customer and day with a payment from or to a listed country, where such payments in the window total much."""
 
 
 @_alerts_of(DORMANT_AWAKENING)
 class DormantAwakening(Alert):
-    """One row a customer and day with payments worth much, where an account older than the window had none in it before."""
+    """One row per customer and day whose payments total much, on an account older than the window with none in it before."""
 
 
 @table(
@@ -130,4 +130,4 @@ class DormantAwakening(Alert):
     cadence=Cadence.HOURLY,
 )
 class AnyAlert(Alert):
-    """One row an alert: a rule, a customer and a day."""
+    """One row per alert: a rule, a customer and a day."""

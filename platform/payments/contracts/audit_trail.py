@@ -1,11 +1,11 @@
-"""The audit trail: every change of a payment, and of what came back of it, with where it was told.
+"""The audit trail: every change of a payment, its refunds and its disputes, with the record that reported it.
 
-Belongs here: `enriched.return_changes` and `marts.transaction_audit_trail`. Does not belong here: what payments are now
+Belongs here: `enriched.return_changes` and `marts.transaction_audit_trail`. Does not belong here: the current state of payments
 (`transactions`), who looked at what (that is the lake's own audit).
 
-A change stands on the day of the payment that it is about, however much later it was made: refunds and disputes are looked up
-by that day. A trail is of what was told: records that nobody could read are in the quarantine of their source. What came back
-of a day of which no payment has landed stands in `enriched.return_changes`, and in no trail until one does.
+A change belongs to the day of its payment, however much later it was made: refunds and disputes are looked up by that day. A
+trail covers readable records: unreadable ones are in the quarantine of their source. Changes of refunds and disputes for a day
+of which no payment has landed are in `enriched.return_changes`, and in no trail until one lands.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ OPERATIONS = ("c", "d", "r", "u")
 
 
 class Change(Published):
-    """What every change says of where it was told."""
+    """Columns on the origin of every change."""
 
     operation: str = col("What the source did: c create, u update, d delete, r snapshot read", isin=OPERATIONS)
     changed_at: Timestamp = col("When the source says that the change was made, UTC", nullable=True)
     source_position: Position = col("The change's position at its source; later is larger, compared number by number")
-    landing_object: str = col("Key of the landing object that it was first delivered in")
+    landing_object: str = col("Key of the landing object in which it was first delivered")
     landing_row: Count = col("Line of the record in that object, from 1", ge=1)
     delivery_count: Count = col(
-        "How often it was delivered; a deletion that names only its key counts on every day that the key had been on",
+        "How often it was delivered; a deletion that has only a key counts on every day on which the key was",
         unit="deliveries",
         ge=1,
     )
@@ -49,16 +49,16 @@ class Change(Published):
     cadence=Cadence.HOURLY,
 )
 class ReturnChange(Change):
-    """One row a change of a refund or of a dispute, on the day of the refund or dispute."""
+    """One row per change of a refund or of a dispute, on the day of the refund or dispute."""
 
     subject: str = col("What changed: refund or dispute", isin=("dispute", "refund"))
     subject_id: str = col("The refund or dispute")
     subject_date: Date = col("Day the refund was asked for or the dispute was opened, UTC")
     payment_date: Date = col("Day the payment was made, UTC")
     transaction_id: str = col("The payment")
-    state: str = col("State that the change tells; `deleted` for a deletion, null where it tells none", nullable=True)
-    amount: Money = col("Amount that it tells, in the payment's currency", nullable=True)
-    currency: str = col("Currency that it tells, ISO 4217", nullable=True)
+    state: str = col("State in the change; `deleted` for a deletion, null where it has none", nullable=True)
+    amount: Money = col("Amount in the change, in the payment's currency", nullable=True)
+    currency: str = col("Currency in the change, ISO 4217", nullable=True)
 
 
 @table(
@@ -81,15 +81,13 @@ class ReturnChange(Change):
     cadence=Cadence.HOURLY,
 )
 class AuditedChange(Change):
-    """One row a change of a payment, of a refund of it or of a dispute about it, on the day of the payment."""
+    """One row per change of a payment, of a refund of it or of a dispute about it, on the day of the payment."""
 
     transaction_id: str = col("The payment")
     transaction_date: Date = col("Day the payment was made, UTC")
     subject: str = col("What changed: payment, refund or dispute", isin=("dispute", "payment", "refund"))
     subject_id: str = col("The payment, refund or dispute")
-    changed: str = col(
-        "What the change was about: its state, else its amount, else something other", isin=("amount", "other", "state")
-    )
+    changed: str = col("What changed: the state, else the amount, else something other", isin=("amount", "other", "state"))
     from_state: str = col("State before; null for the first change", nullable=True)
     to_state: str = col("State after; `deleted` after a deletion", nullable=True)
     amount_before: Money = col("Amount before, in the payment's currency", nullable=True)

@@ -1,10 +1,10 @@
-"""Chargebacks: payments that customers dispute with their bank, as the dispute desk sends them, joined with all that is known.
+"""Chargebacks: payments that customers dispute with their bank, as the dispute desk sends them, joined with related data.
 
 Belongs here: the source `chargebacks`, `enriched.chargebacks`, `marts.chargebacks_enriched`. Does not belong here: the state of
 the disputed payment (`transactions`), money given back by the merchant (`refunds`).
 
-A dispute's day is the one on which it was opened. Weeks later it is won or lost: that changes the row of the day of opening, so
-that a win rate by day of opening settles as its disputes close. The payment stays charged back even if the merchant wins.
+A dispute's day is the day on which it was opened. Weeks later it is won or lost: that changes the row of the opening day, so
+that a win rate by opening day settles as its disputes close. The payment stays charged back even if the merchant wins.
 """
 
 from __future__ import annotations
@@ -90,13 +90,13 @@ class ChargebackEvent(Event):
     severities={"reason_category_required": Severity.WARN},
     money="amount",
     threshold=95.0,
-    # A day of disputes is small, and a single bad row must not hold it back.
+    # A day of disputes is small, and a single bad row must not block it.
     tolerated=10,
     # Currencies are mixed here: money is watched in dollars, in `marts.chargebacks_enriched`.
     watch=Watch(),
 )
 class Chargeback(Published):
-    """One row a dispute: its latest state, in standard values."""
+    """One row per dispute: its latest state, in standard values."""
 
     dispute_id: str = col("The dispute")
     opened_date: Date = col("Day it was opened, UTC")
@@ -169,7 +169,7 @@ class Chargeback(Published):
     watch=Watch(value="amount_usd", nulls=("amount_usd",)),
 )
 class EnrichedChargeback(Published):
-    """One row a dispute, joined with its customer, merchant, category, risk and the exchange rate of the day of opening."""
+    """One row per dispute, joined with its customer, merchant, category, risk and the exchange rate of the day of opening."""
 
     dispute_id: str = col("The dispute")
     opened_date: Date = col("Day it was opened, UTC")

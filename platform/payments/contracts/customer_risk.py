@@ -1,4 +1,4 @@
-"""Risk of customers, as an outside scoring service answers.
+"""Risk of customers, as reported by an external scoring service.
 
 Belongs here: the source `customer_risk` and `enriched.customer_risk`. Does not belong here: risk of single payments.
 """
@@ -23,7 +23,7 @@ from payments.contracts.vocabulary import OWNER, instant
     freshness=timedelta(days=2),
 )
 class CustomerRiskDocument(Event):
-    """An answer of the scoring service about one customer."""
+    """A response of the scoring service about one customer."""
 
     customer_id: str = col("The customer", pii="identifier")
     scored_at: str = col("When the score was made, ISO 8601", nullable=True)
@@ -45,7 +45,7 @@ class CustomerRiskDocument(Event):
     threshold=95.0,
 )
 class CustomerRisk(Published):
-    """One row a scored customer: the latest score, what it rests on, and how it moved."""
+    """One row per scored customer: the latest score, what it rests on, and how it moved."""
 
     customer_id: str = col("The customer", pii="identifier")
     scored_at: Timestamp = col("When the score was made, UTC")

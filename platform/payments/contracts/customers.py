@@ -1,10 +1,10 @@
 """Customers: as the account service sends them, flattened, and as they were at any time.
 
 Belongs here: the source `customers`, `enriched.customers` and `enriched.customer_history`. Does not belong here: their risk
-(`customer_risk`), what they spend (`lifetime`).
+(`customer_risk`), their spending (`lifetime`).
 
-There is no table of month-end states: it would be a copy of every customer a month, of what one condition on the history answers
-for any instant (`assay compliance snapshot`).
+There is no table of month-end states: it would copy every customer each month, and one condition on the history answers the
+same question for any instant (`assay compliance snapshot`).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class CustomerEvent(Event):
 
 
 class Profile(Published):
-    """What is known of a customer, in standard values."""
+    """The known data of a customer, in standard values."""
 
     customer_id: str = col("The customer", pii="identifier")
     email: str = col("Address the customer signs in with, lower case", nullable=True, pii="email")
@@ -88,17 +88,17 @@ class Profile(Published):
 class CustomerSpan(Profile):
     """One row for every time span in which nothing about a customer changed (SCD2).
 
-    A deleted customer's last span ends with the deletion. A span says nothing about the time before the first change that landed.
+    A deleted customer's last span ends with the deletion. No span covers the time before the first landed change.
     """
 
     valid_from: Timestamp = col("When the span begins, UTC, inclusive")
     valid_to: Timestamp = col("When the span ends, UTC, exclusive; null while it lasts", nullable=True)
     is_current: bool = col("Whether the span still lasts")
-    state_count: Count = col("Changes at the source that this span joins, because no column here differs", ge=1)
+    state_count: Count = col("Number of source changes that this span merges, because no column here differs", ge=1)
 
     @pa.dataframe_check(description="a span ends after it begins")
     def span_not_empty(cls, data: IbisData) -> ir.BooleanColumn:  # noqa: N805
-        """Of several changes in one database transaction only the last is ever in force."""
+        """Of several changes in one database transaction only the last ever takes effect."""
         return data.table.valid_to > data.table.valid_from
 
 
@@ -114,4 +114,4 @@ class CustomerSpan(Profile):
     threshold=95.0,
 )
 class Customer(Profile):
-    """One row a customer: the profile as it is now. Deleted customers are gone."""
+    """One row per customer: the current profile. Deleted customers are removed."""

@@ -1,7 +1,7 @@
 """Exchange rates: the euro reference rates of the European Central Bank.
 
-Belongs here: the source `fx_rates`, `enriched.fx_rates`, and `enriched.dollar_rates`, which is made of it. Does not belong here:
-conversion of payments (`transactions`).
+Belongs here: the source `fx_rates`, `enriched.fx_rates`, and `enriched.dollar_rates`, which is derived from it. Does not belong
+here: conversion of payments (`transactions`).
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ class FxRateRecord(Event):
     threshold=95.0,
 )
 class FxRate(Published):
-    """One row a calendar day and currency. A published rate holds until the next one, for at most 10 more days."""
+    """One row per calendar day and currency. A published rate holds until the next one, for at most 10 more days."""
 
     rate_date: Date = col("The day, UTC")
     currency: str = col("ISO 4217 code", str_matches="[A-Z]{3}$")
     rate: Rate = col("Units of the currency for one euro; 1 for the euro itself", gt=0)
-    source_date: Date = col("The banking day whose rate this is")
+    source_date: Date = col("The banking day on which the rate was published")
     is_filled: bool = col("Whether no rate was published for the day, so that an earlier one is used")
     days_filled: Count = col("Age of the rate", unit="days", ge=0, le=10)
 
@@ -73,16 +73,16 @@ class FxRate(Published):
     threshold=95.0,
 )
 class DollarRate(Published):
-    """One row a calendar day and currency but the dollar: how an amount becomes dollars, rounded once.
+    """One row per calendar day and currency except the dollar: the factors that convert an amount to dollars, rounded once.
 
     Both rates are whole numbers, so that cents * dollars / units can be rounded exactly: half the divisor is added before the
-    division. The dollar is worth a dollar on every day, also on those that no rate is known for, and has no row.
+    division. A dollar is worth a dollar on every day, even on days without a known rate, and has no row.
     """
 
     rate_date: Date = col("The day, UTC")
     currency: str = col("ISO 4217 code", str_matches="[A-Z]{3}$", ne="USD")
     source_date: Date = col(
-        "The banking day whose rates these are, the earlier one of two; null where the dollar's is not known", nullable=True
+        "The banking day of the rates, the earlier one of two; null where the dollar's is not known", nullable=True
     )
     dollars: Count = col("US dollars for one euro, times 10^8; null where that is not known", nullable=True, gt=0)
     units: Count = col("Units of the currency for one euro, times 10^8", gt=0)

@@ -1,7 +1,7 @@
-"""What customers are worth over all their time.
+"""The value of customers over their lifetime.
 
-Belongs here: `marts.customer_spending`, their months, and `marts.customer_lifetime`, which adds them up. Does not belong here:
-who they are (`customers`).
+Belongs here: `marts.customer_spending`, by month, and `marts.customer_lifetime`, its totals. Does not belong here:
+customers' data (`customers`).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from payments.contracts.vocabulary import OWNER
     threshold=95.0,
 )
 class CustomerSpending(Published):
-    """One row a customer and month with payments: what a lifetime is added up from."""
+    """One row per customer and month with payments; lifetimes are the sums of these."""
 
     customer_id: str = col("The customer", pii="identifier")
     month: Date = col("The month's first day, UTC")
@@ -65,7 +65,7 @@ class CustomerSpending(Published):
     threshold=95.0,
 )
 class CustomerLifetime(Published):
-    """One row a customer with payments, over all of them."""
+    """One row per customer with payments, over all of them."""
 
     customer_id: str = col("The customer", pii="identifier")
     transaction_count: Count = col("Payments, whatever became of them", unit="payments", ge=1)

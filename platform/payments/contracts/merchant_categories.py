@@ -20,11 +20,11 @@ from payments.contracts.vocabulary import OWNER
     subject="reference",
 )
 class MerchantCategoryRecord(Event):
-    """A merchant category code, as the public list has it."""
+    """A merchant category code, as in the public list."""
 
     mcc: str = col("The code")
     edited_description: str = col("What it means, in edited words", nullable=True)
-    combined_description: str = col("All the words of the card schemes together", nullable=True)
+    combined_description: str = col("The card schemes' descriptions combined", nullable=True)
     usda_description: str = col("What it means to the US Department of Agriculture", nullable=True)
     irs_description: str = col("What it means to the US tax office", nullable=True)
     irs_reportable: str = col("Whether payments are reported to the US tax office: `Yes`, or `No` and the section", nullable=True)
@@ -41,11 +41,11 @@ class MerchantCategoryRecord(Event):
     expects=(RowCount(at_least=1, severity=Severity.STOP, reason="without any, every payment loses its category"),),
 )
 class MerchantCategory(Published):
-    """One row a merchant category code."""
+    """One row per merchant category code."""
 
     mcc: str = col("The code, four digits", str_matches="[0-9]{4}$")
     description: str = col("What it means, in edited words")
-    combined_description: str = col("All the words of the card schemes together", nullable=True)
+    combined_description: str = col("The card schemes' descriptions combined", nullable=True)
     usda_description: str = col("What it means to the US Department of Agriculture", nullable=True)
     irs_description: str = col("What it means to the US tax office", nullable=True)
     is_irs_reportable: bool = col("Whether payments are reported to the US tax office", nullable=True)

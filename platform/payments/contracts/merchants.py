@@ -1,4 +1,4 @@
-"""Merchants: as the onboarding service sends them, through time, and what they earn day by day.
+"""Merchants: as the onboarding service sends them, through time, and their earnings by day.
 
 Belongs here: the source `merchants`, `enriched.merchants`, `marts.merchant_daily`. Does not belong here: category codes
 (`merchant_categories`).
@@ -35,7 +35,7 @@ from assay.landing.formats import Debezium
 from payments.contracts.vocabulary import OWNER
 
 Percent = Annotated[dt.Decimal, 9, 4, True]
-"""A share of a hundred, exact."""
+"""An exact percentage."""
 
 
 @source(
@@ -90,7 +90,7 @@ class Merchant(Published):
     city: str = col("City", nullable=True)
     settlement_days: Count = col("Days until a captured payment is paid out", unit="days", nullable=True, ge=0)
     fee_percent: Percent = col("Fee on a captured payment", unit="percent", nullable=True, ge=0, le=100)
-    fixed_fee_usd: Money = col("Fee on each captured payment besides", unit="USD", nullable=True, ge=0, le=1_000)
+    fixed_fee_usd: Money = col("Additional fee on each captured payment", unit="USD", nullable=True, ge=0, le=1_000)
     cost_percent: Percent = col(
         "What the scheme and the issuer take of a captured payment: scheme fee and interchange",
         unit="percent",
@@ -101,11 +101,11 @@ class Merchant(Published):
     partner: str = col("The partner who brought the merchant and shares in its fees; null for none", nullable=True)
     time_zone: str = col("Time zone of its books (IANA); null where it is not known", nullable=True)
     is_active: bool = col("Whether it takes payments", nullable=True)
-    state_count: Count = col("Changes at the source that this span joins, because no column here differs", ge=1)
+    state_count: Count = col("Number of source changes that this span merges, because no column here differs", ge=1)
 
     @pa.dataframe_check(description="a span ends after it begins")
     def span_not_empty(cls, data: IbisData) -> ir.BooleanColumn:  # noqa: N805
-        """Of several changes in one database transaction only the last is ever in force."""
+        """Of several changes in one database transaction only the last ever takes effect."""
         return data.table.valid_to > data.table.valid_from
 
 
@@ -127,7 +127,7 @@ class Merchant(Published):
     threshold=95.0,
 )
 class MerchantDay(Published):
-    """One row a merchant and day with payments: counts, amounts, rates, and how many customers are new."""
+    """One row per merchant and day with payments: counts, amounts, rates, and how many customers are new."""
 
     merchant_id: str = col("The merchant")
     transaction_date: Date = col("The day, UTC")
@@ -153,5 +153,5 @@ class MerchantDay(Published):
         in_range={"min_value": 0, "max_value": 1},
     )
     unique_customers: Count = col("Customers with a payment, whatever became of it", unit="customers", ge=1)
-    new_customers_90d: Count = col("Of these, with none at this merchant in the 90 days before", unit="customers", ge=0)
-    returning_customers_90d: Count = col("Of these, with one at this merchant in the 90 days before", unit="customers", ge=0)
+    new_customers_90d: Count = col("Those of them with none at this merchant in the 90 days before", unit="customers", ge=0)
+    returning_customers_90d: Count = col("Those of them with one at this merchant in the 90 days before", unit="customers", ge=0)

@@ -1,10 +1,10 @@
-"""Refunds: money that merchants give back, as the payment service sends it, and joined with all that is known of it.
+"""Refunds: money that merchants give back, as the payment service sends it, joined with related data.
 
 Belongs here: the source `refunds`, `enriched.refunds`, `marts.refunds_enriched`. Does not belong here: the state of the refunded
 payment (`transactions`), money taken back against the merchant's will (`chargebacks`).
 
-A refund's day is the one on which it was asked for: it is known at once and never changes. The payment may be of any day before;
-what is needed of it is written in the refund itself, so that a day of refunds does not depend on all days of payments.
+A refund's day is the day on which it was requested: it is known at once and never changes. The payment may be of any earlier day;
+the refund itself contains the required data of the payment, so that a day of refunds does not depend on all days of payments.
 """
 
 from __future__ import annotations
@@ -79,13 +79,13 @@ class RefundEvent(Event):
     severities={"reason_known": Severity.WARN},
     money="amount",
     threshold=95.0,
-    # A day of refunds is small, and a single bad row must not hold it back.
+    # A day of refunds is small, and a single bad row must not block it.
     tolerated=10,
     # Currencies are mixed here: money is watched in dollars, in `marts.refunds_enriched`.
     watch=Watch(by="region", shares=("payment_method",)),
 )
 class Refund(Published):
-    """One row a refund: its latest state, in standard values."""
+    """One row per refund: its latest state, in standard values."""
 
     refund_id: str = col("The refund")
     refund_date: Date = col("Day it was asked for, UTC")
@@ -107,7 +107,7 @@ class Refund(Published):
 
     @pa.dataframe_check(description="no more is given back than was paid")
     def not_more_than_paid(cls, data: IbisData) -> ir.BooleanColumn:  # noqa: N805
-        """Of one refund; several of a payment are not seen together here."""
+        """Only for one refund; several refunds of a payment are not seen together here."""
         return data.table.amount <= data.table.payment_amount
 
     @pa.dataframe_check(description="nothing is given back before it was paid")
@@ -117,7 +117,7 @@ class Refund(Published):
 
     @pa.dataframe_check(description="a refund that succeeded says when, and no other does")
     def success_has_time(cls, data: IbisData) -> ir.BooleanColumn:  # noqa: N805
-        """`refunded_at` is what accounting goes by."""
+        """Accounting is based on `refunded_at`."""
         row = data.table
         return (row.state == "succeeded") == row.refunded_at.notnull()
 
@@ -148,7 +148,7 @@ class Refund(Published):
     watch=Watch(value="amount_usd", by="region", nulls=("amount_usd",)),
 )
 class EnrichedRefund(Published):
-    """One row a refund, joined with its customer, merchant, category, risk and the exchange rate of the refund's day."""
+    """One row per refund, joined with its customer, merchant, category, risk and the exchange rate of the refund's day."""
 
     refund_id: str = col("The refund")
     refund_date: Date = col("Day it was asked for, UTC")

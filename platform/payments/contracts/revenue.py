@@ -1,4 +1,4 @@
-"""Revenue of the company, day by day.
+"""Daily revenue of the company.
 
 Belongs here: `marts.daily_revenue`. Does not belong here: revenue of single merchants (`merchants`) or customers (`lifetime`).
 """
@@ -29,7 +29,7 @@ from payments.contracts.vocabulary import CURRENCIES, OWNER, REGIONS
     threshold=95.0,
 )
 class DailyRevenue(Published):
-    """One row a day, region and currency; amounts are in that currency, those that end in _usd in US dollars."""
+    """One row per day, region and currency; amounts are in that currency, those that end in _usd in US dollars."""
 
     transaction_date: Date = col("The day, UTC")
     region: str = col("Sales region", isin=REGIONS)
@@ -51,7 +51,7 @@ class DailyRevenue(Published):
 
     @pa.dataframe_check(description="every payment is in exactly one state")
     def counts_add_up(cls, data: IbisData) -> ir.BooleanColumn:  # noqa: N805
-        """A state that the SQL does not know would be missing from every column but the total."""
+        """A state that the SQL does not know would be missing from every column except the total."""
         row = data.table
         parts = row.authorized_count + row.kept_count + row.refunded_count + row.chargeback_count + row.failed_count
         return row.transaction_count == parts

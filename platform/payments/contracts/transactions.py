@@ -1,4 +1,4 @@
-"""Payments: as the payment service and the old archive send them, cleaned, and joined with all that is known of them.
+"""Payments: as the payment service and the old archive send them, cleaned, and joined with related data.
 
 Belongs here: the sources `transactions` and `legacy_transactions`, `enriched.transactions`, `marts.transactions_enriched`.
 Does not belong here: sums of payments (`revenue`, `lifetime`, `merchants`).
@@ -43,7 +43,7 @@ MICROSECONDS_A_DAY = 86_400_000_000
 
 @ibis.udf.scalar.builtin(signature=((dt.Timestamp("UTC"),), dt.int64))  # type: ignore[untyped-decorator]
 def epoch_us(instant: ir.TimestampValue) -> ir.IntegerColumn:
-    """DuckDB's `epoch_us`. Ibis's own `epoch_seconds` asks the time-zone library for every row, ten times slower."""
+    """DuckDB's `epoch_us`. Ibis's own `epoch_seconds` calls the time-zone library for every row, ten times slower."""
     raise AssertionError("Ibis compiles this to DuckDB's function and never calls it")
 
 
@@ -99,7 +99,7 @@ class TransactionEvent(Event):
     subject="transactions",
 )
 class LegacyTransaction(Event):
-    """A payment of the system before this one, from its monthly CSV archive."""
+    """A payment of the previous system, from its monthly CSV archive."""
 
     transaction_id: str = col("The payment")
     customer_id: str = col("Who paid", nullable=True, pii="identifier")
@@ -125,19 +125,19 @@ class LegacyTransaction(Event):
     money="amount",
     threshold=95.0,
     dimensions={"recorded_in_time": Dimension.TIMELINESS},
-    # Days that only late files fill are small, and a single bad row must not hold them back.
+    # Days filled only by late files are small, and a single bad row must not block them.
     tolerated=10,
     # Currencies are mixed here: money is watched in dollars, in `marts.transactions_enriched`.
     watch=Watch(
         by="region",
-        # Not the status: it changes as payments grow old, and no day is like the newest one.
+        # Not the status: it changes as payments age, so the newest day resembles no earlier one.
         shares=("currency", "payment_method"),
         nulls=("failure_reason", "is_recurring", "sca_method"),
         happened="updated_at",
     ),
 )
 class Transaction(Published):
-    """One row a payment: its latest state, in standard values."""
+    """One row per payment: its latest state, in standard values."""
 
     transaction_id: str = col("The payment")
     customer_id: str = col("Who pays", pii="identifier")
@@ -158,7 +158,7 @@ class Transaction(Published):
 
     @pa.dataframe_check(description="a customer cannot pay before registering")
     def not_before_registration(cls, data: IbisData) -> ir.BooleanColumn:  # noqa: N805
-        """A payment without a time stands at midnight, and may be of the day of registration."""
+        """A payment without a time is dated midnight, and may be from the day of registration."""
         paid = epoch_us(data.table.transaction_timestamp)
         registered = epoch_us(data.table.customer_registered_at)
         has_no_time = paid % MICROSECONDS_A_DAY == 0
@@ -166,13 +166,13 @@ class Transaction(Published):
 
     @pa.dataframe_check(description="a failed payment says why", raise_warning=True)
     def failure_has_reason(cls, data: IbisData) -> ir.BooleanColumn:  # noqa: N805
-        """Support needs the reason; the payment itself is right without it. The archive never held reasons."""
+        """Support needs the reason; the payment itself is valid without it. The archive never had reasons."""
         row = data.table
         return (row.status != "failed") | row.failure_reason.notnull() | (row.data_source == "legacy_transactions")
 
     @pa.dataframe_check(description="a payment is recorded within a day after it was made", raise_warning=True)
     def recorded_in_time(cls, data: IbisData) -> ir.BooleanColumn:  # noqa: N805
-        """What comes later changes figures that were reported. A payment without a time stands at midnight, and has its day."""
+        """Later records change figures already reported. A payment without a time is dated midnight, and has its whole day."""
         paid, recorded = epoch_us(data.table.transaction_timestamp), epoch_us(data.table.created_at)
         has_no_time = paid % MICROSECONDS_A_DAY == 0
         return (recorded <= paid + MICROSECONDS_A_DAY) | (has_no_time & (recorded <= paid + 2 * MICROSECONDS_A_DAY))
@@ -195,7 +195,7 @@ class Transaction(Published):
     },
     severities={"amount_usd_required": Severity.WARN},
     expects=(
-        # Not at the time of the payment: what is archived was paid before the onboarding service knew anybody.
+        # Not as of the time of the payment: archived payments were made before the onboarding service had any data.
         Refers(
             {"merchant_id": "merchant_id"},
             to="enriched.merchants",
@@ -218,7 +218,7 @@ class Transaction(Published):
     watch=Watch(value="amount_usd", by="region", nulls=("amount_usd", "customer_country", "merchant_name"), shares=("currency",)),
 )
 class EnrichedTransaction(Published):
-    """One row a payment, joined with its customer, merchant, category, risk and the day's exchange rate."""
+    """One row per payment, joined with its customer, merchant, category, risk and the day's exchange rate."""
 
     transaction_id: str = col("The payment")
     transaction_date: Date = col("Day it was made, UTC")

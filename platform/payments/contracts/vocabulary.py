@@ -1,9 +1,9 @@
-"""The words that payments data may use, and how its producers write values.
+"""The vocabularies of payments data, and the formats in which producers write values.
 
-Belongs here: closed vocabularies shared by several contracts, and the DuckDB expressions that a *source* needs to read a
+Belongs here: closed vocabularies shared by several contracts, and the DuckDB expressions that a *source* needs to parse a
 messy text (its day, its amount). Does not belong here: contracts.
 
-SQL files repeat the two expressions, because a file must run by hand as it stands; a test holds them equal.
+SQL files repeat the two expressions, because a file must run by hand unchanged; a test checks that they are equal.
 """
 
 CURRENCIES = ("BRL", "EUR", "GBP", "JPY", "USD")
@@ -22,7 +22,7 @@ DECLINE_REASONS = {
     "fraud_suspected": "fraud",
     "processing_error": "technical",
 }
-"""Why payments fail, and the group of each reason: what would have to change for the payment to go through."""
+"""Why payments fail, and the group of each reason: what would have to change for the payment to succeed."""
 
 DECLINE_GROUPS = ("card", "fraud", "funds", "issuer", "other", "technical", "unknown")
 """Groups of decline reasons; `other` for a reason that is not listed, `unknown` where none was given."""
@@ -31,7 +31,7 @@ REFUND_STATES = ("failed", "pending", "succeeded")
 """States of a refund: pending → succeeded or failed."""
 
 REFUND_REASONS = ("cancelled", "damaged", "duplicate", "fraudulent", "goodwill", "not_received", "other", "returned")
-"""Why money was given back, as the merchant says."""
+"""Why money was given back, as the merchant states it."""
 
 DISPUTE_STATES = ("lost", "open", "won")
 """States of a dispute, as the merchant sees it: open → won or lost."""
@@ -83,25 +83,25 @@ refund asked for by the customer).
 """
 
 DISPUTE_NETWORKS = tuple(sorted({network for network, _ in DISPUTE_REASONS}))
-"""Whose rules a dispute follows."""
+"""The networks whose rules disputes follow."""
 
 DISPUTE_CATEGORIES = tuple(sorted(set(DISPUTE_REASONS.values())))
 """What a dispute is about."""
 
 OWNER = "team:payments"
-"""Who answers for every table of the domain."""
+"""The team responsible for every table of the domain."""
 
 
 def money(column: str) -> str:
-    """Write the DuckDB expression that reads an amount: `150`, `150.50`, `$1,234.50`.
+    """Write the DuckDB expression that parses an amount: `150`, `150.50`, `$1,234.50`.
 
-    A comma counts only as a separator of thousands: `1.234,50` is no amount, rather than one a hundred times too small.
+    A comma is accepted only as a thousands separator: `1.234,50` is invalid rather than a hundred times too small.
 
     Args:
         column: The text column.
 
     Returns:
-        An expression of type `DECIMAL(18,2)`, rounded half away from zero; null for what is no amount.
+        An expression of type `DECIMAL(18,2)`, rounded half away from zero; null for an invalid amount.
     """
     text = f"trim({column}, ' $')"
     return (
@@ -112,16 +112,16 @@ def money(column: str) -> str:
 
 
 def instant(column: str) -> str:
-    """Write the DuckDB expression that reads an instant in any of the forms that producers use.
+    """Write the DuckDB expression that parses an instant in any of the formats that producers use.
 
-    The forms: ISO 8601 (`2025-01-03T14:05:09Z`, `2025-01-03 14:05:09`, `2025-01-03`; UTC unless an offset is written),
+    The formats: ISO 8601 (`2025-01-03T14:05:09Z`, `2025-01-03 14:05:09`, `2025-01-03`; UTC unless an offset is given),
     American (`01/03/2025 14:05:09`, `01/03/2025`; month first) and Unix seconds (`1735913109`).
 
     Args:
         column: The text column.
 
     Returns:
-        An expression of type `TIMESTAMP`, UTC; null for what is no instant.
+        An expression of type `TIMESTAMP`, UTC; null for an invalid instant.
     """
     return (
         f"CASE WHEN contains({column}, '-') THEN make_timestamp(epoch_us(TRY_CAST({column} AS TIMESTAMPTZ))) "

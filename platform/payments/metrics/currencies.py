@@ -1,7 +1,7 @@
-"""Currencies: amounts as they were charged, and what exchange rates make of them.
+"""Currencies: amounts as charged, and their conversion.
 
-Belongs here: money in the currency charged, which can be added up for a single currency only, and conversions. Does not belong
-here: money in US dollars (`volume`, `fees`).
+Belongs here: money in the currency charged, which can be added up within a single currency only, and conversions. Does not
+belong here: money in US dollars (`volume`, `fees`).
 """
 
 from __future__ import annotations

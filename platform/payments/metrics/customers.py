@@ -1,10 +1,10 @@
 """Customers: who pays, how often, and who comes back.
 
-Belongs here: customers as members of a merchant, region, … by the month. Does not belong here: what single customers are worth
-over all their time (`lifetime` in `payments.contracts`).
+Belongs here: monthly counts of customers per merchant, region, …. Does not belong here: what single customers are worth over
+their lifetime (`lifetime` in `payments.contracts`).
 
-A customer is new who did not pay in the twelve months before, and lost who last paid three months ago: by the payments that there
-are, without a look at all of history.
+A customer is new who did not pay in the twelve months before, and lost who last paid three months ago. Both follow from the
+payments of those months, without reading the whole history.
 """
 
 from __future__ import annotations

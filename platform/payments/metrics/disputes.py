@@ -1,7 +1,7 @@
 """Disputes: payments that customers demand back through their bank (chargebacks).
 
-Belongs here: disputes on the day they were opened, and how they end. Does not belong here: what merchants give back themselves
-(`refunds`).
+Belongs here: disputes by the day on which they were opened, and their outcomes. Does not belong here: money that merchants give
+back themselves (`refunds`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What metrics are cut by.
+"""The entities by which metrics are grouped.
 
-Belongs here: the entities, each with the grains it has marts of, and the groups of them that metrics are declared for. Does not
+Belongs here: the entities, each with the grains of its marts, and the groups of entities for which metrics are declared. Does not
 belong here: their keys in each fact (`facts`).
 """
 
@@ -22,7 +22,7 @@ MERCHANT = Entity(
         Attribute("mcc", "The merchant's category code at the time (ISO 18245)"),
     ),
 )
-# Its hours would be the payments themselves.
+# Hourly rows would be the payments themselves.
 CUSTOMER = Entity(
     "customer",
     "a customer",
@@ -49,12 +49,12 @@ PARTNER = Entity(
 ENTITIES = (PLATFORM, REGION, MERCHANT, CUSTOMER, CATEGORY, CURRENCY, PARTNER)
 
 BUSINESS = ("platform", "region", "merchant", "category", "currency", "partner")
-"""Whoever the company does business with or by; not the single customer."""
+"""Everybody with or through whom the company does business, except single customers."""
 EVERYBODY = (*BUSINESS, "customer")
-"""Single customers too: only what says something of a single one, as there are millions of them."""
+"""Single customers too: only for metrics that are meaningful for one customer, because there are millions of them."""
 WATCHED = ("platform", "region", "merchant")
-"""Where details are looked at: breakdowns by reason, method or band."""
+"""For detailed breakdowns by reason, method or band."""
 COMPANY = ("platform", "region")
-"""What is watched for the company as a whole."""
+"""For metrics of the company as a whole."""
 DAYS_UP = (Grain.DAY, Grain.WEEK, Grain.MONTH, Grain.YEAR)
-"""The grains of what says nothing about an hour."""
+"""The grains of metrics that are not meaningful for an hour."""

@@ -1,9 +1,9 @@
-"""What metrics count: the events of a payments company, with the key of every entity.
+"""The facts behind metrics: the events of a payments company, with the key of every entity.
 
-Belongs here: facts. Does not belong here: metrics of them, contracts of their relations (`payments.contracts`).
+Belongs here: facts. Does not belong here: metrics over them, contracts of their relations (`payments.contracts`).
 
-A payment counts on the day it was made, a refund on the day it was asked for, a dispute on the day it was opened. So a rate of
-refunds or disputes sets those of a period against the payments of the same period, not against the payments that they are about.
+A payment counts on the day it was made, a refund on the day it was requested, a dispute on the day it was opened. So a rate of
+refunds or disputes relates those of a period to the payments of the same period, not to the payments that they concern.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ DISPUTES = Fact(
 FACTS = (PAYMENTS, REFUNDS, DISPUTES)
 
 CAPTURED = "status IN ('captured', 'refunded', 'chargeback')"
-"""Payments whose money was taken, whatever became of it since."""
+"""Payments whose money was taken, including those given back since."""
 APPROVED = "status <> 'failed'"
 """Payments that the issuer approved."""
 FAILED = "status = 'failed'"

@@ -1,6 +1,6 @@
-"""Fees and net revenue: what the company earns by payments.
+"""Fees and net revenue: the company's earnings from payments.
 
-Belongs here: fees, costs and what is left. Does not belong here: what merchants earn (`volume`).
+Belongs here: fees, costs and the difference. Does not belong here: merchants' turnover (`volume`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Merchants: who is paid, how much of it each has, and how merchants compare.
+"""Merchants: who is paid, their shares, and how they compare.
 
-Belongs here: counts of merchants, and their places within region and category. Does not belong here: what they turn over
+Belongs here: counts of merchants, and their ranks within region and category. Does not belong here: their turnover
 (`volume`).
 """
 

@@ -1,4 +1,4 @@
-"""Methods: what is paid with, and how customers prove who they are.
+"""Methods: how customers pay, and how they authenticate.
 
 Belongs here: payments by method, by strong customer authentication (SCA) and by who started them. Does not belong here: declines
 by reason (`authorization`).

@@ -1,6 +1,6 @@
 """Refunds: money that merchants give back.
 
-Belongs here: refunds on the day they were asked for. Does not belong here: money taken back against the merchant's will
+Belongs here: refunds by the day on which they were requested. Does not belong here: money taken back against the merchant's will
 (`disputes`).
 """
 

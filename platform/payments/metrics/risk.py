@@ -1,7 +1,7 @@
-"""Risk: how risky the customers behind payments are, and where payments go.
+"""Risk: how risky the customers behind payments are, and which corridors payments take.
 
 Belongs here: payments by risk band and corridor, round and near-threshold amounts, velocity. Does not belong here: alerts on
-single customers, disputes that came of it (`disputes`).
+single customers, resulting disputes (`disputes`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Volume and value: how much is paid.
 
-Belongs here: counts and amounts of payments by their state, how they grow and where they gather. Does not belong here: why
-payments fail (`authorization`), what the company earns by them (`fees`).
+Belongs here: counts and amounts of payments by their state, their growth and concentration. Does not belong here: why
+payments fail (`authorization`), what the company earns from them (`fees`).
 """
 
 from __future__ import annotations
