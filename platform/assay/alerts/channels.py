@@ -1,6 +1,6 @@
-"""Which channels there are: those that settings name.
+"""The channels configured in the settings.
 
-Belongs here: channels from settings. Does not belong here: what a channel does.
+Belongs here: making channels from settings. Does not belong here: what a channel does.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from assay.settings import Settings
 
 
 def channels_of(settings: Settings) -> list[Channel]:
-    """The channels that settings name; none is none.
+    """The configured channels; possibly none.
 
     Raises:
-        SettingsError: There are mailboxes and no server.
+        SettingsError: There are mailboxes but no mail server.
     """
     found: list[Channel] = []
     if settings.alerts_pagerduty_key is not None:
@@ -29,6 +29,6 @@ def channels_of(settings: Settings) -> list[Channel]:
         found.append(Webhook(settings.alerts_webhook))
     if mailboxes := tuple(each.strip() for each in settings.alerts_email.split(",") if each.strip()):
         if settings.alerts_smtp is None:
-            raise SettingsError("ASSAY_ALERTS_EMAIL is set, and no mail server.", hint="Set ASSAY_ALERTS_SMTP=smtp://host:port.")
+            raise SettingsError("ASSAY_ALERTS_EMAIL is set, but no mail server.", hint="Set ASSAY_ALERTS_SMTP=smtp://host:port.")
         found.append(Mail(settings.alerts_smtp, mailboxes, settings.alerts_email_from))
     return found

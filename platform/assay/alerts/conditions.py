@@ -1,9 +1,9 @@
-"""What is wrong now, from the state of the lake.
+"""Current incidents, derived from the state of the lake.
 
-Belongs here: one pure function a kind of trouble, from state to incidents. Does not belong here: what has become of an incident
-(`incidents`), troubles that the lake knows nothing of (`orchestration` adds failed runs).
+Belongs here: one pure function per kind of incident, from state to incidents. Does not belong here: the history of an incident
+(`incidents`), incidents that the lake does not show (`orchestration` adds failed runs).
 
-No text holds a value of a row: alerts leave the house.
+No text contains values of rows: alerts leave the company.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from assay.quality.ages import TooOld, too_old
 from assay.quality.anomalies import Anomaly
 
 ANOMALY_DAYS = 3
-"""An anomaly is told as long as it is on one of so many last complete days: a weekend on which nobody looked hides none."""
+"""An anomaly is reported while it is on one of this many last complete days, so that an unattended weekend hides none."""
 _FIGURES_SAID = 3
 
 
@@ -92,7 +92,7 @@ def unseen(error: Exception, scope: str) -> Incident:
 
 
 def failed_proofs(state: State) -> Iterator[Incident]:
-    """An incident for each partition that failed its proof, and one for each whose score is below the threshold."""
+    """An incident for each partition that failed its proof; a score below the threshold is one of its own kind."""
     for name, failures in failed_partitions(state).items():
         table = state.workspace.project.nodes[name].table
         for partition, failure in failures.items():
@@ -104,42 +104,42 @@ def failed_proofs(state: State) -> Iterator[Incident]:
 
 
 def late_ones(state: State, now: dt.datetime) -> Iterator[Incident]:
-    """An incident for each source and table that is late by itself."""
+    """An incident for each source and table that is late, unless it only waits for another late one."""
     for found in late(state, now):
         if found.updated is not None:
             since = found.updated.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M")
             newest = f"; its newest partition is {found.newest}" if found.newest and found.declared.partition_column else ""
-            text = f"nothing new since {since} UTC, and it may be {_long(found.declared.freshness)} old at most{newest}"
+            text = f"nothing new since {since} UTC; the limit is {_long(found.declared.freshness)}{newest}"
             yield Incident(Kind.LATE, found.declared.full_name, "", text, found.declared.owner)
 
 
 def held_back(state: State) -> Iterator[Incident]:
-    """An incident for each reason for which landing objects of a source are not ingested."""
+    """An incident per source and reason for which landing objects are not ingested."""
     for source in state.workspace.domain.sources.values():
         by_reason: dict[str, list[str]] = {}
         for key, reason in read_held(state.workspace.store, source.name).items():
-            # What follows the colon has examples.
+            # Examples follow the colon.
             by_reason.setdefault(reason.partition(":")[0], []).append(key)
         for reason, keys in sorted(by_reason.items()):
             said = f"{len(keys):,} landing objects are not ingested, the first is {min(keys)}"
-            text = f"{said}; nothing of them is lost. See `assay drift`"
+            text = f"{said}; their data are not lost. See `assay drift`"
             yield Incident(Kind.HELD, source.full_name, reason, text, source.owner)
 
 
 def drifted(state: State) -> Iterator[Incident]:
-    """An incident for each column that a producer has sent and the contract does not know; none where it is to be discarded."""
+    """An incident for each column that a producer sends but the contract does not declare, unless it is to be discarded."""
     for source in state.workspace.domain.sources.values():
         if source.drift == "discard":
             continue
         declared = {spec.name for spec in source.columns}
         layouts = (layout for batch in state.ledger(source.name).batches for layout in batch.layouts.values())
         for column in sorted({column for layout in layouts for column in layout.added} - declared):
-            text = "the producer sends it and the contract does not declare it; it is kept in _rescued. See `assay drift`"
+            text = "the producer sends it, but the contract does not declare it; it is kept in _rescued. See `assay drift`"
             yield Incident(Kind.DRIFT, source.full_name, column, text, source.owner)
 
 
 def old_quarantine(connection: duckdb.DuckDBPyConnection, state: State, now: dt.datetime) -> Iterator[Incident]:
-    """An incident for each table or source with records that have been in quarantine for longer than they may be.
+    """An incident for each table or source with records that have been in quarantine for longer than allowed.
 
     Args:
         connection: DuckDB, with access to the lake.
@@ -164,9 +164,9 @@ def old_quarantine(connection: duckdb.DuckDBPyConnection, state: State, now: dt.
 
 
 def anomalies(found: Iterable[Watched]) -> Iterator[Incident]:
-    """An incident for each table and region with figures that are unlike what they should be.
+    """An incident for each table and region with anomalous figures.
 
-    One that goes on for days is one incident, and so are all figures of a region: what is missing is missing everywhere.
+    An anomaly that goes on for days is one incident, and so are all figures of a region: missing data show in all of them.
 
     Args:
         found: The watched tables.

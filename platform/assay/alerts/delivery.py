@@ -1,9 +1,9 @@
-"""Delivering: what a channel is, and trying again when it does not take a message.
+"""Delivery: the channel interface, and retries when a channel does not accept a message.
 
-Belongs here: attempts, pauses between them, and the errors that decide whether there is another. Does not belong here: any
+Belongs here: attempts, pauses between them, and the errors that decide whether to retry. Does not belong here: any
 channel (`slack`, `pagerduty`, `mail`, `webhook`), remembering what was delivered (`telling`).
 
-No error says more of a channel than its host: addresses and keys of channels are secrets.
+Errors reveal only the host of a channel: addresses and keys of channels are secrets.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ BUDGET_SECONDS = 180.0
 
 
 class Undelivered(AssayError):
-    """A channel did not take a message; trying again is of no use."""
+    """A channel did not accept a message, and retrying is useless."""
 
 
 class NotNow(Undelivered):
-    """A channel did not take a message now, but may do so later.
+    """A channel did not accept a message now, but may do so later.
 
     Args:
         message: What happened.
-        after: Seconds that the channel asks to be left alone for, if it does.
+        after: Seconds that the channel asks to wait, if it does.
     """
 
     def __init__(self, message: str, after: float | None = None) -> None:
@@ -47,31 +47,31 @@ class Channel(Protocol):
 
     @property
     def name(self) -> str:
-        """Its name in the book of incidents."""
+        """Its name in the incident book."""
         ...
 
     @property
     def urgencies(self) -> Collection[Urgency]:
-        """What it is told of."""
+        """The urgencies of incidents that it receives."""
         ...
 
     def send(self, notice: Notice, attempts: Attempts) -> None:
-        """Send a message. A message that arrives twice must do no more than one.
+        """Send a message. Receiving a message twice must have no further effect.
 
         Raises:
-            Undelivered: It was not taken.
+            Undelivered: It was not accepted.
         """
         ...
 
 
 @dataclass
 class Attempts:
-    """The attempts of one delivery: one, and three more with pauses that double.
+    """The attempts of one delivery: one, and three retries with doubling pauses.
 
     Attributes:
         first_pause: Seconds before the second attempt.
         sleep: Waits; tests pass their own.
-        clock: Seconds of some clock; tests pass their own.
+        clock: Gives seconds of a monotonic clock; tests pass their own.
     """
 
     first_pause: float = FIRST_PAUSE_SECONDS
@@ -83,7 +83,7 @@ class Attempts:
         self._began = self.clock()
 
     def make(self, attempt: Callable[[], None]) -> None:
-        """Make an attempt until it succeeds, cannot succeed, or was made often enough.
+        """Repeat an attempt until it succeeds, cannot succeed, or the attempts are used up.
 
         Raises:
             Undelivered: It did not succeed.

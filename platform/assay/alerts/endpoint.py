@@ -1,6 +1,6 @@
-"""The endpoint that Prometheus asks.
+"""The endpoint that Prometheus scrapes.
 
-Belongs here: collecting figures when asked, and serving them over HTTP. Does not belong here: the figures (`exposition`).
+Belongs here: collecting figures on request, and serving them over HTTP. Does not belong here: the figures (`exposition`).
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from assay.pipeline.state import State
 from assay.pipeline.workspace import Workspace
 
 KEPT_SECONDS = 15.0
-"""How long figures are good for: several who ask at once cost the lake no more than one."""
+"""How long figures stay valid, so that concurrent requests read the lake only once."""
 
 
 class Figures(Collector):
-    """Collects all figures when asked, and keeps them for a moment.
+    """Collects all figures on request, and caches them briefly.
 
     Args:
         open_lake: Opens the lake.
-        runs: Looks at the jobs' runs.
-        kept_seconds: How long figures are good for.
+        runs: Reads the jobs' runs.
+        kept_seconds: How long figures stay valid.
     """
 
     def __init__(
@@ -47,11 +47,11 @@ class Figures(Collector):
         self._lock = threading.Lock()
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: the lake is not read before somebody asks."""
+        """Nothing: the lake is not read before a request."""
         return ()
 
     def collect(self) -> Iterable[Metric]:
-        """All figures; those of the lake are left out while it is gone."""
+        """All figures; those of the lake are left out while it is unreachable."""
         with self._lock:
             if time.monotonic() - self._collected_at > self._kept_seconds:
                 self._collected = list(self._collect())
@@ -62,7 +62,7 @@ class Figures(Collector):
         began = time.perf_counter()
         try:
             yield from run_figures(self._runs())
-        except Exception:  # whatever Dagster's storage raises; without it the lake's figures are still worth having
+        except Exception:  # Dagster's storage may raise anything; the lake's figures are useful without it
             yield GaugeMetricFamily("assay_dagster_up", "Whether Dagster's storage can be read", value=0.0)
         else:
             yield GaugeMetricFamily("assay_dagster_up", "Whether Dagster's storage can be read", value=1.0)

@@ -1,9 +1,9 @@
 """Figures for Prometheus: runs, lag, scores, books.
 
-Belongs here: what is measured, under which name. Does not belong here: serving it (`endpoint`), measuring runs (`orchestration`).
+Belongs here: the measures and their names. Does not belong here: serving them (`endpoint`), measuring runs (`orchestration`).
 
-Labels are tables, jobs, kinds and places, never partitions: the number of series does not grow with time. Points in time are
-given as such and not as ages, so that a query can subtract them from its own `time()`.
+Labels are tables, jobs, kinds and states, never partitions: the number of series does not grow with time. Points in time are
+given as timestamps rather than ages, so that a query can subtract them from its own `time()`.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from assay.quality.books import PLACES, Books
 
 @dataclass(frozen=True)
 class JobRuns:
-    """The runs of a job that are still remembered.
+    """The remembered runs of a job.
 
     Attributes:
         job: The job's name.
         counts: Runs by status.
-        succeeded_at: When the last one that succeeded ended, in seconds since 1970; None where none did.
-        seconds: How long it took.
+        succeeded_at: When the last successful run ended, in seconds since 1970; None if there is none.
+        seconds: Its duration.
     """
 
     job: str
@@ -142,7 +142,7 @@ def _books(books: Mapping[str, Books]) -> Iterator[Metric]:
 
 
 def _gauge(name: str, meaning: str, labels: Sequence[str], samples: Iterable[tuple[Any, ...]]) -> Metric:
-    """A figure, given its labels' values and last its own; None where there is nothing to say."""
+    """A figure from samples, each with its label values followed by its value; None without samples."""
     family = GaugeMetricFamily(f"assay_{name}", meaning, labels=labels)
     for *values, value in samples:
         if value is not None:

@@ -1,11 +1,11 @@
-"""What an incident is, and the book of those that were ever open: when each began, when it was over, who was told.
+"""Incidents and the incident book: when each began, when it was resolved, which channels were notified.
 
 Belongs here: values, and the pure steps from one book to the next. Does not belong here: finding incidents (`conditions`),
-keeping the book (`memory`), sending anything (`telling`).
+storing the book (`memory`), sending anything (`telling`).
 
-An incident is one kind of trouble, of one table, in one scope (mostly a partition). It is told once to every channel when it
-begins and once when it is over, however many runs see it in between. A channel that cannot be reached is owed the message until
-it has it.
+An incident has one kind, one table and one scope (mostly a partition). Every channel is notified once when it begins and once
+when it is resolved, however many runs see it in between. A channel that cannot be reached is owed the message until it has
+received it.
 """
 
 from __future__ import annotations
@@ -16,37 +16,37 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 KEPT = dt.timedelta(days=30)
-"""How long the book remembers incidents that are over."""
+"""How long the book remembers resolved incidents."""
 
 
 class Urgency(StrEnum):
-    """Whether somebody is to be woken."""
+    """Whether an incident pages somebody."""
 
     CRITICAL = "critical"
-    """What is served is missing, late or wrong: it pages."""
+    """Served data are missing, late or wrong: it pages."""
     WARNING = "warning"
     """It can wait for the morning."""
 
 
 class Kind(StrEnum):
-    """What is wrong."""
+    """The kind of an incident."""
 
     PROOF_FAILED = "proof_failed"
-    """A partition broke a rule that stops it, or its books do not balance."""
+    """A partition broke a rule with severity `stop`, or its books do not balance."""
     THRESHOLD_CROSSED = "threshold_crossed"
     """A partition's quality score is below its table's threshold."""
     LATE = "late"
-    """A source is silent, or a table old, for longer than it may be."""
+    """A source or table has had nothing new for longer than allowed."""
     HELD = "held"
     """Landing objects are not ingested: they do not fit the contract, or the library that reads them is not installed."""
     DRIFT = "drift"
     """A producer sends columns that the contract does not declare."""
     QUARANTINE_OLD = "quarantine_old"
-    """Rows have been in quarantine for longer than they may be."""
+    """Rows have been in quarantine for longer than allowed."""
     ANOMALY = "anomaly"
-    """A figure is unlike what it should be on such a day."""
+    """A figure is far from its expected value on that day."""
     RUN_FAILED = "run_failed"
-    """A job's last run failed, and not because of data."""
+    """A job's last run failed for a reason other than data."""
     LAKE_GONE = "lake_gone"
     """The lake cannot be reached."""
     UNSEEN = "unseen"
@@ -59,7 +59,7 @@ class Kind(StrEnum):
 
     @property
     def words(self) -> str:
-        """What it is called in messages."""
+        """Its name in messages."""
         return _WORDS[self]
 
 
@@ -70,7 +70,7 @@ _WORDS = {
     Kind.LATE: "late",
     Kind.HELD: "landing objects held back",
     Kind.DRIFT: "columns have changed",
-    Kind.QUARANTINE_OLD: "rows too long in quarantine",
+    Kind.QUARANTINE_OLD: "rows in quarantine too long",
     Kind.ANOMALY: "anomaly",
     Kind.RUN_FAILED: "run failed",
     Kind.LAKE_GONE: "lake cannot be reached",
@@ -78,15 +78,15 @@ _WORDS = {
 }
 
 Key = tuple[str, str, str]
-"""Kind, table and scope: what makes two incidents the same one."""
+"""Kind, table and scope: the identity of an incident."""
 
 
 @dataclass(frozen=True)
 class Incident:
-    """Something that is wrong now.
+    """A current incident.
 
     Attributes:
-        kind: What.
+        kind: Its kind.
         table: The table's or source's full name; a job's name for a failed run.
         scope: The partition, column or the like; empty where the table as a whole is meant.
         text: What is wrong, in words that hold no value of any row.
@@ -103,7 +103,7 @@ class Incident:
 
     @property
     def key(self) -> Key:
-        """What makes two incidents the same one."""
+        """The identity of the incident."""
         return (self.kind.value, self.table, self.scope)
 
     @property
@@ -114,13 +114,13 @@ class Incident:
 
 @dataclass(frozen=True)
 class Record:
-    """An incident, as the book has it.
+    """An incident in the book.
 
     Attributes:
-        incident: As it was seen last.
+        incident: The incident as last seen.
         opened_at: When it began, UTC.
-        resolved_at: When it was over; None while it is not.
-        told: What each channel was told last: true that it began, false that it is over, None nothing yet.
+        resolved_at: When it was resolved; None while it is open.
+        told: Last message to each channel: true for its beginning, false for its resolution, None for nothing yet.
     """
 
     incident: Incident
@@ -130,21 +130,21 @@ class Record:
 
     @property
     def is_open(self) -> bool:
-        """Whether it goes on."""
+        """Whether it is open."""
         return self.resolved_at is None
 
     def is_owed(self, channel: str) -> bool:
-        """Whether a channel must still be told; one that was set up after an incident was over is not."""
+        """Whether a channel is still owed a message; a channel set up after the resolution is not."""
         return self.told[channel] is not self.is_open if channel in self.told else self.is_open
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A run's right to tell a channel, so that two runs at once do not both do it.
+    """A run's exclusive right to notify a channel, so that two concurrent runs do not both do it.
 
     Attributes:
         by: The run.
-        until: When it ends, should the run not come back.
+        until: When it expires if the run does not release it.
     """
 
     by: str
@@ -153,7 +153,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Book:
-    """All incidents that are open or were lately, and who is telling them.
+    """All open and recent incidents, and the claims on channels.
 
     Attributes:
         records: By the incident's key.
@@ -165,11 +165,11 @@ class Book:
 
     @property
     def open(self) -> tuple[Record, ...]:
-        """What goes on, oldest first."""
+        """The open incidents, oldest first."""
         return tuple(sorted((record for record in self.records.values() if record.is_open), key=_by_age))
 
     def owed(self, channel: str, urgencies: Collection[Urgency]) -> tuple[Record, ...]:
-        """What a channel that is told of some urgencies must still be told, oldest first."""
+        """The messages owed to a channel that receives some urgencies, oldest first."""
         found = (each for each in self.records.values() if each.is_owed(channel) and each.incident.urgency in urgencies)
         return tuple(sorted(found, key=_by_age))
 
@@ -181,13 +181,13 @@ def judge(
     channels: Mapping[str, Collection[Urgency]],
     now: dt.datetime,
 ) -> Book:
-    """Open what is new, and close what is over.
+    """Open new incidents, and resolve those that are over.
 
     Args:
         book: The book so far.
-        current: What is wrong now.
-        judged: The kinds whose every incident is in `current`; of other kinds, nothing is over.
-        channels: The urgencies that each channel is told of.
+        current: The current incidents.
+        judged: The kinds of which `current` has every incident; incidents of other kinds are not resolved.
+        channels: The urgencies that each channel receives.
         now: The time, UTC.
     """
     seen = {incident.key: incident for incident in current}
@@ -203,7 +203,7 @@ def judge(
 
 
 def claim(book: Book, channel: str, by: str, until: dt.datetime, now: dt.datetime) -> Book:
-    """Take the right to tell a channel; the book stays as it is where another run has it."""
+    """Claim the right to notify a channel; the book is unchanged if another run has it."""
     held = book.claims.get(channel)
     if held is not None and held.by != by and held.until > now:
         return book
@@ -211,7 +211,7 @@ def claim(book: Book, channel: str, by: str, until: dt.datetime, now: dt.datetim
 
 
 def release(book: Book, channel: str, by: str) -> Book:
-    """Give back the right to tell a channel."""
+    """Release the right to notify a channel."""
     held = book.claims.get(channel)
     if held is None or held.by != by:
         return book
@@ -219,12 +219,12 @@ def release(book: Book, channel: str, by: str) -> Book:
 
 
 def note_told(book: Book, channel: str, told: Iterable[Record]) -> Book:
-    """Note what a channel was told.
+    """Record the messages sent to a channel.
 
     Args:
         book: The book.
         channel: The channel.
-        told: The records as they were when it was told: whatever has changed since is owed again.
+        told: The records as sent: any change since is owed again.
     """
     records = dict(book.records)
     for record in told:
@@ -240,7 +240,7 @@ def _seen(before: Record | None, incident: Incident, listening: Mapping[str, boo
     if before.is_open:
         return replace(before, incident=incident)
     if before.told and False not in before.told.values():
-        # Nobody was told that it was over: it never was.
+        # Its resolution was never sent, so it never ended.
         return replace(before, incident=incident, resolved_at=None)
     known = {channel: told or None for channel, told in before.told.items()}
     return Record(incident, now, told={**listening, **known})

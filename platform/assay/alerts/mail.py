@@ -1,6 +1,6 @@
 """E-mail, over SMTP.
 
-Belongs here: the message and the conversation with the server. Does not belong here: the words (`notice`).
+Belongs here: the message and the SMTP session. Does not belong here: the wording (`notice`).
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from assay.alerts.notice import Notice
 
 TIMEOUT_SECONDS = 20.0
 _SEVEN_BIT = email.policy.SMTP.clone(cte_type="7bit")
-"""Not every server takes bytes above 127."""
+"""Not every server accepts bytes above 127."""
 PORTS = {"smtp": 587, "smtps": 465}
 
 
 @dataclass(frozen=True)
 class Mail:
-    """Mailboxes, and the server that takes messages for them.
+    """Mailboxes, and the server that accepts messages for them.
 
     Attributes:
-        server: `smtp://user:password@host:port`, encrypted by STARTTLS where the server offers it, always where there is a
+        server: `smtp://user:password@host:port`, encrypted by STARTTLS if the server offers it, and always if there is a
             password; or `smtps://…`, encrypted from the start. User and password are percent-encoded.
         to: The mailboxes.
-        sender: Who it is from.
-        seconds: How long each step of the conversation may take.
-        context: What certificates are believed; the system's when None.
-        name: Its name in the book of incidents.
-        urgencies: What it is told of.
+        sender: The sender's address.
+        seconds: Timeout of each step of the session.
+        context: The TLS context; None for the system's certificates.
+        name: Its name in the incident book.
+        urgencies: The urgencies that it receives.
     """
 
     server: SecretStr
@@ -65,7 +65,7 @@ class Mail:
         message["To"] = ", ".join(self.to)
         newest = max(record.resolved_at or record.opened_at for record in notice.records)
         message["Date"] = format_datetime(newest)
-        # Mail programs show a message that comes twice once.
+        # Mail programs show a duplicate message once.
         message["Message-ID"] = f"<{notice.id}@assay>"
         message["Auto-Submitted"] = "auto-generated"
         message.set_content("\n".join(notice.text()) + "\n")
@@ -81,7 +81,7 @@ class Mail:
                 self._log_in(client, host, address.username, address.password)
                 refused = client.send_message(message, to_addrs=owed)
             finally:
-                # It is sent or it is not: how the conversation ends does not matter.
+                # The message is sent or refused by now: the end of the session does not matter.
                 with contextlib.suppress(smtplib.SMTPException, OSError):
                     client.quit()
         except smtplib.SMTPRecipientsRefused as error:
@@ -92,10 +92,10 @@ class Mail:
             raise NotNow(f"{host} broke off") from None
         except smtplib.SMTPException as error:
             raise Undelivered(
-                f"{host} does not do what is needed ({type(error).__name__}).", hint="Check ASSAY_ALERTS_SMTP."
+                f"{host} lacks a required feature ({type(error).__name__}).", hint="Check ASSAY_ALERTS_SMTP."
             ) from None
         except UnicodeError:
-            raise Undelivered(f"{host} takes no user or password with letters beyond ASCII.", hint="Use another one.") from None
+            raise Undelivered(f"{host} accepts only ASCII in user and password.", hint="Use another one.") from None
         except ssl.SSLCertVerificationError as error:
             raise Undelivered(f"The certificate of {host} is not trusted ({error.verify_message}).") from None
         except OSError as error:
@@ -126,7 +126,7 @@ class Mail:
 
 
 def _refusal(host: str, code: int, what: str) -> Undelivered:
-    """A code of 4xx says to try again, one of 5xx not to (RFC 5321, section 4.2.1)."""
+    """A code of 4xx says to retry, one of 5xx not to (RFC 5321, section 4.2.1)."""
     if 400 <= code < 500:
         return NotNow(f"{host} answered {code} to {what}")
     return Undelivered(f"{host} refused {what} ({code}).", hint="Check ASSAY_ALERTS_SMTP and ASSAY_ALERTS_EMAIL.")

@@ -1,8 +1,8 @@
-"""Where the book of incidents is kept: one object, changed by compare-and-swap.
+"""Storage of the incident book: one object, changed by compare-and-swap.
 
 Belongs here: reading and changing it. Does not belong here: what the changes are (`incidents`).
 
-A book that cannot be read counts as empty: what is open is then told once more, which is better than never.
+A book that cannot be read counts as empty: open incidents are then sent once more, which is better than never.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from assay.lake.store import ObjectStore
 
 BOOK_KEY = f"{AUDIT}/alerts/incidents.json"
 ATTEMPTS = 30
-"""How often a change is tried anew when others keep changing the book first."""
+"""How often a change is retried when others keep changing the book first."""
 _PAUSE_SECONDS = 0.05
 
 
 def read_book(store: ObjectStore) -> Book:
-    """Read the book; an empty one where there is none.
+    """Read the book; an empty one if there is none.
 
     Raises:
         StoreError: The store cannot be read.
@@ -38,14 +38,14 @@ def read_book(store: ObjectStore) -> Book:
 
 
 def change_book(store: ObjectStore, change: Callable[[Book], Book]) -> Book:
-    """Change the book, whoever else does so at the same time; nothing is written where nothing changes.
+    """Change the book, despite concurrent changes; nothing is written if nothing changes.
 
     Args:
         store: Where the book is.
-        change: Gives the next book; may be called several times.
+        change: Computes the next book; may be called several times.
 
     Returns:
-        The book as it is now.
+        The book after the change.
 
     Raises:
         StoreError: The store cannot be read or written, or others keep changing the book first.
@@ -66,7 +66,7 @@ def change_book(store: ObjectStore, change: Callable[[Book], Book]) -> Book:
 
 def _read_version(store: ObjectStore) -> tuple[str | None, Book]:
     try:
-        # The version first: should the content be newer, the write fails and is tried again.
+        # The version first: if the content is newer, the write fails and is retried.
         etag = store.head(BOOK_KEY).etag
         return etag, _book(store.get(BOOK_KEY))
     except ObjectMissing:

@@ -1,6 +1,6 @@
-"""What a channel is told: everything that it is owed, as one message.
+"""Notices: everything that a channel is owed, as one message.
 
-Belongs here: the message's content, and its words as far as channels share them. Does not belong here: any channel's own format.
+Belongs here: the message's content, and the wording that channels share. Does not belong here: any channel's own format.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from assay.alerts.incidents import Kind, Record, Urgency
 from assay.contracts.version import fingerprint
 
 SCOPES_SHOWN = 10
-"""Incidents of one kind and table that a message lists; it says how many more there are."""
+"""Incidents of one kind and table that a message lists; it counts the others."""
 GROUPS_SHOWN = 20
 TEXT_SHOWN = 300
-"""Characters of an incident's text."""
+"""Maximum length of an incident's text, in characters."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Group:
     Attributes:
         kind: What is wrong.
         table: The table's full name.
-        owner: Who answers for it.
+        owner: The team responsible.
         records: The incidents, oldest first.
     """
 
@@ -38,11 +38,11 @@ class Group:
 
     @property
     def title(self) -> str:
-        """The group in a line."""
+        """The group in one line."""
         return f"{self.table}: {self.kind.words}" + (f" ({self.owner})" if self.owner else "")
 
     def lines(self) -> Iterator[str]:
-        """A line for each incident, up to a limit."""
+        """One line per incident, up to a limit."""
         for record in self.records[:SCOPES_SHOWN]:
             scope = f"{record.incident.scope}: " if record.incident.scope else ""
             yield _cut(f"{scope}{record.incident.text}")
@@ -55,10 +55,10 @@ class Notice:
     """One message.
 
     Attributes:
-        lake: Where the lake is.
-        records: What the channel is owed.
-        standing: Everything that goes on, told or not.
-        ui: Address of the Dagster UI, without a slash at its end; empty where it is not known.
+        lake: The lake's address.
+        records: The incidents that the channel is owed.
+        standing: All open incidents, sent or not.
+        ui: Address of the Dagster UI, without a trailing slash; empty if unknown.
     """
 
     lake: str
@@ -68,28 +68,28 @@ class Notice:
 
     @property
     def id(self) -> str:
-        """Names the message by what it says: a message that is sent twice has the same id."""
+        """Identifies the message by its content: a message that is sent twice has the same id."""
         return fingerprint([self.lake, [(each.incident.key, each.opened_at.isoformat(), each.is_open) for each in self.records]])
 
     @property
     def opened(self) -> tuple[Record, ...]:
-        """What has begun."""
+        """Incidents that have begun."""
         return tuple(record for record in self.records if record.is_open)
 
     @property
     def over(self) -> tuple[Record, ...]:
-        """What is over."""
+        """Incidents that are resolved."""
         return tuple(record for record in self.records if not record.is_open)
 
     @property
     def urgency(self) -> Urgency:
-        """The highest of what has begun."""
+        """The highest urgency among new incidents."""
         found = {record.incident.urgency for record in self.opened}
         return Urgency.CRITICAL if Urgency.CRITICAL in found else Urgency.WARNING
 
     @property
     def subject(self) -> str:
-        """The message in a line."""
+        """The message in one line."""
         tables = sorted({record.incident.table for record in self.opened or self.over})
         about = ", ".join(tables[:3]) + (" and others" if len(tables) > 3 else "")
         counts = [f"{len(self.opened)} new"] if self.opened else []
@@ -107,7 +107,7 @@ class Notice:
         """The message as lines of plain text.
 
         Args:
-            link: Writes an address.
+            link: Formats an address.
         """
         opened, over = groups(self.opened), groups(self.over)
         for group in opened[:GROUPS_SHOWN]:
@@ -127,7 +127,7 @@ class Notice:
 
 
 def groups(records: Iterable[Record]) -> list[Group]:
-    """Put incidents of one kind and table together, critical ones first."""
+    """Group incidents by kind and table, critical ones first."""
 
     def by(record: Record) -> tuple[bool, str, str]:
         return record.incident.urgency is Urgency.WARNING, record.incident.table, record.incident.kind

@@ -2,8 +2,8 @@
 
 Belongs here: events. Does not belong here: posting them (`posting`).
 
-One event for each kind and table, whose `dedup_key` names them: a second partition that fails joins the alert that is there, and
-the alert is resolved when the last one is mended. An event that is sent twice changes nothing.
+There is one event per kind and table, identified by `dedup_key`: a second failing partition joins the existing alert, which is
+resolved with the last of them. An event that is sent twice changes nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from assay.alerts.posting import post_json
 from assay.contracts.version import fingerprint
 
 LONGEST_SUMMARY = 1024
-"""Characters that the API takes."""
+"""Maximum length that the API accepts."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class PagerDuty:
     Attributes:
         key: Its integration key, 32 characters.
         url: Where events are posted.
-        name: Its name in the book of incidents.
-        urgencies: What it is told of: only what is to wake somebody.
+        name: Its name in the incident book.
+        urgencies: The urgencies that it receives: only those that page.
     """
 
     key: SecretStr

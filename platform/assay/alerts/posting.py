@@ -1,6 +1,6 @@
 """Posting JSON over HTTP.
 
-Belongs here: one request and what its answer means. Does not belong here: what is posted (`slack`, `pagerduty`, `webhook`).
+Belongs here: one request and the meaning of its response. Does not belong here: what is posted (`slack`, `pagerduty`, `webhook`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MAY_BE_TRIED_AGAIN = {408, 425, 429}
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A redirected POST becomes a GET, which would be answered well and tell nobody."""
+    """A redirected POST becomes a GET, which would succeed without notifying anybody."""
 
     def redirect_request(self, *_: Any, **__: Any) -> None:
         return None
@@ -34,13 +34,13 @@ def post_json(
     """Post a JSON document.
 
     Args:
-        url: Where to; it may hold a secret, and stands in no error.
+        url: The address; it may contain a secret, and appears in no error.
         body: The document.
         headers: More headers.
-        seconds: How long each step of the connection may take.
+        seconds: Timeout of each step of the connection.
 
     Raises:
-        NotNow: No answer, or one that says to try again.
+        NotNow: There was no response, or one that asks to retry.
         Undelivered: Refused.
     """
     host = urlsplit(url).hostname or "?"
@@ -73,7 +73,7 @@ def _reason(error: object) -> str:
 
 
 def _retry_after(said: str | None) -> float | None:
-    """Seconds to wait, given as such or as a date (RFC 9110, section 10.2.3)."""
+    """Seconds to wait, given as a number or as a date (RFC 9110, section 10.2.3)."""
     if not said:
         return None
     if said.strip().isdigit():

@@ -1,8 +1,8 @@
-"""Slack, and what takes the same incoming webhooks (Mattermost, Rocket.Chat).
+"""Slack, and services that accept the same incoming webhooks (Mattermost, Rocket.Chat).
 
 Belongs here: the message in Slack's markup. Does not belong here: posting it (`posting`).
 
-Only `text` is used, which all of them know.
+Only `text` is used, which all of them support.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from assay.alerts.notice import Notice
 from assay.alerts.posting import post_json
 
 LONGEST = 12_000
-"""Characters of a message; Slack takes 40,000, Mattermost 16,383."""
+"""Maximum length of a message; Slack accepts 40,000 characters, Mattermost 16,383."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Slack:
     """An incoming webhook.
 
     Attributes:
-        url: Its address, which is its password.
-        name: Its name in the book of incidents.
-        urgencies: What it is told of.
+        url: Its address, which is also its password.
+        name: Its name in the incident book.
+        urgencies: The urgencies that it receives.
     """
 
     url: SecretStr
@@ -43,5 +43,5 @@ class Slack:
 
 
 def _escaped(text: str) -> str:
-    """Keep data from being markup: `<!channel>` in a name must wake nobody."""
+    """Escape markup in data: `<!channel>` in a name must notify nobody."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

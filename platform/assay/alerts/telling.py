@@ -1,11 +1,11 @@
-"""Telling: bring the book up to date, then tell every channel what it is owed.
+"""Sending alerts: update the book, then send every channel what it is owed.
 
-Belongs here: the order of claiming, sending and noting, and what happens when the lake is gone. Does not belong here: the steps
+Belongs here: the order of claiming, sending and recording, and the case of an unreachable lake. Does not belong here: the steps
 themselves (`incidents`, `memory`, `delivery`).
 
-Who wants to tell a channel first claims it in the book; of two runs at once one gets the claim, and the other has nothing to do.
-What was sent is noted after it was sent: a run that is killed in between leaves its claim behind, which ends by itself, and the
-message is sent once more. So a message is sent at least once, and once only as long as the note of it stands.
+A run claims a channel in the book before it sends: of two concurrent runs one gets the claim, and the other has nothing to do.
+Messages are recorded after they are sent: a run that is killed in between leaves its claim behind, which expires, and the
+message is sent again. So a message is sent at least once, and exactly once as long as its record survives.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from assay.pipeline.workspace import Workspace
 from assay.settings import Settings
 
 CLAIM = dt.timedelta(minutes=6)
-"""How long a run has to tell a channel; longer than its attempts take (`delivery.BUDGET_SECONDS` and one last timeout)."""
+"""How long a run's claim on a channel lasts; longer than its attempts (`delivery.BUDGET_SECONDS` and one last timeout)."""
 ROUNDS = 3
 """Messages to one channel in one run: what happens while the first is sent goes into the second."""
 _AT_HOME = frozenset({Kind.LAKE_GONE, Kind.UNSEEN})
@@ -46,12 +46,12 @@ def utc_now() -> dt.datetime:
 
 @dataclass
 class Told:
-    """What a run told.
+    """What a run sent.
 
     Attributes:
         book: The book afterwards.
-        delivered: Incidents told, begun or over, by channel.
-        undelivered: Why channels were not told; the next run tells them.
+        delivered: Number of incidents sent, begun or resolved, by channel.
+        undelivered: Why channels could not be notified; the next run retries.
     """
 
     book: Book = field(default_factory=Book)
@@ -59,7 +59,7 @@ class Told:
     undelivered: dict[str, str] = field(default_factory=dict)
 
     def add(self, other: Told) -> None:
-        """Add what was told from another book."""
+        """Add what was sent from another book."""
         self.book = Book({**self.book.records, **other.book.records}, self.book.claims)
         for channel, count in other.delivered.items():
             self.delivered[channel] = self.delivered.get(channel, 0) + count
@@ -68,12 +68,12 @@ class Told:
 
 @dataclass(frozen=True)
 class Teller:
-    """Who tells: the channels, and what is the same in all messages.
+    """The sender: the channels, and what all messages have in common.
 
     Attributes:
         channels: The channels.
-        lake: Where the lake is, as messages name it.
-        ui: Address of the Dagster UI, if it is known.
+        lake: The lake's address, as messages show it.
+        ui: Address of the Dagster UI, if known.
         clock: The time; tests pass their own.
         attempts: Makes the attempts of a delivery; tests pass their own.
     """
@@ -85,15 +85,15 @@ class Teller:
     attempts: Callable[[], Attempts] = Attempts
 
     def tell(self, store: ObjectStore, current: Iterable[Incident], judged: Collection[Kind]) -> Told:
-        """Bring a book up to date and tell every channel what it is owed.
+        """Update a book and send every channel what it is owed.
 
         Args:
-            store: Where the book is.
-            current: What is wrong now.
-            judged: The kinds whose every incident is in `current`.
+            store: The store of the book.
+            current: The current incidents.
+            judged: The kinds of which `current` has every incident.
 
         Raises:
-            StoreError: The book cannot be read or written; channels may have been told, and will be again.
+            StoreError: The book cannot be read or written; messages may have been sent, and will be sent again.
         """
         seen = tuple(current)
         told = Told(change_book(store, lambda book: self.judged(book, seen, judged)))
@@ -110,11 +110,11 @@ class Teller:
         return told
 
     def judged(self, book: Book, current: Iterable[Incident], judged: Collection[Kind]) -> Book:
-        """The book as it would be."""
+        """The book as it would be after the update."""
         return judge(book, current, judged, {channel.name: channel.urgencies for channel in self.channels}, self.clock())
 
     def _deliver(self, store: ObjectStore, channel: Channel) -> int | Undelivered:
-        """Tell one channel; the number of incidents that it was told."""
+        """Notify one channel; returns the number of incidents sent."""
         by = uuid.uuid4().hex
         count = 0
         book = read_book(store)
@@ -144,7 +144,7 @@ class Teller:
 
 
 def look(workspace: Workspace) -> Told:
-    """Find what is wrong with the lake, and tell nobody.
+    """Find what is wrong with the lake, without sending anything.
 
     Raises:
         StoreError: The lake cannot be read.
@@ -156,7 +156,7 @@ def look(workspace: Workspace) -> Told:
 
 
 def send_test(settings: Settings, channels: Sequence[Channel]) -> Told:
-    """Tell every channel that a made-up incident has begun, and then that it is over."""
+    """Send every channel a made-up incident, and then its resolution."""
     incident = Incident(Kind.RUN_FAILED, "test", "", "this is a test of the channel, and nothing is wrong")
     opened = Record(incident, utc_now())
     over = replace(opened, resolved_at=opened.opened_at)
@@ -178,7 +178,7 @@ def tell_everything(
     others: Iterable[Incident] = (),
     judged: Collection[Kind] = (),
 ) -> Told:
-    """Find what is wrong with the lake, and tell every channel what it is owed.
+    """Find what is wrong with the lake, and send every channel what it is owed.
 
     When the lake is gone, or cannot be looked at at all, the channels are told that, from a book below `ASSAY_HOME`; when it is
     back, that it is over.
@@ -187,8 +187,8 @@ def tell_everything(
         settings: The settings.
         channels: The channels.
         open_lake: Opens the lake.
-        others: What else is wrong now, as far as its kind is judged.
-        judged: The kinds whose every incident is in `others`.
+        others: Further current incidents, of the kinds in `judged`.
+        judged: The kinds of which `others` has every incident.
     """
     teller = Teller(channels, settings.lake_uri, settings.alerts_ui.rstrip("/"))
     here = open_store((settings.home / "alerts").as_uri())

@@ -19,14 +19,14 @@ from assay.alerts.posting import post_json
 
 @dataclass(frozen=True)
 class Webhook:
-    """An address that takes JSON.
+    """An address that accepts JSON.
 
     The header `Idempotency-Key` is the same when a message is sent again.
 
     Attributes:
         url: The address.
-        name: Its name in the book of incidents.
-        urgencies: What it is told of.
+        name: Its name in the incident book.
+        urgencies: The urgencies that it receives.
     """
 
     url: SecretStr
@@ -47,7 +47,7 @@ class Webhook:
 
 
 def described(record: Record) -> dict[str, Any]:
-    """An incident as JSON has it."""
+    """An incident as JSON values."""
     return {
         "kind": record.incident.kind.value,
         "urgency": record.incident.urgency.value,

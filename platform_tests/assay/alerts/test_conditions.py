@@ -171,7 +171,7 @@ class TestLate:
         assert wrong(lake, days=1) == []
         (incident,) = wrong(lake, days=2)
         assert incident.key == ("late", "enriched.orders", "")
-        assert incident.text.endswith("UTC, and it may be 26 hours old at most; its newest partition is 2025-01-03")
+        assert incident.text.endswith("UTC; the limit is 26 hours; its newest partition is 2025-01-03")
         assert wrong(lake, days=3) == [incident], "its words stay while it does"
 
 
