@@ -58,7 +58,7 @@ def test_send_tells_each_channel_once(command: Command) -> None:
         hook.answers = [Answer(403)]
         refused = command("alerts", "--send", hook=hook)
         assert refused.exit_code == 1
-        assert "not told: webhook: 127.0.0.1 answered 403" in refused.stdout
+        assert "not sent: webhook: 127.0.0.1 answered 403" in refused.stdout
         assert "SECRET" not in refused.output
         told = json.loads(command("alerts", "--send", "--json", hook=hook).stdout)
         assert told["delivered"] == {"webhook": 1}
@@ -70,7 +70,7 @@ def test_send_tells_each_channel_once(command: Command) -> None:
 
 def test_test_sends_a_made_up_incident(command: Command) -> None:
     with http_receiver() as hook:
-        assert "webhook was told" in command("alerts", "--test", hook=hook).stdout
+        assert "sent to webhook" in command("alerts", "--test", hook=hook).stdout
         assert [len(body["opened"]) for body in hook.bodies] == [1, 0]
 
 

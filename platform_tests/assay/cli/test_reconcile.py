@@ -112,7 +112,7 @@ def test_a_control_that_nothing_has_landed_of_is_named_and_no_error(lake: ShopLa
     ("options", "said"),
     [
         (["nonsense"], "There are ledger, till_rolls"),
-        (["--file", "x.csv"], "of one control"),
+        (["--file", "x.csv"], "to one control"),
         (["ledger", "--file", "x.csv"], "There is no file x.csv"),
         (["ledger", "--file", "x.csv", "--dsn", "x"], "exclude each other"),
         (["till_rolls", "--dsn", "s3cret"], "is a file"),
