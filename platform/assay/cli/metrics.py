@@ -210,7 +210,7 @@ def explain_change(
             f"[bold]{change.partition}[/] {whose}: {change.before} → {change.after}, run {change.run_id}", highlight=False
         )
         for row in behind:
-            console.print("  " + escape(_in_words(row)), highlight=False)
+            console.print("  " + escape(_in_words(row)), highlight=False, soft_wrap=True)
         if not behind:
             console.print(
                 "  nothing ingested in between changes what it counts itself: others changed, or it is computed otherwise since"
