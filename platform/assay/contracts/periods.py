@@ -48,18 +48,32 @@ class Window:
     A running total by day is read in parts: `Window(since="month")` of the days, `Window(since="year", own=False)` of the
     months, `Window(since="start", own=False)` of the years.
 
+    A table by another day than that of the relation's partitions, as by the merchant's clock, reads those around its own:
+    `Window(before=1, after=1, about="merchant_date")`. Then it has a partition for each period that a row may be about.
+
     Attributes:
         before: How many partitions before the overlapping ones are read, too.
         since: Read all partitions before them since the start of the table partition's month or year, or all there are.
         own: Whether the overlapping partitions are read at all.
         year_before: Whether to read, too, the partitions that overlap the period a year before the table's own: the same day (28
             February for the 29th), month or year, or the week 52 weeks before.
+        after: How many partitions after them are read, too.
+        about: The relation's column with the day that a row is about, where that may be another than its partition's: no further
+            off than the window reads. A row without one is about no period.
     """
 
     before: int = 0
     since: Literal["month", "year", "start"] | None = None
     own: bool = True
     year_before: bool = False
+    after: int = 0
+    about: str | None = None
+
+    def __repr__(self) -> str:
+        """All of it; what is published names its windows so, and keeps its version whatever else windows learn to say."""
+        said = f"before={self.before!r}, since={self.since!r}, own={self.own!r}, year_before={self.year_before!r}"
+        ahead = f", after={self.after!r}, about={self.about!r}" if self.after or self.about else ""
+        return f"Window({said}{ahead})"
 
     @property
     def text(self) -> str:
@@ -68,7 +82,9 @@ class Window:
         earlier = {"start": "all before it", None: f"the {self.before} before it" if self.before else ""}
         looked_back = earlier.get(self.since, f"those before it since the start of its {self.since}")
         year_before = "the one a year before" if self.year_before else ""
-        return ", ".join(part for part in (own, looked_back, year_before) if part)
+        ahead = f"the {self.after} after it" if self.after else ""
+        about = f"for the rows that are about it by {self.about}" if self.about else ""
+        return ", ".join(part for part in (own, looked_back, year_before, ahead, about) if part)
 
 
 OWN = Window()
@@ -189,16 +205,33 @@ def reads(grain: Grain, partition: str, of: Grain, window: Window = OWN) -> tupl
     day = dt.date.fromisoformat(partition)
     own, last = _sharing(grain, day, of)
     first = min(own, _looked_back(grain, day, of, own, window))
+    furthest = following(of, last, window.after)
     spans = []
     if window.year_before:
         spans.append(_sharing(grain, year_before(grain, day), of))
     if window.own:
-        spans.append((first, last))
-    elif first < own:
-        spans.append((first, following(of, own, -1)))
-    if len(spans) == 2 and spans[0][1] >= spans[1][0]:
-        spans = [(min(spans[0][0], spans[1][0]), max(spans[0][1], spans[1][1]))]
+        spans.append((first, furthest))
+    else:
+        spans += [(first, following(of, own, -1))] if first < own else []
+        spans += [(following(of, last), furthest)] if furthest > last else []
+    if len(spans) > 1 and spans[0][1] >= spans[1][0]:
+        spans[:2] = [(min(spans[0][0], spans[1][0]), max(spans[0][1], spans[1][1]))]
     return tuple(Span(first.isoformat(), last.isoformat()) for first, last in spans)
+
+
+def held_by(grain: Grain, partition: str, window: Window = OWN) -> frozenset[str]:
+    """Keys of the periods of a grain that rows of a relation's partition are about, or may be.
+
+    Args:
+        grain: How the table is cut; not the whole.
+        partition: A partition of the relation, which nests in the table's.
+        window: What the table declares of the relation.
+    """
+    if window.about is None:
+        return frozenset({holding(grain, partition)})
+    day = dt.date.fromisoformat(partition)
+    near = (_days_after(day, days) for days in range(-window.after, window.before + 1))
+    return frozenset(first_day(grain, each).isoformat() for each in near)
 
 
 def _sharing(grain: Grain, first: dt.date, of: Grain) -> tuple[dt.date, dt.date]:

@@ -178,10 +178,22 @@ def require_windows(declared: Table) -> None:
             raise ContractError(f"{name} has no meaning for an unpartitioned table", hint="it reads all of it: leave it out")
         if window.before < 0 or (window.before and window.since):
             raise ContractError(f"{name} says before={window.before}, since={window.since}", hint="give one of them")
+        if window.after < 0:
+            raise ContractError(f"{name} says after={window.after}", hint="say how many partitions after its own are read")
+        if window.about and (window.since or window.year_before or not window.own):
+            raise ContractError(
+                f"{name} says about={window.about}, but reads more or less than the days around its own",
+                hint="give before= and after= alone",
+            )
+        if window.about and not declared.is_local:
+            raise ContractError(
+                f"{name} says about={window.about}, but the table is not local",
+                hint="give it is_local=True: its days are not UTC",
+            )
         if window.since in (Grain.MONTH, Grain.YEAR) and not is_longer(Grain(window.since), than=declared.grain):
             raise ContractError(
                 f"{name} begins with the {window.since}, but the table is partitioned by {declared.grain}",
                 hint="leave out since, or begin with something longer",
             )
-        if not (window.own or window.before or window.since or window.year_before):
+        if not (window.own or window.before or window.since or window.year_before or window.after):
             raise ContractError(f"{name} reads nothing", hint="leave out own=False, or declare what is read instead")

@@ -153,6 +153,8 @@ class Table:
         quarantine_age: How long a row may stay in quarantine before somebody is alerted.
         cadence: How soon it is brought up to date: in the run that ingests what has landed, or later, for tables that are costly
             to compute and not urgent.
+        is_local: Whether its periods are in local time, not UTC: then the first may begin a day before all UTC days, and the last
+            end a day after them.
     """
 
     layer: Layer
@@ -177,6 +179,7 @@ class Table:
     watch: Watch | Literal[False] | None = None
     quarantine_age: timedelta = QUARANTINE_AGE
     cadence: Cadence = Cadence.AT_ONCE
+    is_local: bool = False
 
     @property
     def full_name(self) -> str:
@@ -292,6 +295,7 @@ def table(
     watch: Watch | Literal[False] | None = None,
     quarantine_age: timedelta = QUARANTINE_AGE,
     cadence: Cadence = Cadence.AT_ONCE,
+    is_local: bool = False,
 ) -> Callable[[_Model], _Model]:
     """Declare that a Pandera model is the contract of an enriched table or a mart.
 
@@ -327,6 +331,7 @@ def table(
             watch=watch,
             quarantine_age=quarantine_age,
             cadence=cadence,
+            is_local=is_local,
         )
         require_columns(declared)
         require_rules(declared)

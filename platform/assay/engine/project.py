@@ -321,6 +321,8 @@ def _cut_by(domain: Domain, table: Table, query: Query) -> tuple[str, ...]:
                 f"but {relation} is partitioned by {grain}",
                 hint="give before=…, or begin with something longer",
             )
+        if window.about is not None:
+            _require_day(domain, table, relation, window.about)
     if table.grain is Grain.WHOLE:
         return ()
     read = [relation for relation in query.reads if relation not in table.lookups]
@@ -332,7 +334,24 @@ def _cut_by(domain: Domain, table: Table, query: Query) -> tuple[str, ...]:
             f"{table.grain}s exist: it reads {cuts or 'lookups only'}",
             hint=f"read what is partitioned by {table.grain}, or by parts of one, as days are; or partition the table otherwise",
         )
+    local = [relation for relation in inside if source_of(relation) is None and domain.tables[relation].is_local]
+    if local and not table.is_local:
+        raise ContractError(
+            f"{table.full_name}: it is made of periods of {local[0]}, which are by other clocks than UTC",
+            hint="give it is_local=True",
+        )
     return inside
+
+
+def _require_day(domain: Domain, table: Table, relation: str, column: str) -> None:
+    """Refuse a window by a column that does not say the day of a table's row."""
+    name = f"{table.full_name}: its window over {relation} is by {column}"
+    if source_of(relation) is not None or domain.tables[relation].grain is not Grain.DAY:
+        raise ContractError(f"{name}, but {relation} is no table that is cut by day", hint="read a table that is")
+    kind = domain.tables[relation].types.get(column)
+    if kind != "DATE":
+        said = "which it does not have" if kind is None else f"which is {kind}"
+        raise ContractError(f"{name}, {said}", hint="name a column that is a DATE")
 
 
 def _book_inputs(domain: Domain, table: Table, query: Query) -> tuple[str, ...]:

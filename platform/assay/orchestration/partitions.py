@@ -10,6 +10,7 @@ unchanged. The refresh job does not ask Dagster what is dirty.
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 
 import dagster as dg
@@ -28,18 +29,21 @@ def partitions_of(domain: Domain, declared: Source | Table) -> dg.TimeWindowPart
     grain = declared.grain
     if grain is Grain.WHOLE:
         return None
+    # In some time zones it is still the day before, and in some the next period has begun.
+    is_local = isinstance(declared, Table) and declared.is_local
+    ahead = 2 if is_local else 1
     # The period that contains the domain's first day begins before it.
-    start = first_day(grain, domain.start).isoformat()
+    start = first_day(grain, domain.start - dt.timedelta(days=1) if is_local else domain.start).isoformat()
     match grain:
         case Grain.DAY:
-            return dg.DailyPartitionsDefinition(start_date=start, timezone="UTC", end_offset=1)
+            return dg.DailyPartitionsDefinition(start_date=start, timezone="UTC", end_offset=ahead)
         case Grain.WEEK:
-            return dg.WeeklyPartitionsDefinition(start_date=start, day_offset=1, timezone="UTC", end_offset=1)
+            return dg.WeeklyPartitionsDefinition(start_date=start, day_offset=1, timezone="UTC", end_offset=ahead)
         case Grain.MONTH:
-            return dg.MonthlyPartitionsDefinition(start_date=start, timezone="UTC", end_offset=1)
+            return dg.MonthlyPartitionsDefinition(start_date=start, timezone="UTC", end_offset=ahead)
         case _:
             return dg.TimeWindowPartitionsDefinition(
-                start=start, fmt=_FORMAT, cron_schedule="0 0 1 1 *", timezone="UTC", end_offset=1
+                start=start, fmt=_FORMAT, cron_schedule="0 0 1 1 *", timezone="UTC", end_offset=ahead
             )
 
 
@@ -54,8 +58,9 @@ def mapping_of(table: Table, read: Source | Table, window: Window | None) -> dg.
     if Grain.WHOLE in (table.grain, read.grain) or (table.grain is read.grain and window is None):
         return None
     back = _periods_back(table.grain, read.grain, window or OWN)
+    ahead = _periods_long(table.grain, read.grain, (window or OWN).after)
     # A period may begin before the domain's first day, and end after the input's current one.
-    return dg.TimeWindowPartitionMapping(start_offset=-back, allow_nonexistent_upstream_partitions=True)
+    return dg.TimeWindowPartitionMapping(start_offset=-back, end_offset=ahead, allow_nonexistent_upstream_partitions=True)
 
 
 def _periods_back(grain: Grain, of: Grain, window: Window) -> int:
@@ -67,7 +72,9 @@ def _periods_back(grain: Grain, of: Grain, window: Window) -> int:
         days.append(LONGEST_DAYS[Grain(window.since)])
     if window.year_before:
         days.append(LONGEST_DAYS[Grain.YEAR])
-    counted = math.ceil(max(days) / _SHORTEST_DAYS[grain])
-    if grain is of:
-        return max(counted, window.before)
-    return max(counted, math.ceil(window.before * LONGEST_DAYS[of] / _SHORTEST_DAYS[grain]))
+    return max(math.ceil(max(days) / _SHORTEST_DAYS[grain]), _periods_long(grain, of, window.before))
+
+
+def _periods_long(grain: Grain, of: Grain, count: int) -> int:
+    """How many of the table's periods cover some of what it reads; exact where both are cut alike."""
+    return count if grain is of else math.ceil(count * LONGEST_DAYS[of] / _SHORTEST_DAYS[grain])

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from assay.contracts import WHOLE, Grain, Source, Table
-from assay.contracts.periods import OWN, holding, reads
+from assay.contracts.periods import OWN, held_by, reads
 from assay.contracts.version import fingerprint
 from assay.engine.project import Node, source_of
 from assay.lake.index import Entry, read_index, write_index
@@ -183,4 +183,8 @@ class State:
         if grain is Grain.WHOLE:
             asked = [relation for relation in node.query.reads if relation not in node.table.lookups]
             return [WHOLE] if any(self.available(relation) for relation in asked) else []
-        return sorted({holding(grain, partition) for relation in node.cut_by for partition in self.available(relation)})
+        windows = {relation: node.table.windows.get(relation, OWN) for relation in node.cut_by}
+        held = (
+            held_by(grain, partition, window) for relation, window in windows.items() for partition in self.available(relation)
+        )
+        return sorted(frozenset().union(*held))

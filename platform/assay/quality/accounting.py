@@ -11,6 +11,7 @@ from decimal import Decimal
 import duckdb
 
 from assay.contracts import Table
+from assay.contracts.periods import OWN
 from assay.contracts.rules import quote
 from assay.engine.project import Node, Project, source_of
 from assay.engine.relations import Accounted, Amount, account, partition_of
@@ -50,13 +51,27 @@ def _of_table(connection: duckdb.DuckDBPyConnection, read: Table, reader: Table)
     balance = reader.balance
     rows = balance.rows_in(read.full_name) if balance else "count(*)"
     money = (balance.money_of(read.full_name) if balance else None) or (quote(read.money) if read.money else "0")
-    day = reader.partition_in(read.full_name) or read.partition_column
-    partition = partition_of(quote(day) if day else None, reader.grain)
+    partition = partition_of(_day_in(read, reader), reader.grain)
     # Sums of decimals are exact, and sums of narrow ones ten times faster.
     found = connection.execute(
         f"SELECT {partition}, {rows}, sum({money})::DECIMAL(38,4) FROM {read.full_name} GROUP BY 1"
     ).fetchall()
     return {str(partition): Accounted(Amount(int(count), total or Decimal(0))) for partition, count, total in found}
+
+
+def _day_in(read: Table, reader: Table) -> str | None:
+    """Expression for the day that a row of a table is about to its reader, or None where it has none.
+
+    A row that is about a day too far off to be read for it counts on its partition's own day: there it is missing.
+    """
+    name = reader.partition_in(read.full_name) or read.partition_column
+    if name is None:
+        return None
+    own, window = quote(name), reader.windows.get(read.full_name, OWN)
+    if window.about is None:
+        return own
+    about = quote(window.about)
+    return f"CASE WHEN {about} NOT BETWEEN {own} - {window.after} AND {own} + {window.before} THEN {own} ELSE {about} END"
 
 
 def _books(accounted: Accounted, money: bool) -> Books:

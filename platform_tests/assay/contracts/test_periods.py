@@ -23,6 +23,7 @@ from assay.contracts.periods import (
     first_day,
     first_day_sql,
     following,
+    held_by,
     holding,
     is_longer,
     is_partition,
@@ -41,6 +42,7 @@ windows = st.builds(
     since=st.none(),
     own=st.booleans(),
     year_before=st.booleans(),
+    after=st.sampled_from([0, 1, 5]),
 ) | st.builds(Window, since=st.sampled_from(["month", "year", "start"]), own=st.booleans(), year_before=st.booleans())
 
 
@@ -128,7 +130,7 @@ def test_duckdb_says_the_same(grain: Grain, day: dt.date) -> None:
 @pytest.mark.parametrize("of", CUT)
 @pytest.mark.parametrize("day", ["0001-01-01", "0001-01-31", "9999-12-31", "9999-12-27", "9999-12-01", "2000-02-29"])
 @pytest.mark.parametrize(
-    "window", [OWN, Window(before=90), Window(since="start", own=False), Window(since="year", year_before=True)]
+    "window", [OWN, Window(before=90), Window(since="start", own=False), Window(since="year", year_before=True), Window(after=3)]
 )
 def test_the_calendars_ends_are_no_errors(grain: Grain, of: Grain, day: str, window: Window) -> None:
     partition = first_day(grain, dt.date.fromisoformat(day)).isoformat()
@@ -192,7 +194,8 @@ def wanted(grain: Grain, partition: dt.date, of: Grain, window: Window) -> list[
         looked_back = [first for first in earlier if days_of(of, first)[-1] >= counted[0]]
     else:
         looked_back = earlier if window.since == "start" else earlier[len(earlier) - window.before :]
-    found = {*looked_back, *(own if window.own else [])}
+    later = [first for first in CALENDAR[of] if first > own[-1]]
+    found = {*looked_back, *(own if window.own else []), *later[: window.after]}
     if window.year_before:
         found |= set(sharing(of, days_of(grain, year_before(grain, partition))))
     return [first.isoformat() for first in sorted(found)]
@@ -203,10 +206,29 @@ def wanted(grain: Grain, partition: dt.date, of: Grain, window: Window) -> list[
 @example(Grain.WEEK, Grain.WEEK, dt.date(2021, 1, 2), Window(since="month"))
 @example(Grain.DAY, Grain.MONTH, dt.date(2025, 1, 31), Window(since="year", own=False))
 @example(Grain.DAY, Grain.DAY, dt.date(2024, 2, 29), Window(before=89, year_before=True))
+@example(Grain.WEEK, Grain.DAY, dt.date(2024, 12, 31), Window(before=1, after=1))
+@example(Grain.DAY, Grain.DAY, dt.date(2024, 12, 31), Window(before=1, after=1, own=False, year_before=True))
 def test_a_window_reads_what_its_words_say(grain: Grain, of: Grain, day: dt.date, window: Window) -> None:
     partition = first_day(grain, day)
     found = [key for key in read(grain, partition.isoformat(), of, window) if key >= "1962"]
     assert found == wanted(grain, partition, of, window)
+
+
+@given(grains, days, st.integers(0, 2), st.integers(0, 2))
+def test_a_day_is_held_by_the_periods_that_read_it_for_a_day_of_theirs(
+    grain: Grain, day: dt.date, before: int, after: int
+) -> None:
+    window = Window(before=before, after=after, about="there")
+    held = held_by(grain, day.isoformat(), window)
+
+    near = {first_day(grain, each).isoformat() for each in around(day, 10, 10)}
+    assert held == {key for key in near if day.isoformat() in read(grain, key, Grain.DAY, window)}
+    assert held_by(grain, day.isoformat(), Window(before=before, after=after)) == {holding(grain, day.isoformat())}
+
+
+def test_what_is_published_keeps_the_version_of_its_windows() -> None:
+    assert repr(Window(before=6)) == "Window(before=6, since=None, own=True, year_before=False)"
+    assert len({repr(Window(before=6)), repr(Window(before=6, after=1)), repr(Window(before=6, after=1, about="there"))}) == 3
 
 
 def test_a_running_total_by_parts_reads_every_day_before_once() -> None:
@@ -250,6 +272,10 @@ def test_weeks_lie_in_no_month_and_no_year() -> None:
         (Window(since="month"), "its own period, those before it since the start of its month"),
         (Window(since="start", own=False), "all before it"),
         (Window(own=False, year_before=True), "the one a year before"),
+        (
+            Window(before=1, after=1, about="there"),
+            "its own period, the 1 before it, the 1 after it, for the rows that are about it by there",
+        ),
     ],
 )
 def test_a_window_says_in_words_what_is_read(window: Window, said: str) -> None:

@@ -101,6 +101,12 @@ class TestTable:
             (_window(before=1, since="year"), "enriched.made: its window over enriched.x says before=1, since=year"),
             (_window(Monthly, since="month"), "enriched.made: its window over enriched.x begins with the month, but"),
             (_window(own=False), "enriched.made: its window over enriched.x reads nothing"),
+            (_window(after=-1), "enriched.made: its window over enriched.x says after=-1"),
+            (_window(after=1, about="there"), "enriched.made: its window over enriched.x says about=there, but the table is not"),
+            (
+                _window(after=1, about="there", own=False) | {"is_local": True},
+                "enriched.made: its window over enriched.x says about=there, but reads more or less than the days around its own",
+            ),
             ({"money": "total"}, "enriched.made: its money names total, which Made does not declare"),
             (
                 {"lookups": {"enriched.x": {"who": "id"}}},

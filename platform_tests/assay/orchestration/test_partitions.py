@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -52,6 +53,22 @@ def test_keys_are_first_days_up_to_the_current_period(grain: Grain, first: str, 
     assert list(keys) == partitions_in(next(iter(reads(Grain.DAY, last, grain, Window(before=len(keys) - 1)))), grain)
 
 
+@pytest.mark.parametrize(
+    ("grain", "first", "last"),
+    [
+        (Grain.DAY, "2022-12-31", "2025-03-14"),
+        (Grain.WEEK, "2022-12-26", "2025-03-17"),
+        (Grain.MONTH, "2022-12-01", "2025-04-01"),
+        (Grain.YEAR, "2022-01-01", "2026-01-01"),
+    ],
+)
+def test_days_by_other_clocks_begin_earlier_and_are_ahead(grain: Grain, first: str, last: str) -> None:
+    found = partitions_of(kiosk.DOMAIN, replace(BY[grain], is_local=True))
+    assert found is not None
+    keys = found.get_partition_keys(current_time=NOW)
+    assert (keys[0], keys[-1]) == (first, last)
+
+
 def test_what_is_not_cut_has_no_partitions() -> None:
     assert partitions_of(kiosk.DOMAIN, kiosk.DOMAIN.tables["marts.products"]) is None
 
@@ -64,6 +81,7 @@ WINDOWS = [
     Window(since="year", own=False),
     Window(since="start", own=False),
     Window(before=1, year_before=True),
+    Window(before=1, after=1),
 ]
 
 
@@ -85,9 +103,10 @@ def test_dagster_knows_of_all_that_is_read(grain: Grain, of: Grain, window: Wind
         read = {each for each in there for span in spans if span.first <= each <= span.last}
         assert read <= told
         assert not mapped.required_but_nonexistent_partition_keys
-        if window is None or (grain is of and window == Window(before=window.before)):
+        if window is None or (grain is of and window == Window(before=window.before, after=window.after)):
             assert read == told
-        assert max(told) <= max(reads(grain, key, of)[-1].last, min(there)), "later partitions are nobody's business"
+        if window is None or not window.after:
+            assert max(told) <= max(reads(grain, key, of)[-1].last, min(there)), "later partitions are nobody's business"
 
 
 class SteppingLake(Lake):

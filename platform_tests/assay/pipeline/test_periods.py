@@ -342,6 +342,18 @@ class TestWhatCannotBe:
             (Daily("d"), "latest.x", {"windows": {"latest.x": Window(1, own=False)}}, "its books count the rows of latest.x"),
             (
                 Daily("d"),
+                "latest.x",
+                {"windows": {"latest.x": Window(1, after=1, about="id")}, "is_local": True},
+                "its window over latest.x is by id, but latest.x is no table that is cut by day",
+            ),
+            (
+                Yearly("d"),
+                "enriched.years",
+                {"windows": {"enriched.years": Window(1, after=1, about="d")}, "is_local": True},
+                "its window over enriched.years is by d, but enriched.years is no table that is cut by day",
+            ),
+            (
+                Daily("d"),
                 "latest.x JOIN enriched.years USING (id)",
                 {"lookups": {"enriched.years": {"id": "id"}}, "balance": Balance(inputs=("latest.x", "enriched.years"))},
                 "its books count the rows of enriched.years",
