@@ -25,6 +25,7 @@ class Sale(Published):
     sale_id: str = column("The sale")
     sale_date: Date = column("Day, UTC")
     sold_at: Timestamp = column("When, UTC")
+    day_there: Date = column("Day, by the clock of the stall", nullable=True)
     stall: str = column("Where", nullable=True)
     colour: str = column("Of the stall", nullable=True)
     customer: str = column("Who", nullable=True)

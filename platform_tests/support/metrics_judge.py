@@ -22,7 +22,7 @@ import duckdb
 from assay.contracts.rules import quote
 from assay.metrics import kinds
 from assay.metrics.catalog import Catalog
-from assay.metrics.declarations import Entity, Fact
+from assay.metrics.declarations import Calendar, Entity, Fact
 from assay.metrics.grains import Grain
 from assay.metrics.lattice import Mart
 from assay.metrics.resolving import Resolved
@@ -58,6 +58,7 @@ def months_after(month: dt.date, months: int) -> dt.date:
 
 def last_day_of(grain: Grain, first: dt.date) -> dt.date:
     following = {
+        Grain.DAY: first + dt.timedelta(days=1),
         Grain.WEEK: first + dt.timedelta(days=7),
         Grain.MONTH: months_after(first, 1),
         Grain.YEAR: first.replace(year=first.year + 1),
@@ -72,16 +73,19 @@ class Judge:
     Attributes:
         catalog: The declarations.
         connection: Where the facts' relations are.
+        calendar: Judge by its days; by UTC days when None.
     """
 
     catalog: Catalog
     connection: duckdb.DuckDBPyConnection
+    calendar: Calendar | None = None
     _grouped: dict[tuple[str, Grain], dict[tuple[Any, Period], Rows]] = field(default_factory=dict)
 
     @cached_property
     def rows(self) -> Rows:
         """All rows of all facts, with every declared expression of each worked out for itself."""
-        return {fact.name: self._read(fact) for fact in self.catalog.facts.values()}
+        asked = {fact for metric in self.catalog.metrics.values() if metric.calendar == self.calendar for fact in metric.facts}
+        return {name: self._read(fact) for name, fact in self.catalog.facts.items() if name in asked}
 
     def _read(self, fact: Fact) -> list[dict[str, Any]]:
         wanted = {f"key {entity}": expression for entity, expression in fact.keys.items()}
@@ -91,13 +95,13 @@ class Judge:
         wanted |= {f"attribute {name}": name for name in names if name in known}
         for resolved in self.catalog.metrics.values():
             metric = resolved.metric
-            if (metric.fact or resolved.group.fact) != fact.name or resolved.refers:
+            if resolved.group.fact_of(metric) != fact.name or resolved.refers:
                 continue
             for name in ("of", "where", "reached"):
                 if text := getattr(metric, name, ""):
                     wanted[text] = text
         listed = ", ".join(f"({expression}) AS {quote(name)}" for name, expression in wanted.items())
-        found = self.connection.execute(f"SELECT {listed} FROM {fact.table}")
+        found = self.connection.execute(f"SELECT {listed} FROM {fact.table} WHERE {fact.day} IS NOT NULL")
         return [dict(zip(wanted, values, strict=True)) for values in found.fetchall()]
 
     def groups(self, entity: Entity, grain: Grain) -> dict[tuple[Any, Period], Rows]:
@@ -117,7 +121,7 @@ class Judge:
         return {
             fact
             for metric in self.catalog.metrics.values()
-            if entity.name in metric.entities and grain in metric.grains
+            if metric.calendar == self.calendar and entity.name in metric.entities and grain in metric.grains
             for fact in metric.facts
         }
 
@@ -135,7 +139,7 @@ class Judge:
             case kinds.Derived():
                 values = {each: self.value(each, rows) for each in re.findall(r"[a-z]\w*", metric.formula_of)}
                 return None if None in values.values() else eval(metric.formula_of, {}, values)
-        own = rows[metric.fact or resolved.group.fact]
+        own = rows[resolved.group.fact_of(metric)]
         return self._of_rows(metric, own)
 
     def _of_rows(self, metric: kinds.Metric, rows: list[dict[str, Any]]) -> Any:
@@ -279,7 +283,7 @@ class Judge:
     def _followed(self, metric: kinds.Followed, entity: Entity) -> Callable[[tuple[Any, Period]], Any]:
         counted = self.catalog.metrics[metric.of].metric
         assert isinstance(counted, kinds.CountDistinct)
-        fact = counted.fact or self.catalog.metrics[metric.of].group.fact
+        fact = self.catalog.metrics[metric.of].group.fact_of(counted)
         groups = self.groups(entity, Grain.MONTH)
 
         def seen(key: Any, month: dt.date) -> set[Any]:

@@ -22,6 +22,7 @@ from assay.cli.options import AsJson, days_of
 from assay.cli.show import output, print_rows
 from assay.contracts import load_domain
 from assay.errors import SettingsError
+from assay.metrics.declarations import Calendar, clock_of
 from assay.metrics.grains import Grain
 from assay.metrics.kinds import Followed
 from assay.metrics.lattice import Lattice, Mart, Members
@@ -74,9 +75,9 @@ def list_(
         own = [metric for metric in found if metric.group is group]
         if not own:
             continue
-        grid = Grid("metric", "what it is", "unit", "type", title=group.title, title_justify="left")
+        grid = Grid("metric", "what it is", "unit", "type", "days", title=group.title, title_justify="left")
         for metric in own:
-            grid.add_row(metric.name, escape(metric.metric.title), metric.unit, metric.metric.type)
+            grid.add_row(metric.name, escape(metric.metric.title), metric.unit, metric.metric.type, metric.days)
         console.print(grid)
     console.print(f"{len(found)} metrics")
 
@@ -105,6 +106,7 @@ def show(name: Annotated[str, typer.Argument(help="As in refund_rate.")], as_jso
         "by",
         "entities",
         "grains",
+        "calendar",
         "owner",
         "tags",
         "declared",
@@ -123,8 +125,12 @@ def query(
     names: Annotated[str, typer.Argument(metavar="METRICS", help="One or more, separated by commas.")],
     by: Annotated[str | None, typer.Option(help="Entities, separated by commas; default: the metric's own.")] = None,
     grain: Annotated[Grain | None, typer.Option(help="One row per period; default: one row for all days.")] = None,
-    first: Annotated[dt.datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="First day, UTC.")] = None,
-    last: Annotated[dt.datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day, UTC.")] = None,
+    first: Annotated[
+        dt.datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="First day; UTC, or by the metric's calendar.")
+    ] = None,
+    last: Annotated[
+        dt.datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day; UTC, or by the metric's calendar.")
+    ] = None,
     explain: Annotated[bool, typer.Option(help="Explain what would be read and why, without reading.")] = False,
     scan: Annotated[bool, typer.Option(help="Compute from the facts if no mart has the answer.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list of rows.")] = False,
@@ -151,7 +157,11 @@ def query(
                 rows = [dict(zip(columns, row, strict=True)) for row in answer.result.fetchall()]
                 typer.echo(json.dumps(rows, default=str))
             else:
-                print_rows(output(), answer.result, title=f"{answer.taken.name}: {answer.taken.why}")
+                print_rows(
+                    output(),
+                    answer.result,
+                    title=f"{answer.taken.name}: {answer.taken.why}; {clock_of(answer.plan.calendar)} days",
+                )
 
 
 def history_(
@@ -263,7 +273,7 @@ def _has(metric: Resolved, word: str) -> bool:
 
 def _described(lattice: Lattice, metric: Resolved) -> dict[str, Any]:
     declared = metric.metric
-    marts = [mart for mart in lattice.marts if mart.entity.name in metric.entities and mart.grain in metric.grains]
+    marts = [mart for mart in lattice.marts if metric in (*lattice.metrics(mart), *lattice.trends(mart))]
     return {
         "name": metric.name,
         "title": declared.title,
@@ -278,11 +288,18 @@ def _described(lattice: Lattice, metric: Resolved) -> dict[str, Any]:
         "by": declared.by or "",
         "entities": list(metric.entities),
         "grains": [str(grain) for grain in metric.grains],
+        "calendar": _calendar(metric.calendar),
         "owner": metric.owner,
         "tags": list(metric.tags),
         "declared": str(declared.place),
         "marts": {mart.trend_name if metric.is_trend else mart.full_name: _origins(lattice, mart, metric) for mart in marts},
     }
+
+
+def _calendar(calendar: Calendar | None) -> str:
+    """Which days there are, in a sentence."""
+    said = f"{clock_of(calendar)} days, ISO weeks"
+    return said if calendar is None else f"{said} ({calendar.meaning})"
 
 
 def _origins(lattice: Lattice, mart: Mart, metric: Resolved) -> dict[str, str]:
@@ -301,14 +318,17 @@ def _origins(lattice: Lattice, mart: Mart, metric: Resolved) -> dict[str, str]:
 def _explain(console: Console, state: State, question: Question, as_json: bool) -> None:
     plan = plan_question(state, question)
     chosen = plan.chosen
+    calendar = _calendar(plan.calendar)
     rows = {each.name: rows_read(state, each, question.days) for each in plan.considered}
     listed = [
         {"reads": each.name, "rows": rows[each.name], "exact": each.is_exact, "chosen": each is chosen, "why": each.why}
         for each in plan.considered
     ]
     if as_json:
-        typer.echo(json.dumps({"considered": listed, "sql": statement_of(state, chosen) if chosen else None}))
+        answered = {"calendar": calendar, "considered": listed, "sql": statement_of(state, chosen) if chosen else None}
+        typer.echo(json.dumps(answered))
         return
+    console.print(f"calendar: {escape(calendar)}", highlight=False)
     grid = Grid("", "reads", "rows", "why")
     for each in listed:
         mark = "[green]taken[/]" if each["chosen"] else "exact" if each["exact"] else "[dim]no[/]"

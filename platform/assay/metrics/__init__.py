@@ -10,7 +10,7 @@ and `trends` (their SQL), `marts` (tables as any other), `planning` (queries).
 
 from assay.metrics.additivity import Additivity
 from assay.metrics.catalog import Catalog
-from assay.metrics.declarations import CHARGED, Attribute, Entity, Fact, Group
+from assay.metrics.declarations import CHARGED, Attribute, Calendar, Entity, Fact, Group
 from assay.metrics.grains import Grain
 from assay.metrics.kinds import (
     Arrived,
@@ -42,6 +42,7 @@ __all__ = [
     "Arrived",
     "Attribute",
     "Average",
+    "Calendar",
     "Catalog",
     "Conversion",
     "Count",

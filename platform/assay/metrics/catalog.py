@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from types import ModuleType
 from typing import cast
@@ -19,12 +19,12 @@ from assay.contracts.modules import modules_of
 from assay.errors import ContractError, SettingsError
 from assay.metrics import declarations, kinds
 from assay.metrics.additivity import MetricError
-from assay.metrics.declarations import Entity, Fact, Group
+from assay.metrics.declarations import Calendar, Entity, Fact, Group, by_calendar
 from assay.metrics.kinds import Metric
-from assay.metrics.parts import Part, PartKey, parts_of
+from assay.metrics.parts import Part, PartKey, is_of_rows, parts_of
 from assay.metrics.probing import Prober, conditions_of, require_fact
 from assay.metrics.resolving import Resolved, Resolver
-from assay.metrics.validation import by_name, require_facts, require_metrics, require_parts, require_totals
+from assay.metrics.validation import by_name, require_calendars, require_facts, require_metrics, require_parts, require_totals
 from assay.nearest import suggestion
 
 
@@ -33,12 +33,13 @@ class Catalog:
     """Facts, entities and metrics of a domain, which agree with each other and with the contracts.
 
     Attributes:
-        facts: By name.
+        facts: By name; those by a calendar that metrics ask for, too.
         entities: By name.
         groups: By name.
         metrics: By name, in the order they are declared in.
         parts: Every stored part by name.
         tables: The contracts of the facts' relations.
+        calendars: By name.
     """
 
     facts: Mapping[str, Fact]
@@ -47,6 +48,7 @@ class Catalog:
     metrics: Mapping[str, Resolved]
     parts: Mapping[str, Part]
     tables: Mapping[str, Table]
+    calendars: Mapping[str, Calendar] = field(default_factory=dict)
 
     @cached_property
     def rows_parts(self) -> Mapping[str, Part]:
@@ -78,7 +80,7 @@ class Catalog:
 
 
 def read_catalog(package: str, tables: Mapping[str, Table]) -> Catalog:
-    """Read the facts, entities and groups that the modules of a package declare.
+    """Read the facts, entities, groups and calendars that the modules of a package declare.
 
     Args:
         package: Import name of a package, each of whose modules may declare any of them.
@@ -94,11 +96,16 @@ def read_catalog(package: str, tables: Mapping[str, Table]) -> Catalog:
         [each for each in unique if isinstance(each, Entity)],
         [each for each in unique if isinstance(each, Group)],
         tables,
+        [each for each in unique if isinstance(each, Calendar)],
     )
 
 
 def make_catalog(
-    facts: Iterable[Fact], entities: Iterable[Entity], groups: Iterable[Group], tables: Mapping[str, Table]
+    facts: Iterable[Fact],
+    entities: Iterable[Entity],
+    groups: Iterable[Group],
+    tables: Mapping[str, Table],
+    calendars: Iterable[Calendar] = (),
 ) -> Catalog:
     """Resolve and validate declarations.
 
@@ -108,28 +115,44 @@ def make_catalog(
     named_facts = cast("dict[str, Fact]", by_name("fact", facts))
     named_entities = cast("dict[str, Entity]", by_name("entity", entities))
     named_groups = cast("dict[str, Group]", by_name("group", groups))
+    named_calendars = cast("dict[str, Calendar]", by_name("calendar", calendars))
     require_facts(named_facts, named_entities, tables)
-    declared = require_metrics(named_groups, named_facts, named_entities)
+    require_calendars(named_calendars, named_facts, named_entities, tables)
+    declared = require_metrics(named_groups, named_facts, named_entities, named_calendars)
+    named_facts |= _by_calendars(declared, named_facts, named_calendars)
     with Prober(named_facts, tables) as prober:
         for fact in named_facts.values():
             require_fact(prober, fact, tables[fact.table].types)
         parts = _stored(prober, declared, named_facts)
     require_parts(parts, declared)
     require_totals(parts, named_facts)
-    metrics = Resolver(declared, named_entities, named_facts, parts).all()
+    metrics = Resolver(declared, named_entities, named_facts, parts, named_calendars).all()
     stored = {part.name: part for own in parts.values() for part in own}
     counted = {part.fact for part in stored.values() if part.function == "count" and not part.of and not part.where}
     for name in named_facts:
         if name not in counted:
             stored[f"{name}_rows"] = Part(f"{name}_rows", name, "count", "", "", "", "", "BIGINT")
-    return Catalog(named_facts, named_entities, named_groups, metrics, stored, tables)
+    return Catalog(named_facts, named_entities, named_groups, metrics, stored, tables, named_calendars)
+
+
+def _by_calendars(
+    declared: Mapping[str, tuple[Metric, Group]], facts: Mapping[str, Fact], calendars: Mapping[str, Calendar]
+) -> dict[str, Fact]:
+    """The facts by the calendars that metrics ask for."""
+    asked = {
+        (metric.fact or group.fact, calendar)
+        for metric, group in declared.values()
+        if (calendar := group.calendar_of(metric)) is not None and is_of_rows(metric)
+    }
+    made = (by_calendar(facts[fact], calendars[calendar]) for fact, calendar in sorted(asked))
+    return {fact.name: fact for fact in made}
 
 
 def _stored(
     prober: Prober, declared: Mapping[str, tuple[Metric, Group]], facts: Mapping[str, Fact]
 ) -> dict[str, tuple[Part, ...]]:
     """Type the parts of each metric that is computed from rows; a part that two metrics need is stored once."""
-    raw = {name: parts_of(metric, metric.fact or group.fact) for name, (metric, group) in declared.items()}
+    raw = {name: parts_of(metric, group.fact_of(metric)) for name, (metric, group) in declared.items()}
     # A metric that is itself a part gives its name, wherever it stands; only then do parts get names of their own.
     own = {name: parts for name, parts in raw.items() if parts}
     first: dict[PartKey, Part] = {}
@@ -150,7 +173,7 @@ def _stored(
         tests = [
             (metric, attribute, test)
             for metric, group in declared.values()
-            if (metric.fact or group.fact) == fact.name
+            if group.fact_of(metric) == fact.name
             for attribute, test in conditions_of(metric)
         ]
         for part in prober.type_parts(fact, ours, tests):
@@ -192,6 +215,6 @@ def _refused_fields(error: BaseException | None) -> MetricError | None:
 def _listed(module: ModuleType) -> Iterator[object]:
     for value in vars(module).values():
         if isinstance(value, tuple | list):
-            yield from (each for each in value if isinstance(each, Fact | Entity | Group))
-        elif isinstance(value, Fact | Entity | Group):
+            yield from (each for each in value if isinstance(each, Fact | Entity | Group | Calendar))
+        elif isinstance(value, Fact | Entity | Group | Calendar):
             yield value

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from assay.contracts import ColumnOrigin
 from assay.metrics import multisets
-from assay.metrics.declarations import UNKNOWN, Entity, Fact
+from assay.metrics.declarations import NEAR, UNKNOWN, Calendar, Entity, Fact, LocalFact
 from assay.metrics.expressions import Writer
 from assay.metrics.grains import Grain, first_day, last_day
 from assay.metrics.kinds import Rank, Share
@@ -54,6 +54,7 @@ class Branch:
         relation: The parent's name in SQL.
         reads: The parent's columns that it uses.
         lineage: The parent's columns that each of its columns is computed from.
+        reach: The common table that says how far its data reach, where that is another; empty where it does not say.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Branch:
     columns: list[str] = field(default_factory=list)
     reads: set[str] = field(default_factory=set)
     lineage: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    reach: str = ""
 
 
 def compile_mart(lattice: Lattice, mart: Mart) -> Compiled:
@@ -74,7 +76,7 @@ def compile_mart(lattice: Lattice, mart: Mart) -> Compiled:
     tables = {name: table for branch in branches for name, table in branch.tables.items()}
     source = branches[0].name if len(branches) == 1 else _side_by_side(lattice, mart, branches, tables)
     metrics = ordered(lattice.metrics(mart))
-    final = _final(lattice, mart, metrics, source, tables)
+    final = _final(lattice, mart, metrics, source, branches, tables)
     lineage = _lineage(lattice, mart, metrics, branches)
     sql = statement([heading(mart)], tables, final)
     return Compiled(sql, {branch.relation: tuple(sorted(branch.reads)) for branch in branches}, lineage)
@@ -82,9 +84,10 @@ def compile_mart(lattice: Lattice, mart: Mart) -> Compiled:
 
 def heading(mart: Mart) -> str:
     """What one row of a mart stands for."""
+    clock = "UTC" if mart.calendar is None else f"by {mart.calendar.title} days"
     if mart.entity.key is None:
-        return f"One row {'an' if mart.grain is Grain.HOUR else 'a'} {mart.grain}, UTC."
-    return f"One row {mart.entity.title} and {mart.grain}, UTC."
+        return f"One row {'an' if mart.grain is Grain.HOUR else 'a'} {mart.grain}, {clock}."
+    return f"One row {mart.entity.title} and {mart.grain}, {clock}."
 
 
 def branch_of(lattice: Lattice, mart: Mart, parent: Parent, parts: list[Part]) -> Branch:
@@ -109,8 +112,41 @@ def branch_of(lattice: Lattice, mart: Mart, parent: Parent, parts: list[Part]) -
         _add_mart(mart, origin, parts, add)
     add("ingestion_timestamp", "max(ingestion_timestamp)", "ingestion_timestamp")
     branch.columns = list(columns)
-    branch.tables[branch.name] = ([f"{relation}: {parent.why}."], indented(Select(columns, relation, grouped=True).text()))
+    selected = Select(columns, relation, where=counted_rows(origin), grouped=True)
+    branch.tables[branch.name] = ([f"{relation}: {parent.why}."], indented(selected.text()))
+    if isinstance(origin, LocalFact):
+        _add_reach(mart, origin, branch)
     return branch
+
+
+def counted_rows(origin: Fact | Mart) -> str:
+    """Condition on the rows of a relation that are counted; empty for all."""
+    return f"{origin.day} IS NOT NULL" if isinstance(origin, LocalFact) else ""
+
+
+def _add_reach(mart: Mart, fact: LocalFact, branch: Branch) -> None:
+    """Add common tables that say how far a fact by a calendar reaches in each period.
+
+    A local day is all there when the UTC day after it is: no row of that day need be about it.
+    """
+    utc, period = fact.by_utc.day, mart.grain.period_column
+    pairs, days = f"days_of_{fact.name}", f"local_days_of_{fact.name}"
+    said = [f"The UTC days that {fact.unit} are on, and those by the other clock: how far the data of a period reach."]
+    branch.tables[pairs] = (said, f"  SELECT DISTINCT {fact.day}, {utc} FROM {fact.table}")
+    newest = Select(
+        {period: first_day(mart.grain, fact.day), "local_day": f"max({fact.day})"},
+        pairs,
+        where=counted_rows(fact),
+        grouped=True,
+    )
+    branch.tables[days] = ([], indented(newest.text()))
+    reach = Select(
+        {period: period, "newest_day": f"max({utc})"}, f"{days}\nINNER JOIN {pairs} ON {utc} <= local_day + {NEAR}", grouped=True
+    )
+    branch.reach = f"reach_of_{fact.name}"
+    branch.tables[branch.reach] = ([], indented(reach.text()))
+    branch.reads |= {utc}
+    branch.lineage["newest_day"] = (utc,)
 
 
 def key_of(entity: Entity, fact: Fact) -> str:
@@ -130,7 +166,7 @@ def _add_fact(lattice: Lattice, mart: Mart, fact: Fact, parts: list[Part], add: 
     add(mart.grain.period_column, first_day(mart.grain, fact.day), fact.day)
     if mart.grain is Grain.HOUR:
         add("hour", hour_of(fact), fact.at)
-    if has_span(mart):
+    if has_span(mart) and mart.calendar is None:
         add("newest_day", f"max({fact.day})", fact.day)
     for attribute in mart.entity.attributes:
         if attribute.name in known:
@@ -168,8 +204,8 @@ def _of_members(lattice: Lattice, mart: Mart, members: Members, parent: Parent, 
 
 
 def has_span(mart: Mart) -> bool:
-    """Whether periods of a mart have several days, so that one may be there in part."""
-    return mart.grain not in (Grain.HOUR, Grain.DAY)
+    """Whether periods of a mart have several UTC days, so that one may be there in part."""
+    return mart.calendar is not None or mart.grain not in (Grain.HOUR, Grain.DAY)
 
 
 def _side_by_side(lattice: Lattice, mart: Mart, branches: list[Branch], tables: dict[str, tuple[list[str], str]]) -> str:
@@ -182,7 +218,7 @@ def _side_by_side(lattice: Lattice, mart: Mart, branches: list[Branch], tables: 
 
     columns = {name: name for name in mart.key}
     given = {name for branch in branches for name in branch.columns}
-    merged = ["newest_day"] if has_span(mart) else []
+    merged = ["newest_day"] if has_span(mart) and mart.calendar is None else []
     merged += [attribute.name for attribute in mart.entity.attributes if attribute.name in given]
     columns |= {name: greatest(name) for name in merged}
     for part in lattice.stored(mart):
@@ -199,18 +235,23 @@ def starts_at_zero(part: Part) -> bool:
 
 
 def _final(
-    lattice: Lattice, mart: Mart, metrics: list[Resolved], source: str, tables: dict[str, tuple[list[str], str]]
+    lattice: Lattice,
+    mart: Mart,
+    metrics: list[Resolved],
+    source: str,
+    branches: list[Branch],
+    tables: dict[str, tuple[list[str], str]],
 ) -> Select:
     columns = {name: name for name in mart.key}
     among = _among(lattice, mart, metrics, source, tables)
     joined = f"{source}\nINNER JOIN among USING ({', '.join(mart.key)})" if among else source
     if has_span(mart):
         period = mart.grain.period_column
-        reach = Select({period: period, "newest_day": "max(newest_day)"}, source, grouped=True)
+        reach = Select({period: period, "newest_day": "max(newest_day)"}, _reaching(mart, source, branches), grouped=True)
         tables["reach"] = (["How far the data of a period reach, whatever the entity."], indented(reach.text()))
         joined += f"\nINNER JOIN reach USING ({period})"
         columns["newest_day"] = "reach.newest_day"
-        columns["is_partial"] = f"reach.newest_day < {last_day(mart.grain, period)}"
+        columns["is_partial"] = f"reach.newest_day < {last_utc_day(mart.grain, mart.calendar, period)}"
     given = _given_attributes(lattice, mart)
     for attribute in mart.entity.attributes:
         columns[attribute.name] = attribute.name if attribute.name in given else "CAST(NULL AS VARCHAR)"
@@ -230,6 +271,23 @@ def _final(
     columns["ingestion_timestamp"] = "ingestion_timestamp"
     columns["data_source"] = f"'{sources_of(lattice, mart)}'"
     return Select(columns, joined, headings=headings)
+
+
+def _reaching(mart: Mart, source: str, branches: list[Branch]) -> str:
+    """What says how far the data of periods reach."""
+    if mart.calendar is None:
+        return source
+    said = [branch.reach or branch.name for branch in branches if branch.reach or "newest_day" in branch.columns]
+    if len(said) == 1:
+        return said[0]
+    period = mart.grain.period_column
+    return "(" + " UNION ALL ".join(f"SELECT {period}, newest_day FROM {name}" for name in said) + ")"
+
+
+def last_utc_day(grain: Grain, calendar: Calendar | None, period: str) -> str:
+    """SQL for the last UTC day that data of a period may be of."""
+    last = last_day(grain, period)
+    return last if calendar is None else f"{last} + {NEAR}"
 
 
 def _among(
@@ -262,7 +320,7 @@ def _among(
 
 def sources_of(lattice: Lattice, mart: Mart) -> str:
     """The facts that a mart counts rows of, as its column `data_source` says it."""
-    return ",".join(dict.fromkeys(part.fact for part in lattice.stored(mart)))
+    return ",".join(dict.fromkeys(lattice.catalog.facts[part.fact].unit for part in lattice.stored(mart)))
 
 
 def _given_attributes(lattice: Lattice, mart: Mart) -> set[str]:

@@ -1,4 +1,4 @@
-"""What a domain declares beside its metrics: facts, entities, groups.
+"""What a domain declares beside its metrics: facts, entities, groups, calendars.
 
 Belongs here: the frozen declarations, as plain values that remember where they were written. Does not belong here: the types of
 metrics (`kinds`), whether it all fits together (`validation`).
@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from assay.contracts import Window
 from assay.metrics.additivity import MetricError
 from assay.metrics.grains import Grain
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 CHARGED = "charged currency"
 """The unit of money in the currency that it was charged in, which differs from row to row."""
+NEAR = 1
+"""Days that a day by any clock on Earth, 12 hours behind UTC to 14 ahead of it, may be off the UTC day."""
 UNKNOWN = "unknown"
 """The key of rows that name no merchant, customer, …: every entity cuts every row exactly once."""
 
@@ -65,6 +68,21 @@ class Declared:
 
 
 @dataclass(frozen=True)
+class Calendar(Declared):
+    """Days by another clock than UTC, for metrics that ask for them.
+
+    Attributes:
+        name: As in `local`; the marts by it are `marts.merchant_local_day` and so on.
+        title: What its days are called, as in `merchant-local`.
+        meaning: Whose clock it is, and what has no day by it.
+    """
+
+    name: str
+    title: str
+    meaning: str
+
+
+@dataclass(frozen=True)
 class Fact(Declared):
     """A relation whose rows are events that metrics count.
 
@@ -78,6 +96,8 @@ class Fact(Declared):
         signed: Columns that may be below zero.
         total: The column of money whose total the books of marts are closed with, beside the number of rows; of one currency.
         rows_a_day: About how many rows a day has: what a scan costs.
+        calendars: By the name of a calendar, the column with a row's day in it: at most a day from the UTC day, as no clock is
+            further off; a row without one counts on no day of that calendar.
     """
 
     name: str
@@ -89,6 +109,60 @@ class Fact(Declared):
     signed: tuple[str, ...] = ()
     total: str | None = None
     rows_a_day: int = 1_000_000
+    calendars: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def unit(self) -> str:
+        """What its rows are counted in."""
+        return self.name
+
+
+@dataclass(frozen=True)
+class LocalFact(Fact):
+    """A fact by the days of a calendar: the same rows, each on the day that the calendar gives it.
+
+    Attributes:
+        calendar: The calendar.
+        by_utc: The fact, whose relation is cut by UTC days.
+    """
+
+    calendar: Calendar = field(kw_only=True)
+    by_utc: Fact = field(kw_only=True)
+
+    @property
+    def unit(self) -> str:
+        """See the base class."""
+        return self.by_utc.name
+
+    @property
+    def window(self) -> Window:
+        """Which days of its relation a period is computed from."""
+        return Window(before=NEAR, after=NEAR, about=self.day)
+
+
+def by_calendar(fact: Fact, calendar: Calendar) -> LocalFact:
+    """A fact by the days of a calendar that it has."""
+    own = {each.name: getattr(fact, each.name) for each in fields(fact) if each.init}
+    changed = own | {"name": local_name(fact.name, calendar.name), "day": fact.calendars[calendar.name]}
+    made = LocalFact(**changed, calendar=calendar, by_utc=fact)
+    # It is declared where the fact is.
+    object.__setattr__(made, "place", fact.place)
+    return made
+
+
+def calendar_of(fact: Fact) -> Calendar | None:
+    """The calendar of a fact's days; None for UTC."""
+    return fact.calendar if isinstance(fact, LocalFact) else None
+
+
+def clock_of(calendar: Calendar | None) -> str:
+    """What the days of a calendar are called."""
+    return "UTC" if calendar is None else calendar.title
+
+
+def local_name(name: str, calendar: str | None) -> str:
+    """The name of something by the days of a calendar, as in `local_payments`."""
+    return name if calendar is None else f"{calendar}_{name}"
 
 
 @dataclass(frozen=True)
@@ -152,6 +226,7 @@ class Group(Declared):
         entities: The entities of its metrics that name none; all that are not `opt_in` when empty.
         grains: The grains of its metrics.
         adds_up: By the name of a metric, those that must add up to it in every row of every mart.
+        calendar: The calendar of its metrics that name none; UTC days where it does not say.
     """
 
     name: str
@@ -163,3 +238,12 @@ class Group(Declared):
     entities: tuple[str, ...] = ()
     grains: tuple[Grain, ...] = tuple(Grain)
     adds_up: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    calendar: str | None = None
+
+    def fact_of(self, metric: Metric) -> str:
+        """The name of the fact whose rows one of its metrics counts, by the days that it asks for."""
+        return local_name(metric.fact or self.fact, self.calendar_of(metric))
+
+    def calendar_of(self, metric: Metric) -> str | None:
+        """The name of the calendar that one of its metrics asks for; None for UTC days."""
+        return metric.calendar or self.calendar

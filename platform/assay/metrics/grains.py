@@ -3,8 +3,8 @@
 Belongs here: the five grains, their columns, and which divides which. Does not belong here: arithmetic on dates
 (`contracts.periods`), SQL of whole marts (`compiler`).
 
-Days are UTC days, weeks are ISO weeks (Monday to Sunday). A month is no whole number of weeks, so no week rolls up to a month
-or a year.
+Days are UTC days, or those of the calendar that a metric asks for; weeks are ISO weeks (Monday to Sunday). A month is no whole
+number of weeks, so no week rolls up to a month or a year.
 """
 
 from __future__ import annotations

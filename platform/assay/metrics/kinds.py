@@ -32,6 +32,7 @@ class Metric(Declared, ABC):
         by: The entity it is shown by where nobody asks for another.
         entities: The entities it is computed for; the group's where it does not say.
         fact: The fact whose rows it counts; the group's where it does not say.
+        calendar: The calendar whose days it is reported by; the group's where it does not say.
     """
 
     additivity: ClassVar[Additivity]
@@ -44,6 +45,7 @@ class Metric(Declared, ABC):
     by: str | None = field(default=None, kw_only=True)
     entities: tuple[str, ...] = field(default=(), kw_only=True)
     fact: str | None = field(default=None, kw_only=True)
+    calendar: str | None = field(default=None, kw_only=True)
 
     @property
     def type(self) -> str:

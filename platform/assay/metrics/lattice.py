@@ -5,7 +5,7 @@ Belongs here: the marts there are, what each stores, and the choice of parents w
 
 Exact parents of a part: the fact itself, always; of what adds up or merges, the same entity at a finer grain that divides this
 one, and for the whole company any entity, as each cuts every row once; of distinct counts and quantiles, the exact multisets
-that are kept by month.
+that are kept by month. All of them by the same calendar.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from functools import cached_property
 
 from assay.metrics.additivity import cannot
 from assay.metrics.catalog import Catalog
-from assay.metrics.declarations import Entity, Fact
+from assay.metrics.declarations import Calendar, Entity, Fact, calendar_of, local_name
 from assay.metrics.grains import Grain
 from assay.metrics.parts import Part
 from assay.metrics.resolving import Resolved
@@ -37,20 +37,23 @@ _ROWS_BEHIND_A_MEMBER = 3
 
 @dataclass(frozen=True)
 class Mart:
-    """All metrics of one entity and grain.
+    """All metrics of one entity, grain and calendar.
 
     Attributes:
         entity: The entity.
         grain: The grain.
+        calendar: The calendar of its days; None for UTC.
     """
 
     entity: Entity
     grain: Grain
+    calendar: Calendar | None = None
 
     @property
     def name(self) -> str:
-        """As in `merchant_day`."""
-        return f"{self.entity.name}_{self.grain}"
+        """As in `merchant_day`, or `merchant_local_day` by a calendar."""
+        calendar = self.calendar.name if self.calendar is not None else None
+        return f"{self.entity.name}_{local_name(self.grain, calendar)}"
 
     @property
     def full_name(self) -> str:
@@ -137,12 +140,14 @@ class Lattice:
     @cached_property
     def marts(self) -> tuple[Mart, ...]:
         """Every mart that has metrics."""
-        return tuple(
-            Mart(entity, grain)
+        possible = (
+            Mart(entity, grain, calendar)
+            for calendar in (None, *self.catalog.calendars.values())
             for entity in self.catalog.entities.values()
             for grain in Grain
-            if grain in entity.grains and any(grain in metric.grains for metric in self.of_entity[entity.name])
+            if grain in entity.grains
         )
+        return tuple(mart for mart in possible if self._of_mart(mart))
 
     @cached_property
     def of_entity(self) -> dict[str, tuple[Resolved, ...]]:
@@ -151,6 +156,10 @@ class Lattice:
             entity: tuple(each for each in self.catalog.metrics.values() if entity in each.entities)
             for entity in self.catalog.entities
         }
+
+    def _of_mart(self, mart: Mart) -> list[Resolved]:
+        """The metrics of a mart, and of the trend beside it."""
+        return [each for each in self.of_entity[mart.entity.name] if mart.grain in each.grains and each.calendar == mart.calendar]
 
     @cached_property
     def _stored(self) -> dict[str, tuple[Part, ...]]:
@@ -161,8 +170,7 @@ class Lattice:
         return self._stored[mart.name]
 
     def _parts_for(self, mart: Mart) -> tuple[Part, ...]:
-        metrics = [metric for metric in self.of_entity[mart.entity.name] if mart.grain in metric.grains]
-        names = dict.fromkeys(name for metric in metrics for name in metric.parts)
+        names = dict.fromkeys(name for metric in self._of_mart(mart) for name in metric.parts)
         facts = dict.fromkeys(self.catalog.parts[name].fact for name in names)
         for closing in (self.catalog.rows_parts, self.catalog.total_parts):
             names |= dict.fromkeys(closing[fact].name for fact in facts if fact in closing)
@@ -182,15 +190,15 @@ class Lattice:
 
     def metrics(self, mart: Mart) -> tuple[Resolved, ...]:
         """The metrics of a mart that are computed from its own period alone."""
-        return tuple(each for each in self.of_entity[mart.entity.name] if mart.grain in each.grains and not each.is_trend)
+        return tuple(each for each in self._of_mart(mart) if not each.is_trend)
 
     def trends(self, mart: Mart) -> tuple[Resolved, ...]:
         """The metrics of a mart that need other periods, too."""
-        return tuple(each for each in self.of_entity[mart.entity.name] if mart.grain in each.grains and each.is_trend)
+        return tuple(each for each in self._of_mart(mart) if each.is_trend)
 
     def sets(self, members: Members) -> tuple[Part, ...]:
         """The distinct counts and quantiles of an entity and fact."""
-        month = Mart(members.entity, Grain.MONTH)
+        month = Mart(members.entity, Grain.MONTH, calendar_of(members.fact))
         return tuple(part for part in self.stored(month) if part.is_set and part.fact == members.fact.name)
 
     @cached_property
@@ -269,7 +277,7 @@ class Lattice:
         yield Parent(fact, fact.rows_a_day * mart.grain.days, "the rows themselves")
         for other in self.marts:
             same_grain = other.grain is mart.grain
-            if not (same_grain or other.grain.divides(mart.grain)):
+            if other.calendar != mart.calendar or not (same_grain or other.grain.divides(mart.grain)):
                 continue
             rolls_up = other.entity == mart.entity and not same_grain
             is_whole = mart.entity.key is None and other.entity.key is not None

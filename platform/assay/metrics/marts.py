@@ -37,7 +37,7 @@ from assay.errors import SettingsError
 from assay.metrics import multisets
 from assay.metrics.catalog import Catalog, read_catalog
 from assay.metrics.compiler import Compiled, compile_mart, has_span, heading, key_of, ordered, origin, starts_at_zero
-from assay.metrics.declarations import Entity, Fact
+from assay.metrics.declarations import Calendar, Entity, Fact, LocalFact, calendar_of
 from assay.metrics.grains import Grain
 from assay.metrics.kinds import Metric
 from assay.metrics.lattice import Lattice, Mart, Members
@@ -54,11 +54,11 @@ _PARTITIONINGS: Mapping[Grain, Callable[[str], Partitioning]] = {
     Grain.YEAR: Yearly,
 }
 _PERIODS = {
-    Grain.HOUR: "The day, UTC",
-    Grain.DAY: "The day, UTC",
-    Grain.WEEK: "First day of the week, which begins on Monday (ISO 8601), UTC",
-    Grain.MONTH: "First day of the month, UTC",
-    Grain.YEAR: "First day of the year, UTC",
+    Grain.HOUR: "The day",
+    Grain.DAY: "The day",
+    Grain.WEEK: "First day of the week, which begins on Monday (ISO 8601)",
+    Grain.MONTH: "First day of the month",
+    Grain.YEAR: "First day of the year",
 }
 # Distinct counts and quantiles are regrouped from all of their period whenever a day of it changes: for a day that is little work
 # every hour, for a year it is more than an hour has.
@@ -161,6 +161,8 @@ class _Factory:
             self._rules(mart.key, [part.name for part in parts if _is_count(part)], names),
             self._balance(mart),
             compile_mart(self._lattice, mart),
+            self._windows(mart),
+            mart.calendar,
         )
 
     def members(self, members: Members) -> Generated:
@@ -173,12 +175,12 @@ class _Factory:
         sql = multisets.kept(members, expressions, tallies, key, parent.origin, parent.why)
         columns = [
             *self._entity_columns(members.entity),
-            ColumnSpec("month", "DATE", False, _PERIODS[Grain.MONTH], None, None),
+            ColumnSpec("month", "DATE", False, _period(Grain.MONTH, calendar_of(members.fact)), None, None),
             ColumnSpec("counted", "VARCHAR", False, "The expression whose value it is", None, None),
             ColumnSpec("member", "VARCHAR", False, "The value, as text", None, "identifier"),
-            ColumnSpec("row_count", "BIGINT", False, "Rows that have it", members.fact.name, None),
+            ColumnSpec("row_count", "BIGINT", False, "Rows that have it", members.fact.unit, None),
             *(
-                ColumnSpec(tally, "BIGINT", False, f"Rows of them where {where}", members.fact.name, None)
+                ColumnSpec(tally, "BIGINT", False, f"Rows of them where {where}", members.fact.unit, None)
                 for tally, where in tallies.items()
             ),
         ]
@@ -213,6 +215,8 @@ class _Factory:
             self._rules(members.key, tallies, set()),
             Balance(inputs=(relation,), rows="row_count", input_rows=counted),
             Compiled(sql, {relation: tuple(sorted(reads))}, lineage),
+            {relation: parent.origin.window} if isinstance(parent.origin, LocalFact) else {},
+            calendar_of(members.fact),
         )
 
     def trend(self, mart: Mart) -> Generated:
@@ -231,7 +235,13 @@ class _Factory:
             Balance(inputs=(mart.full_name,)),
             found.compiled,
             found.windows,
+            mart.calendar,
         )
+
+    def _windows(self, mart: Mart) -> dict[str, Window]:
+        """What a mart reads of facts by a calendar, beside their days of its own name."""
+        origins = (self._lattice.parent(mart, part).origin for part in self._lattice.stored(mart))
+        return {origin.table: origin.window for origin in origins if isinstance(origin, LocalFact)}
 
     def _table(
         self,
@@ -244,7 +254,8 @@ class _Factory:
         rules: tuple[Rule, ...],
         balance: Balance,
         compiled: Compiled,
-        windows: Mapping[str, Window] | None = None,
+        windows: Mapping[str, Window],
+        calendar: Calendar | None,
     ) -> Generated:
         class_name = "".join(word.capitalize() for word in name.split("_"))
         model = generated_contract(class_name, self._module, description, (*columns, *self._published), rules)
@@ -257,10 +268,11 @@ class _Factory:
             partition=_partitioning(grain),
             owner=owner,
             subject=f"metrics_{entity.name}",
-            windows=windows or {},
+            windows=windows,
             balance=balance,
             watch=False,
             cadence=_CADENCES[grain],
+            is_local=calendar is not None,
         )
         lineage: Mapping[str, tuple[ColumnOrigin, ...]] = compiled.lineage
         return Generated(table, compiled.sql, self._path, compiled.reads, lineage, fingerprint(without_comments(compiled.sql)))
@@ -272,7 +284,7 @@ class _Factory:
 
     def _key_columns(self, mart: Mart) -> list[ColumnSpec]:
         columns = self._entity_columns(mart.entity)
-        columns.append(ColumnSpec(mart.grain.period_column, "DATE", False, _PERIODS[mart.grain], None, None))
+        columns.append(ColumnSpec(mart.grain.period_column, "DATE", False, _period(mart.grain, mart.calendar), None, None))
         if mart.grain is Grain.HOUR:
             columns.append(ColumnSpec("hour", "INTEGER", False, "The hour, 0 to 23, UTC", None, None))
         return columns
@@ -282,6 +294,9 @@ class _Factory:
             return []
         newest = f"Newest day of the {mart.grain} of which there are any data, whatever the {mart.entity.name}"
         partial = f"Whether there are no data yet of the last day of the {mart.grain}"
+        if mart.calendar is not None:
+            newest = f"Newest UTC day of which there are any data, up to the one after the {mart.grain}"
+            partial = f"Whether there are no data yet of the UTC day after the {mart.grain}, on which it ends somewhere"
         return [
             ColumnSpec("newest_day", "DATE", False, newest, None, None),
             ColumnSpec("is_partial", "BOOLEAN", False, partial, None, None),
@@ -353,6 +368,10 @@ class _Factory:
                 else:
                     found.setdefault(parent.full_name, []).append(part.name)
         return found
+
+
+def _period(grain: Grain, calendar: Calendar | None) -> str:
+    return f"{_PERIODS[grain]}, UTC" if calendar is None else f"{_PERIODS[grain]}, by {calendar.title} days: {calendar.meaning}"
 
 
 def _is_count(part: Part) -> bool:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from assay.metrics.declarations import Fact
+from assay.metrics.declarations import Fact, LocalFact, calendar_of
 from assay.metrics.grains import Grain, first_day
 from assay.metrics.parts import Part, count_where
 from assay.metrics.text import Select, indented, statement
@@ -90,7 +90,9 @@ def met(lattice: Lattice, part: Part) -> str:
 def heading(members: Members) -> str:
     """What one row of multisets stands for."""
     of = "a" if members.entity.key is None else f"{members.entity.title},"
-    return f"One row {of} month and value counted, UTC."
+    calendar = calendar_of(members.fact)
+    clock = "UTC" if calendar is None else f"by {calendar.title} days"
+    return f"One row {of} month and value counted, {clock}."
 
 
 def kept(
@@ -111,6 +113,7 @@ def kept(
         columns = {"month": "month", "counted": "counted", "member": "member", "row_count": _total("row_count")}
         columns |= {tally: _total(tally) for tally in tallies} | _origin_columns(members)
         return statement(said, {}, Select(columns, origin.full_name, grouped=True))
+    known = f" AND {origin.day} IS NOT NULL" if isinstance(origin, LocalFact) else ""
     own = {members.entity.key: key} if members.entity.key is not None and key is not None else {}
     branches = []
     for of in expressions:
@@ -118,12 +121,13 @@ def kept(
         columns["row_count"] = "count(*)"
         columns |= {tally: count_where(where) for tally, where in tallies.items()}
         columns |= _origin_columns(members)
-        branches.append(Select(columns, origin.table, where=f"({of}) IS NOT NULL", grouped=True).text())
+        where = f"({of}) IS NOT NULL{known}"
+        branches.append(Select(columns, origin.table, where=where, grouped=True).text())
     return "\n".join(f"-- {line}" for line in said) + "\n" + "\nUNION ALL\n".join(branches) + "\n"
 
 
 def _origin_columns(members: Members) -> dict[str, str]:
-    return {"ingestion_timestamp": "max(ingestion_timestamp)", "data_source": f"'{members.fact.name}'"}
+    return {"ingestion_timestamp": "max(ingestion_timestamp)", "data_source": f"'{members.fact.unit}'"}
 
 
 def _name(origin: Origin) -> str:

@@ -152,6 +152,11 @@ def parts_of(metric: Metric, fact: str) -> tuple[Part, ...]:
     return ()
 
 
+def is_of_rows(metric: Metric) -> bool:
+    """Whether a metric is computed from the rows of a fact, and not from other metrics."""
+    return bool(parts_of(metric, ""))
+
+
 def columns_in(expression: str, columns: Iterable[str]) -> tuple[str, ...]:
     """The columns of a relation that an expression names, in the order of the relation."""
     words = set(_words(expression))

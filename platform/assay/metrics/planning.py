@@ -7,7 +7,8 @@ The coarsest mart that is exact wins: one of the asked grain whose periods the a
 up to it. What no mart has is computed from the facts, if that is asked for.
 
 A period is partial until there are data of a later one. No period can tell that by itself: what a mart stores of it knows only
-that there are data of its last day.
+that there are data of its last day. A period by another calendar lies in UTC days up to the one after it, so that it is partial
+until there are data of a UTC day after that one.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from dataclasses import dataclass, field
 
 from assay.contracts import periods
 from assay.errors import SettingsError
-from assay.metrics.compiler import hour_of, key_of, starts_at_zero
-from assay.metrics.declarations import Entity
+from assay.metrics.compiler import counted_rows, hour_of, key_of, last_utc_day, starts_at_zero
+from assay.metrics.declarations import NEAR, Calendar, Entity, LocalFact
 from assay.metrics.expressions import Writer
-from assay.metrics.grains import Grain, first_day, last_day
+from assay.metrics.grains import Grain, first_day
 from assay.metrics.kinds import Rank, Share
 from assay.metrics.lattice import Lattice, Mart
 from assay.metrics.parts import Part
@@ -29,7 +30,7 @@ from assay.metrics.resolving import Resolved
 from assay.metrics.text import Select, indented, statement
 
 _NEWEST = "$newest"
-"""Stands in a statement for the first day of the newest period of what is read."""
+"""Stands in a statement for the first day of the newest period of what is read; by a calendar, for the newest UTC day."""
 
 
 @dataclass(frozen=True)
@@ -83,12 +84,16 @@ class Candidate:
         relations: What is read, as SQL names it.
         sql: The statement, but for how far the data reach (`statement`); empty where it cannot answer.
         why: Why it is exact, or why it cannot answer.
+        near: Days around those asked for that rows about them may be in.
+        facts: What is counted, as SQL names it, where its days are not those of what is read.
     """
 
     name: str
     relations: tuple[str, ...]
     sql: str
     why: str
+    near: int = 0
+    facts: tuple[str, ...] = ()
 
     @property
     def is_exact(self) -> bool:
@@ -99,7 +104,8 @@ class Candidate:
         """The statement.
 
         Args:
-            newest: The first day of the newest period, or the newest day, of what is read; None where nothing is.
+            newest: The first day of the newest period, or the newest day, of what is read; None where nothing is. By a
+                calendar, the newest UTC day that is in it.
         """
         return self.sql.replace(_NEWEST, f"DATE '{newest}'" if newest else "CAST(NULL AS DATE)")
 
@@ -112,11 +118,13 @@ class Plan:
         chosen: The way taken; None where only the facts answer.
         scan: What it takes to compute it from the facts; None where even they do not answer.
         considered: Every way, the coarsest first.
+        calendar: The calendar of its days; None for UTC.
     """
 
     chosen: Candidate | None
     scan: Candidate | None
     considered: tuple[Candidate, ...]
+    calendar: Calendar | None = None
 
 
 def plan(lattice: Lattice, question: Question) -> Plan:
@@ -131,12 +139,24 @@ def plan(lattice: Lattice, question: Question) -> Plan:
     """
     metrics = [lattice.catalog.find(name) for name in dict.fromkeys(question.metrics)]
     entities = _entities(lattice, question)
-    planner = _Planner(lattice, question, metrics, entities)
+    calendar = _calendar(metrics)
+    planner = _Planner(lattice, question, metrics, entities, calendar)
     considered = list(planner.marts()) if len(entities) == 1 else []
     scan = planner.scan()
     # The grain that was asked for is stored as it is; what is finer costs more.
     chosen = next((candidate for candidate in considered if candidate.is_exact), None)
-    return Plan(chosen, scan if scan.is_exact else None, (*considered, scan))
+    return Plan(chosen, scan if scan.is_exact else None, (*considered, scan), calendar)
+
+
+def _calendar(metrics: Sequence[Resolved]) -> Calendar | None:
+    """The calendar of the metrics of a question, who are all by the same."""
+    first, *others = metrics
+    for other in others:
+        if other.calendar != first.calendar:
+            raise SettingsError(
+                f"{first.name} is by {first.days} days and {other.name} by {other.days} days.", hint="Ask for them one by one."
+            )
+    return first.calendar
 
 
 def _entities(lattice: Lattice, question: Question) -> tuple[Entity, ...]:
@@ -154,13 +174,14 @@ class _Planner:
     question: Question
     metrics: Sequence[Resolved]
     entities: tuple[Entity, ...]
+    calendar: Calendar | None
 
     # --- From marts --------------------------------------------------------------------------------------------------
 
     def marts(self) -> Iterator[Candidate]:
         """Consider every mart of the entity, the coarsest first."""
         (entity,) = self.entities
-        marts = [mart for mart in self.lattice.marts if mart.entity == entity]
+        marts = [mart for mart in self.lattice.marts if mart.entity == entity and mart.calendar == self.calendar]
         for mart in sorted(marts, key=lambda mart: -mart.grain.days * 24 + (mart.grain is Grain.HOUR)):
             if self.question.grain is None or mart.grain is self.question.grain or mart.grain.divides(self.question.grain):
                 yield self._from_mart(mart)
@@ -174,6 +195,9 @@ class _Planner:
         def no(why: str) -> Candidate:
             return Candidate(mart.full_name, tuple(relations), "", why)
 
+        def yes(sql: str, why: str) -> Candidate:
+            return Candidate(mart.full_name, tuple(relations), sql, why, facts=self._facts())
+
         missing = [metric.name for metric in self.metrics if mart.entity.name not in metric.entities]
         if missing:
             return no(f"{missing[0]} is not computed for {mart.entity.title}")
@@ -183,16 +207,20 @@ class _Planner:
         if not days.fill(mart.grain):
             return no(f"the days asked for are no whole {mart.grain}s")
         if mart.grain is self.question.grain:
-            return Candidate(mart.full_name, tuple(relations), self._stored(mart), "it stores what is asked for")
+            return yes(self._stored(mart), "it stores what is asked for")
         for metric in self.metrics:
             if metric.is_trend:
                 return no(f"{metric.name} looks at other periods of its own grain")
             sets = [name for name in metric.parts if self.lattice.catalog.parts[name].is_set]
             if sets:
                 return no(f"{metric.name} cannot be added up: who is in two {mart.grain}s would be counted twice")
-        return Candidate(
-            mart.full_name, tuple(relations), self._rolled_up(mart), f"what it stores adds up exactly over {mart.grain}s"
-        )
+        return yes(self._rolled_up(mart), f"what it stores adds up exactly over {mart.grain}s")
+
+    def _facts(self) -> tuple[str, ...]:
+        if self.calendar is None:
+            return ()
+        names = dict.fromkeys(name for metric in self.metrics for name in metric.facts)
+        return tuple(self.lattice.catalog.facts[name].table for name in names)
 
     def _stored(self, mart: Mart) -> str:
         source = mart.full_name
@@ -201,6 +229,8 @@ class _Planner:
         columns = {name: name for name in (*mart.period, *mart.entity.keys)}
         columns |= {metric.name: metric.name for metric in self.metrics}
         columns |= self._partial(mart.grain.period_column)
+        if self.calendar is not None:
+            columns["is_partial"] = f"{mart.name}.is_partial OR {columns['is_partial']}"
         where = self.question.days.condition(mart.grain.period_column)
         return statement([], {}, Select(columns, source, where=where)) + _order((*mart.period, *mart.entity.keys))
 
@@ -222,7 +252,7 @@ class _Planner:
         parts = self._parts()
         facts = [self.lattice.catalog.facts[name] for name in dict.fromkeys(part.fact for part in parts)]
         relations = tuple(fact.table for fact in facts)
-        name = " and ".join(fact.name for fact in facts) or "the facts"
+        name = " and ".join(fact.unit for fact in facts) or "the facts"
         by = [entity.name for entity in self.entities]
         for metric in self.metrics:
             if metric.is_trend:
@@ -235,15 +265,19 @@ class _Planner:
             if metric.is_charged and not any(entity.is_currency for entity in self.entities):
                 why = f"{metric.name} is money as charged, and different currencies cannot be added up: ask by currency, too"
                 return Candidate(name, relations, "", why)
+            if self.calendar is not None and self.question.grain is Grain.HOUR:
+                why = f"{metric.name} is by {metric.days} days, which have no hours"
+                return Candidate(name, relations, "", why)
         branches = {}
         for fact in facts:
             columns = self._period(fact.day, hour_of(fact))
             columns |= {str(entity.key): key_of(entity, fact) for entity in self.entities if entity.key is not None}
             columns |= {part.name: part.aggregate() for part in parts if part.fact == fact.name}
-            where = self.question.days.condition(fact.day)
+            where = " AND ".join(filter(None, (counted_rows(fact), self.question.days.condition(fact.day))))
             branches[f"from_{fact.name}"] = Select(columns, fact.table, where=where, grouped=True)
         said = f"every row is looked at, by {' and '.join(by)}"
-        return Candidate(name, relations, self._finished(branches, parts), said)
+        near = NEAR if any(isinstance(fact, LocalFact) for fact in facts) else 0
+        return Candidate(name, relations, self._finished(branches, parts), said, near, self._facts())
 
     def _within(self, metric: Resolved) -> tuple[str, ...]:
         """The attributes within which a metric, or any metric that it is computed from, compares members."""
@@ -269,7 +303,7 @@ class _Planner:
 
     def _partial(self, period: str) -> dict[str, str]:
         grain = self.question.grain
-        return {"is_partial": f"{last_day(grain, period)} >= {_NEWEST}"} if grain is not None else {}
+        return {"is_partial": f"{last_utc_day(grain, self.calendar, period)} >= {_NEWEST}"} if grain is not None else {}
 
     def _finished(self, branches: Mapping[str, Select], parts: Sequence[Part]) -> str:
         """Join the parts that one or more relations give, and compute the metrics from them."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from assay.metrics.additivity import Additivity, MetricError, cannot
-from assay.metrics.declarations import CHARGED, Entity, Fact, Group
+from assay.metrics.declarations import CHARGED, Calendar, Entity, Fact, Group, clock_of
 from assay.metrics.exact import MONEY_PLACES, SHARE_PLACES, names_in, scale_of
 from assay.metrics.grains import Grain
 from assay.metrics.kinds import (
@@ -61,6 +61,7 @@ class Resolved:
         is_signed: Whether it may be below zero.
         is_trend: Whether it looks at other periods, and is stored beside the others of its period.
         refers: The metrics it is computed from.
+        calendar: The calendar of its days; None for UTC.
     """
 
     metric: Metric
@@ -74,6 +75,7 @@ class Resolved:
     is_signed: bool = False
     is_trend: bool = False
     refers: tuple[str, ...] = ()
+    calendar: Calendar | None = None
 
     @property
     def name(self) -> str:
@@ -95,6 +97,11 @@ class Resolved:
         """Whether it is money in the currency it was charged in."""
         return CHARGED in self.unit
 
+    @property
+    def days(self) -> str:
+        """What its days are called."""
+        return clock_of(self.calendar)
+
 
 @dataclass
 class Resolver:
@@ -105,12 +112,14 @@ class Resolver:
         entities: By name.
         facts: By name.
         parts: Of each metric computed from rows: the parts it needs, typed, as they are stored.
+        calendars: By name.
     """
 
     declared: Mapping[str, tuple[Metric, Group]]
     entities: Mapping[str, Entity]
     facts: Mapping[str, Fact]
     parts: Mapping[str, tuple[Part, ...]]
+    calendars: Mapping[str, Calendar] = field(default_factory=dict)
     _done: dict[str, Resolved] = field(default_factory=dict)
     _open: list[str] = field(default_factory=list)
 
@@ -157,6 +166,7 @@ class Resolver:
             self._require_no_sets_of_many(metric)
             possible = tuple(name for name in possible if not self.entities[name].opt_in)
         charged = unit == CHARGED
+        calendar = self.calendars.get(group.calendar_of(metric) or "")
         return Resolved(
             metric=metric,
             group=group,
@@ -165,8 +175,12 @@ class Resolver:
             parts=tuple(part.name for part in parts),
             facts=tuple(dict.fromkeys(part.fact for part in parts)),
             entities=self._entities(metric, group, possible, charged=charged and is_money),
-            grains=tuple(grain for grain in metric.grains if grain in group.grains),
+            # Hours are those of UTC: a row may have a day by another clock and no time.
+            grains=tuple(
+                grain for grain in metric.grains if grain in group.grains and (calendar is None or grain is not Grain.HOUR)
+            ),
             is_signed=isinstance(metric, Measured) and self._is_signed(metric, group),
+            calendar=calendar,
         )
 
     def _require_no_sets_of_many(self, metric: Metric) -> None:
@@ -180,14 +194,14 @@ class Resolver:
                 )
 
     def _is_signed(self, metric: Measured, group: Group) -> bool:
-        return "-" in metric.of or bool(columns_in(metric.of, self.facts[metric.fact or group.fact].signed))
+        return "-" in metric.of or bool(columns_in(metric.of, self.facts[group.fact_of(metric)].signed))
 
     def _row_unit(self, metric: Metric, group: Group) -> str:
-        fact = self.facts[metric.fact or group.fact]
+        fact = self.facts[group.fact_of(metric)]
         if isinstance(metric, Conversion):
             return SHARE
         if not isinstance(metric, Measured):
-            return fact.name
+            return fact.unit
         used = columns_in(metric.of, fact.money)
         currencies = {fact.money[column] for column in used}
         if isinstance(metric, CountDistinct) or not currencies:
@@ -218,6 +232,7 @@ class Resolver:
     def _of_metrics(self, metric: Metric, group: Group) -> Resolved:
         referred = self._referred(metric)
         self._require_tier(metric, referred)
+        calendar = self._calendar(metric, group, referred)
         unit, sql_type, signed = self._shape(metric, referred)
         entities = tuple(self.entities)
         for other in referred.values():
@@ -239,7 +254,29 @@ class Resolver:
             is_signed=signed,
             is_trend=isinstance(metric, Moving | Cumulative | Growth | Followed),
             refers=tuple(other.name for other in referred.values()),
+            calendar=calendar,
         )
+
+    def _calendar(self, metric: Metric, group: Group, referred: Mapping[str, Resolved]) -> Calendar | None:
+        """The calendar of what a metric is computed from, which is the same for all of it."""
+        (_, first), *others = referred.items()
+        for attribute, other in others:
+            if other.calendar != first.calendar:
+                raise metric.place.error(
+                    metric.name,
+                    attribute,
+                    f"{other.name} is by {other.days} days and {first.name} by {first.days} days",
+                    "Name metrics of one calendar.",
+                )
+        asked = self.calendars.get(group.calendar_of(metric) or "")
+        if asked is not None and asked != first.calendar:
+            raise metric.place.error(
+                metric.name,
+                "calendar",
+                f"{first.name}, which it is computed from, is by {first.days} days",
+                f"Name metrics by {asked.title} days, or leave the calendar out.",
+            )
+        return first.calendar
 
     def _referred(self, metric: Metric) -> dict[str, Resolved]:
         refers = metric.refers

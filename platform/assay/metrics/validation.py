@@ -14,10 +14,10 @@ from typing import Any, Literal, get_origin, get_type_hints
 from assay.contracts import Table
 from assay.contracts.columns import column_specs
 from assay.contracts.model import RUN_COLUMNS, Published
-from assay.metrics.declarations import CHARGED, Declared, Entity, Fact, Group
+from assay.metrics.declarations import CHARGED, Calendar, Declared, Entity, Fact, Group, calendar_of, local_name
 from assay.metrics.grains import SPAN_COLUMNS, Grain
 from assay.metrics.kinds import Metric, Quantile
-from assay.metrics.parts import Part
+from assay.metrics.parts import Part, is_of_rows
 
 NAME = r"[a-z][a-z0-9_]*"
 PERIOD_COLUMNS = ("hour", *SPAN_COLUMNS, *(str(grain) for grain in Grain))
@@ -32,7 +32,7 @@ _TYPES: Mapping[Any, tuple[tuple[type, ...], str]] = {
 """By the declared type of a field: the types its value may have, and what it must be, in words."""
 
 
-def by_name(what: str, declared: Iterable[Fact] | Iterable[Entity] | Iterable[Group]) -> dict[str, Declared]:
+def by_name(what: str, declared: Iterable[Fact] | Iterable[Entity] | Iterable[Group] | Iterable[Calendar]) -> dict[str, Declared]:
     """Index declarations by name.
 
     Raises:
@@ -77,8 +77,42 @@ def require_facts(facts: Mapping[str, Fact], entities: Mapping[str, Entity], tab
                 raise fact.place.error(fact.name, "keys", f"there is no entity {name}", f"There are {', '.join(entities)}.")
 
 
+def require_calendars(
+    calendars: Mapping[str, Calendar], facts: Mapping[str, Fact], entities: Mapping[str, Entity], tables: Mapping[str, Table]
+) -> None:
+    """Hold calendars against the facts that have them, and the names that follow from them against those there are.
+
+    Raises:
+        MetricError: A fact names a calendar that is not there, or a column that is no day; or a name is taken.
+    """
+    for calendar in calendars.values():
+        for entity in entities:
+            taken = entities.get(f"{entity}_{calendar.name}")
+            if taken is not None:
+                said = f"the marts of {entity} by it would have the names of those of {taken.name}, declared at {taken.place}"
+                raise calendar.place.error(calendar.name, "name", said, "Rename one of them.")
+        for name in facts:
+            other = facts.get(local_name(name, calendar.name))
+            if other is not None:
+                said = f"{name} by it would have the name of {other.name}, declared at {other.place}"
+                raise calendar.place.error(calendar.name, "name", said, "Rename one of them.")
+    for fact in facts.values():
+        for name, column in fact.calendars.items():
+            if name not in calendars:
+                raise fact.place.error(fact.name, "calendars", *_no_calendar(name, calendars))
+            kind = tables[fact.table].types.get(column)
+            if kind != "DATE":
+                said = f"{fact.table} has no column {column}" if kind is None else f"{column} is {kind}, but must be a DATE"
+                raise fact.place.error(fact.name, f"calendars[{name}]", said)
+
+
+def _no_calendar(name: str, calendars: Mapping[str, Calendar]) -> tuple[str, str]:
+    known = f"There are {', '.join(calendars)}; " if calendars else "Declare a Calendar; "
+    return f"there is no calendar {name}", f"{known}without one, days are UTC days."
+
+
 def require_metrics(
-    groups: Mapping[str, Group], facts: Mapping[str, Fact], entities: Mapping[str, Entity]
+    groups: Mapping[str, Group], facts: Mapping[str, Fact], entities: Mapping[str, Entity], calendars: Mapping[str, Calendar]
 ) -> dict[str, tuple[Metric, Group]]:
     """Index metrics by name, with their groups.
 
@@ -88,7 +122,7 @@ def require_metrics(
     taken = _taken(entities)
     found: dict[str, tuple[Metric, Group]] = {}
     for group in groups.values():
-        _require_group(group, facts, entities)
+        _require_group(group, facts, entities, calendars)
         for metric in group.metrics:
             _require_types(metric)
             _require_texts(metric)
@@ -105,6 +139,7 @@ def require_metrics(
                 raise metric.place.error(
                     metric.name, "by", f"there is no entity {metric.by}", f"There are {', '.join(entities)}."
                 )
+            _require_calendar(metric, group, facts, calendars)
             found[metric.name] = metric, group
     return found
 
@@ -137,11 +172,31 @@ def require_totals(parts: Mapping[str, tuple[Part, ...]], facts: Mapping[str, Fa
             said = f"There are {', '.join(one)}." if one else "Name no total."
             raise fact.place.error(fact.name, "total", f"{fact.total} is no money of one currency", said)
         if (fact.name, fact.total) not in added:
-            hint = f'Declare a metric for it, as in Sum(…, of="{fact.total}").'
-            raise fact.place.error(fact.name, "total", f"no metric adds up {fact.total} over all {fact.name}", hint)
+            calendar = calendar_of(fact)
+            by = f" by {calendar.title} days" if calendar is not None else ""
+            asked = f', calendar="{calendar.name}"' if calendar is not None else ""
+            hint = f'Declare a metric for it, as in Sum(…, of="{fact.total}"{asked}).'
+            raise fact.place.error(fact.name, "total", f"no metric adds up {fact.total} over all {fact.unit}{by}", hint)
 
 
-def _require_group(group: Group, facts: Mapping[str, Fact], entities: Mapping[str, Entity]) -> None:
+def _require_calendar(metric: Metric, group: Group, facts: Mapping[str, Fact], calendars: Mapping[str, Calendar]) -> None:
+    if metric.calendar is not None and metric.calendar not in calendars:
+        raise metric.place.error(metric.name, "calendar", *_no_calendar(metric.calendar, calendars))
+    fact, calendar = facts[metric.fact or group.fact], group.calendar_of(metric)
+    if is_of_rows(metric) and calendar is not None and calendar not in fact.calendars:
+        raise metric.place.error(
+            metric.name,
+            "calendar",
+            f"{fact.name} has no days by {calendar}",
+            f"Give the fact calendars={{'{calendar}': …}}, a column of {fact.table} that is a DATE.",
+        )
+
+
+def _require_group(
+    group: Group, facts: Mapping[str, Fact], entities: Mapping[str, Entity], calendars: Mapping[str, Calendar]
+) -> None:
+    if group.calendar is not None and group.calendar not in calendars:
+        raise group.place.error(group.name, "calendar", *_no_calendar(group.calendar, calendars))
     if group.fact not in facts:
         raise group.place.error(group.name, "fact", f"there is no fact {group.fact}", f"There are {', '.join(facts)}.")
     for name in group.entities:

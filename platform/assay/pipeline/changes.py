@@ -22,7 +22,7 @@ import duckdb
 from assay.contracts import periods
 from assay.contracts.rules import literal, quote
 from assay.metrics.compiler import hour_of, key_of
-from assay.metrics.declarations import Fact
+from assay.metrics.declarations import NEAR, Fact
 from assay.metrics.grains import Grain, first_day
 from assay.metrics.lattice import Lattice, Mart
 from assay.metrics.marts import lattice_of
@@ -179,10 +179,12 @@ class _Counted:
         return cls(fact, mart, used, counts, columns, seen)
 
     def is_seen(self, day: str) -> bool:
-        """Whether a day lies in the periods."""
+        """Whether rows of a UTC day may be in the periods; local days are up to a day off."""
         cut = periods.Grain.DAY if self.mart.grain is Grain.HOUR else periods.Grain(self.mart.grain)
-        first = periods.first_day(cut, dt.date.fromisoformat(day)).isoformat()
-        return any(span.first <= first <= span.last for span in self.seen)
+        near = NEAR if self.mart.calendar is not None else 0
+        days = (dt.date.fromisoformat(day) + dt.timedelta(days=each) for each in range(-near, near + 1))
+        first_days = {periods.first_day(cut, each).isoformat() for each in days}
+        return any(span.first <= first <= span.last for span in self.seen for first in first_days)
 
     def about(self, change: Change) -> str:
         """Condition on rows that are about whom and when a change is about."""

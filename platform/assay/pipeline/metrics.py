@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import duckdb
 
 from assay.contracts import Grain
-from assay.contracts.periods import holding
+from assay.contracts.periods import holding, last_day
 from assay.engine.relations import bind
 from assay.errors import SettingsError, SqlError
 from assay.lake.rows import files_by_version
+from assay.metrics.declarations import NEAR
 from assay.metrics.marts import lattice_of
 from assay.metrics.planning import Candidate, Days, Plan, Question, plan
 from assay.pipeline.duckdb_errors import raise_if_not_about_data
@@ -45,13 +46,24 @@ def plan_question(state: State, question: Question) -> Plan:
 def rows_read(state: State, candidate: Candidate, days: Days) -> int:
     """How many published rows a way to answer a question reads."""
     there = [relation for relation in candidate.relations if relation in state.workspace.domain.tables]
-    return sum(found.rows for relation in there for found in _published(state, relation, days))
+    return sum(found.rows for relation in there for found in _published(state, candidate, relation, days))
 
 
 def statement_of(state: State, candidate: Candidate) -> str:
     """The SQL of a way to answer a question, which marks the periods that are partial as of now."""
+    return candidate.statement(_newest(state, candidate))
+
+
+def _newest(state: State, candidate: Candidate) -> dt.date | None:
+    """How far the data of a way to answer a question reach; None where there are none."""
     newest = max((partition for relation in candidate.relations for partition in state.available(relation)), default=None)
-    return candidate.statement(dt.date.fromisoformat(newest) if newest else None)
+    if newest is None or not candidate.facts:
+        return dt.date.fromisoformat(newest) if newest else None
+    utc = max((partition for fact in candidate.facts for partition in state.available(fact)), default=newest)
+    # Marts that are behind have not read all of it: their newest period begins on the day after the newest that they have.
+    grain = state.declared(candidate.relations[0]).grain
+    ends = last_day(grain, dt.date.fromisoformat(newest))
+    return min(dt.date.fromisoformat(utc), ends if candidate.near else ends - dt.timedelta(days=NEAR))
 
 
 def ask(connection: duckdb.DuckDBPyConnection, state: State, question: Question, *, scan: bool = False) -> Answer:
@@ -91,7 +103,8 @@ def ask(connection: duckdb.DuckDBPyConnection, state: State, question: Question,
     assert taken is not None
     for relation in taken.relations:
         declared = state.declared(relation)
-        paths = ((each.version, state.workspace.store.path(each.key)) for each in _published(state, relation, question.days))
+        read = _published(state, taken, relation, question.days)
+        paths = ((each.version, state.workspace.store.path(each.key)) for each in read)
         bind(connection, relation, declared, files_by_version(paths), ())
     try:
         return Answer(found, taken, connection.sql(statement_of(state, taken)))
@@ -100,10 +113,10 @@ def ask(connection: duckdb.DuckDBPyConnection, state: State, question: Question,
         raise SqlError(str(error)) from error
 
 
-def _published(state: State, relation: str, days: Days) -> list[Input]:
-    """The partitions of a relation that hold some days."""
-    grain = state.declared(relation).grain
-    first = holding(grain, days.first.isoformat()) if days.first and grain is not Grain.WHOLE else ""
-    last = days.last.isoformat() if days.last else "9999"
+def _published(state: State, candidate: Candidate, relation: str, days: Days) -> list[Input]:
+    """The partitions of a relation that hold some days, for a way to answer a question."""
+    grain, near = state.declared(relation).grain, dt.timedelta(days=candidate.near)
+    first = holding(grain, (days.first - near).isoformat()) if days.first and grain is not Grain.WHOLE else ""
+    last = (days.last + near).isoformat() if days.last else "9999"
     available = state.available(relation)
     return [found for key in sorted(available) if first <= key <= last for found in available[key]]

@@ -3,7 +3,8 @@
 Belongs here: comparing a partition with the one that it replaces, cell by cell, and keeping what differs. Does not belong here:
 deciding what is computed (`plan`), reading it back (`query`, as `quality.restatements`).
 
-Only periods that had been reported as complete are restated: those with a later period of the same mart published already. The
+Only periods that had been reported as complete are restated: those with a later period of the same mart published already; of a
+mart by local days, those with data of a UTC day after all the UTC days that the period touches. The
 cells are written before the partition is replaced, by each run to an object of its own. Of all the runs that want to replace one
 version of a partition, one does: it removes what the others have kept of that version, and a run that loses the race removes only
 its own object. While the version is still published, nothing kept of it counts as history: its run is going on, or was killed.
@@ -19,12 +20,14 @@ from dataclasses import dataclass
 import duckdb
 
 from assay.contracts import Table
+from assay.contracts.periods import holding
 from assay.contracts.rules import literal, quote
 from assay.contracts.version import fingerprint
 from assay.engine.project import Node
 from assay.engine.relations import PARTITION
 from assay.lake.index import Entry
 from assay.lake.layout import partition_key, restatement_key, restatement_prefix, restatements_prefix
+from assay.metrics.declarations import NEAR
 from assay.metrics.marts import lattice_of
 from assay.pipeline.publish import Candidate
 from assay.pipeline.state import State
@@ -32,6 +35,8 @@ from assay.quality.flagging import PROVEN
 
 _CELLS = "restated_cells"
 """The table that holds the cells of a mart that change."""
+_HOLD_THE_NEWEST = 2 * NEAR + 1
+"""Of a mart by another calendar, so many of the newest periods hold all rows of the newest UTC day."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +68,11 @@ def keep_restatements(
         The objects that were written, by partition; a partition without a changed cell has none.
     """
     metrics = _metrics(state, node)
-    newest = max(state.index(node.table.full_name), default="")
+    until = _complete_until(connection, state, node) if metrics else ""
     by_contract: dict[str, list[_Restated]] = {}
     for candidate in candidates:
         before = candidate.published
-        if not metrics or before is None or before.content == candidate.verdict.content or candidate.partition >= newest:
+        if not metrics or before is None or before.content == candidate.verdict.content or candidate.partition >= until:
             continue
         by_contract.setdefault(before.contract, []).append(_Restated(candidate.partition, before))
     kept: dict[str, str] = {}
@@ -133,6 +138,21 @@ def _metrics(state: State, node: Node) -> list[str]:
         return []
     known = lattice_of(domain).catalog.metrics
     return [spec.name for spec in node.table.columns if spec.name in known]
+
+
+def _complete_until(connection: duckdb.DuckDBPyConnection, state: State, node: Node) -> str:
+    """The first period that was not complete, by what was published before: the newest of all, or by a calendar several."""
+    index = state.index(node.table.full_name)
+    newest = sorted(index)[-_HOLD_THE_NEWEST:]
+    if not node.table.is_local or not newest:
+        return max(index, default="")
+    store = state.workspace.store
+    paths = ", ".join(literal(store.path(partition_key(node.table, each))) for each in newest)
+    found = connection.execute(
+        f"SELECT max(newest_day) - {NEAR} FROM read_parquet([{paths}], hive_partitioning=false)"
+    ).fetchone()
+    day = found[0] if found is not None else None
+    return "" if day is None else holding(node.table.grain, day.isoformat())
 
 
 def _keep(

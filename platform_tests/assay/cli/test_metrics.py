@@ -61,7 +61,7 @@ def test_list_finds_words_in_names_titles_groups_and_tags(run: Run) -> None:
     found = told(run("list", "share", "street", "--json"))
 
     assert len(everything) == len(lattice_of(bazaar.DOMAIN).catalog.metrics)
-    assert [metric["name"] for metric in found] == ["street_share"]
+    assert [metric["name"] for metric in found] == ["street_share", "share_there"]
     assert "What is sold" in run("list").stdout
 
 
@@ -80,6 +80,38 @@ def test_show_tells_that_who_came_back_is_known_by_who_was_counted(run: Run) -> 
     read = {mart.split(".")[1].removesuffix("_month_trend"): list(origins) for mart, origins in shown["marts"].items()}
     assert read["stall"] == ["marts.stall_month_sales_members"]
     assert all(f"marts.{entity}_month_sales_members" in origins for entity, origins in read.items())
+
+
+def test_the_calendar_is_stated_wherever_a_metric_is(run: Run) -> None:
+    said = "stall's days, ISO weeks (by the clock of the stall, which some do not have)"
+    assert {name: told(run("show", name, "--json"))["calendar"] for name in ("sold", "sold_there")} == {
+        "sold": "UTC days, ISO weeks",
+        "sold_there": said,
+    }
+    assert list(told(run("show", "sold_there", "--json"))["marts"]) == [
+        *(f"marts.bazaar_there_{grain}" for grain in ("day", "week", "month", "year")),
+        *(f"marts.stall_there_{grain}" for grain in ("day", "week", "month", "year")),
+        *(f"marts.customer_there_{grain}" for grain in ("day", "month", "year")),
+    ]
+    assert f"calendar: {said}" in " ".join(run("show", "sold_there").stdout.split())
+    listed = {
+        line.split("│")[1].strip(): line.split("│")[5].strip() for line in run("list", "sold").stdout.splitlines() if "│" in line
+    }
+    assert (listed["sold"], listed["sold_there"]) == ("UTC", "stall's")
+
+
+def test_a_query_by_local_days_says_so(run: Run) -> None:
+    asked = ("query", "sold_there", "--by", "stall", "--grain", "day")
+
+    assert told(run(*asked, "--json")) == [
+        {"day": "2024-01-30", "stall": "s1", "sold_there": "5.50", "is_partial": False},
+        {"day": "2024-01-31", "stall": "s1", "sold_there": "2.00", "is_partial": False},
+        {"day": "2024-02-01", "stall": "s1", "sold_there": "2.00", "is_partial": True},
+    ]
+    assert "marts.stall_there_day: it stores what is asked for; stall's days" in run(*asked).stdout
+    assert told(run(*asked, "--explain", "--json"))["calendar"].startswith("stall's days, ISO weeks")
+    assert "calendar: stall's days" in run(*asked, "--explain").stdout
+    assert "; UTC days" in run("query", "sold", "--grain", "day").stdout
 
 
 def test_query_answers_and_explains(run: Run) -> None:

@@ -7,18 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from market import a_fact
+from market import ENTITIES, a_fact
 
 from assay.errors import ContractError
 from assay.metrics import (
     Arrived,
     Average,
+    Calendar,
     Conversion,
     Count,
     CountDistinct,
     Cumulative,
     Derived,
     Entity,
+    Fact,
+    Grain,
     Group,
     Growth,
     Metric,
@@ -235,3 +238,83 @@ def test_only_counted_members_can_be_followed(make) -> None:
 
 def test_a_share_of_itself_is_not_computed(make) -> None:
     assert "market" not in make(Share("a", of="sold_usd", **TEXTS)).metrics["a"].entities
+
+
+THERE = Calendar("there", "stall's", "by the clock of the stall")
+BY_DAY_THERE = Count("count_there", calendar="there", **TEXTS)
+
+
+def dated(**changed: Any) -> Fact:
+    return a_fact(**({"calendars": {"there": "day_there"}} | changed))
+
+
+def test_a_metric_asks_for_a_calendar_or_its_group_does(make) -> None:
+    asked = make(BY_DAY_THERE, Ratio("a", of="count_there", to="count_there", **TEXTS), fact=dated(), calendars=[THERE])
+    found = {name: asked.metrics[name].calendar for name in ("sale_count", "count_there", "a")}
+
+    assert found == {"sale_count": None, "count_there": THERE, "a": THERE}
+    assert (asked.metrics["count_there"].unit, asked.metrics["count_there"].facts) == ("sales", ("there_sales",))
+    assert Grain.HOUR in asked.metrics["sale_count"].grains and Grain.HOUR not in asked.metrics["count_there"].grains
+    grouped = make(fact=dated(), calendars=[THERE], group={"calendar": "there"})
+    assert {metric.calendar for metric in grouped.metrics.values()} == {THERE}
+
+
+@pytest.mark.parametrize(
+    ("metrics", "said"),
+    [
+        (
+            (Count("a", calendar="here", **TEXTS),),
+            "a: calendar: there is no calendar here. There are there; without one, days are",
+        ),
+        ((Count("a", calendar=1, **TEXTS),), "a: calendar: 1 is no text"),  # type: ignore[arg-type]
+        (
+            (BY_DAY_THERE, Ratio("a", of="count_there", to="sale_count", **TEXTS)),
+            "a: to: sale_count is by UTC days and count_there by stall's days. Name metrics of one calendar.",
+        ),
+        (
+            (BY_DAY_THERE, Derived("a", formula_of="sale_count - count_there", **TEXTS)),
+            "a: formula_of (count_there): count_there is by stall's days and sale_count by UTC days",
+        ),
+        (
+            (Growth("a", of="sale_count", over="week", calendar="there", **TEXTS),),
+            "a: calendar: sale_count, which it is computed from, is by UTC days. Name metrics by stall's days, or leave",
+        ),
+    ],
+    ids=lambda given: given if isinstance(given, str) else "",
+)
+def test_a_wrong_calendar_is_named(make, metrics: tuple[Metric, ...], said: str) -> None:
+    assert refusal(make, *metrics, fact=dated(), calendars=[THERE]).startswith(said)
+
+
+def test_a_fact_without_the_calendar_is_named(make) -> None:
+    told = refusal(make, BY_DAY_THERE, calendars=[THERE])
+
+    assert told.startswith("count_there: calendar: sales has no days by there. Give the fact calendars={'there': …}, a column of")
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"calendars": {"here": "day_there"}}, "sales: calendars: there is no calendar here. There are there; without one"),
+        ({"calendars": {"there": "day_ther"}}, "sales: calendars[there]: marts.sales has no column day_ther"),
+        ({"calendars": {"there": "sold_at"}}, "sales: calendars[there]: sold_at is TIMESTAMP WITH TIME ZONE, but must be a DATE"),
+        ({"total": "dollars"}, "there_sales: total: no metric adds up dollars over all sales by stall's days"),
+    ],
+    ids=str,
+)
+def test_a_calendar_of_a_fact_is_held_against_its_contract(make, changed: dict[str, Any], said: str) -> None:
+    with pytest.raises(MetricError, match=re.escape(said)):
+        make(BY_DAY_THERE, fact=dated(**changed), calendars=[THERE])
+
+
+def test_a_group_names_a_calendar_that_there_is(make) -> None:
+    with pytest.raises(MetricError, match=r"test_validation.py|conftest.py:\d+: stall: calendar: there is no calendar there"):
+        make(group={"calendar": "there"})
+
+
+def test_a_calendar_may_not_give_marts_the_names_of_others(make) -> None:
+    other = Entity("stall_there", "a stall there", "Where", key="stall", members=1, opt_in=True)
+    keys = {"stall": "stall", "stall_there": "stall", "customer": "customer", "currency": "currency"}
+
+    with pytest.raises(MetricError, match="there: name: the marts of stall by it would have the names of those of stall_there"):
+        make(fact=dated(keys=keys), entities=(*ENTITIES, other), calendars=[THERE])

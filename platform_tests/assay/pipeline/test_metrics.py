@@ -88,9 +88,12 @@ def require_right(lake: ShopLake) -> None:
     with lake.connection() as connection:
         state = State(lake.workspace)
         query(connection, state, "SELECT * FROM enriched.sales").fetchall()
-        judge = Judge(LATTICE.catalog, connection)
-        assert judge.rows
+        judges = {
+            calendar: Judge(LATTICE.catalog, connection, calendar) for calendar in (None, *LATTICE.catalog.calendars.values())
+        }
+        assert all(judge.rows for judge in judges.values())
     for mart in LATTICE.marts:
+        judge = judges[mart.calendar]
         expected = judge.mart(mart.entity, mart.grain, LATTICE.metrics(mart))
         assert published(lake, mart.full_name, mart, expected) == expected
         if trends := LATTICE.trends(mart):

@@ -42,6 +42,7 @@ class Sales(Published):
     amount: Money = column("What it cost", unit="EUR", nullable=True)
     pieces: Count = column("How many", nullable=True)
     day_sold: Date = column("The day")
+    day_there: Date = column("The day by the stall's clock: that of one is behind, that of another ahead", nullable=True)
     sold_at: Timestamp = column("When")
 
 

@@ -7,6 +7,7 @@ from assay.metrics import (
     Arrived,
     Attribute,
     Average,
+    Calendar,
     Conversion,
     Count,
     CountDistinct,
@@ -54,7 +55,9 @@ SALES = Fact(
     signed=("amount",),
     total="amount",
     rows_a_day=1000,
+    calendars={"there": "day_there"},
 )
+THERE = Calendar("there", "stall's", "by the clock of the stall, which some do not have")
 EVERYBODY = ("bazaar", "stall", "customer")
 STALL = Group(
     "stall",
@@ -116,6 +119,28 @@ STALL = Group(
         Lost("lost_buyers", "Lost buyers", "Last seen two months ago", of="buyers", months=2),
     ),
     adds_up={"sale_count": ("large_count", "other_count")},
+)
+LOCAL = Group(
+    "local",
+    "What is sold on a day of the stalls",
+    fact="sales",
+    owner="team:bazaar",
+    calendar="there",
+    metrics=(
+        Count("sale_count_there", "Sales", "All sales", entities=EVERYBODY),
+        Sum("sold_there", "Sold", "What was paid", of="amount", entities=EVERYBODY),
+        Average("mean_there", "Average sale", "What a sale is worth", of="amount"),
+        Maximum("largest_there", "Largest sale", "Of the period", of="amount", where="pieces > 5"),
+        CountDistinct("buyers_there", "Buyers", "Different customers", of="customer", unit="customers"),
+        Quantile("median_there", "Median sale", "Half are not larger", of="amount", q="0.5", where="pieces > 5"),
+        Ratio("sales_each_there", "Sales for a buyer", "How often a buyer comes", of="sale_count_there", to="buyers_there"),
+        Share("share_there", "Share of the street", "Of its sales", of="sale_count_there", within="street"),
+        Rank("place_there", "Place", "By what was sold", of="sold_there", entities=("stall",)),
+        Moving("sales_7d_there", "Sales, 7 days", "Of the last 7 days", of="sale_count_there", days=7),
+        Cumulative("sold_mtd_there", "Sold, month to date", "So far", of="sold_there", since="month"),
+        Growth("sale_growth_week_there", "Growth, week", "More than the week before", of="sale_count_there", over="week"),
+        Retention("retention_there", "Retention", "Of the month before", of="buyers_there", months=1),
+    ),
 )
 
 METRICS = DeclaredMetrics(__name__)
