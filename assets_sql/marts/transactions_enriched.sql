@@ -97,6 +97,10 @@ SELECT
     WHEN converted.paid_us % 86400000000 = 0 THEN converted.transaction_date
     ELSE CAST(make_timestamp(converted.paid_us + clock.ahead_us) AS DATE)
   END AS merchant_date,
+  CASE
+    WHEN converted.paid_us % 86400000000 = 0 THEN NULL
+    ELSE hour(make_timestamp(converted.paid_us + clock.ahead_us))
+  END AS merchant_hour,
   converted.status,
   converted.failure_reason,
   CASE

@@ -227,6 +227,7 @@ SELECT
   day AS transaction_date,
   paid::TIMESTAMPTZ AS transaction_timestamp,
   (paid - INTERVAL 5 HOUR)::DATE AS merchant_date,
+  hour(paid - INTERVAL 5 HOUR) AS merchant_hour,
   state AS status,
   why AS failure_reason,
   CASE why WHEN 'insufficient_funds' THEN 'funds' WHEN 'do_not_honor' THEN 'issuer' WHEN 'expired_card' THEN 'card'

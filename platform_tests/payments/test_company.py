@@ -117,6 +117,30 @@ def test_every_settled_payment_has_a_fee_and_a_day_at_the_merchant(lake: ShopLak
     assert 0.05 < moved / rows < 0.6
 
 
+def test_payments_by_local_day_are_those_of_the_days_around_it(lake: ShopLake) -> None:
+    local = [f"marts.{entity}_local_{grain}" for entity in ("merchant", "platform") for grain in ("day", "week", "month", "year")]
+    ran = lake.run("local", leave_out=DOMAIN.generated.keys() - set(local))
+    assert {status for name in local for status in ran.computed[name].values()} == {"published"}
+    for name in local:
+        grain = name.rsplit("_", 1)[1]
+        key = "'all'" if "platform" in name else "merchant_id"
+        counted = lake.rows(
+            f"SELECT {key}, date_trunc('{grain}', merchant_date)::DATE, count(*), sum(amount_usd), "
+            "coalesce(sum(amount_usd) FILTER (WHERE status IN ('captured', 'refunded', 'chargeback')), 0), "
+            "count(*) FILTER (WHERE merchant_hour IN (18, 19, 20, 21, 22)), "
+            "count(*) FILTER (WHERE merchant_hour IN (23, 0, 1, 2, 3, 4, 5)) "
+            "FROM marts.transactions_enriched WHERE merchant_date IS NOT NULL GROUP BY ALL ORDER BY ALL"
+        )
+        stored = lake.rows(
+            f"SELECT {key}, {grain}, local_payment_count, local_gross_value_usd, local_captured_value_usd, evening_count, "
+            f"night_count FROM {name} ORDER BY ALL"
+        )
+        assert stored == counted and len(stored) > 1, name
+    days = lake.rows("SELECT transaction_date, merchant_date FROM marts.transactions_enriched GROUP BY ALL")
+    # The last day is one that has only begun where clocks are ahead.
+    assert max(day for _, day in days) == max(day for day, _ in days) + dt.timedelta(days=1)
+
+
 def test_malformed_records_are_the_only_ones_refused(lake: ShopLake, told: Truth) -> None:
     counted: Mapping[str, tuple[int, int]] = {
         "refunds": (told.refund_records, sum(total.count for total in told.refunds.values())),

@@ -272,30 +272,39 @@ def test_fees_are_exact(compute, cents: int, percent: Decimal, fixed: Decimal, d
 
 
 @pytest.mark.parametrize(
-    ("zone", "paid", "day"),
+    ("zone", "paid", "day", "hour"),
     [
-        ("America/New_York", datetime(2025, 1, 3, 4, 59, tzinfo=UTC), date(2025, 1, 2)),
-        ("America/New_York", datetime(2025, 1, 3, 5, 0, tzinfo=UTC), date(2025, 1, 3)),
-        ("Asia/Tokyo", datetime(2025, 1, 3, 15, 0, tzinfo=UTC), date(2025, 1, 4)),
-        ("Asia/Kolkata", datetime(2025, 1, 3, 18, 29, 59, tzinfo=UTC), date(2025, 1, 3)),
-        ("Asia/Kolkata", datetime(2025, 1, 3, 18, 30, tzinfo=UTC), date(2025, 1, 4)),
+        ("America/New_York", datetime(2025, 1, 3, 4, 59, tzinfo=UTC), date(2025, 1, 2), 23),
+        ("America/New_York", datetime(2025, 1, 3, 5, 0, tzinfo=UTC), date(2025, 1, 3), 0),
+        ("Asia/Tokyo", datetime(2025, 1, 3, 15, 0, tzinfo=UTC), date(2025, 1, 4), 0),
+        ("Asia/Kolkata", datetime(2025, 1, 3, 18, 29, 59, tzinfo=UTC), date(2025, 1, 3), 23),
+        ("Asia/Kolkata", datetime(2025, 1, 3, 18, 30, tzinfo=UTC), date(2025, 1, 4), 0),
+        # The clocks furthest behind and furthest ahead.
+        ("Etc/GMT+12", datetime(2025, 1, 3, 11, 59, tzinfo=UTC), date(2025, 1, 2), 23),
+        ("Pacific/Kiritimati", datetime(2025, 1, 3, 10, 0, tzinfo=UTC), date(2025, 1, 4), 0),
+        # Before 1970.
+        ("America/New_York", datetime(1969, 12, 31, 12, 30, tzinfo=UTC), date(1969, 12, 31), 7),
         # Clocks go forward at 01:00 UTC: midnight is at 23:00 UTC the day before, and at 22:00 UTC that day.
-        ("Europe/Berlin", datetime(2025, 3, 29, 22, 59, tzinfo=UTC), date(2025, 3, 29)),
-        ("Europe/Berlin", datetime(2025, 3, 30, 22, 0, tzinfo=UTC), date(2025, 3, 31)),
+        ("Europe/Berlin", datetime(2025, 3, 29, 22, 59, tzinfo=UTC), date(2025, 3, 29), 23),
+        ("Europe/Berlin", datetime(2025, 3, 30, 0, 59, tzinfo=UTC), date(2025, 3, 30), 1),
+        ("Europe/Berlin", datetime(2025, 3, 30, 1, 0, tzinfo=UTC), date(2025, 3, 30), 3),
+        ("Europe/Berlin", datetime(2025, 3, 30, 22, 0, tzinfo=UTC), date(2025, 3, 31), 0),
         # Half an hour forward, at 15:30 UTC.
-        ("Australia/Lord_Howe", datetime(2025, 10, 4, 13, 29, tzinfo=UTC), date(2025, 10, 4)),
-        ("Australia/Lord_Howe", datetime(2025, 10, 5, 13, 0, tzinfo=UTC), date(2025, 10, 6)),
+        ("Australia/Lord_Howe", datetime(2025, 10, 4, 13, 29, tzinfo=UTC), date(2025, 10, 4), 23),
+        ("Australia/Lord_Howe", datetime(2025, 10, 5, 13, 0, tzinfo=UTC), date(2025, 10, 6), 0),
         # The producer gave a day and no time.
-        ("America/New_York", datetime(2025, 1, 3, 0, 0, tzinfo=UTC), date(2025, 1, 3)),
-        (None, datetime(2025, 1, 3, 12, 0, tzinfo=UTC), None),
+        ("America/New_York", datetime(2025, 1, 3, 0, 0, tzinfo=UTC), date(2025, 1, 3), None),
+        (None, datetime(2025, 1, 3, 12, 0, tzinfo=UTC), None, None),
     ],
 )
-def test_the_day_by_the_merchants_clock(compute, zone: str | None, paid: datetime, day: date | None) -> None:
+def test_the_day_and_hour_by_the_merchants_clock(
+    compute, zone: str | None, paid: datetime, day: date | None, hour: int | None
+) -> None:
     paid_then = payment(transaction_timestamp=paid, transaction_date=paid.date())
 
     [row] = compute(ENRICHED, {"enriched.transactions": [paid_then], "enriched.merchants": [span("Shop", 1, time_zone=zone)]})
 
-    assert row["merchant_date"] == day
+    assert (row["merchant_date"], row["merchant_hour"]) == (day, hour)
 
 
 @pytest.mark.parametrize(

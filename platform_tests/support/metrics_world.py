@@ -50,7 +50,7 @@ def payments(seed: int, count: int, days: Sequence[dt.date]) -> list[dict[str, A
                 "transaction_id": f"t{number}",
                 "transaction_date": day,
                 "transaction_timestamp": at,
-                "merchant_date": rng.choice((day, day, None, day + dt.timedelta(days=1))),
+                **_clock(rng, day),
                 "status": status,
                 "failure_reason": reason,
                 "decline_group": GROUPS[reason] if status == "failed" else None,
@@ -128,6 +128,12 @@ def disputes(seed: int, count: int, days: Sequence[dt.date]) -> list[dict[str, A
             }
         )
     return rows
+
+
+def _clock(rng: random.Random, day: dt.date) -> dict[str, Any]:
+    """What the merchant's clock showed: another day now and then, and nothing or no hour where it is not known."""
+    there = rng.choice((day, day, None, day - dt.timedelta(days=1), day + dt.timedelta(days=1)))
+    return {"merchant_date": there, "merchant_hour": None if there is None else rng.choice((None, *range(24)))}
 
 
 def _entities(rng: random.Random) -> dict[str, Any]:

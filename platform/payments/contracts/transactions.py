@@ -228,6 +228,11 @@ class EnrichedTransaction(Published):
         "time zone is not known",
         nullable=True,
     )
+    merchant_hour: Count = col(
+        "Hour of that day, 0 to 23, by the merchant's own clock; null where the producer gave no time, or the merchant's time "
+        "zone is not known",
+        nullable=True,
+    )
     status: str = col("State: authorized, captured, refunded, chargeback or failed", isin=STATUSES)
     failure_reason: str = col("Why it failed; null unless it did", nullable=True)
     decline_group: str = col(

@@ -38,6 +38,7 @@ PAYMENTS = Fact(
     signed=("net_revenue", "net_revenue_usd"),
     total="amount_usd",
     rows_a_day=2_000_000,
+    calendars={"local": "merchant_date"},
 )
 REFUNDS = Fact(
     "refunds",

@@ -11,12 +11,14 @@ from metrics_judge import Judge, differences, last_day_of, published
 from metrics_world import disputes, payments, refunds, world
 
 from assay.contracts import Domain, load_domain
+from assay.metrics import Calendar
 from assay.metrics.grains import Grain
 from assay.metrics.lattice import Lattice, Mart
 from payments.metrics import METRICS
 
 DOMAIN = load_domain("payments")
 LATTICE = METRICS.lattice(DOMAIN.written_tables)
+Judges = dict[Calendar | None, Judge]
 # A leap year's end and the year after it: a whole week over New Year's Eve, two months, and days a year later.
 DAYS = [
     *(dt.date(2024, 1, 29) + dt.timedelta(days=day) for day in range(3)),
@@ -39,36 +41,47 @@ def lake() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 @pytest.fixture(scope="module")
-def judge(lake: duckdb.DuckDBPyConnection) -> Judge:
-    return Judge(LATTICE.catalog, lake)
+def judges(lake: duckdb.DuckDBPyConnection) -> Judges:
+    return {calendar: Judge(LATTICE.catalog, lake, calendar) for calendar in (None, *LATTICE.catalog.calendars.values())}
 
 
 @pytest.mark.parametrize("mart", LATTICE.marts, ids=lambda mart: mart.name)
-def test_a_mart_says_what_the_rows_say(lake: duckdb.DuckDBPyConnection, judge: Judge, mart: Mart) -> None:
+def test_a_mart_says_what_the_rows_say(lake: duckdb.DuckDBPyConnection, judges: Judges, mart: Mart) -> None:
     computed = published(lake, mart.full_name, mart)
-    expected = judge.mart(mart.entity, mart.grain, LATTICE.metrics(mart))
+    expected = judges[mart.calendar].mart(mart.entity, mart.grain, LATTICE.metrics(mart))
 
     assert computed.keys() == expected.keys()
     assert not list(differences(computed, expected))
 
 
 @pytest.mark.parametrize("mart", [mart for mart in LATTICE.marts if LATTICE.trends(mart)], ids=lambda mart: mart.name)
-def test_a_trend_says_what_the_rows_say(lake: duckdb.DuckDBPyConnection, judge: Judge, mart: Mart) -> None:
+def test_a_trend_says_what_the_rows_say(lake: duckdb.DuckDBPyConnection, judges: Judges, mart: Mart) -> None:
     computed = published(lake, mart.trend_name, mart)
-    expected = judge.mart(mart.entity, mart.grain, LATTICE.trends(mart))
+    expected = judges[mart.calendar].mart(mart.entity, mart.grain, LATTICE.trends(mart))
 
     assert computed.keys() == expected.keys()
     assert not list(differences(computed, expected))
 
 
-@pytest.mark.parametrize("mart", [mart for mart in LATTICE.marts if mart.grain.days > 1], ids=lambda mart: mart.name)
-def test_a_period_without_its_last_day_is_partial(lake: duckdb.DuckDBPyConnection, judge: Judge, mart: Mart) -> None:
+def newest_days(judge: Judge, mart: Mart) -> dict[dt.date, dt.date]:
+    """The newest day of each period that has rows, whoever they are about."""
     days: dict[dt.date, dt.date] = {}
-    for _, (first,) in (groups := judge.groups(mart.entity, mart.grain)):
-        rows = (row for (_, period), facts in groups.items() if period == (first,) for rows in facts.values() for row in rows)
-        days.setdefault(first, max(row["day"] for row in rows))
+    for (_, (first,)), facts in judge.groups(mart.entity, mart.grain).items():
+        newest = max(row["day"] for rows in facts.values() for row in rows)
+        days[first] = max(newest, days.get(first, newest))
+    return days
 
-    expected = [(first, newest, newest < last_day_of(mart.grain, first)) for first, newest in sorted(days.items())]
+
+@pytest.mark.parametrize("mart", [mart for mart in LATTICE.marts if mart.grain.days > 1 or mart.calendar], ids=lambda m: m.name)
+def test_a_period_without_its_last_day_is_partial(lake: duckdb.DuckDBPyConnection, judges: Judges, mart: Mart) -> None:
+    expected = []
+    for first, newest in sorted(newest_days(judges[mart.calendar], mart).items()):
+        if mart.calendar is None:
+            expected.append((first, newest, newest < last_day_of(mart.grain, first)))
+        else:
+            # A local day is over everywhere on the UTC day after it.
+            utc = max(day for day in DAYS if day <= newest + dt.timedelta(days=1))
+            expected.append((first, utc, utc <= last_day_of(mart.grain, first)))
     for name in (mart.full_name, *([mart.trend_name] if LATTICE.trends(mart) else [])):
         found = lake.execute(f"SELECT {mart.period[0]}, newest_day, is_partial FROM {name} GROUP BY ALL").fetchall()
         assert sorted(found) == expected, name

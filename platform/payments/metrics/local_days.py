@@ -1,0 +1,65 @@
+"""Local days: payments by the day and hour that their merchants' own clocks showed.
+
+Belongs here: what a merchant asks of a day as it lives it: its days, its evenings and nights. Does not belong here: the same by
+UTC days (`volume`).
+
+A payment whose merchant has no time zone has no local day, and is not in here: `without_local_day_count` counts those. One of
+which only the day is known has a day and no hour: it is in none of the hours, and in all that a share is of.
+"""
+
+from __future__ import annotations
+
+from assay.metrics import Calendar, Count, Group, Ratio, Sum
+from payments.contracts.vocabulary import OWNER
+from payments.metrics.facts import CAPTURED
+
+MERCHANT_LOCAL = Calendar(
+    "local",
+    "merchant-local",
+    "from midnight to midnight by the clock of the merchant's time zone; payments whose merchant has none are on no day",
+)
+_EVENING = "merchant_hour BETWEEN 18 AND 22"
+_NIGHT = "merchant_hour >= 23 OR merchant_hour < 6"
+
+LOCAL_DAYS = Group(
+    "local_days",
+    "Days by the merchant's own clock",
+    fact="payments",
+    calendar="local",
+    owner=OWNER,
+    tags=("local",),
+    # Each entity is a mart a grain more, with a partition for every day.
+    entities=("platform", "merchant"),
+    metrics=(
+        Count("local_payment_count", "Payments, local days", "Payments that customers tried to make, whatever became of them"),
+        Sum(
+            "local_gross_value_usd",
+            "Gross value, local days",
+            "What customers tried to pay, in US dollars at the rate of the day in UTC",
+            of="amount_usd",
+        ),
+        Sum(
+            "local_captured_value_usd",
+            "Captured value, local days",
+            "What was taken, whatever became of it since, in US dollars at the rate of the day in UTC",
+            of="amount_usd",
+            where=CAPTURED,
+        ),
+        Count("evening_count", "Payments in the evening", "Payments from 18:00 to 22:59 by the merchant's clock", where=_EVENING),
+        Ratio(
+            "evening_share",
+            "Share of the evening",
+            "Share of payments that were made from 18:00 to 22:59 by the merchant's clock",
+            of="evening_count",
+            to="local_payment_count",
+        ),
+        Count("night_count", "Payments at night", "Payments from 23:00 to 5:59 by the merchant's clock", where=_NIGHT),
+        Ratio(
+            "night_share",
+            "Share of the night",
+            "Share of payments that were made from 23:00 to 5:59 by the merchant's clock: unusual where shops are closed",
+            of="night_count",
+            to="local_payment_count",
+        ),
+    ),
+)
