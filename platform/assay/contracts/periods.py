@@ -69,12 +69,6 @@ class Window:
     after: int = 0
     about: str | None = None
 
-    def __repr__(self) -> str:
-        """All of it; what is published names its windows so, and keeps its version whatever else windows learn to say."""
-        said = f"before={self.before!r}, since={self.since!r}, own={self.own!r}, year_before={self.year_before!r}"
-        ahead = f", after={self.after!r}, about={self.about!r}" if self.after or self.about else ""
-        return f"Window({said}{ahead})"
-
     @property
     def text(self) -> str:
         """What is read, in words."""

@@ -221,7 +221,7 @@ def test_a_local_day_that_was_whole_is_restated_with_the_rows_behind_it(lake: Sh
         for mart, day in (("stall_there_day", "2024-01-04"), ("stall_there_week", "2024-01-01")):
             (found,) = history(connection, state, "sold_there", f"marts.{mart}")
             assert (str(found.partition), found.key, found.run_id) == (day, {"stall": BEHIND}, "late")
-            assert [row["sale_id"] for row in changed_rows(connection, state, found)] == ["k98"]
+            assert [row["sale_id"] for row in changed_rows(connection, state, [found])[0]] == ["k98"]
         assert history(connection, state, "sold_there", "marts.stall_there_month") == []
 
 
