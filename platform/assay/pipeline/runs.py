@@ -6,6 +6,7 @@ Belongs here: the steps a run is made of, each taking the state and leaving it t
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from decimal import Decimal
@@ -23,6 +24,7 @@ from assay.pipeline.build import build
 from assay.pipeline.failures import Failure, forget_failures, read_failures
 from assay.pipeline.outcome import Observer, Outcome, Report, Status, Unobserved
 from assay.pipeline.plan import Plan, inputs_hash, plan
+from assay.pipeline.scoring import keep_standing_proofs
 from assay.pipeline.state import State
 from assay.quality.books import Books, Side, from_dict, total
 
@@ -99,6 +101,7 @@ def refresh_table(
     observer.planned(name, len(planned.dirty))
     built = build(connection, state, node, planned.dirty, run_id, lambda outcomes: observer.built(name, len(outcomes)))
     if planned.settled:
+        keep_standing_proofs(state, node, planned.settled.keys() & planned.unchanged, run_id, dt.datetime.now(dt.UTC))
         forget_failures(state.workspace.store, node.table, planned.settled)
     return planned, built
 

@@ -86,6 +86,26 @@ def restore_proofs(state: State, node: Node, missing: Mapping[str, Entry]) -> No
         state.remember(node.table, {partition: replace(entry, is_scored=True) for partition, entry in missing.items()})
 
 
+def keep_standing_proofs(state: State, node: Node, partitions: Collection[str], run_id: str, at: dt.datetime) -> None:
+    """Keep that published partitions are what they were proven to be, whatever a later proof of other code or inputs has found.
+
+    Args:
+        state: The lake's state.
+        node: The table.
+        partitions: The partitions, which are made from the present code and inputs.
+        run_id: The run that found it.
+        at: When, UTC.
+
+    Raises:
+        StoreError: The lake cannot be written.
+    """
+    index = state.index(node.table.full_name)
+    found = {"status": str(Status.UNCHANGED), "run_id": run_id, "proven_at": at}
+    rows = [_of_entry(node, partition, index[partition]) | found for partition in sorted(partitions)]
+    if rows:
+        _write(state.workspace.store, rows)
+
+
 def _of_outcome(table: Table, outcome: Outcome, run_id: str, at: dt.datetime) -> dict[str, Any]:
     entry = outcome.entry
     if outcome.status is Status.PUBLISHED and entry is not None:

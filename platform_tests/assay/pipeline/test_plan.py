@@ -152,6 +152,9 @@ class TestFailures:
         assert taken_back.computed == {"enriched.orders": {D4: "unchanged"}}
         assert sorted(taken_back.plans["enriched.orders"].settled) == [D3, D10]
         assert failed_partitions(State(lake.workspace)) == {}
+        newest = "QUALIFY row_number() OVER (PARTITION BY table_name, partition ORDER BY proven_at DESC) = 1"
+        of_orders = f"FROM quality.partition_scores WHERE table_name = 'enriched.orders' {newest}"
+        assert lake.rows(f"SELECT DISTINCT status, balanced {of_orders}") == [("unchanged", True)]
 
     def test_a_lookup_that_goes_back_mends_it(self, lake: ShopLake) -> None:
         fill(lake)
