@@ -35,9 +35,11 @@ def days(*scores: float, rows: int = 1000, end: dt.date = TODAY) -> tuple[Day, .
     )
 
 
-def table(name: str = "enriched.orders", *scores: float, threshold: float = 95.0) -> TableQuality:
+def table(name: str = "enriched.orders", *scores: float, threshold: float = 95.0, tolerated: int = 0) -> TableQuality:
     """A daily table."""
-    return TableQuality(name, "team:shop", "One row an order.", threshold, True, "EUR", days(*(scores or (99.0, 98.0))))
+    return TableQuality(
+        name, "team:shop", "One row an order.", threshold, tolerated, True, "EUR", days(*(scores or (99.0, 98.0)))
+    )
 
 
 def broken_report(text: str = "text") -> QualityReport:
@@ -64,7 +66,7 @@ def broken_report(text: str = "text") -> QualityReport:
         domain=text,
         as_of=AS_OF,
         is_past=True,
-        tables=(TableQuality(name, text, text, 95.0, True, text, judged),),
+        tables=(TableQuality(name, text, text, 95.0, 0, True, text, judged),),
         rules=(
             BrokenRule(
                 name,

@@ -265,7 +265,12 @@ class Table:
 
     def is_good_enough(self, rows: int, score: float) -> bool:
         """Whether a partition with this many rows and this score may be published."""
-        return score >= self.threshold or round(rows * (100 - score) / 100) <= self.tolerated
+        return is_good_enough(rows, score, self.threshold, self.tolerated)
+
+
+def is_good_enough(rows: int, score: float, threshold: float, tolerated: int) -> bool:
+    """Whether this many rows with this score reach the threshold, or break rules in no more rows than tolerated."""
+    return score >= threshold or round(rows * (100 - score) / 100) <= tolerated
 
 
 _Model = TypeVar("_Model", bound=type[Contract])

@@ -95,6 +95,7 @@ def _table(table: Table, days: Mapping[str, tuple[object, ...]]) -> TableQuality
         owner=table.owner,
         about=table.description.split("\n", 1)[0],
         threshold=table.threshold,
+        tolerated=table.tolerated,
         is_daily=table.partition_column is not None,
         unit=unit_of(table),
         days=days[table.full_name],  # type: ignore[arg-type]

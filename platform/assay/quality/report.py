@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from assay.contracts.dimension import Dimension
+from assay.contracts.table import is_good_enough
 from assay.quality.books import Side
 
 DIMENSIONS = tuple(Dimension)
@@ -65,6 +66,7 @@ class TableQuality:
         owner: The team responsible for it.
         about: What a row represents.
         threshold: Lowest score at which a partition is published.
+        tolerated: Rows of a partition that may break rules whatever the score.
         is_daily: Whether it is partitioned by day.
         unit: Unit of its money; empty where currencies are mixed, or it has no money.
         days: Its partitions, oldest first.
@@ -74,6 +76,7 @@ class TableQuality:
     owner: str
     about: str
     threshold: float
+    tolerated: int
     is_daily: bool
     unit: str
     days: tuple[Day, ...]
@@ -102,6 +105,17 @@ class TableQuality:
     def score(self) -> float | None:
         """Its score on its newest days, weighted by rows; None where there are none."""
         return mean_score(self.recent)
+
+    @property
+    def is_below(self) -> bool:
+        """Whether its score is below its threshold, and not only by what is tolerated of each of its newest days."""
+        if self.score is None or self.score >= self.threshold:
+            return False
+        return any(
+            not is_good_enough(day.rows, day.score, self.threshold, self.tolerated)
+            for day in self.recent
+            if day.score is not None
+        )
 
     @property
     def change(self) -> float | None:
@@ -451,7 +465,7 @@ class QualityReport:
     @property
     def below(self) -> tuple[TableQuality, ...]:
         """Tables whose score is below their threshold."""
-        return tuple(table for table in self.tables if table.score is not None and table.score < table.threshold)
+        return tuple(table for table in self.tables if table.is_below)
 
     @property
     def late(self) -> tuple[Fresh, ...]:

@@ -207,7 +207,7 @@ def _table(table: TableQuality, newest: dt.date, floor: float) -> dict[str, Any]
         "unit": table.unit,
         "score": table.score,
         "change": table.change,
-        "is_below": table.score is not None and table.score < table.threshold,
+        "is_below": table.is_below,
         "rows": table.rows,
         "quarantined": table.quarantined,
         "money_at_risk": table.money_at_risk,

@@ -28,7 +28,7 @@ def test_of_a_table_that_is_not_cut_the_last_proof_counts() -> None:
 
 def test_what_has_no_rows_has_no_score() -> None:
     assert table().change is None
-    empty = TableQuality("marts.x", "o", "", 0, True, "", ())
+    empty = TableQuality("marts.x", "o", "", 0, 0, True, "", ())
     assert (empty.score, empty.money_score, empty.money_at_risk, empty.dimensions) == (None, None, None, ())
     assert replace(empty, days=(Day(TODAY, 0, 100.0),)).score is None
     assert QualityReport("d", AS_OF, False, tables=(empty,)).score is None
@@ -77,6 +77,16 @@ def test_what_waits_for_something_late_is_not_late_by_itself() -> None:
     report = QualityReport("d", AS_OF, False, freshness=(late, waits, unlimited))
     assert report.late == (late,)
     assert waits.is_late and not unlimited.is_late
+
+
+@pytest.mark.parametrize(
+    ("scores", "tolerated", "is_below"),
+    [((90.0, 91.0), 99, True), ((90.0, 91.0), 100, False), ((90.0, 100.0), 0, False), ((89.0, 96.0), 100, True)],
+)
+def test_a_table_is_below_its_threshold_as_its_partitions_would_be(
+    scores: tuple[float, ...], tolerated: int, is_below: bool
+) -> None:
+    assert table("t", *scores, tolerated=tolerated).is_below is is_below
 
 
 def test_a_report_adds_up_its_parts() -> None:
