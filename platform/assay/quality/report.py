@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from assay.contracts.dimension import Dimension
 from assay.contracts.table import is_good_enough
 from assay.quality.books import Side
+from assay.quality.scores import weighted_mean
 
 DIMENSIONS = tuple(Dimension)
 RECENT = 7
@@ -111,11 +112,8 @@ class TableQuality:
         """Whether its score is below its threshold, and not only by what is tolerated of each of its newest days."""
         if self.score is None or self.score >= self.threshold:
             return False
-        return any(
-            not is_good_enough(day.rows, day.score, self.threshold, self.tolerated)
-            for day in self.recent
-            if day.score is not None
-        )
+        judged = [(day.rows, day.score) for day in self.recent if day.score is not None]
+        return not all(is_good_enough(*each, self.threshold, self.tolerated) for each in judged)
 
     @property
     def change(self) -> float | None:
@@ -126,7 +124,7 @@ class TableQuality:
     @property
     def money_score(self) -> float | None:
         """The score weighted by money on its newest days."""
-        return _weighted((day.money_score, day.rows) for day in self.recent)
+        return weighted_mean((day.money_score, day.rows) for day in self.recent)
 
     @property
     def money_at_risk(self) -> Decimal | None:
@@ -139,7 +137,7 @@ class TableQuality:
         """The score by dimension on its newest days; empty where it was not recorded."""
         kept = [day for day in self.recent if day.dimensions]
         return tuple(
-            _weighted((day.dimensions[place], day.rows) for day in kept) for place in range(len(DIMENSIONS) if kept else 0)
+            weighted_mean((day.dimensions[place], day.rows) for day in kept) for place in range(len(DIMENSIONS) if kept else 0)
         )
 
 
@@ -495,13 +493,4 @@ class QualityReport:
 
 def mean_score(days: Sequence[Day]) -> float | None:
     """The score of several partitions, weighted by their rows; None without any rows."""
-    return _weighted((day.score, day.rows) for day in days)
-
-
-def _weighted(figures: Iterable[tuple[float | None, int]]) -> float | None:
-    total, weight = 0.0, 0
-    for figure, rows in figures:
-        if figure is not None:
-            total += figure * rows
-            weight += rows
-    return total / weight if weight else None
+    return weighted_mean((day.score, day.rows) for day in days)

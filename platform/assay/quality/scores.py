@@ -7,7 +7,7 @@ Rules that only warn count in no score except timeliness, which has hardly any o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -113,3 +113,13 @@ def results(
 def counts_in_dimension(rule: Rule) -> bool:
     """Whether a rule counts in the score of its dimension."""
     return rule.severity is not Severity.WARN or rule.dimension is Dimension.TIMELINESS
+
+
+def weighted_mean(figures: Iterable[tuple[float | None, int]]) -> float | None:
+    """The mean of figures by their weights; of those that are None nothing counts, and without any it is None."""
+    total, weight = 0.0, 0
+    for figure, rows in figures:
+        if figure is not None:
+            total += figure * rows
+            weight += rows
+    return total / weight if weight else None
