@@ -21,6 +21,7 @@ from assay.landing.drift import read_held
 from assay.pipeline.duckdb_errors import raise_if_unavailable
 from assay.pipeline.freshness import late
 from assay.pipeline.quarantined import standing
+from assay.pipeline.reporting import reconciled
 from assay.pipeline.runs import failed_partitions
 from assay.pipeline.state import State
 from assay.pipeline.watching import Watched, watch_tables
@@ -64,6 +65,7 @@ def look_at_lake(connection: duckdb.DuckDBPyConnection, state: State, now: dt.da
         (Kind.HELD,): lambda: held_back(state),
         (Kind.DRIFT,): lambda: drifted(state),
         (Kind.QUARANTINE_OLD,): lambda: old_quarantine(connection, state, now),
+        (Kind.DIFFERS,): lambda: differing(connection, state),
         (Kind.ANOMALY,): lambda: anomalies(watch_tables(connection, state, now, keep=False)),
     }
     found: list[Incident] = []
@@ -161,6 +163,17 @@ def old_quarantine(connection: duckdb.DuckDBPyConnection, state: State, now: dt.
                 f"See `assay quarantine list {each.full_name}`"
             )
             yield Incident(Kind.QUARANTINE_OLD, each.full_name, "", text, each.owner)
+
+
+def differing(connection: duckdb.DuckDBPyConnection, state: State) -> Iterator[Incident]:
+    """An incident for each control that a table differed from when they were last compared."""
+    if not state.workspace.domain.controls:
+        return
+    for found in reconciled(connection, state):
+        if found.wrong:
+            days = f"{len(found.wrong):,} days differ, the newest is {found.wrong[-1]}"
+            text = f"{days}, as compared at {found.reconciled_at:%Y-%m-%d %H:%M} UTC. See `assay reconcile {found.control}`"
+            yield Incident(Kind.DIFFERS, found.table, found.control, text, found.owner, found.text)
 
 
 def anomalies(found: Iterable[Watched]) -> Iterator[Incident]:

@@ -45,6 +45,8 @@ class Kind(StrEnum):
     """Rows have been in quarantine for longer than allowed."""
     ANOMALY = "anomaly"
     """A figure is far from its expected value on that day."""
+    DIFFERS = "differs"
+    """A table's totals differ from those of a control."""
     RUN_FAILED = "run_failed"
     """A job's last run failed for a reason other than data."""
     LAKE_GONE = "lake_gone"
@@ -72,6 +74,7 @@ _WORDS = {
     Kind.DRIFT: "columns have changed",
     Kind.QUARANTINE_OLD: "rows in quarantine too long",
     Kind.ANOMALY: "anomaly",
+    Kind.DIFFERS: "differs from its control",
     Kind.RUN_FAILED: "run failed",
     Kind.LAKE_GONE: "lake cannot be reached",
     Kind.UNSEEN: "cannot be looked at",

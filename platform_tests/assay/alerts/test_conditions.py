@@ -8,14 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import audited_shop
 import duckdb
 import pytest
-from change_lines import change, order, text
+from change_lines import change, customer, order, text
 from one_source import lake_of
 from shop_lake import ShopLake
 
 from assay.alerts import conditions
-from assay.alerts.conditions import Looked, anomalies, failed_proofs, look_at_lake
+from assay.alerts.conditions import Looked, anomalies, differing, failed_proofs, look_at_lake
 from assay.alerts.incidents import Incident, Kind
 from assay.contracts import Event, Money, column
 from assay.errors import StoreUnavailable
@@ -24,6 +25,7 @@ from assay.landing.formats import Debezium
 from assay.pipeline.dropping import Dropped, write_drop
 from assay.pipeline.failures import Failure, write_failures
 from assay.pipeline.quarantined import Selection, records
+from assay.pipeline.reconciling import reconcile
 from assay.pipeline.runs import refresh_table
 from assay.pipeline.state import State
 from assay.pipeline.watching import Watched
@@ -255,6 +257,27 @@ class TestAnomalies:
     def test_it_is_over_after_three_days(self, lake: ShopLake) -> None:
         assert self.incidents(lake, odd(DAY - dt.timedelta(days=2)))
         assert self.incidents(lake, odd(DAY - dt.timedelta(days=3))) == []
+
+
+def test_a_table_that_differs_from_its_control_is_one_until_they_agree(tmp_path: Path) -> None:
+    lake = ShopLake(tmp_path, audited_shop.DOMAIN)
+    lake.land("customers", "c.json", text(customer("c1", 1)))
+    lake.land("orders", "o.json", text(order("a", 2), order("b", 3, day=D4)))
+    lake.run()
+
+    def compare(second: str, hour: int) -> list[Incident]:
+        rolls = f"order_day,row_count,amount\n{D3},1,10.00\n{D4},1,{second}\n"
+        lake.store.put("controls/till_rolls-1.csv", rolls.encode())
+        with lake.connection() as connection:
+            state, now = State(lake.workspace), dt.datetime(2025, 1, 6, hour, tzinfo=dt.UTC)
+            reconcile(connection, state, audited_shop.ROLLS, {}, now, f"run {second}")
+            return list(differing(connection, state))
+
+    (incident,) = compare("77.25", 12)
+    assert incident.key == ("differs", audited_shop.ROLLS.table, audited_shop.ROLLS.name)
+    assert incident.text.startswith(f"1 days differ, the newest is {D4}, as compared at 2025-01-06 12:00 UTC.")
+    assert "77.25" in incident.detail and "77.25" not in incident.text
+    assert compare("10.00", 13) == []
 
 
 def test_the_lake_knows_every_kind_but_two(lake: ShopLake) -> None:
