@@ -8,7 +8,7 @@ _ENDS = tuple(".!?…:")
 
 
 class AssayError(Exception):
-    """What is wrong, and what to do next.
+    """An error with what is wrong and what to do next.
 
     Args:
         message: What is wrong, naming the object, row, column or rule.
@@ -25,7 +25,7 @@ class AssayError(Exception):
             return self.message
         if self.message.rstrip()[-1:] in _ENDS:
             return f"{self.message.rstrip()} {self.hint}"
-        # Many a message ends with what somebody else said, which has no full stop.
+        # Many messages end with another program's text, which has no full stop.
         return f"{self.message.rstrip()}{'.' if self.hint[:1].isupper() else ';'} {self.hint}"
 
 
@@ -42,19 +42,19 @@ class SqlError(AssayError):
 
 
 class StoreError(AssayError):
-    """The object store refused an operation."""
+    """The object store rejected an operation."""
 
 
 class StoreUnavailable(StoreError):
-    """The object store cannot be reached; the operation may be tried again."""
+    """The object store cannot be reached; the operation may be retried."""
 
 
 class ObjectMissing(StoreError):
-    """The object asked for, or the version of it, is not there."""
+    """The requested object, or the requested version of it, does not exist."""
 
 
 class Conflict(StoreError):
-    """A conditional write lost: somebody else wrote the object first."""
+    """A conditional write lost: another process wrote the object first."""
 
 
 class ServerError(AssayError):
@@ -62,7 +62,7 @@ class ServerError(AssayError):
 
 
 class IngestError(AssayError):
-    """A source could not be ingested; what had been committed before stands."""
+    """A source could not be ingested; what had been committed before stays in place."""
 
 
 class LibraryMissing(IngestError):
@@ -70,12 +70,12 @@ class LibraryMissing(IngestError):
 
 
 class EditError(AssayError):
-    """A record in quarantine cannot be edited or dropped as asked."""
+    """A record in quarantine cannot be edited or dropped as requested."""
 
 
 class ControlError(AssayError):
-    """A control that the lake is to be compared with cannot be asked, or its answer is not to be understood."""
+    """A control cannot be queried, or its result is invalid."""
 
 
 class ControlMissing(ControlError):
-    """No file of a control is there."""
+    """A control has no file."""

@@ -1,9 +1,9 @@
-"""Loading: what is imported and declared lives as long as the process, and need not be looked at again and again.
+"""Loading: imports and declarations live as long as the process, so the garbage collector need not scan them repeatedly.
 
-Belongs here: the pause of Python's collector of cycles while a process starts. Does not belong here: loading anything.
+Belongs here: pausing Python's cyclic garbage collector while a process starts. Does not belong here: loading anything.
 
-Hundreds of thousands of objects are made that all stay. Each time their number has grown by a quarter, the collector would look
-at every one of them: a third of the time that loading takes.
+Loading creates hundreds of thousands of permanent objects. Each time their number has grown by a quarter, the collector would
+scan all of them: a third of the loading time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def without_collecting() -> Iterator[None]:
-    """Pause the collector; what it would have found is found after."""
+    """Pause the collector; garbage is collected afterwards."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -27,9 +27,9 @@ def without_collecting() -> Iterator[None]:
 
 @contextmanager
 def for_good() -> Iterator[None]:
-    """Pause the collector, and spare it whatever is there at the end. For a process that starts, and for nothing else.
+    """Pause the collector, and exempt all objects that exist at the end. Only for a process that is starting.
 
-    Garbage that was made while loading stays, too: a few megabytes.
+    Garbage created while loading stays, too: a few megabytes.
     """
     with without_collecting():
         yield

@@ -1,6 +1,6 @@
-"""Names that were probably meant by one that is unknown.
+"""Likely corrections of unknown names.
 
-Belongs here: what a message suggests for a name that is mistyped or lacks its layer. Does not belong here: looking names up.
+Belongs here: suggestions for a name that is mistyped or lacks its layer. Does not belong here: looking names up.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from difflib import get_close_matches
 
 _SHOWN = 3
 _ALIKE = 0.7
-"""Share of letters in common, as difflib counts them, from which on one name may be meant by another."""
+"""Share of letters in common, as counted by difflib, from which one name may be a mistyped form of another."""
 _FEW = 12
 
 
 def suggestion(name: str, known: Iterable[str], otherwise: str) -> str:
-    """Say which of the known names was probably meant.
+    """Suggest the known names that were probably meant.
 
     Args:
-        name: What was asked for, as in `merchant_dayly` or `marts.merchants`.
-        known: Every name there is, with its layer where it has one.
-        otherwise: What to do where none is near and there are too many to list.
+        name: The unknown name, as in `merchant_dayly` or `marts.merchants`.
+        known: Every known name, with its layer if it has one.
+        otherwise: The suggestion if no name is near and there are too many to list.
     """
     every = sorted(set(known))
     if near := _near(name, every):
@@ -29,7 +29,7 @@ def suggestion(name: str, known: Iterable[str], otherwise: str) -> str:
 
 
 def _near(name: str, every: list[str]) -> list[str]:
-    """The nearest names; a table that is right but for its layer comes first."""
+    """The nearest names; a table that is right except for its layer comes first."""
     layer, _, bare = name.lower().rpartition(".")
     same = [each for each in every if _bare(each) == bare]
     if same:

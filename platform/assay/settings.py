@@ -9,20 +9,20 @@ Belongs here: names, defaults and checks of settings. Does not belong here: open
 | `ASSAY_DOMAIN` | module of the domain | `payments` |
 | `ASSAY_MEMORY` | DuckDB's memory limit | `2GB` |
 | `ASSAY_THREADS` | DuckDB's threads | the machine's cores |
-| `ASSAY_SENSE_SECONDS` | how often the landing sensor looks | `15` |
+| `ASSAY_SENSE_SECONDS` | how often the landing sensor checks, in seconds | `15` |
 | `ASSAY_S3_PORT`, `ASSAY_UI_PORT` | ports of `assay up` | `8333`, `3000` |
 | `ASSAY_METRICS_PORT` | port of the Prometheus endpoint of `assay up`; 0 for none | `9464` |
 | `ASSAY_ALERTS_SLACK` | incoming webhook of Slack, Mattermost or Rocket.Chat | |
-| `ASSAY_ALERTS_PAGERDUTY_KEY` | integration key of a PagerDuty service (events v2): is told of what is critical | |
+| `ASSAY_ALERTS_PAGERDUTY_KEY` | integration key of a PagerDuty service (events v2): receives critical incidents | |
 | `ASSAY_ALERTS_PAGERDUTY_URL` | where its events are posted | the API's address |
-| `ASSAY_ALERTS_WEBHOOK` | address that takes alerts as JSON | |
+| `ASSAY_ALERTS_WEBHOOK` | address that accepts alerts as JSON | |
 | `ASSAY_ALERTS_EMAIL` | mailboxes, separated by commas | |
-| `ASSAY_ALERTS_EMAIL_FROM` | who e-mails are from | `assay@localhost` |
+| `ASSAY_ALERTS_EMAIL_FROM` | sender of e-mails | `assay@localhost` |
 | `ASSAY_ALERTS_SMTP` | mail server: `smtp://user:password@host:587` or `smtps://…` | |
 | `ASSAY_ALERTS_UI` | address of the Dagster UI, for links in alerts | |
-| `ASSAY_DSN__<NAME>` | `postgresql://…` or `mysql://…` of the database that controls call `<name>` | |
-| `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`, `AWS_REGION` | as everywhere | |
-| `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` | as everywhere | what boto3 finds: a profile, a role |
+| `ASSAY_DSN__<NAME>` | `postgresql://…` or `mysql://…` of the database named `<name>` in controls | |
+| `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`, `AWS_REGION` | as usual | |
+| `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` | as usual | as found by boto3: a profile, a role |
 | `DAGSTER_HOME` | the Dagster instance | `$ASSAY_HOME/dagster` |
 """
 
@@ -44,7 +44,7 @@ from assay.errors import SettingsError
 EMBEDDED_BUCKET = "lake"
 _PREFIX = "ASSAY_"
 _ALIKE = 0.8
-"""Share of letters in common, as difflib counts them, from which on one name is another one misspelt."""
+"""Share of letters in common, as counted by difflib, from which a name is taken for a misspelt setting."""
 _MEMORY = re.compile(r"\d+(\.\d+)?\s*(KB|MB|GB|TB|KiB|MiB|GiB|TiB)", re.IGNORECASE)
 
 
@@ -53,7 +53,7 @@ def _aws(*names: str) -> AliasChoices:
 
 
 def _require_address(value: SecretStr | str | None, schemes: tuple[str, ...]) -> None:
-    """Refuse what is no address, without repeating it: it may hold a password."""
+    """Reject an invalid address without repeating it: it may contain a password."""
     text = value.get_secret_value() if isinstance(value, SecretStr) else value
     if not text:
         return
@@ -63,7 +63,7 @@ def _require_address(value: SecretStr | str | None, schemes: tuple[str, ...]) ->
     except ValueError:
         is_whole = False
     if not is_whole or not text.isascii() or not text.isprintable() or " " in text:
-        raise ValueError(f"it is no address of the form {schemes[-1]}://host (a port may follow)")
+        raise ValueError(f"it is not an address of the form {schemes[-1]}://host (a port may follow)")
 
 
 class Settings(BaseSettings):
@@ -71,12 +71,12 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix=_PREFIX,
-        # Only `dsn` has names below it.
+        # Only `dsn` has nested names.
         env_nested_delimiter="__",
         extra="ignore",
         env_ignore_empty=True,
         validate_default=True,
-        # A stack trace must not show what a secret was wrongly set to.
+        # A stack trace must not show an invalid value of a secret.
         hide_input_in_errors=True,
     )
 
@@ -117,7 +117,7 @@ class Settings(BaseSettings):
     @classmethod
     def _is_size(cls, value: str) -> str:
         if not _MEMORY.fullmatch(value.strip()):
-            raise ValueError(f"{value!r} is no amount of memory; write it as in 2GB")
+            raise ValueError(f"{value!r} is not an amount of memory; write it as in 2GB")
         return value.strip()
 
     @field_validator("alerts_slack", "alerts_webhook", "alerts_pagerduty_url", "alerts_ui")
@@ -134,7 +134,7 @@ class Settings(BaseSettings):
 
     @property
     def is_embedded(self) -> bool:
-        """Whether the lake is the embedded S3 server's."""
+        """Whether the lake is on the embedded S3 server."""
         return self.lake is None
 
     @property
@@ -162,7 +162,7 @@ def read_settings() -> Settings:
     """Read the settings from the environment.
 
     Raises:
-        SettingsError: A value is not valid, or a name is misspelt; the message names the variable.
+        SettingsError: A value is invalid, or a name is misspelt; the message names the variable.
     """
     _refuse_misspelt(os.environ)
     try:
@@ -170,7 +170,7 @@ def read_settings() -> Settings:
     except SourceError:
         # Its cause repeats the value, which may hold a password.
         raise SettingsError(
-            "ASSAY_DSN is no setting by itself.", hint="Name the database, as in ASSAY_DSN__LEDGER=postgresql://…"
+            "ASSAY_DSN is not a setting by itself.", hint="Name the database, as in ASSAY_DSN__LEDGER=postgresql://…"
         ) from None
     except ValidationError as error:
         first = error.errors()[0]
@@ -182,7 +182,7 @@ def read_settings() -> Settings:
 
 
 def _refuse_misspelt(names: Iterable[str]) -> None:
-    """Refuse names that nothing reads and that are nearly those of settings: whoever set one waits for it to matter.
+    """Reject unused names that are nearly those of settings: whoever set one expects it to have an effect.
 
     Other names with the same prefix may be a deployment's or a domain's own.
     """
@@ -191,4 +191,4 @@ def _refuse_misspelt(names: Iterable[str]) -> None:
     for name in unknown:
         bare = [each.removeprefix(_PREFIX) for each in sorted(known)]
         if meant := get_close_matches(name.removeprefix(_PREFIX), bare, n=1, cutoff=_ALIKE):
-            raise SettingsError(f"{name} is no setting.", hint=f"Did you mean {_PREFIX}{meant[0]}? Set that one instead.")
+            raise SettingsError(f"{name} is not a setting.", hint=f"Did you mean {_PREFIX}{meant[0]}? Set that one instead.")

@@ -1,8 +1,8 @@
-"""Years of the company's business, small enough for memory, and faults in how it is delivered.
+"""Years of the company's business, small enough for memory, and faults in their delivery.
 
-Belongs here: days with their shape (weekday, month, holidays, season, growth, chance), one row a payment, as a clean table has
-them; and the faults that payments people know, done to such rows. Does not belong here: landing files (`produce`), finding the
-faults.
+Belongs here: days with their shape (weekday, month, holidays, season, growth, chance), as a clean table with one row per
+payment; and the faults known in the payments industry, applied to such rows. Does not belong here: landing files (`produce`),
+finding the faults.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from enum import StrEnum
 import duckdb
 
 REGIONS = {"NA": 0.42, "EU": 0.30, "APAC": 0.18, "LATAM": 0.10}
-"""Share of each region in the first days' payments."""
+"""Share of each region in the payments of the first days."""
 CURRENCIES = {
     "NA": {"USD": 1.0},
     "EU": {"EUR": 0.75, "GBP": 0.25},
@@ -37,12 +37,12 @@ _GROWTH = {"NA": 0.20, "EU": 0.30, "APAC": 0.60, "LATAM": 0.45}
 """A year."""
 _PAY_DAYS = {1: 0.14, 15: 0.10, 25: 0.08}
 _MONTH_END = (0.18, 0.10, 0.04)
-"""The last day of a month, and those before it."""
+"""The last day of the month and the days before it."""
 _FESTIVE = ("Black Friday", "Cyber Monday")
 _FILE_HOURS = 6
-"""A region's payments of so many hours are delivered as one file."""
+"""A region's payments from this many hours are delivered as one file."""
 _LAST_STUCK_HOUR = 14
-"""From then on a third of a day's payments are made."""
+"""From this hour on, a third of a day's payments are made."""
 
 
 class Fault(StrEnum):
@@ -57,13 +57,13 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True)
 class Injected:
-    """A fault that was done to the rows.
+    """A fault that was applied to the rows.
 
     Attributes:
         fault: What went wrong.
-        days: When.
-        region: Where; None for everywhere.
-        is_late: Whether all data are there in the end, but late.
+        days: The affected days.
+        region: The affected region; None for all of them.
+        is_late: Whether all data arrive in the end, but late.
     """
 
     fault: Fault
@@ -76,12 +76,12 @@ class Injected:
 class Business:
     """Years of business. Two equal ones have the same rows.
 
-    Attributes:
+    seed: Another seed gives another history.
         seed: Another seed, another history.
         start: The first day.
-        days: How many.
-        payments_per_day: Payments a day in the beginning.
-        holidays: By region, the names of its holidays. What each does to business depends on its name.
+        days: The number of days.
+        payments_per_day: Payments per day at the beginning.
+        holidays: Names of holidays by region and day. The effect of each on business depends on its name.
     """
 
     seed: int
@@ -91,7 +91,7 @@ class Business:
     holidays: Mapping[str, Mapping[dt.date, str]] = field(default_factory=dict)
 
     def expected(self, day: dt.date, region: str) -> float:
-        """Payments that a region should have on a day, chance apart."""
+        """Expected payments of a region on a day, without chance."""
         number = (day - self.start).days
         month_end = (day.replace(day=28) + dt.timedelta(days=4)).replace(day=1) - dt.timedelta(days=1)
         to_end = (month_end - day).days
@@ -106,13 +106,13 @@ class Business:
         return self.payments_per_day * REGIONS[region] * math.prod(factors)
 
     def drawn(self, day: dt.date, region: str) -> int:
-        """Payments that it has. Now and then a day is odd for no reason that anybody told the data team."""
+        """Actual payments of a region on a day. Now and then a day is odd for a reason unknown to the data team."""
         chance = random.Random(f"{self.seed}/{day}/{region}")
         spread = 0.12 if chance.random() < 0.03 else 0.045
         return round(self.expected(day, region) * math.exp(chance.gauss(0, spread)))
 
     def write(self, connection: duckdb.DuckDBPyConnection, table: str) -> None:
-        """Make a table of the payments: day, region, currency, amount, amount_usd, method, country, paid_at, landed_at."""
+        """Create a table of the payments: day, region, currency, amount, amount_usd, method, country, paid_at, landed_at."""
         every = [self.start + dt.timedelta(days=number) for number in range(self.days)]
         drawn = [f"(DATE '{day}', '{region}', {self.drawn(day, region)})" for day in every for region in REGIONS]
         connection.execute(
@@ -123,7 +123,7 @@ class Business:
             f"  hash(number, region, day, {self.seed}) AS h FROM one), "
             f"drawn AS (SELECT day, region, {_draws('g', 'abc')}, {_draws('h', 'def')} FROM chance), "
             f"priced AS (SELECT *, {_currency('a')} AS currency, "
-            # Sums of uniform draws make bell curves; amounts are spread about their middle by a factor of two and a half.
+            # Sums of uniform draws give bell curves; amounts spread around their median by a factor of two and a half.
             "  day + to_microseconds(((b + c) / 2 * 86399e6)::BIGINT) AS paid, exp(3.5 + 1.8 * (d + e + f - 1.5)) AS dollars "
             "  FROM drawn) "
             f"SELECT day, region, currency, round(dollars / {_rate()}, 2) AS amount, round(dollars, 2) AS amount_usd, "
@@ -141,14 +141,14 @@ class Business:
 
 
 def inject(connection: duckdb.DuckDBPyConnection, table: str, business: Business, first: int, seed: int) -> list[Injected]:
-    """Do faults of all kinds to rows, at random days that are some days apart.
+    """Apply faults of all kinds to the rows, at random days that are some days apart.
 
     Args:
-        connection: Where the rows are.
-        table: Their table, as `Business.write` makes it.
-        business: Whose rows they are.
+        connection: A connection with the rows.
+        table: Their table, as created by `Business.write`.
+        business: The business of the rows.
         first: Number of the first day that may have a fault.
-        seed: Of what is drawn at random.
+        seed: Seed of the random choices.
     """
     chance = random.Random(f"faults/{seed}")
     done: list[Injected] = []
@@ -172,7 +172,7 @@ def _region_missing(connection: duckdb.DuckDBPyConnection, table: str, day: dt.d
 
 
 def _doubled_files(connection: duckdb.DuckDBPyConnection, table: str, day: dt.date, chance: random.Random) -> Injected:
-    """Half of one region's files or more, or of everybody's."""
+    """Deliver half or more of the files of one region, or of all of them, twice."""
     region = chance.choice([*REGIONS, None, None])
     files = [(each, part) for each in REGIONS for part in range(24 // _FILE_HOURS) if region in (None, each)]
     doubled = chance.sample(files, chance.randrange(len(files) // 2, len(files) + 1))
@@ -184,7 +184,7 @@ def _doubled_files(connection: duckdb.DuckDBPyConnection, table: str, day: dt.da
 
 
 def _currency_switch(connection: duckdb.DuckDBPyConnection, table: str, day: dt.date, chance: random.Random) -> Injected:
-    """A region's payments name another currency than that of their amounts."""
+    """Let a region's payments name a different currency from that of their amounts."""
     region = chance.choice(list(REGIONS))
     main = max(CURRENCIES[region], key=lambda currency: CURRENCIES[region][currency])
     other = chance.choice([currency for currency in RATES if currency != main])
@@ -198,7 +198,7 @@ def _currency_switch(connection: duckdb.DuckDBPyConnection, table: str, day: dt.
 
 
 def _stuck_connector(connection: duckdb.DuckDBPyConnection, table: str, day: dt.date, chance: random.Random) -> Injected:
-    """From some hour on nothing comes, which is a third of the day or more; or it comes, but half a day late or later."""
+    """Deliver nothing from some hour on, which affects a third of the day or more; or deliver it half a day late or more."""
     region = chance.choice([*REGIONS, None, None])
     hour = chance.randrange(_LAST_STUCK_HOUR + 1)
     where = f"region = '{region}'" if region else "true"
@@ -219,7 +219,7 @@ def _stuck_connector(connection: duckdb.DuckDBPyConnection, table: str, day: dt.
 
 
 def _decimal_shift(connection: duckdb.DuckDBPyConnection, table: str, day: dt.date, chance: random.Random) -> Injected:
-    """Amounts in cents for amounts in units, or the other way round; or a digit too many or too few."""
+    """Write amounts in cents instead of units, or the other way round; or with a digit too many or too few."""
     region = chance.choice([*REGIONS, None])
     factor = chance.choice([100.0, 10.0, 0.1, 0.01])
     where = f"region = '{region}'" if region else "true"

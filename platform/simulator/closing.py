@@ -1,12 +1,12 @@
-"""The daily closings of the company's systems: what each counted of what it booked on a day.
+"""The daily closings of the company's systems: totals of what each booked on a day.
 
-Belongs here: the counts and sums, and their files. Does not belong here: the records themselves (`topics`), what is true once
-everything is told (`truth`).
+Belongs here: the counts and sums, and their files. Does not belong here: the records themselves (`topics`), the truth once
+everything is delivered (`truth`).
 
-A closing says, by the day and currency that they are of, how many rows the system's table got on one day and how much money they
-are. Rows that come later are in a later day's closing, so that closings are never corrected and all of them together are right.
-They count what is in the table, mistakes too: an amount below zero, a currency that there is not. Lines that broke on their way
-are no rows, and a row without a day is in no report by day.
+A closing contains, by value day and currency, how many rows the system's table received on one day and their amount. Rows that
+come later are in a later day's closing, so that closings are never corrected and all of them together are right. They count the
+table's rows including mistakes: a negative amount, a currency that does not exist. Lines broken in transit are not rows, and a
+row without a day is in no report by day.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from simulator.model import PAYMENTS_A_QUERY, open_model, query
 from simulator.topics import CHARGEBACKS, REFUNDS, TRANSACTIONS, Topic, malformed_numbers, values_of
 
 DAY_COLUMNS = {TRANSACTIONS: "transaction_date", REFUNDS: "refund_date", CHARGEBACKS: "opened_date"}
-"""By topic: what the day of its rows is called."""
+"""The name of the day column in closings, by topic."""
 
 Line = tuple[dt.date, str, int, Decimal]
-"""A day, a currency, how many rows are of them, and their amount."""
+"""A day, a currency, the number of rows, and their amount."""
 
 _EPOCH = dt.date(1970, 1, 1)
 
 
 @dataclass(frozen=True)
 class ClosingFile:
-    """A file that a system of the company wrote, to say what it booked.
+    """A file in which a system of the company reports what it booked.
 
     Attributes:
         name: As in `closing/refunds-2025-01-03.csv`.
-        path: The file; whoever takes it deletes it.
-        records: Its lines but for the header.
-        source: It is landed for no source.
+        path: The file; the consumer deletes it.
+        records: Its lines, without the header.
+        source: Empty, because it is not landed for a source.
     """
 
     name: str
@@ -51,14 +51,14 @@ class ClosingFile:
 
 
 def closings(company: Company, folder: Path) -> Iterator[ClosingFile]:
-    """Write the company's closings, of each topic one a day on which it booked anything.
+    """Write the company's closings, for each topic one per day on which it booked anything.
 
     Args:
         company: The company.
-        folder: Folder that takes the files.
+        folder: Folder for the files.
 
     Yields:
-        Each file once it is whole. The caller may delete it.
+        Each file once it is complete. The caller may delete it.
     """
     with open_model(company) as connection:
         for topic, column in DAY_COLUMNS.items():
@@ -74,7 +74,7 @@ def closings(company: Company, folder: Path) -> Iterator[ClosingFile]:
 
 
 def _booked(connection: duckdb.DuckDBPyConnection, company: Company, topic: Topic) -> dict[int, list[Line]]:
-    """What a topic's table got on each day, by the index of that day."""
+    """The rows that a topic's table received on each day, by the day's index."""
     _number_malformed(connection, company, topic)
     totals: dict[tuple[int, int, str], tuple[int, int]] = {}
     text = (
@@ -101,7 +101,7 @@ def _number_malformed(connection: duckdb.DuckDBPyConnection, company: Company, t
 
 
 def _made(topic: Topic) -> str:
-    """CTEs up to `made`: what was ever made of the payments that landed on some days, and those days' malformed lines."""
+    """CTEs up to `made`: everything made of the payments that landed on some days, and those days' malformed lines."""
     ctes = [f"landed AS ({query('landed_payments')})", f"malformed AS ({query('closing_malformed')})"]
     if topic is TRANSACTIONS:
         made = "SELECT no, created_us, 0 AS kind, created_us AS commit_us FROM landed"

@@ -1,6 +1,6 @@
-"""How large the company is, and how that spreads over days.
+"""The size of the company, and its distribution over days.
 
-Belongs here: the settings and every number that follows from them alone. Does not belong here: anything drawn at random.
+Belongs here: the settings and every number derived from them alone. Does not belong here: anything drawn at random.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from dataclasses import dataclass
 # Monday to Sunday; the mean is 1, so that whole weeks keep `transactions_per_day`.
 _WEEKDAY_SHAPE = (0.96, 0.95, 0.97, 1.00, 1.14, 1.12, 0.86)
 
-# Lines that no reader can make a payment of; 0.5 % of about two lines a payment.
+# Lines that no reader can turn into a payment; 0.5 % of about two lines per payment.
 _MALFORMED_SHARE = 0.01
 
 MALFORMED_SHAPES = 8
-"""Ways in which a line is malformed; each day of payments has every one."""
+"""Kinds of malformed lines; each day of payments has all of them."""
 
-# About 0.5 % of the lines of refunds, of which there is one for every nine payments.
+# About 0.5 % of the lines of refunds; there is one refund for every nine payments.
 _MALFORMED_REFUNDS_SHARE = 0.0006
 
 _EPOCH = dt.date(1970, 1, 1)
@@ -30,12 +30,12 @@ class Company:
     Attributes:
         days: Days simulated, from `start` on.
         transactions_per_day: Payments a day, on average over a week.
-        seed: Another seed, another company of the same size.
+        seed: Another seed gives another company of the same size.
         start: First day, UTC.
         schemas: Whether change events carry their Kafka Connect schema (`{"schema": …, "payload": …}`).
 
     Raises:
-        ValueError: If a number is not positive.
+        ValueError: A number is not positive.
     """
 
     days: int = 7
@@ -105,7 +105,7 @@ class Company:
         return (self.start - _EPOCH).days
 
     def malformed_chargebacks(self, day: int) -> range:
-        """Numbers of the malformed lines of disputes on a day: one every third day, as disputes are few."""
+        """Numbers of the malformed lines of disputes on a day: one every third day, because disputes are rare."""
         number = 1 + day // 3
         return range(number, number + (day % 3 == 1))
 
@@ -122,11 +122,11 @@ class Company:
         return max(1, round(self.transactions_per_day * _WEEKDAY_SHAPE[self.date(day).weekday()]))
 
     def groups(self, days: range, payments: int) -> list[range]:
-        """Cut days that follow one another into groups, to work on a group at a time.
+        """Split consecutive days into groups that are processed together.
 
         Args:
             days: Indexes of the days.
-            payments: Payments that a group of several days may have.
+            payments: Maximum number of payments in a group of several days.
         """
         groups: list[range] = []
         for day in days:

@@ -1,9 +1,9 @@
-"""The Kafka Connect schema that a change event carries when the converter is told to write schemas.
+"""The Kafka Connect schema that a change event carries when the converter is configured to write schemas.
 
 Belongs here: the schema of each table's envelope. Does not belong here: values.
 
 A messy column is declared as a string although some of its values are numbers or booleans: the company's producers do not
-keep their promises, and a reader that believes the schema is to fail.
+follow their schemas, and a reader that relies on them must fail.
 """
 
 from __future__ import annotations

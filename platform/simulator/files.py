@@ -1,9 +1,9 @@
-"""Writing files of lines, the same bytes every time.
+"""Writing files of lines, reproducible to the byte.
 
-Belongs here: names of landed files, lines from a query to a file, compression. Does not belong here: what the lines say.
+Belongs here: names of landed files, writing a query's lines to a file, compression. Does not belong here: the lines' content.
 
-Files are compressed here and not by DuckDB's COPY, whose gzip takes several times as long on the same lines. Lines come as Arrow
-keeps them, which no part of Python has to copy or to encode.
+Files are compressed here rather than by DuckDB's COPY, whose gzip takes several times as long for the same lines. Lines are
+passed in Arrow's layout, which no part of Python has to copy or to encode.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from pathlib import Path
 import duckdb
 from isal import isal_zlib
 
-# Four times as fast as zlib's fastest, and smaller. Its gzip header holds no time.
+# Four times as fast as zlib's fastest level, and smaller. Its gzip header contains no time.
 _LEVEL = 1
 _GZIP = isal_zlib.MAX_WBITS | 16
 
-# Lines that are taken from the database and compressed at a time: as many as it makes at a time.
+# Lines fetched from the database and compressed at a time: as many as it produces at a time.
 _LINES_A_BLOCK = 2_048
 
 Block = bytes | memoryview
@@ -27,13 +27,13 @@ Block = bytes | memoryview
 
 @dataclass(frozen=True)
 class LandingFile:
-    """A file that a system of the company wrote, to be landed.
+    """A file written by a system of the company, to be landed.
 
     Attributes:
-        source: The system, as the platform names it.
+        source: The system's name in the platform.
         name: Key of the object below `landing/<source>/`.
-        path: The file; whoever takes it deletes it.
-        records: Lines that stand for a record, whatever they are worth; a header is none.
+        path: The file; the consumer deletes it.
+        records: Lines that represent a record, valid or not; a header does not count.
     """
 
     source: str
@@ -51,15 +51,15 @@ def write_query(
 ) -> int:
     """Write the lines of a query, in order.
 
-    Args:
+    connection: A cursor that no other thread uses.
         connection: A cursor that no other thread uses.
-        lines: A query of `line_no` (from 0, without holes) and `line`.
+        lines: A query of `line_no` (from 0, without gaps) and `line`.
         parameters: Values of the query's parameters.
         path: The file; compressed if its name ends in `.gz`.
         header: A first line.
 
     Returns:
-        How many lines the query had.
+        The number of lines.
     """
     count = 0
 
@@ -69,10 +69,10 @@ def write_query(
             yield f"{header}\n".encode()
         found = connection.execute(f"SELECT line_no, concat(line, E'\\n') AS line FROM ({lines})", parameters)
         for block in found.to_arrow_reader(_LINES_A_BLOCK):
-            # One thread makes them, in the order of what they are made from.
+            # A single thread produces them, in the order of their input.
             assert block.column(0)[-1].as_py() == count + block.num_rows - 1, "lines are out of order"
             count += block.num_rows
-            # Where Arrow keeps texts, they stand one after the other, as UTF-8.
+            # Arrow stores texts one after the other, as UTF-8.
             _, _, texts = block.column(1).buffers()
             yield memoryview(texts)
 

@@ -1,6 +1,6 @@
-"""The company's model in DuckDB: a connection that knows the company, and the queries of the package.
+"""The company's model in DuckDB: a connection with the company's numbers, and the queries of the package.
 
-Belongs here: opening connections, reading SQL files. Does not belong here: what the queries are for.
+Belongs here: opening connections, reading SQL files. Does not belong here: the purpose of the queries.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from simulator.company import Company
 
 _SQL = Path(__file__).parent / "sql"
 
-# Half of what a day of two million payments may take; the other half is text on its way to files.
+# Half the memory that a day of two million payments may take; the other half is text on its way to files.
 _MEMORY = "1GB"
 
 PAYMENTS_A_QUERY = 500_000
-"""Payments that a query over several days may make at a time."""
+"""Payments that a query over several days may generate at a time."""
 
 
 @cache
@@ -28,14 +28,14 @@ def query(name: str) -> str:
 
 
 def open_model(company: Company, *, spill: Path | None = None) -> duckdb.DuckDBPyConnection:
-    """Open an in-memory database that knows the company's numbers and the model's macros.
+    """Open an in-memory database with the company's numbers and the model's macros.
 
-    A query runs on the thread that asks for it, and on no other: several files are made by several threads, each with its own
-    cursor. Threads of DuckDB's own would take their work away, and they would spin until it is done.
+    A query runs only on the thread that executes it: several files are written by several threads, each with its own cursor.
+    Threads of DuckDB's own would take work away from them, and they would spin until it is done.
 
     Args:
         company: The company.
-        spill: Folder that takes what does not fit into memory; DuckDB's own if not given.
+        spill: Folder for data that do not fit into memory; DuckDB's own if not given.
     """
     connection = duckdb.connect(config={"threads": 1, "memory_limit": _MEMORY})
     if spill is not None:
@@ -43,7 +43,7 @@ def open_model(company: Company, *, spill: Path | None = None) -> duckdb.DuckDBP
     set_company(connection, company)
     connection.execute(query("macros"))
     connection.execute("CREATE TABLE landings (day BIGINT, first BIGINT, payments BIGINT, day_us BIGINT)")
-    # Filled as days are made: few payments are given back, and the days on which they are may be weeks away.
+    # Filled as days are generated: few payments are given back, and the days on which that happens may be weeks away.
     connection.execute(
         "CREATE TABLE returned (day BIGINT, no BIGINT, created_us BIGINT, fate INTEGER, captured_us BIGINT, final_us BIGINT)"
     )
@@ -58,7 +58,7 @@ def open_model(company: Company, *, spill: Path | None = None) -> duckdb.DuckDBP
 
 
 def set_company(connection: duckdb.DuckDBPyConnection, company: Company) -> None:
-    """Tell a connection the company's numbers. Cursors need it too: variables are the connection's own."""
+    """Set the company's numbers on a connection. Cursors need it too, because variables belong to a connection."""
     numbers = {
         "seed": company.seed,
         "days": company.days,

@@ -1,6 +1,6 @@
 """Writing the company's files, day by day.
 
-Belongs here: which files a day has, and writing several at a time. Does not belong here: what is in them.
+Belongs here: which files a day has, and writing several at a time. Does not belong here: their content.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ _LEGACY_HEADER = "TXN_REF,CUST_NO,MERCH_NO,TXN_DATE,AMT,CCY,TXN_STATUS,SALES_REG
 def produce(company: Company, folder: Path, *, threads: int = 2, days: range | None = None) -> Iterator[LandingFile]:
     """Write the company's files.
 
-    Files come in order of days, and within a topic's partition in order of offsets. At most two files a thread are written
-    before the caller takes one.
+    Files are yielded in order of days, and within a topic's partition in order of offsets. At most two files per thread are
+    written ahead of the caller.
 
     Args:
         company: The company.
-        folder: Folder that takes the files, as `<source>/<name>`.
-        threads: Files written at the same time. It changes no byte.
-        days: Indexes of the days to write, one after the other; all if not given. Offsets go on from the days before.
+        folder: Folder for the files, as `<source>/<name>`.
+        threads: Files written at the same time. This does not affect any byte.
+        days: Indexes of consecutive days to write; all if not given. Offsets continue from earlier days.
 
     Yields:
-        Each file once it is whole. The caller may delete it.
+        Each file once it is complete. The caller may delete it.
 
     Raises:
-        ValueError: If the days are not of the company.
+        ValueError: The days are not those of the company.
     """
     wanted = range(company.days) if days is None else days
     if wanted.step != 1 or wanted.start < 0 or wanted.stop > company.days:
@@ -57,7 +57,7 @@ def produce(company: Company, folder: Path, *, threads: int = 2, days: range | N
                 for topic in TOPICS:
                     for number, records in count_day(connection, company, topic, day).items():
                         offsets[topic][number] = offsets[topic].get(number, 0) + records
-            # A day's records are made while the files of the day before are written.
+            # A day's records are generated while the files of the day before are written.
             coming = pool.submit(_prepare, connection, company, wanted[0], offsets) if wanted else None
             for day in wanted:
                 assert coming is not None
@@ -131,7 +131,7 @@ def write_categories(company: Company, folder: Path) -> LandingFile:
 
 
 def write_rates(company: Company, days: list[dt.date], name: str, folder: Path) -> LandingFile:
-    """Write the euro's reference rates of some days."""
+    """Write the euro's reference rates for some days."""
     path = folder / "fx_rates" / name
     write_text(path, [f"{HEADER}\n", *(f"{rates_line(company, day)}\n" for day in days)])
     return LandingFile("fx_rates", name, path, len(days))

@@ -1,7 +1,7 @@
 """Euro reference rates, as the European Central Bank publishes them.
 
-Belongs here: banking days, made-up rates around real levels, the ECB's wide CSV. Does not belong here: what others do with
-the rates.
+Belongs here: banking days, made-up rates around real levels, the ECB's wide CSV. Does not belong here: the use of the
+rates.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from hashlib import blake2b
 from simulator.company import Company
 
 HISTORY_DAYS = 45
-"""Days before the first that the history file reaches back."""
+"""How many days before the first day the history file begins."""
 
-# Units for one euro and digits after the point; None is quoted no more. Order and header are those of the ECB's file.
+# Units for one euro and digits after the point; None is no longer quoted. Order and header are those of the ECB's file.
 _LEVELS: dict[str, tuple[float, int] | None] = {
     "USD": (1.08, 4),
     "JPY": (161.5, 2),
@@ -60,7 +60,7 @@ _LEVELS: dict[str, tuple[float, int] | None] = {
     "ZAR": (19.3, 4),
 }
 _PEGGED = ("BGN",)
-# What the company takes payments in is quoted every banking day; of the others a rate is missing now and then.
+# The company's payment currencies are quoted every banking day; others lack a rate now and then.
 _ALWAYS_QUOTED = ("USD", "GBP", "JPY", "BRL", "CAD", "BGN")
 
 HEADER = "Date," + "".join(f"{currency}," for currency in _LEVELS)

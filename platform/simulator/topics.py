@@ -1,6 +1,6 @@
-"""The company's databases, as Debezium and Kafka Connect's S3 sink write their changes.
+"""Changes in the company's databases, as written by Debezium and Kafka Connect's S3 sink.
 
-Belongs here: which records a topic has on a day, in which partition and order, and how they are cut into objects. Does not
+Belongs here: the records of a topic on a day, their partitions and order, and their division into objects. Does not
 belong here: the lines' text (SQL files), the model.
 """
 
@@ -19,7 +19,7 @@ from simulator.model import PAYMENTS_A_QUERY, query, set_company, set_wrapping
 PARTITIONS = 3
 RECORDS_A_FILE = 100_000
 
-# A dispute is closed at most 20 hours + 20 days + 45 days after its payment landed; all other changes come before.
+# A dispute is closed at most 20 hours + 20 days + 45 days after its payment landed; all other changes come earlier.
 _DAYS_OF_CHANGES = 66
 
 # Positions leave room for 2^28 changes of a topic and day, 256 bytes apart.
@@ -35,7 +35,7 @@ class Topic:
         table: Name of the table, and of the source.
         columns: The table's columns that the lines' query reads besides `no`, `kind` and `commit_us`.
         code: Added to log positions, so that no two tables share one.
-        payment: Expression over a record's `no` for the number of the payment that it is about, if it is about one.
+        payment: Expression over a record's `no` for the number of its payment, if it has one.
     """
 
     table: str
@@ -80,7 +80,7 @@ class Slice:
 
     @property
     def name(self) -> str:
-        """Key of the object, as the sink names it."""
+        """Key of the object, as named by the sink."""
         topic = self.topic.name
         return f"topics/{topic}/partition={self.partition}/{topic}+{self.partition}+{self.offset:010d}.json.gz"
 
@@ -95,14 +95,14 @@ def count_day(connection: duckdb.DuckDBPyConnection, company: Company, topic: To
 def prepare_day(
     connection: duckdb.DuckDBPyConnection, company: Company, topic: Topic, day: int, offsets: dict[int, int]
 ) -> list[Slice]:
-    """Make a day's records, and cut them into objects.
+    """Generate a day's records, and divide them into objects.
 
     Args:
         connection: The model.
         company: The company.
         topic: The topic.
         day: The day.
-        offsets: Next offset by Kafka partition; moved on.
+        offsets: Next offset by Kafka partition; advanced.
     """
     _rank_changes(connection, company, topic, day)
     # Sorted by partition first: each object is then a range of row numbers.
@@ -124,7 +124,7 @@ def prepare_day(
 
 
 def drop_day(connection: duckdb.DuckDBPyConnection, topic: Topic, day: int) -> None:
-    """Forget a day's records, once all its objects are written."""
+    """Drop a day's records, once all its objects are written."""
     connection.execute(f"DROP TABLE {_table(topic, day)}")
 
 
@@ -135,7 +135,7 @@ def write_slice(connection: duckdb.DuckDBPyConnection, company: Company, part: S
         connection: The model; a cursor of it is used, so that objects may be written at the same time.
         company: The company.
         part: The object.
-        folder: Folder that takes the file.
+        folder: Folder for the file.
     """
     topic = part.topic
     path = folder / topic.table / part.name
@@ -157,7 +157,7 @@ def write_slice(connection: duckdb.DuckDBPyConnection, company: Company, part: S
 
 
 def values_of(topic: Topic, records: str) -> str:
-    """Write the CTE `valued`: records of a topic with the values of the payments that they are about.
+    """Write the CTE `valued`: records of a topic with the values of their payments.
 
     Args:
         topic: A topic whose records are about payments.
@@ -168,7 +168,7 @@ def values_of(topic: Topic, records: str) -> str:
 
 
 def _rank_changes(connection: duckdb.DuckDBPyConnection, company: Company, topic: Topic, day: int) -> None:
-    # Row numbers of a table are its order: the rank of a change among the day's, which makes its log position.
+    # A table's row numbers follow its order: the rank of a change within the day, which determines its log position.
     columns = "".join(f"{column} BIGINT, " for column in topic.columns)
     connection.execute(f"CREATE OR REPLACE TABLE changes (no BIGINT, {columns}kind TINYINT, commit_us BIGINT)")
     if topic.payment is not None:
@@ -180,7 +180,7 @@ def _rank_changes(connection: duckdb.DuckDBPyConnection, company: Company, topic
 
 
 def _remember_returned(connection: duckdb.DuckDBPyConnection, company: Company, day: int) -> None:
-    """Keep what is given back of the payments that landed on a day and on those before it, as far back as it matters."""
+    """Keep the returns of the payments that landed on a day and on earlier days, as far back as they matter."""
     wanted = range(max(0, day - _DAYS_OF_CHANGES), day + 1)
     known = {found for (found,) in connection.execute("SELECT day FROM returned_days").fetchall()}
     missing = [number for number in wanted if number not in known]
@@ -197,13 +197,13 @@ def _remember_returned(connection: duckdb.DuckDBPyConnection, company: Company, 
 
 
 def _changes(company: Company, topic: Topic, day: int) -> list[tuple[str, dict[str, int]]]:
-    """Queries of the changes that are committed on a day, malformed lines among them, each with its parameters."""
+    """Queries of the changes committed on a day, including malformed lines, each with its parameters."""
     on_day = {"day": day, "day_us": company.start_us(day)}
     if topic.payment is None:
         return [(query(f"{topic.table}_changes"), on_day)]
     if topic is TRANSACTIONS:
         text = f"WITH landed AS NOT MATERIALIZED ({query('landed_payments')}) {query('transactions_changes')}"
-        # A capture comes within 20 hours.
+        # A capture follows within 20 hours.
         changes = (text, {"from_day": max(0, day - 1), "to_day": day, **on_day})
         malformed = query("transactions_malformed")
     else:
@@ -215,7 +215,7 @@ def _changes(company: Company, topic: Topic, day: int) -> list[tuple[str, dict[s
 
 
 def malformed_numbers(company: Company, topic: Topic, day: int) -> range:
-    """Numbers of a topic's malformed lines on a day; they are their own, and no payment's."""
+    """Numbers of a topic's malformed lines on a day; no payment has these numbers."""
     if topic is CHARGEBACKS:
         return company.malformed_chargebacks(day)
     lines = {TRANSACTIONS: company.malformed_lines, REFUNDS: company.malformed_refunds}.get(topic, 0)

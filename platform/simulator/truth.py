@@ -1,4 +1,4 @@
-"""What is true about the company, to judge a platform by that has read its files.
+"""The truth about the company, for judging a platform that has read its files.
 
 Belongs here: sums over the model. Does not belong here: reading the files.
 """
@@ -41,12 +41,12 @@ class Truth:
     """The company at the end of its last day, once everything has landed.
 
     Attributes:
-        payments: Good payments: distinct ids of the topic, `early` ones among them, archived and malformed ones not.
+        payments: Good payments: distinct ids of the topic, including `early` ones, excluding archived and malformed ones.
         changes: Distinct good change events of payments.
         duplicates: Records of the payments' topic that are delivered a second time.
-        malformed: Lines of the payments' topic that are no payment. The topic has `changes + duplicates + malformed` lines.
+        malformed: Lines of the payments' topic that are not payments. The topic has `changes + duplicates + malformed` lines.
         early: Payments made before their customer registered: well formed, to be quarantined.
-        statuses: Payments by latest status, `early` ones not among them.
+        statuses: Payments by latest status, excluding `early` ones.
         revenue: Amount of payments whose latest status is captured, by the day they were made; without `early` ones and
             without the archive.
         legacy_payments: Payments in the archive.
@@ -54,9 +54,9 @@ class Truth:
         customers: Customers that exist.
         deleted_customers: Customers that were deleted.
         merchants: Merchants.
-        refunds: Good refunds in their latest state, those of `early` payments among them.
+        refunds: Good refunds in their latest state, including those of `early` payments.
         refund_records: Lines of the refunds' topic.
-        chargebacks: Good disputes in their latest state, those of `early` payments among them.
+        chargebacks: Good disputes in their latest state, including those of `early` payments.
         chargeback_records: Lines of the chargebacks' topic.
     """
 
@@ -79,7 +79,7 @@ class Truth:
 
 
 def truth(company: Company) -> Truth:
-    """Say what is true about a company.
+    """Compute the truth about a company.
 
     Args:
         company: The company.
@@ -143,7 +143,7 @@ def _add_days(
 
 
 def _given_back(connection: duckdb.DuckDBPyConnection, company: Company, topic: Topic) -> tuple[Totals, int]:
-    """Totals of refunds or of disputes, and how many records their topic has."""
+    """Totals of refunds or of disputes, and the number of records in their topic."""
     records = sum(len(malformed_numbers(company, topic, day)) for day in range(company.days))
     totals: dict[tuple[dt.date, str, str, str], Total] = {}
     for days in company.groups(range(company.days), PAYMENTS_A_QUERY):

@@ -3,7 +3,7 @@
 Belongs here: its tables, their first rows, and what changes in them. Does not belong here: capturing the changes, the files of
 the company's other systems (`produce`).
 
-Changes are drawn at random and are not repeatable: what they must give is read from the database itself. Among them are late
+Changes are drawn at random and are not repeatable: the expected result is read from the database itself. They include late
 payments, payments that move to another day, changed keys, deletes, and profiles too long to be sent with every change (TOAST).
 """
 
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
 FIRST_CUSTOMERS = 500
 FIRST_MERCHANTS = 60
 _REMEMBERED = 5_000
-"""Payments that may still change."""
+"""Number of payments that may still change."""
 _OLDEST_DAYS = 400
 _LATEST_DAYS = 3
-"""Days before today that a late payment may be of."""
+"""How many days before today a late payment may be."""
 
 _MIGRATION = (
     "ALTER TABLE transactions ADD COLUMN IF NOT EXISTS sca_method text",
     "ALTER TABLE customers ADD COLUMN IF NOT EXISTS loyalty_tier text DEFAULT 'none'",
 )
-"""The first column is one that the contract already has, the second one that it does not."""
+"""The contract already has the first column, but not the second."""
 
 _PLACES = {
     "NA": (("US", "New York"), ("US", "Chicago"), ("CA", "Toronto")),
@@ -89,7 +89,7 @@ _NEW_MERCHANT = (
     "INSERT INTO merchants (merchant_id, name, mcc, country, region, city, terms, active, time_zone) "
     "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
 )
-# Not now(), which is when the database transaction began: the payment may be younger.
+# Not now(), which is the start of the database transaction: the payment may be younger.
 _NEW_REFUND = """
 INSERT INTO refunds (refund_id, transaction_id, customer_id, merchant_id, amount, payment_amount, currency, region,
   payment_method, reason, state, paid_at, requested_at)
@@ -121,7 +121,7 @@ class PaymentsDatabase:
     """The payments company's database.
 
     Args:
-        seed: Of what is drawn at random.
+        seed: Seed of the random choices.
     """
 
     prefix = "payments"
@@ -158,7 +158,7 @@ class PaymentsDatabase:
         self._is_migrated = False
 
     def create(self, dsn: str) -> None:
-        """Make the tables and their first rows; what is there already stays."""
+        """Create the tables and their first rows; existing ones stay."""
         with _connected(dsn) as connection, connection.transaction():
             connection.execute(model.query("workload_tables").encode())
             if connection.execute("SELECT 1 FROM merchants LIMIT 1").fetchone():
@@ -170,7 +170,7 @@ class PaymentsDatabase:
                 business.new_customer(days_ago=self._rng.randrange(_OLDEST_DAYS - 200, _OLDEST_DAYS))
 
     def files(self, folder: Path) -> Iterator[LandingFile]:
-        """Write the reference files: category codes, and exchange rates of the weeks before today."""
+        """Write the reference files: category codes, and exchange rates for the weeks before today."""
         company = Company(days=1, transactions_per_day=1, start=dt.datetime.now(dt.UTC).date())
         past = history(company)
         yield write_categories(company, folder)
@@ -193,9 +193,9 @@ class PaymentsDatabase:
             return done
 
     def migrate(self, dsn: str) -> None:
-        """Add columns, in the midst of business."""
+        """Add columns while business goes on."""
         with _connected(dsn) as connection:
-            # Each in a transaction of its own: two tables locked at once would wait for business, and business for them.
+            # Each in its own transaction: with two tables locked at once, this and the business would wait for each other.
             for statement in _MIGRATION:
                 connection.execute(statement)
         self._is_migrated = True
@@ -203,7 +203,7 @@ class PaymentsDatabase:
 
 @dataclass
 class _Business:
-    """What happens in the database, and what of it is still to go on."""
+    """What happens in the database, and which of it may continue."""
 
     connection: psycopg.Connection[Any]
     rng: random.Random
@@ -214,12 +214,12 @@ class _Business:
     captured: list[str] = field(default_factory=list)
     pending: list[str] = field(default_factory=list)
     disputed: list[str] = field(default_factory=list)
-    # Payments made by these may be of days past: they were customers then.
+    # Late payments are made by these: they were customers then.
     old_customers: int = 0
     has_sca: bool = False
 
     def remember(self) -> None:
-        """Read what earlier business left."""
+        """Read the state left by earlier business."""
         rows = self.connection.execute("SELECT customer_id FROM customers ORDER BY registered_at, customer_id")
         self.customers = [row[0] for row in rows]
         self.old_customers = len(self.customers) // 2
@@ -238,7 +238,7 @@ class _Business:
         return change(self)
 
     def new_payment(self) -> int:
-        """A payment is made, one in thirty of a day past."""
+        """A payment is made; one in thirty is dated in the past."""
         late = self.rng.random() < 1 / 30
         customer = self._pick_customer(old=late)
         merchant = self.rng.choice(list(self.merchants))
@@ -277,7 +277,7 @@ class _Business:
         return self._execute(_MOVE_ON, ("captured", payment))
 
     def ask_refund(self) -> int:
-        """A captured payment is to be given back, one in four only in part; it stays captured until it is."""
+        """A refund of a captured payment is requested, one in four for a part; the payment stays captured until it is settled."""
         payment = self._take(self.captured)
         if payment is None:
             return 0
@@ -288,7 +288,7 @@ class _Business:
         return done
 
     def settle_refund(self) -> int:
-        """The money is given back, or cannot be; a payment that is given back whole is refunded."""
+        """The money is given back, or cannot be; a payment that is given back entirely is refunded."""
         refund = self._take(self.pending)
         if refund is None:
             return 0
@@ -312,7 +312,7 @@ class _Business:
         return self._execute(_CLOSE, (self.rng.choice(("won", "lost", "lost")), dispute))
 
     def correct_day(self) -> int:
-        """A payment of an old customer is found to be of the day before."""
+        """A payment of an old customer is corrected to the day before."""
         payment = self._take(self.captured)
         return self._execute(
             "UPDATE transactions SET transaction_date = transaction_date - interval '1 day', updated_at = localtimestamp "
@@ -327,7 +327,7 @@ class _Business:
         return self._execute(query, (f"{payment}_moved", payment))
 
     def delete_payment(self) -> int:
-        """A payment was a test and goes."""
+        """A payment was a test and is deleted."""
         return self._execute("DELETE FROM transactions WHERE transaction_id = %s", (self._take(self.authorized),))
 
     def new_customer(self, days_ago: float = 0) -> int:
@@ -340,7 +340,7 @@ class _Business:
         return self._execute(_NEW_CUSTOMER, (customer, email, self._profile(first, last), registered))
 
     def change_email(self) -> int:
-        """A customer gets another address, and keeps the profile."""
+        """A customer changes the address, and keeps the profile."""
         query = "UPDATE customers SET email = %s, updated_at = localtimestamp WHERE customer_id = %s"
         return self._execute(query, (f"{self.rng.getrandbits(40):x}@example.com", self._pick_customer()))
 
@@ -369,7 +369,7 @@ class _Business:
         return self._execute(_NEW_MERCHANT, row)
 
     def change_terms(self) -> int:
-        """A merchant gets other terms."""
+        """A merchant's terms change."""
         query = "UPDATE merchants SET terms = %s, active = %s, updated_at = localtimestamp WHERE merchant_id = %s"
         return self._execute(query, (self._terms(), self.rng.random() < 0.97, self.rng.choice(list(self.merchants))))
 
@@ -414,7 +414,7 @@ class _Business:
             },
         }
         if rng.random() < 0.2:
-            # Too long for a row, and not to be compressed: kept apart, and not sent unless it changes.
+            # Too long for a row, and not compressible: stored separately, and not sent unless it changes.
             profile["notes"] = base64.b64encode(rng.randbytes(4_000)).decode()
         return json.dumps(profile)
 

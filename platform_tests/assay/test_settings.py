@@ -14,7 +14,7 @@ from assay.settings import read_settings
 )
 def test_a_misspelt_name_is_refused_with_what_was_meant(monkeypatch: pytest.MonkeyPatch, name: str, meant: str) -> None:
     monkeypatch.setenv(name, "1")
-    with pytest.raises(SettingsError, match=rf"^{name.upper()} is no setting\. Did you mean {meant}\?"):
+    with pytest.raises(SettingsError, match=rf"^{name.upper()} is not a setting\. Did you mean {meant}\?"):
         read_settings()
 
 

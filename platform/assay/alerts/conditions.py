@@ -98,7 +98,7 @@ def failed_proofs(state: State) -> Iterator[Incident]:
     for name, failures in failed_partitions(state).items():
         table = state.workspace.project.nodes[name].table
         for partition, failure in failures.items():
-            text = f"{'; '.join(failure.problems)} (found by run {failure.run_id}). What was published before stands"
+            text = f"{'; '.join(failure.problems)} (found by run {failure.run_id}). The data published before stay in place"
             if failure.below_threshold:
                 yield Incident(Kind.THRESHOLD_CROSSED, name, partition, text, table.owner)
             if len(failure.problems) > failure.below_threshold:

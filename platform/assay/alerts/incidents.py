@@ -91,9 +91,9 @@ class Incident:
     Attributes:
         kind: Its kind.
         table: The table's or source's full name; a job's name for a failed run.
-        scope: The partition, column or the like; empty where the table as a whole is meant.
-        text: What is wrong, in words that hold no value of any row.
-        owner: Who answers for it, as in `team:payments`.
+        scope: The partition, column or the like; empty for the table as a whole.
+        text: What is wrong, in words that contain no value of any row.
+        owner: The team responsible, as in `team:payments`.
         detail: More, which may hold values: for who looks by hand. No channel is told of it, and the book does not keep it.
     """
 

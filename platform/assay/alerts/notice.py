@@ -98,7 +98,7 @@ class Notice:
         return f"{urgent}{about}: {', '.join(counts)}, {len(self.standing)} open in all"
 
     def link(self, group: Group) -> str:
-        """Address where the Dagster UI shows more; empty where it is not known."""
+        """Address of details in the Dagster UI; empty if unknown."""
         if not self.ui or group.kind in (Kind.LAKE_GONE, Kind.UNSEEN):
             return ""
         return f"{self.ui}/runs" if group.kind is Kind.RUN_FAILED else f"{self.ui}/assets/{group.table.replace('.', '/')}"

@@ -32,7 +32,7 @@ from assay.settings import Settings
 CLAIM = dt.timedelta(minutes=6)
 """How long a run's claim on a channel lasts; longer than its attempts (`delivery.BUDGET_SECONDS` and one last timeout)."""
 ROUNDS = 3
-"""Messages to one channel in one run: what happens while the first is sent goes into the second."""
+"""Messages to one channel in one run: incidents that change while the first is sent go into the second."""
 _AT_HOME = frozenset({Kind.LAKE_GONE, Kind.UNSEEN})
 """The kinds that the book below `ASSAY_HOME` has incidents of."""
 

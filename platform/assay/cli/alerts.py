@@ -137,4 +137,4 @@ def _print(console: Console, told: Told) -> None:
     for channel, count in told.delivered.items():
         console.print(f"{count} incidents were sent to {channel}")
     for channel, reason in told.undelivered.items():
-        console.print(f"[bold red]not told:[/] {channel}: {escape(reason)}", highlight=False)
+        console.print(f"[bold red]not sent:[/] {channel}: {escape(reason)}", highlight=False)

@@ -1,11 +1,11 @@
 """Metrics: declared once in words a merchant understands, compiled to marts at every grain, answered from the cheapest exact one.
 
-Belongs here: what a metric is, which sums may be summed again, the SQL of the marts, which mart answers a question. Does not
+Belongs here: what a metric is, what may be rolled up, the SQL of the marts, which mart answers a query. Does not
 belong here: any domain's metrics, running SQL (`pipeline`).
 
 The room, in reading order: `declarations` and `kinds` (what a domain writes), `additivity` (what may be rolled up), `catalog`
-(all of it resolved and validated), `parts` (what is stored), `lattice` (which mart is made from which), `compiler`, `multisets`
-and `trends` (their SQL), `marts` (tables as any other), `planning` (queries).
+(the whole, resolved and validated), `parts` (what is stored), `lattice` (the parents of each mart), `compiler`, `multisets`
+and `trends` (their SQL), `marts` (as ordinary tables), `planning` (queries).
 """
 
 from assay.metrics.additivity import Additivity

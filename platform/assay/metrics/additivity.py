@@ -1,6 +1,6 @@
-"""Additivity: what of a metric may be added up over time or over entities, and the errors for what may not.
+"""Additivity: which metrics may be added up over time or entities, and the errors for those that may not.
 
-Belongs here: the five classes, and the one place that says no. Does not belong here: where exact numbers come from instead
+Belongs here: the five classes, and the one place that rejects. Does not belong here: where exact numbers come from instead
 (`lattice`).
 """
 
@@ -15,15 +15,15 @@ class Additivity(StrEnum):
     """How the value of a whole follows from the values of its parts."""
 
     ADDITIVE = "additive"
-    """By adding them: counts and sums."""
+    """By addition: counts and sums."""
     MERGEABLE = "mergeable"
-    """By the least or greatest of them: minima and maxima."""
+    """By minimum or maximum: minima and maxima."""
     SETS = "exact sets"
-    """Only by what was counted: distinct counts and quantiles, from base rows or stored exact multisets."""
+    """Only from what was counted: distinct counts and quantiles, from base rows or stored exact multisets."""
     RECOMPUTED = "recomputed"
-    """By dividing again: ratios, averages, shares, whose sums and counts are added up."""
+    """By computing again from parts that are added up: ratios, averages, shares."""
     WINDOWED = "windowed"
-    """Not at all: it looks at other periods of its own grain (moving, cumulative, growth, retention) or at its rivals (rank)."""
+    """Not at all: it depends on other periods of its own grain (moving, cumulative, growth, retention) or on rivals (rank)."""
 
 
 class MetricError(AssayError):
@@ -36,17 +36,17 @@ class AdditivityError(MetricError):
 
 _WHY = {
     Additivity.ADDITIVE: "its parts do not fill the whole",
-    Additivity.MERGEABLE: "the least or greatest of parts is no total",
+    Additivity.MERGEABLE: "the least or greatest of parts is not a total",
     Additivity.SETS: "who is in two parts would be counted twice",
-    Additivity.RECOMPUTED: "a ratio of sums is no sum of ratios",
-    Additivity.WINDOWED: "it already looks at other periods",
+    Additivity.RECOMPUTED: "a ratio of sums is not a sum of ratios",
+    Additivity.WINDOWED: "it already covers other periods",
 }
 _INSTEAD = {
-    Additivity.ADDITIVE: "Take it from a grain that divides the one asked for.",
+    Additivity.ADDITIVE: "Take it from a grain that divides the requested one.",
     Additivity.MERGEABLE: "Name a count or a sum.",
-    Additivity.SETS: "It is computed from base rows or stored exact multisets at every grain; use it there as it is.",
+    Additivity.SETS: "It is computed from base rows or stored exact multisets at every grain; use it there directly.",
     Additivity.RECOMPUTED: "Name the sums that it divides; the ratio is divided again from them at every grain.",
-    Additivity.WINDOWED: "Name the metric that it looks at.",
+    Additivity.WINDOWED: "Name the metric it is computed from.",
 }
 
 
@@ -54,8 +54,8 @@ def merge_function(additivity: Additivity, function: str, what: str) -> str:
     """The aggregate function that combines the values of parts into the value of the whole.
 
     Args:
-        additivity: The class of what is rolled up.
-        function: How it was computed: `count`, `sum`, `min` or `max`.
+        additivity: The class of the part.
+        function: The function that computed it: `count`, `sum`, `min` or `max`.
         what: Its name and type, for the message.
 
     Raises:

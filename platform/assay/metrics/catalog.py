@@ -1,4 +1,4 @@
-"""The catalog: everything a domain declares about metrics, resolved and validated.
+"""The catalog: a domain's declarations about metrics, resolved and validated.
 
 Belongs here: collecting declarations and finding metrics by name. Does not belong here: what a metric is (`kinds`), its SQL
 (`compiler`).
@@ -30,13 +30,13 @@ from assay.nearest import suggestion
 
 @dataclass(frozen=True)
 class Catalog:
-    """Facts, entities and metrics of a domain, which agree with each other and with the contracts.
+    """Facts, entities and metrics of a domain, consistent with each other and with the contracts.
 
     Attributes:
         facts: By name; those by a calendar that metrics ask for, too.
         entities: By name.
         groups: By name.
-        metrics: By name, in the order they are declared in.
+        metrics: By name, in order of declaration.
         parts: Every stored part by name.
         tables: The contracts of the facts' relations.
         calendars: By name.
@@ -52,7 +52,7 @@ class Catalog:
 
     @cached_property
     def rows_parts(self) -> Mapping[str, Part]:
-        """By fact, the part that counts all its rows: what the books of marts are closed with."""
+        """By fact, the part that counts all its rows; the books of marts are closed with it."""
         return {
             part.fact: part
             for part in reversed(list(self.parts.values()))
@@ -72,7 +72,7 @@ class Catalog:
         """Find a metric by name.
 
         Raises:
-            SettingsError: There is none.
+            SettingsError: There is no such metric.
         """
         if name in self.metrics:
             return self.metrics[name]
@@ -83,8 +83,8 @@ def read_catalog(package: str, tables: Mapping[str, Table]) -> Catalog:
     """Read the facts, entities, groups and calendars that the modules of a package declare.
 
     Args:
-        package: Import name of a package, each of whose modules may declare any of them.
-        tables: The domain's tables, of which facts are made.
+        package: Import name of a package, each of whose modules may contain declarations.
+        tables: The domain's tables, to which facts refer.
 
     Raises:
         MetricError: A declaration is wrong; the message names file, line and field.
@@ -153,7 +153,7 @@ def _stored(
 ) -> dict[str, tuple[Part, ...]]:
     """Type the parts of each metric that is computed from rows; a part that two metrics need is stored once."""
     raw = {name: parts_of(metric, group.fact_of(metric)) for name, (metric, group) in declared.items()}
-    # A metric that is itself a part gives its name, wherever it stands; only then do parts get names of their own.
+    # A metric that is itself a part keeps its name, wherever it is declared; only then do other parts get their names.
     own = {name: parts for name, parts in raw.items() if parts}
     first: dict[PartKey, Part] = {}
     for name, parts in own.items():

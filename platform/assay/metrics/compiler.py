@@ -1,9 +1,9 @@
 """The compiler: the SQL of a mart of one entity and grain.
 
-Belongs here: parts read from their parents, each parent once, laid side by side; the metrics over them. Does not belong here: the
-choice of parents (`lattice`), multisets (`multisets`), metrics that look at other periods (`trends`).
+Belongs here: parts read from their parents, each parent once, and combined; the metrics over them. Does not belong here: the
+choice of parents (`lattice`), multisets (`multisets`), metrics over other periods (`trends`).
 
-Results of several parents are laid side by side by a union and not by joins, so that a row that only one of them has is kept,
+Results of several parents are combined by unions, not joins, so that a row that only one of them has is kept,
 and each parent is read as a stream.
 """
 
@@ -24,13 +24,13 @@ from assay.metrics.resolving import Resolved
 from assay.metrics.text import Select, indented, statement
 
 MICROSECONDS_AN_HOUR = 3_600_000_000
-_OTHERS = "What others are computed from"
+_OTHERS = "Columns from which others are computed"
 _Add = Callable[..., None]
 
 
 @dataclass
 class Compiled:
-    """A generated statement and what is known of it without parsing it.
+    """A generated statement with facts about it that are known without parsing.
 
     Attributes:
         sql: The statement.
@@ -45,10 +45,10 @@ class Compiled:
 
 @dataclass
 class Branch:
-    """What one parent gives.
+    """The contribution of one parent.
 
     Attributes:
-        name: The common table that holds it.
+        name: The common table with its result.
         tables: Its common tables, with comments.
         columns: Its columns.
         relation: The parent's name in SQL.
@@ -86,12 +86,12 @@ def heading(mart: Mart) -> str:
     """What one row of a mart stands for."""
     clock = "UTC" if mart.calendar is None else f"by {mart.calendar.title} days"
     if mart.entity.key is None:
-        return f"One row {'an' if mart.grain is Grain.HOUR else 'a'} {mart.grain}, {clock}."
-    return f"One row {mart.entity.title} and {mart.grain}, {clock}."
+        return f"One row per {mart.grain}, {clock}."
+    return f"One row per {mart.entity.noun} and {mart.grain}, {clock}."
 
 
 def branch_of(lattice: Lattice, mart: Mart, parent: Parent, parts: list[Part]) -> Branch:
-    """What one parent gives to a mart."""
+    """The contribution of one parent to a mart."""
     origin = parent.origin
     if isinstance(origin, Members):
         return _of_members(lattice, mart, origin, parent, parts)
@@ -155,7 +155,7 @@ def key_of(entity: Entity, fact: Fact) -> str:
 
 
 def hour_of(fact: Fact) -> str:
-    """SQL of the hour of an event: arithmetic, since DuckDB asks the time-zone library for each row's hour."""
+    """SQL of the hour of an event: arithmetic, because DuckDB calls the time-zone library for each row's hour."""
     return f"CAST(epoch_us({fact.at}) // {MICROSECONDS_AN_HOUR} % 24 AS INTEGER)"
 
 
@@ -224,7 +224,7 @@ def _side_by_side(lattice: Lattice, mart: Mart, branches: list[Branch], tables: 
     for part in lattice.stored(mart):
         columns[part.name] = f"coalesce({part.name}, 0)" if starts_at_zero(part) else part.name
     columns["ingestion_timestamp"] = greatest("ingestion_timestamp")
-    said = ["What each parent gives, side by side: each has at most one row of a key."]
+    said = ["The results of the parents, side by side: each has at most one row per key."]
     tables["together"] = (said, indented(Select(columns, branches[0].name + joined).text()))
     return "together"
 
@@ -307,7 +307,7 @@ def _among(
     writer = Writer(lattice.catalog)
     compared = {name: name for name in (*mart.key, *within, *parts)}
     tables["compared"] = (
-        ["What is compared with others, without all else: a window sorts whole rows."],
+        ["Only the columns that are compared: a window sorts whole rows."],
         indented(Select(compared, source).text()),
     )
     columns = {name: name for name in mart.key}
@@ -319,7 +319,7 @@ def _among(
 
 
 def sources_of(lattice: Lattice, mart: Mart) -> str:
-    """The facts that a mart counts rows of, as its column `data_source` says it."""
+    """The facts whose rows a mart counts, as in its column `data_source`."""
     return ",".join(dict.fromkeys(lattice.catalog.facts[part.fact].unit for part in lattice.stored(mart)))
 
 
@@ -330,7 +330,7 @@ def _given_attributes(lattice: Lattice, mart: Mart) -> set[str]:
 
 
 def ordered(metrics: Iterable[Resolved]) -> list[Resolved]:
-    """Metrics in the order they are declared in, but each after those that it is computed from."""
+    """Metrics in order of declaration, but each after those it is computed from."""
     by_name = {metric.name: metric for metric in metrics}
     done: dict[str, Resolved] = {}
 

@@ -1,7 +1,7 @@
 """What a domain declares beside its metrics: facts, entities, groups, calendars.
 
 Belongs here: the frozen declarations, as plain values that remember where they were written. Does not belong here: the types of
-metrics (`kinds`), whether it all fits together (`validation`).
+metrics (`kinds`), consistency checks (`validation`).
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from assay.metrics.kinds import Metric
 
 CHARGED = "charged currency"
-"""The unit of money in the currency that it was charged in, which differs from row to row."""
+"""The unit of money in the currency charged, which differs from row to row."""
 NEAR = 1
 """Days that a day by any clock on Earth, 12 hours behind UTC to 14 ahead of it, may be off the UTC day."""
 UNKNOWN = "unknown"
-"""The key of rows that name no merchant, customer, …: every entity cuts every row exactly once."""
+"""The key of rows without a merchant, customer, …: every entity assigns every row to exactly one key."""
 
 
 @dataclass(frozen=True)
 class Place:
     """Where something is declared.
 
-    Attributes:
+    line: The line on which its declaration begins or ends.
         file: The file.
         line: The line its declaration begins or ends at.
     """
@@ -48,7 +48,7 @@ class Place:
 
 
 def caller() -> Place:
-    """The nearest place on the stack outside of this room."""
+    """The nearest place on the stack outside this room."""
     frame = sys._getframe(1)
     while frame.f_back is not None and (frame.f_globals.get("__name__", "").startswith("assay.metrics") or _is_made(frame)):
         frame = frame.f_back
@@ -87,15 +87,15 @@ class Fact(Declared):
     """A relation whose rows are events that metrics count.
 
     Attributes:
-        name: As in `payments`; rows are called so.
+        name: As in `payments`; also the name of its rows.
         table: The relation, as in `marts.transactions_enriched`.
         day: Its partition column: the UTC day of the event.
-        at: When the event was: a timestamp, UTC.
-        keys: By entity, the expression of its key in a row; null counts as `unknown`.
-        money: By column that holds money, the currency: as in `USD`, or `CHARGED`.
-        signed: Columns that may be below zero.
-        total: The column of money whose total the books of marts are closed with, beside the number of rows; of one currency.
-        rows_a_day: About how many rows a day has: what a scan costs.
+        at: Column of the event's time: a timestamp, UTC.
+        keys: By entity, the SQL expression of its key in a row; null counts as `unknown`.
+        money: By money column, its currency: as in `USD`, or `CHARGED`.
+        signed: Columns that may be negative.
+        total: The money column, in one currency, whose total closes the books of marts beside the number of rows.
+        rows_a_day: Approximate number of rows per day, from which the cost of a scan is estimated.
         calendars: By the name of a calendar, the column with a row's day in it: at most a day from the UTC day, as no clock is
             further off; a row without one counts on no day of that calendar.
     """
@@ -167,10 +167,10 @@ def local_name(name: str, calendar: str | None) -> str:
 
 @dataclass(frozen=True)
 class Attribute:
-    """What is known of a single entity beside its key, as in a merchant's name.
+    """A property of an entity besides its key, such as a merchant's name.
 
     Attributes:
-        name: The column, in facts and marts. A fact without it says nothing of it.
+        name: The column, in facts and marts. A fact without the column does not provide it.
         description: What it means.
     """
 
@@ -180,17 +180,17 @@ class Attribute:
 
 @dataclass(frozen=True)
 class Entity(Declared):
-    """What metrics are cut by.
+    """What metrics are grouped by.
 
     Attributes:
         name: As in `merchant`; its marts are `marts.merchant_day` and so on.
         title: In words, as in `a merchant`.
         description: What the key means.
         key: Its column in the marts; None for the whole company.
-        members: About how many there are: what reading its marts costs.
-        grains: The grains it has marts of.
-        attributes: What else its marts say of it; the last in the alphabet where a period has several.
-        is_currency: Whether the key is the currency that money is charged in, so that charged amounts may be added up.
+        members: Approximate number of members, from which the cost of reading its marts is estimated.
+        grains: The grains of its marts.
+        attributes: Further columns of its marts; the last in alphabetical order if a period has several values.
+        is_currency: Whether the key is the currency charged, so that charged amounts may be added up.
         pii: The kind of personal information that the key is, if any.
         opt_in: Whether only metrics that name it are computed for it, because it has very many members.
     """
@@ -207,6 +207,11 @@ class Entity(Declared):
     opt_in: bool = False
 
     @property
+    def noun(self) -> str:
+        """The title without its article, as in `merchant`."""
+        return self.title.removeprefix("a ").removeprefix("an ")
+
+    @property
     def keys(self) -> tuple[str, ...]:
         """The key as a tuple: empty for the whole company."""
         return () if self.key is None else (self.key,)
@@ -214,18 +219,18 @@ class Entity(Declared):
 
 @dataclass(frozen=True)
 class Group(Declared):
-    """Metrics that are read together.
+    """Metrics that are presented together.
 
     Attributes:
         name: As in `refunds`.
         title: Its heading.
-        metrics: In the order they are read in.
-        fact: The fact of its metrics that name none.
-        owner: Who answers for its metrics that name nobody.
-        tags: Of all its metrics.
-        entities: The entities of its metrics that name none; all that are not `opt_in` when empty.
+        metrics: In order of presentation.
+        fact: The default fact of its metrics.
+        owner: The default owner of its metrics.
+        tags: Tags of all its metrics.
+        entities: The default entities of its metrics; if empty, all that are not `opt_in`.
         grains: The grains of its metrics.
-        adds_up: By the name of a metric, those that must add up to it in every row of every mart.
+        adds_up: By metric, the metrics that must add up to it in every row of every mart.
         calendar: The calendar of its metrics that name none; UTC days where it does not say.
     """
 

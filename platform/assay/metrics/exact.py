@@ -1,11 +1,11 @@
 """Exact arithmetic: division without floats, and the formulas of derived metrics.
 
-Belongs here: how numbers are divided, and what a formula may say. Does not belong here: metrics (`expressions`).
+Belongs here: dividing numbers, and the syntax of formulas. Does not belong here: metrics (`expressions`).
 
-DuckDB divides decimals as floats. Here both sides become whole numbers, the quotient is rounded once, half away from zero, and
-becomes a decimal again. Counts stay BIGINT, which does for shares of 46 billion rows; beyond that DuckDB refuses, and gives no
-wrong number. Money is BIGINT where the row's is little enough, as nearly always, and HUGEINT where it is more: that takes
-fifteen times as long, so that a mart's quotients would be half of what it costs.
+DuckDB divides decimals as floats. Here both sides become whole numbers, and the quotient is rounded once, half away from zero,
+and becomes a decimal again. Counts stay BIGINT, which suffices for shares of 46 billion rows; beyond that DuckDB fails rather
+than giving a wrong number. Money is BIGINT in rows where it is small enough, as nearly always, and HUGEINT otherwise: that takes
+fifteen times as long, and used everywhere would make quotients half the cost of a mart.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SHARE_PLACES = 8
 
 
 def scale_of(sql_type: str) -> int | None:
-    """Decimals of an exact type, or None for one that is no exact number."""
+    """Decimals of an exact type, or None for a type that is not exact."""
     if sql_type == "BIGINT":
         return 0
     found = re.fullmatch(r"DECIMAL\(\d+,(\d+)\)", sql_type)
@@ -32,18 +32,18 @@ def divide(above: str, above_type: str, below: str, below_type: str, places: int
     """Write an exact quotient.
 
     Args:
-        above: What is divided.
+        above: The dividend.
         above_type: Its type.
-        below: What it is divided by; not negative. The quotient is null where it is zero.
+        below: The divisor; not negative. The quotient is null where it is zero.
         below_type: Its type.
         places: Decimals of the quotient, of type `DECIMAL(38,places)`.
-        signed: Whether a whole number that is divided may be negative; money always may.
+        signed: Whether a whole-number dividend may be negative; money always may.
     """
     above_scale, below_scale = scale_of(above_type) or 0, scale_of(below_type) or 0
     if above_scale == below_scale == 0:
         half = f"sign({above}) * {below}" if signed else below
         return f"CAST(({2 * 10**places} * {above} + {half}) // nullif(2 * {below}, 0) AS HUGEINT) * {_unit(places)}"
-    # Both sides in whole units of the finer one. A count stays as it is if the quotient's own decimals make up for it.
+    # Both sides in whole units of the finer one. A count needs no conversion if the quotient's decimals make up for it.
     units = max(above_scale, below_scale)
     is_plain = below_scale == 0 and above_scale <= places
     factor, units_below = (2 * 10 ** (places - units), 0) if is_plain else (2 * 10**places, units)
@@ -79,10 +79,10 @@ def _unit(places: int) -> str:
 
 
 def names_in(formula: str) -> tuple[str, ...]:
-    """The metrics that a derived metric's formula names.
+    """The metrics in a derived metric's formula.
 
     Raises:
-        ValueError: It is more than names, whole numbers, `+`, `-`, `*` and parentheses; the message says what.
+        ValueError: It contains more than names, whole numbers, `+`, `-`, `*` and parentheses; the message says what.
     """
     try:
         tree = ast.parse(formula.strip(), mode="eval").body
@@ -98,14 +98,14 @@ def _walk(node: ast.expr, found: dict[str, None]) -> None:
         case ast.Name(id=name):
             found[name] = None
         case ast.Constant(value=bool()):
-            raise ValueError(f"{ast.unparse(node)} is no whole number")
+            raise ValueError(f"{ast.unparse(node)} is not a whole number")
         case ast.Constant(value=int()):
             pass
         case ast.BinOp(left=left, op=ast.Div() | ast.FloorDiv() | ast.Mod()):
-            raise ValueError(f"{ast.unparse(node)} divides, which only a Ratio may: its rounding must be said once")
+            raise ValueError(f"{ast.unparse(node)} divides, which only a Ratio may, so that rounding is declared once")
         case ast.BinOp(left=left, op=ast.Mult(), right=right):
             if not isinstance(left, ast.Constant) and not isinstance(right, ast.Constant):
-                raise ValueError(f"{ast.unparse(node)} multiplies two metrics, which has no unit that anyone reads")
+                raise ValueError(f"{ast.unparse(node)} multiplies two metrics, which gives no meaningful unit")
             _walk(left, found)
             _walk(right, found)
         case ast.BinOp(left=left, op=ast.Add() | ast.Sub(), right=right):

@@ -1,7 +1,7 @@
 """Expressions: metrics as DuckDB SQL over the stored columns of their row.
 
-Belongs here: metrics of metrics of the same row and period. Does not belong here: aggregates (`parts`), exact division (`exact`),
-other periods (`trends`).
+Belongs here: metrics computed from metrics of the same row and period. Does not belong here: aggregates (`parts`), exact division
+(`exact`), other periods (`trends`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from assay.metrics.kinds import Average, Conversion, Derived, Rank, Ratio, Share
 from assay.metrics.resolving import Resolved
 
 Name = Callable[[str], str]
-"""Gives the SQL of a stored column or another metric."""
+"""Returns the SQL of a stored column or another metric."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Writer:
         """Write a metric that is computed from columns of its row, or from the rows of its period.
 
         Args:
-            metric: The metric; none that looks at other periods.
-            name: Gives the SQL of parts and of other metrics.
-            period: The columns that name a period, for shares and ranks.
+            metric: The metric; not one over other periods.
+            name: Returns the SQL of parts and of other metrics.
+            period: The columns that identify a period, for shares and ranks.
         """
         match metric.metric:
             case Average():

@@ -1,4 +1,4 @@
-"""Grains: the periods that metrics are reported for, and how a coarser one is made of finer ones.
+"""Grains: the reporting periods of metrics, and how coarser ones consist of finer ones.
 
 Belongs here: the five grains, their columns, and which divides which. Does not belong here: arithmetic on dates
 (`contracts.periods`), SQL of whole marts (`compiler`).
@@ -15,7 +15,7 @@ from assay.contracts import periods
 from assay.contracts.periods import first_day_sql
 
 SPAN_COLUMNS = ("newest_day", "is_partial")
-"""Columns of a mart of periods of several days: up to when there are any data, and whether those of the last day are missing."""
+"""Columns of marts with periods of several days: the newest day with data, and whether data of the last day are missing."""
 
 
 class Grain(StrEnum):
@@ -29,12 +29,12 @@ class Grain(StrEnum):
 
     @property
     def period_column(self) -> str:
-        """The partition column of its marts: the first day of the period. Hours lie in partitions of a day."""
+        """The partition column of its marts: the first day of the period. Hourly rows are in daily partitions."""
         return "day" if self is Grain.HOUR else str(self)
 
     @property
     def days(self) -> int:
-        """Days of a partition, about."""
+        """Approximate number of days in a partition."""
         return {Grain.HOUR: 1, Grain.DAY: 1, Grain.WEEK: 7, Grain.MONTH: 31, Grain.YEAR: 366}[self]
 
     def divides(self, coarser: Grain) -> bool:
@@ -52,7 +52,7 @@ _COARSER = {
 
 
 def first_day(grain: Grain, column: str) -> str:
-    """SQL for the first day of the period of a grain that a date lies in."""
+    """SQL for the first day of the grain's period that contains a date."""
     return column if grain is Grain.HOUR else first_day_sql(periods.Grain(grain), column)
 
 

@@ -1,10 +1,10 @@
 """The types of metrics, one frozen dataclass each.
 
-Belongs here: what each type needs to be told, its additivity, and its formula in words. Does not belong here: validation
+Belongs here: the fields of each type, its additivity, and its formula in words. Does not belong here: validation
 (`resolving`), SQL (`expressions`, `trends`).
 
-`of` and `to` name other metrics where a type is computed from metrics, and are DuckDB expressions over a row of the fact where
-it is computed from rows; `where` always is such an expression.
+`of` and `to` name other metrics in types computed from metrics, and are DuckDB expressions over a row of the fact in types
+computed from rows; `where` is always such an expression.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class Metric(Declared, ABC):
         name: Its column, as in `refund_rate`.
         title: Its heading.
         meaning: What it means, in words a merchant understands.
-        owner: Who answers for it; the group's where it does not say.
-        tags: Beside those of its group.
-        by: The entity it is shown by where nobody asks for another.
-        entities: The entities it is computed for; the group's where it does not say.
-        fact: The fact whose rows it counts; the group's where it does not say.
+        owner: The team responsible; the group's by default.
+        tags: Tags in addition to the group's.
+        by: The entity by which it is shown by default.
+        entities: The entities for which it is computed; the group's by default.
+        fact: The fact whose rows it counts; the group's by default.
         calendar: The calendar whose days it is reported by; the group's where it does not say.
     """
 
@@ -59,7 +59,7 @@ class Metric(Declared, ABC):
 
     @property
     def refers(self) -> dict[str, str]:
-        """Names of other metrics by the field that gives them."""
+        """Names of other metrics, by the field that contains them."""
         return {}
 
 
@@ -75,7 +75,7 @@ class Count(Metric):
     """Rows.
 
     Attributes:
-        where: Which rows; all when empty.
+        where: Condition on rows; all when empty.
     """
 
     additivity: ClassVar[Additivity] = Additivity.ADDITIVE
@@ -89,12 +89,12 @@ class Count(Metric):
 
 @dataclass(frozen=True, kw_only=True)
 class Measured(Metric):
-    """Base of what is computed from one expression over rows.
+    """Base of metrics computed from one expression over rows.
 
     Attributes:
         of: The expression.
-        where: Which rows; all when empty.
-        unit: Its unit, where it is no money: money says its own.
+        where: Condition on rows; all when empty.
+        unit: Its unit, unless it is money: money has its own.
     """
 
     of: str
@@ -104,7 +104,7 @@ class Measured(Metric):
 
 @dataclass(frozen=True, kw_only=True)
 class Sum(Measured):
-    """The total of an expression; zero where there is none."""
+    """The total of an expression; zero if there are no rows."""
 
     additivity: ClassVar[Additivity] = Additivity.ADDITIVE
 
@@ -140,7 +140,7 @@ class Maximum(Measured):
 
 @dataclass(frozen=True, kw_only=True)
 class Average(Measured):
-    """The mean of an expression over the rows that have it, to ten-thousandths, half away from zero."""
+    """The mean of an expression over the rows where it is not null, to ten-thousandths, half away from zero."""
 
     additivity: ClassVar[Additivity] = Additivity.RECOMPUTED
 
@@ -152,7 +152,7 @@ class Average(Measured):
 
 @dataclass(frozen=True, kw_only=True)
 class CountDistinct(Measured):
-    """Different values, nulls not counted."""
+    """The number of different values, not counting null."""
 
     additivity: ClassVar[Additivity] = Additivity.SETS
     unit: str
@@ -165,7 +165,7 @@ class CountDistinct(Measured):
 
 @dataclass(frozen=True, kw_only=True)
 class Quantile(Measured):
-    """The least value that at least a share `q` of the rows does not exceed: a value that was there, never between two.
+    """The least value not exceeded by at least a share `q` of the rows: always an actual value, never interpolated.
 
     Attributes:
         q: The share, as text so that it is exact: `0.5` for the median.
@@ -186,7 +186,7 @@ class Conversion(Metric):
 
     Attributes:
         where: The rows at the earlier stage.
-        reached: Which of them reached the later one.
+        reached: Condition on those that reached the later one.
     """
 
     additivity: ClassVar[Additivity] = Additivity.RECOMPUTED
@@ -204,11 +204,11 @@ class Conversion(Metric):
 
 @dataclass(frozen=True, kw_only=True)
 class Ratio(Metric):
-    """One metric over another, divided anew at every grain; null where there is nothing to divide by.
+    """One metric divided by another, computed again at every grain; null where the divisor is zero.
 
     Attributes:
-        of: The metric that is divided.
-        to: What it is divided by; a metric that is never negative.
+        of: The dividend, a metric.
+        to: The divisor, a metric that is never negative.
     """
 
     additivity: ClassVar[Additivity] = Additivity.RECOMPUTED
@@ -231,7 +231,7 @@ class Derived(Metric):
     """Metrics that are added, subtracted, or multiplied by whole numbers.
 
     Attributes:
-        formula_of: As in `fees_usd - 2 * costs_usd`: names, whole numbers, `+`, `-`, `*` and parentheses. Division is `Ratio`'s.
+        formula_of: As in `fees_usd - 2 * costs_usd`: names, whole numbers, `+`, `-`, `*` and parentheses. To divide, use `Ratio`.
     """
 
     additivity: ClassVar[Additivity] = Additivity.RECOMPUTED
@@ -245,11 +245,11 @@ class Derived(Metric):
 
 @dataclass(frozen=True, kw_only=True)
 class Share(Metric):
-    """The share of a total over all members of the entity, in the same period; null where that is not above zero.
+    """The share of the total over all members of the entity in the same period; null where the total is not positive.
 
     Attributes:
         of: An additive metric.
-        within: An attribute of the entity: the total is of those that have the same.
+        within: An attribute of the entity: the total covers the members with the same value.
     """
 
     additivity: ClassVar[Additivity] = Additivity.RECOMPUTED
@@ -269,11 +269,11 @@ class Share(Metric):
 
 @dataclass(frozen=True, kw_only=True)
 class Rank(Metric):
-    """The place among all members of the entity in the same period, from 1 for the greatest; equals share a place.
+    """The rank among all members of the entity in the same period, from 1 for the greatest; equal values share a rank.
 
     Attributes:
-        of: The metric compared; who has none has no place.
-        within: An attribute of the entity: compared among those that have the same.
+        of: The metric compared; members without a value have no rank.
+        within: An attribute of the entity: members with the same value are compared.
     """
 
     additivity: ClassVar[Additivity] = Additivity.WINDOWED
@@ -299,8 +299,8 @@ class Moving(Metric):
     """A metric over the last days, this one included.
 
     Attributes:
-        of: An additive metric, or a ratio or average, which is divided anew over the window.
-        days: How many.
+        of: An additive metric, or a ratio or average, which is computed again over the window.
+        days: The number of days.
         daily: Whether the total is divided by the number of days.
     """
 
@@ -326,7 +326,7 @@ class Cumulative(Metric):
     """A metric from the beginning of the month or year to the end of the period.
 
     Attributes:
-        of: An additive metric, or a ratio or average, which is divided anew.
+        of: An additive metric, or a ratio or average, which is computed again.
         since: `month`: at day grain. `year`: at month grain.
     """
 
@@ -351,7 +351,7 @@ class Growth(Metric):
 
     Attributes:
         of: The metric that is compared.
-        over: What lies between: `day` (day marts), `week` (days: the same weekday; weeks), `month`, `year` (weeks: 52 of them;
+        over: The distance: `day` (day marts), `week` (days: the same weekday; weeks), `month`, `year` (weeks: 52 of them;
             months; years).
     """
 
@@ -376,7 +376,7 @@ class Followed(Metric):
 
     Attributes:
         of: A distinct count.
-        months: How many months back is looked.
+        months: The number of months to look back.
     """
 
     additivity: ClassVar[Additivity] = Additivity.WINDOWED
@@ -392,7 +392,7 @@ class Followed(Metric):
 
 @dataclass(frozen=True, kw_only=True)
 class Retained(Followed):
-    """Those counted some months ago who are counted again."""
+    """Members counted some months ago that are counted again."""
 
     @property
     def formula(self) -> str:
@@ -402,7 +402,7 @@ class Retained(Followed):
 
 @dataclass(frozen=True, kw_only=True)
 class Retention(Followed):
-    """The share of those counted some months ago who are counted again: the cohort of that month."""
+    """The share of the members counted some months ago that are counted again: the cohort of that month."""
 
     @property
     def formula(self) -> str:
@@ -422,7 +422,7 @@ class Arrived(Followed):
 
 @dataclass(frozen=True, kw_only=True)
 class Lost(Followed):
-    """Those last counted some months ago, and in no month since."""
+    """Members last counted some months ago, and in no month since."""
 
     @property
     def formula(self) -> str:

@@ -1,10 +1,10 @@
-"""The lattice: which mart is made from which, so that each number comes from the cheapest parent that is exact for it.
+"""The lattice: which relations each mart is computed from, so that each number comes from its cheapest exact parent.
 
-Belongs here: the marts there are, what each stores, and the choice of parents with its reason. Does not belong here: SQL
+Belongs here: the existing marts, what each stores, and the choice of parents with its reason. Does not belong here: SQL
 (`compiler`, `multisets`, `trends`).
 
-Exact parents of a part: the fact itself, always; of what adds up or merges, the same entity at a finer grain that divides this
-one, and for the whole company any entity, as each cuts every row once; of distinct counts and quantiles, the exact multisets
+Exact parents of a part: the fact itself, always; for additive and mergeable parts, the same entity at a finer grain that divides
+this one, and for the whole company any entity, because each covers every row once; for distinct counts and quantiles, the exact
 that are kept by month. All of them by the same calendar.
 """
 
@@ -32,7 +32,7 @@ _PERIODS = {
     (Grain.MONTH, Grain.YEAR): 12,
 }
 _ROWS_BEHIND_A_MEMBER = 3
-"""About how many rows of a fact stand behind one row of its multisets of a month."""
+"""Approximate number of a fact's rows per row of its monthly multisets."""
 
 
 @dataclass(frozen=True)
@@ -57,17 +57,17 @@ class Mart:
 
     @property
     def full_name(self) -> str:
-        """As SQL names it."""
+        """Its name in SQL."""
         return f"marts.{self.name}"
 
     @property
     def trend_name(self) -> str:
-        """As SQL names the mart of the metrics that look at other periods."""
+        """The SQL name of the mart of metrics over other periods."""
         return f"{self.full_name}_trend"
 
     @property
     def period(self) -> tuple[str, ...]:
-        """The columns that name its period."""
+        """The columns that identify its period."""
         return ("day", "hour") if self.grain is Grain.HOUR else (self.grain.period_column,)
 
     @property
@@ -78,7 +78,7 @@ class Mart:
 
 @dataclass(frozen=True)
 class Members:
-    """The exact multisets of one entity and fact by month: who and what was counted, and how often.
+    """The exact multisets of one entity and fact by month: the values counted, and how often.
 
     Attributes:
         entity: The entity.
@@ -95,7 +95,7 @@ class Members:
 
     @property
     def full_name(self) -> str:
-        """As SQL names it."""
+        """Its name in SQL."""
         return f"marts.{self.name}"
 
     @property
@@ -113,8 +113,8 @@ class Parent:
 
     Attributes:
         origin: The relation.
-        rows: About how many rows of it one partition reads.
-        why: Why that one, in words.
+        rows: Approximate number of its rows that one partition reads.
+        why: The reason for the choice, in words.
     """
 
     origin: Origin
@@ -151,7 +151,7 @@ class Lattice:
 
     @cached_property
     def of_entity(self) -> dict[str, tuple[Resolved, ...]]:
-        """The metrics of each entity, in the order of the declarations."""
+        """The metrics of each entity, in order of declaration."""
         return {
             entity: tuple(each for each in self.catalog.metrics.values() if entity in each.entities)
             for entity in self.catalog.entities
@@ -210,7 +210,7 @@ class Lattice:
         return named
 
     def tally(self, part: Part) -> str:
-        """The column of multisets that says how many rows with a value meet the condition of a distinct count or quantile.
+        """The column of multisets with the number of rows that meet the condition of a distinct count or quantile.
 
         Metrics with the same condition share a column, and it has the same name for every entity: that of the metric which
         counts the rows with the condition, where there is one.
@@ -234,17 +234,17 @@ class Lattice:
         """Require that a part may be rolled up from another mart.
 
         Raises:
-            AdditivityError: It cannot be.
+            AdditivityError: It may not.
         """
         if part.is_set:
             raise cannot(part.additivity, part.name, f"be rolled up from {origin.full_name} to {mart.full_name}")
         if origin.grain is not mart.grain and not origin.grain.divides(mart.grain):
             raise cannot(
-                part.additivity, part.name, f"be rolled up from {origin.grain} to {mart.grain}, which is no whole number of them"
+                part.additivity, part.name, f"be rolled up from {origin.grain} to {mart.grain}, not a whole number of them"
             )
 
     def members_parent(self, members: Members) -> Parent:
-        """The cheapest relation that gives multisets exactly: the fact, or for the whole company those of an entity."""
+        """The cheapest exact parent of multisets: the fact, or for the whole company those of an entity."""
         rows = members.fact.rows_a_day * Grain.MONTH.days
         from_fact = Parent(members.fact, rows, "the rows themselves")
         if members.entity.key is not None:

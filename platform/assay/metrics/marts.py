@@ -1,10 +1,10 @@
-"""Marts: generated tables as any other, with contract, books and lineage.
+"""Marts: generated tables with the contract, books and lineage of ordinary ones.
 
-Belongs here: columns with descriptions and units, the few rules that generated numbers need, and how their books are closed. Does
+Belongs here: columns with descriptions and units, the few rules that generated numbers need, and the balance of their books. Does
 not belong here: their SQL (`compiler`, `multisets`, `trends`).
 
-Of rules there are few: the numbers follow from the declarations and are proven against an independent computation by tests. What
-each partition proves is what data can break: keys, counts below zero, totals that do not add up, rows lost on the way.
+There are few rules: the numbers follow from the declarations, and tests check them against an independent computation. Each
+partition's proof covers what data can break: keys, negative counts, totals that do not add up, rows lost on the way.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ _PERIODS = {
     Grain.MONTH: "First day of the month",
     Grain.YEAR: "First day of the year",
 }
-# Distinct counts and quantiles are regrouped from all of their period whenever a day of it changes: for a day that is little work
-# every hour, for a year it is more than an hour has.
+# Distinct counts and quantiles are regrouped over their whole period whenever a day of it changes: for a day that is little
+# work every hour, for a year it takes longer than an hour.
 _CADENCES = {
     Grain.HOUR: Cadence.HOURLY,
     Grain.DAY: Cadence.HOURLY,
@@ -72,7 +72,7 @@ _CADENCES = {
 
 
 class DeclaredMetrics:
-    """The metrics that a package declares, and the marts that they are computed in.
+    """The metrics that a package declares, and their marts.
 
     Args:
         package: Its import name.
@@ -83,10 +83,10 @@ class DeclaredMetrics:
         self._lattice: Lattice | None = None
 
     def lattice(self, tables: Mapping[str, Table]) -> Lattice:
-        """The marts that there are.
+        """The lattice of the package's metrics.
 
         Args:
-            tables: The tables that the domain declares by hand.
+            tables: The handwritten tables of the domain.
 
         Raises:
             MetricError: A declaration is wrong.
@@ -116,10 +116,10 @@ def lattice_of(domain: Domain) -> Lattice:
 
 
 def generate(lattice: Lattice, module: str, path: Path) -> dict[str, Generated]:
-    """Make every table that a catalog's metrics are computed in.
+    """Make every table needed for a catalog's metrics.
 
     Args:
-        lattice: The marts that there are.
+        lattice: The lattice.
         module: Import name of the declarations.
         path: Their file.
     """
@@ -143,7 +143,7 @@ class _Factory:
         return column_specs(Published)
 
     def mart(self, mart: Mart) -> Generated:
-        """A mart of one entity and grain."""
+        """The mart of one entity and grain."""
         metrics = ordered(self._lattice.metrics(mart))
         parts = self._lattice.stored(mart)
         columns = [*self._key_columns(mart), *self._span_columns(mart)]
@@ -156,7 +156,7 @@ class _Factory:
             mart.entity,
             mart.grain,
             mart.key,
-            f"{heading(mart)} Every metric that the period gives by itself.",
+            f"{heading(mart)} Every metric that follows from the period alone.",
             columns,
             self._rules(mart.key, [part.name for part in parts if _is_count(part)], names),
             self._balance(mart),
@@ -176,7 +176,7 @@ class _Factory:
         columns = [
             *self._entity_columns(members.entity),
             ColumnSpec("month", "DATE", False, _period(Grain.MONTH, calendar_of(members.fact)), None, None),
-            ColumnSpec("counted", "VARCHAR", False, "The expression whose value it is", None, None),
+            ColumnSpec("counted", "VARCHAR", False, "The expression counted", None, None),
             ColumnSpec("member", "VARCHAR", False, "The value, as text", None, "identifier"),
             ColumnSpec("row_count", "BIGINT", False, "Rows that have it", members.fact.unit, None),
             *(
@@ -220,7 +220,7 @@ class _Factory:
         )
 
     def trend(self, mart: Mart) -> Generated:
-        """The mart of the metrics that look at other periods."""
+        """The mart of metrics over other periods."""
         found = compile_trend(self._lattice, mart)
         columns = [*self._key_columns(mart), *self._span_columns(mart)]
         columns += [self._metric_column(metric) for metric in self._lattice.trends(mart)]
@@ -229,7 +229,7 @@ class _Factory:
             mart.entity,
             mart.grain,
             mart.key,
-            f"{heading(mart)} Every metric that other periods are looked at for.",
+            f"{heading(mart)} Every metric that depends on other periods.",
             columns,
             self._rules(mart.key, (), set()),
             Balance(inputs=(mart.full_name,)),
@@ -292,8 +292,8 @@ class _Factory:
     def _span_columns(self, mart: Mart) -> list[ColumnSpec]:
         if not has_span(mart):
             return []
-        newest = f"Newest day of the {mart.grain} of which there are any data, whatever the {mart.entity.name}"
-        partial = f"Whether there are no data yet of the last day of the {mart.grain}"
+        newest = f"Newest day of the {mart.grain} with any data, whatever the {mart.entity.name}"
+        partial = f"Whether data of the last day of the {mart.grain} are still missing"
         if mart.calendar is not None:
             newest = f"Newest UTC day of which there are any data, up to the one after the {mart.grain}"
             partial = f"Whether there are no data yet of the UTC day after the {mart.grain}, on which it ends somewhere"

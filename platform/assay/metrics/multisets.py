@@ -1,11 +1,11 @@
-"""Multisets: who and what was counted in a month, kept as rows, so that no year is read payment by payment.
+"""Multisets: the values counted in a month, stored as rows, so that no year is read payment by payment.
 
-Belongs here: the SQL that keeps them, and that which counts distinct values and finds quantiles in them. Does not belong here:
+Belongs here: the SQL that stores them, and the SQL of distinct counts and quantiles over them. Does not belong here:
 when they are used (`lattice`).
 
-A row of them is one value of one counted expression (a customer, an amount) for one member of the entity and month, with how
-many rows have it, in all and under each condition of a distinct count or quantile. Multisets of parts add up to that of the
-whole, which neither a distinct count nor a quantile does.
+Each row is one value of one counted expression (a customer, an amount) for one member of the entity and month, with the number of
+rows that have it, in total and under each condition of a distinct count or quantile. Multisets of parts add up to that of the
+whole, unlike distinct counts and quantiles.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ def unfolded(lattice: Lattice, mart: Mart, members: Members, name: str, parts: l
     """Common tables that compute distinct counts and quantiles from multisets.
 
     Args:
-        lattice: The marts there are.
-        mart: The mart they are for, of months or years.
+        lattice: The lattice.
+        mart: Their mart, of months or years.
         members: The multisets.
-        name: The name of the last of the tables, which has them.
+        name: The name of the last of the tables, which has the results.
         parts: The distinct counts and quantiles.
-        why: Why they are computed so.
+        why: The reason for computing them in this way.
     """
     tables: Tables = {}
     keys = {key: key for key in members.entity.keys}
@@ -89,23 +89,23 @@ def met(lattice: Lattice, part: Part) -> str:
 
 def heading(members: Members) -> str:
     """What one row of multisets stands for."""
-    of = "a" if members.entity.key is None else f"{members.entity.title},"
+    of = "" if members.entity.key is None else f"{members.entity.noun}, "
     calendar = calendar_of(members.fact)
     clock = "UTC" if calendar is None else f"by {calendar.title} days"
-    return f"One row {of} month and value counted, {clock}."
+    return f"One row per {of}month and value counted, {clock}."
 
 
 def kept(
     members: Members, expressions: Sequence[str], tallies: Mapping[str, str], key: str | None, origin: Origin, why: str
 ) -> str:
-    """The SQL that keeps multisets.
+    """Write the SQL that stores multisets.
 
     Args:
         members: The multisets.
-        expressions: What is counted.
+        expressions: The counted expressions.
         tallies: The conditions under which rows are counted, by column.
         key: SQL of the entity's key in the fact; None for the whole company.
-        origin: The fact, or the multisets of another entity, that they are made of.
+        origin: The fact, or the multisets of another entity, from which they are computed.
         why: Why they are made of that, in words.
     """
     said = [heading(members), f"{_name(origin)}: {why}."]

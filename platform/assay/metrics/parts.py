@@ -16,7 +16,7 @@ from assay.metrics.kinds import Average, Conversion, Count, CountDistinct, Maxim
 
 Function = Literal["count", "sum", "min", "max", "distinct", "quantile"]
 PartKey = tuple[str, str, str, str, str]
-"""What makes two parts one: fact, function, expression, condition, share."""
+"""The identity of a part: fact, function, expression, condition, share."""
 
 _ADDITIVITY: dict[str, Additivity] = {
     "count": Additivity.ADDITIVE,
@@ -37,10 +37,10 @@ class Part:
         fact: The fact.
         function: The aggregate.
         of: The expression; empty for a count of rows.
-        where: Which rows; all when empty.
-        q: The share, of a quantile.
-        metric: The metric that it is, or that it was stored for.
-        sql_type: Its column's type; known once its fact is.
+        where: Condition on rows; all when empty.
+        q: The share, for a quantile.
+        metric: The metric that it is, or for which it is stored.
+        sql_type: Its column's type, once determined.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Part:
 
     @property
     def is_set(self) -> bool:
-        """Whether it is a distinct count or a quantile, which only rows or exact multisets give."""
+        """Whether it is a distinct count or a quantile, which requires rows or exact multisets."""
         return self.additivity is Additivity.SETS
 
     @property
@@ -126,7 +126,7 @@ def _where(function: str, of: str, condition: str) -> str:
 
 
 def parts_of(metric: Metric, fact: str) -> tuple[Part, ...]:
-    """The parts that a metric computed from rows needs, under names of its own; none for metrics of metrics."""
+    """The parts that a metric computed from rows needs, with names of their own; none for metrics of metrics."""
 
     def part(suffix: str, function: Function, of: str = "", where: str = "", q: str = "") -> Part:
         return Part(f"{metric.name}{suffix}", fact, function, of, where, q, metric.name)
@@ -158,7 +158,7 @@ def is_of_rows(metric: Metric) -> bool:
 
 
 def columns_in(expression: str, columns: Iterable[str]) -> tuple[str, ...]:
-    """The columns of a relation that an expression names, in the order of the relation."""
+    """The columns of a relation in an expression, in the order of the relation."""
     words = set(_words(expression))
     return tuple(name for name in columns if name.lower() in words)
 

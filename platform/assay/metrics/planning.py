@@ -1,12 +1,12 @@
-"""Planning: which mart answers a question exactly at the least cost, and its SQL.
+"""Planning: which mart gives an exact answer to a question at the least cost, and its SQL.
 
-Belongs here: questions, the candidates that could answer them, why each can or cannot. Does not belong here: running anything
+Belongs here: questions, their candidates, and why each can or cannot answer. Does not belong here: running anything
 (`pipeline.metrics`).
 
-The coarsest mart that is exact wins: one of the asked grain whose periods the asked days fill, else a finer one whose parts add
-up to it. What no mart has is computed from the facts, if that is asked for.
+The coarsest exact mart wins: one of the requested grain whose periods the requested days fill, otherwise a finer one whose parts
+add up to it. If no mart has the answer, it is computed from the facts on request.
 
-A period is partial until there are data of a later one. No period can tell that by itself: what a mart stores of it knows only
+A period is partial until there are data of a later one. A mart does not store that: it only knows whether there are data of the
 that there are data of its last day. A period by another calendar lies in UTC days up to the one after it, so that it is partial
 until there are data of a UTC day after that one.
 """
@@ -65,7 +65,7 @@ class Question:
     Attributes:
         metrics: Names of metrics.
         by: Names of entities; the whole company when empty.
-        grain: The period of a row; None for one row over all days.
+        grain: The period of each row; None for one row over all days.
         days: The days.
     """
 
@@ -81,8 +81,8 @@ class Candidate:
 
     Attributes:
         name: What is read, in words.
-        relations: What is read, as SQL names it.
-        sql: The statement, but for how far the data reach (`statement`); empty where it cannot answer.
+        relations: The relations read.
+        sql: The statement, except for how far the data reach (`statement`); empty if it cannot answer.
         why: Why it is exact, or why it cannot answer.
         near: Days around those asked for that rows about them may be in.
         facts: What is counted, as SQL names it, where its days are not those of what is read.
@@ -101,7 +101,7 @@ class Candidate:
         return bool(self.sql)
 
     def statement(self, newest: dt.date | None) -> str:
-        """The statement.
+        """The complete statement.
 
         Args:
             newest: The first day of the newest period, or the newest day, of what is read; None where nothing is. By a
@@ -112,12 +112,12 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Plan:
-    """How a question is answered.
+    """The answers considered for a question.
 
     Attributes:
-        chosen: The way taken; None where only the facts answer.
-        scan: What it takes to compute it from the facts; None where even they do not answer.
-        considered: Every way, the coarsest first.
+        chosen: The candidate chosen; None if only the facts can answer.
+        scan: The candidate of the facts; None if even they cannot answer.
+        considered: Every candidate, coarsest first.
         calendar: The calendar of its days; None for UTC.
     """
 
@@ -131,11 +131,11 @@ def plan(lattice: Lattice, question: Question) -> Plan:
     """Find the cheapest exact way to answer a question.
 
     Args:
-        lattice: The marts that there are.
+        lattice: The lattice.
         question: The question.
 
     Raises:
-        SettingsError: The question names what is not there.
+        SettingsError: The question names an unknown metric or entity.
     """
     metrics = [lattice.catalog.find(name) for name in dict.fromkeys(question.metrics)]
     entities = _entities(lattice, question)
@@ -143,7 +143,7 @@ def plan(lattice: Lattice, question: Question) -> Plan:
     planner = _Planner(lattice, question, metrics, entities, calendar)
     considered = list(planner.marts()) if len(entities) == 1 else []
     scan = planner.scan()
-    # The grain that was asked for is stored as it is; what is finer costs more.
+    # The requested grain is stored directly; finer ones cost more.
     chosen = next((candidate for candidate in considered if candidate.is_exact), None)
     return Plan(chosen, scan if scan.is_exact else None, (*considered, scan), calendar)
 
@@ -163,7 +163,7 @@ def _entities(lattice: Lattice, question: Question) -> tuple[Entity, ...]:
     known = lattice.catalog.entities
     for name in question.by:
         if name not in known:
-            raise SettingsError(f"There is no entity {name}.", hint=f"Metrics are cut by {', '.join(known)}.")
+            raise SettingsError(f"There is no entity {name}.", hint=f"Metrics are grouped by {', '.join(known)}.")
     named = tuple(known[name] for name in dict.fromkeys(question.by) if known[name].key is not None)
     return named or (next(entity for entity in known.values() if entity.key is None),)
 
@@ -205,15 +205,15 @@ class _Planner:
         if missing:
             return no(f"{missing[0]} is not computed by the {mart.grain}")
         if not days.fill(mart.grain):
-            return no(f"the days asked for are no whole {mart.grain}s")
+            return no(f"the requested days are not whole {mart.grain}s")
         if mart.grain is self.question.grain:
-            return yes(self._stored(mart), "it stores what is asked for")
+            return yes(self._stored(mart), "it stores the answer")
         for metric in self.metrics:
             if metric.is_trend:
-                return no(f"{metric.name} looks at other periods of its own grain")
+                return no(f"{metric.name} depends on other periods of its own grain")
             sets = [name for name in metric.parts if self.lattice.catalog.parts[name].is_set]
             if sets:
-                return no(f"{metric.name} cannot be added up: who is in two {mart.grain}s would be counted twice")
+                return no(f"{metric.name} cannot be added up: members of two {mart.grain}s would be counted twice")
         return yes(self._rolled_up(mart), f"what it stores adds up exactly over {mart.grain}s")
 
     def _facts(self) -> tuple[str, ...]:
@@ -237,7 +237,7 @@ class _Planner:
     def _rolled_up(self, mart: Mart) -> str:
         day = mart.grain.period_column
         columns = self._period(day, "hour") | {key: key for key in mart.entity.keys}
-        # As marts themselves are rolled up: the last in the alphabet where a period has several.
+        # As in rolled-up marts: the last in alphabetical order if a period has several.
         within = dict.fromkeys(name for metric in self.metrics for name in self._within(metric))
         columns |= {name: f"max({name})" for name in within}
         parts = self._parts()
@@ -256,10 +256,10 @@ class _Planner:
         by = [entity.name for entity in self.entities]
         for metric in self.metrics:
             if metric.is_trend:
-                why = f"{metric.name} looks at other periods, and is only known where it is stored"
+                why = f"{metric.name} depends on other periods, and is only known where it is stored"
                 return Candidate(name, relations, "", why)
             if within := self._within(metric):
-                # Which one a member is of, marts know from the rows of all facts.
+                # Which value a member has is only known to marts, from the rows of all facts.
                 why = f"{metric.name} compares those of the same {within[0]}, which is only known where it is stored"
                 return Candidate(name, relations, "", why)
             if metric.is_charged and not any(entity.is_currency for entity in self.entities):
@@ -275,7 +275,7 @@ class _Planner:
             columns |= {part.name: part.aggregate() for part in parts if part.fact == fact.name}
             where = " AND ".join(filter(None, (counted_rows(fact), self.question.days.condition(fact.day))))
             branches[f"from_{fact.name}"] = Select(columns, fact.table, where=where, grouped=True)
-        said = f"every row is looked at, by {' and '.join(by)}"
+        said = f"every row is read, by {' and '.join(by)}"
         near = NEAR if any(isinstance(fact, LocalFact) for fact in facts) else 0
         return Candidate(name, relations, self._finished(branches, parts), said, near, self._facts())
 

@@ -1,6 +1,6 @@
 """Probing: the expressions of facts and metrics, bound by DuckDB against the fact's contract before anything runs.
 
-Belongs here: finding the type of each part, and the field whose SQL is wrong. Does not belong here: parsing SQL by hand, data.
+Belongs here: finding the type of each part, and the field with invalid SQL. Does not belong here: parsing SQL by hand, data.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _WHOLE_NUMBERS = ("HUGEINT", "BIGINT", "INTEGER", "SMALLINT", "TINYINT", "UBIGIN
 
 
 class Prober:
-    """An empty copy of the facts, which binds expressions.
+    """An empty copy of the facts, against which expressions are bound.
 
     Args:
         facts: The facts.
@@ -43,7 +43,7 @@ class Prober:
         self._connection.close()
 
     def types(self, fact: Fact, expressions: Sequence[str]) -> list[str]:
-        """The types of expressions over the rows, or over the whole, of a fact.
+        """The types of expressions over the rows of a fact, or over all of them.
 
         Raises:
             duckdb.Error: One does not bind.
@@ -56,7 +56,7 @@ class Prober:
     def type_parts(
         self, fact: Fact, parts: Sequence[tuple[Metric, Part]], conditions: Sequence[tuple[Metric, str, str]]
     ) -> list[Part]:
-        """Type the parts of a fact, all in one question.
+        """Determine the types of a fact's parts, all in one query.
 
         Args:
             fact: The fact.
@@ -64,7 +64,7 @@ class Prober:
             conditions: The conditions on rows, each with its metric and field.
 
         Raises:
-            MetricError: An expression does not bind, or is of a type that its metric cannot be computed from.
+            MetricError: An expression does not bind, or has a type that its metric does not support.
         """
         try:
             kinds = self.types(fact, [part.aggregate() for _, part in parts])
@@ -105,7 +105,7 @@ class Prober:
                 raise metric.place.error(
                     metric.name,
                     "of",
-                    f"the sum of {part.of} is {kind}, which is no exact number of at most {MONEY_PLACES} decimals",
+                    f"the sum of {part.of} is {kind}, which is not an exact number of at most {MONEY_PLACES} decimals",
                     "Cast it, as in CAST(score AS DECIMAL(9,4)).",
                 )
             return replace(part, sql_type=f"DECIMAL(38,{scale})")
@@ -124,7 +124,7 @@ def require_fact(prober: Prober, fact: Fact, columns: Mapping[str, str]) -> None
     """Check a fact against the contract of its relation.
 
     Raises:
-        MetricError: A column is not there, or an expression does not bind.
+        MetricError: A column is missing, or an expression does not bind.
     """
     for attribute, names in {"day": [fact.day], "at": [fact.at], "money": list(fact.money)}.items():
         for name in names:
@@ -138,4 +138,4 @@ def require_fact(prober: Prober, fact: Fact, columns: Mapping[str, str]) -> None
         except duckdb.Error as error:
             raise fact.place.error(fact.name, f"keys[{entity}]", f"{key} does not bind: {str(error).splitlines()[0]}") from error
         if kind != "VARCHAR":
-            raise fact.place.error(fact.name, f"keys[{entity}]", f"{key} is {kind}, but a key is a text")
+            raise fact.place.error(fact.name, f"keys[{entity}]", f"{key} is {kind}, but a key must be text")

@@ -1,4 +1,4 @@
-"""Resolving: a declared metric, looked at together with what it refers to, as the compiler needs it.
+"""Resolving: a declared metric combined with what it refers to, for the compiler.
 
 Belongs here: unit, type, parts, entities and grains of one metric, and the errors of its fields. Does not belong here: facts and
 entities themselves (`validation`), SQL of marts.
@@ -42,7 +42,7 @@ GROWTH_GRAINS = {
     "month": (Grain.MONTH,),
     "year": (Grain.WEEK, Grain.MONTH, Grain.YEAR),
 }
-"""Grains whose marts say how much more it is than a day, week, month or year before."""
+"""Grains whose marts support growth over a day, week, month or year."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,12 @@ class Resolved:
         group: Its group.
         unit: Its unit.
         sql_type: Its column's type.
-        parts: Names of the stored parts that it is computed from, however indirectly.
-        facts: Names of the facts that they count.
-        entities: Names of the entities it is computed for.
-        grains: The grains it is computed at.
-        is_signed: Whether it may be below zero.
-        is_trend: Whether it looks at other periods, and is stored beside the others of its period.
+        parts: Names of the stored parts from which it is computed, directly or indirectly.
+        facts: Names of the facts that these count.
+        entities: Names of the entities for which it is computed.
+        grains: The grains at which it is computed.
+        is_signed: Whether it may be negative.
+        is_trend: Whether it depends on other periods, and is stored in the trend mart.
         refers: The metrics it is computed from.
         calendar: The calendar of its days; None for UTC.
     """
@@ -84,7 +84,7 @@ class Resolved:
 
     @property
     def owner(self) -> str:
-        """Who answers for it."""
+        """The team responsible for it."""
         return self.metric.owner or self.group.owner
 
     @property
@@ -94,7 +94,7 @@ class Resolved:
 
     @property
     def is_charged(self) -> bool:
-        """Whether it is money in the currency it was charged in."""
+        """Whether it is money in the currency charged."""
         return CHARGED in self.unit
 
     @property
@@ -111,7 +111,7 @@ class Resolver:
         declared: Every metric with its group, by name.
         entities: By name.
         facts: By name.
-        parts: Of each metric computed from rows: the parts it needs, typed, as they are stored.
+        parts: By metric computed from rows: the typed parts it needs, as they are stored.
         calendars: By name.
     """
 
@@ -124,7 +124,7 @@ class Resolver:
     _open: list[str] = field(default_factory=list)
 
     def all(self) -> dict[str, Resolved]:
-        """Every metric, in the order of the declarations.
+        """Every metric, in order of declaration.
 
         Raises:
             MetricError: One is wrong; the message names file, line and field.
@@ -145,7 +145,7 @@ class Resolver:
         finally:
             self._open.pop()
         if metric.by is not None and metric.by not in found.entities:
-            said = f"{metric.by}: it is not computed for it"
+            said = f"{metric.by}: the metric is not computed for it"
             raise metric.place.error(name, "by", said, f"It is computed for {', '.join(found.entities)}.")
         self._done[name] = found
         return found
@@ -207,7 +207,7 @@ class Resolver:
         if isinstance(metric, CountDistinct) or not currencies:
             if not metric.unit:
                 raise metric.place.error(
-                    metric.name, "unit", f"{metric.of} is no money, so its unit must be said", "Give unit=, as in 'seconds'."
+                    metric.name, "unit", f"{metric.of} is not money, so it needs a unit", "Give unit=, as in 'seconds'."
                 )
             return metric.unit
         if len(currencies) > 1:
@@ -220,7 +220,7 @@ class Resolver:
         (unit,) = currencies
         if metric.unit not in (None, unit):
             raise metric.place.error(
-                metric.name, "unit", f"{metric.of} is money in {unit}, not {metric.unit}", "Leave unit= out: money says its own."
+                metric.name, "unit", f"{metric.of} is money in {unit}, not {metric.unit}", "Leave unit= out: money has its own."
             )
         return unit
 
@@ -307,7 +307,9 @@ class Resolver:
         said = f"{other.name}, a {other.metric.type},"
         if isinstance(metric, Followed):
             if not isinstance(other.metric, CountDistinct):
-                raise MetricError(f"{said} is no distinct count, so nobody in it can be followed", hint="Name a CountDistinct.")
+                raise MetricError(
+                    f"{said} is not a distinct count, so nobody can be followed in it", hint="Name a CountDistinct."
+                )
             return
         if additivity is Additivity.WINDOWED:
             raise cannot(additivity, said, "be computed with")
@@ -361,7 +363,7 @@ class Resolver:
         self._require_exact(metric, below, "to")
         if below.is_signed:
             raise metric.place.error(
-                metric.name, "to", f"{below.name} may be negative, and a ratio to it says nothing", "Name what cannot be."
+                metric.name, "to", f"{below.name} may be negative, so a ratio to it means nothing", "Name one that cannot be."
             )
         moneys = {unit for unit in (above.unit, below.unit) if unit in self._currencies()}
         if len(moneys) > 1:
@@ -392,7 +394,7 @@ class Resolver:
     def _require_exact(self, metric: Metric, other: Resolved, attribute: str = "of") -> None:
         scale = scale_of(other.sql_type)
         if scale is None:
-            raise metric.place.error(metric.name, attribute, f"{other.name} is {other.sql_type}, which no exact number is")
+            raise metric.place.error(metric.name, attribute, f"{other.name} is {other.sql_type}, which is not an exact number")
 
     # --- Entities and grains -----------------------------------------------------------------------------------------
 
@@ -433,12 +435,12 @@ class Resolver:
         match metric:
             case Growth():
                 if metric.over not in GROWTH_GRAINS:
-                    raise metric.place.error(metric.name, "over", f"{metric.over} is none of {', '.join(GROWTH_GRAINS)}")
+                    raise metric.place.error(metric.name, "over", f"{metric.over} is not one of {', '.join(GROWTH_GRAINS)}")
                 return GROWTH_GRAINS[metric.over]
             case Cumulative():
                 grains = {"month": (Grain.DAY,), "year": (Grain.MONTH,)}
                 if metric.since not in grains:
-                    raise metric.place.error(metric.name, "since", f"{metric.since} is none of {', '.join(grains)}")
+                    raise metric.place.error(metric.name, "since", f"{metric.since} is not one of {', '.join(grains)}")
                 return grains[metric.since]
             case Moving() if not 2 <= metric.days <= 366:
                 raise metric.place.error(metric.name, "days", f"{metric.days} is not between 2 and 366")

@@ -1,4 +1,4 @@
-"""SQL as text that people read: a SELECT with one column a line, common tables one after the other.
+"""SQL as readable text: a SELECT with one column per line, common tables one after the other.
 
 Belongs here: layout. Does not belong here: what is selected.
 """
@@ -15,11 +15,11 @@ class Select:
 
     Attributes:
         columns: Expression by output column, in order.
-        source: What follows FROM.
+        source: The text after FROM.
         where: A condition, if any.
-        grouped: Whether all that is no aggregate is grouped by.
+        grouped: Whether to group by all columns that are not aggregates.
         windows: Named windows.
-        headings: Comments, by the column that they stand before.
+        headings: Comments, by the column that they precede.
     """
 
     columns: Mapping[str, str]
@@ -53,9 +53,9 @@ def statement(heading: Iterable[str], tables: Mapping[str, tuple[Sequence[str], 
     """A whole statement.
 
     Args:
-        heading: Comment lines at its top.
-        tables: By the name of a common table, comment lines and its SQL.
-        final: The SELECT at the top.
+        heading: Comment lines at the top.
+        tables: Comment lines and SQL, by name of the common table.
+        final: The final SELECT.
     """
     lines = [f"-- {line}" for line in heading]
     for place, (name, (comments, body)) in enumerate(tables.items()):
@@ -73,5 +73,5 @@ def indented(text: str) -> str:
 
 
 def without_comments(sql: str) -> str:
-    """Generated SQL without its comments, which stand on lines of their own."""
+    """Generated SQL without its comments, which are on lines of their own."""
     return "\n".join(line for line in sql.splitlines() if not line.lstrip().startswith("--"))

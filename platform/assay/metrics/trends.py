@@ -1,9 +1,9 @@
-"""Trends: the SQL of the marts that look at other periods of their own grain.
+"""Trends: the SQL of marts over other periods of their own grain.
 
-Belongs here: moving windows, running totals, growth, and who came back, came new or left. Does not belong here: metrics that one
-period gives by itself (`compiler`).
+Belongs here: moving windows, running totals, growth, and members that returned, are new or left. Does not belong here: metrics
+that follow from one period alone (`compiler`).
 
-A trend mart has the rows of the mart it reads, one for one: whoever has nothing in a period has no row there, in either.
+A trend mart has exactly the rows of the mart it reads: a member with nothing in a period has no row there in either.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _STEP = {
     ("year", Grain.MONTH): ("12 MONTH", 12),
     ("year", Grain.YEAR): ("12 MONTH", 1),
 }
-"""What lies between a period and the one that it is compared with: as an interval, and in partitions."""
+"""The distance between a period and the one it is compared with: as an interval, and in partitions."""
 
 
 _UNITS = {Grain.DAY: (1, "DAY"), Grain.WEEK: (7, "DAY"), Grain.MONTH: (1, "MONTH"), Grain.YEAR: (12, "MONTH")}
@@ -42,17 +42,17 @@ _UNITS = {Grain.DAY: (1, "DAY"), Grain.WEEK: (7, "DAY"), Grain.MONTH: (1, "MONTH
 
 @dataclass
 class _Trend:
-    """A trend mart while it is written.
+    """A trend mart under construction.
 
     Attributes:
-        mart: The mart it reads.
+        mart: The mart that it reads.
         metrics: Its metrics.
         windows: The named windows that it needs.
-        moved: Columns computed over them.
-        read: The columns that it reads of the mart.
-        before: How many partitions back that is.
-        year_before: Whether the one a year before is read, too.
-        lineage: The columns of the mart that each metric comes from.
+        moved: The columns computed over them.
+        read: The columns that it reads from the mart.
+        before: How many partitions it looks back.
+        year_before: Whether it also reads the period a year before.
+        lineage: The mart's columns from which each metric is computed.
     """
 
     mart: Mart
@@ -74,11 +74,11 @@ class _Trend:
 
 @dataclass(frozen=True)
 class CompiledTrend:
-    """A trend mart and what it looks back at.
+    """A trend mart and how far it looks back.
 
     Attributes:
         compiled: Its SQL.
-        windows: By relation, how far it looks back.
+        windows: The windows by relation.
     """
 
     compiled: Compiled
@@ -117,11 +117,11 @@ def compile_trend(lattice: Lattice, mart: Mart) -> CompiledTrend:
         for metric in those:
             values[metric.name] = metric.name if isinstance(metric.metric, Retention) else f"coalesce({metric.name}, 0)"
             trend.lineage[metric.name] = (origin(members.full_name, tallies[metric.name]), origin(members.full_name, "member"))
-    # A joined key is that of both sides.
+    # A joined key column belongs to both sides.
     selected = own | {metric.name: values[metric.name] for metric in metrics}
     selected |= {"ingestion_timestamp": "ingestion_timestamp", "data_source": f"'{mart.name}'"}
     lineage = {name: (origin(mart.full_name, name),) for name in (*own, "ingestion_timestamp")} | trend.lineage
-    said = [heading(mart), "Beside those of the mart without _trend: what other periods are looked at for."]
+    said = [heading(mart), "Metrics that depend on other periods; the others are in the mart without _trend."]
     return CompiledTrend(Compiled(statement(said, tables, Select(selected, source)), reads, lineage), windows)
 
 
@@ -216,7 +216,7 @@ def _growth(lattice: Lattice, trend: _Trend, metric: Resolved, of: str, over: st
     trend.moved[base] = f"max({of}) OVER {name}"
     trend.lineage[metric.name] = (origin(trend.mart.full_name, of),)
     sql_type = lattice.catalog.metrics[of].sql_type
-    # With nothing to compare with there is no growth, and least of all an infinite one.
+    # Without a base there is no growth, and certainly not an infinite one.
     return f"CASE WHEN {base} > 0 THEN {divide(f'({of} - {base})', sql_type, base, sql_type, SHARE_PLACES, signed=True)} END"
 
 
@@ -228,16 +228,16 @@ def _months(metric: Resolved) -> int:
 def _follow(
     lattice: Lattice, members: Members, metrics: Sequence[Resolved], name: str, tables: dict[str, tuple[list[str], str]]
 ) -> None:
-    """Add common tables that follow who was counted from month to month.
+    """Add common tables that follow members from month to month.
 
-    The months in which somebody was counted are the bits of a number, so that each is grouped once and many are alike. A number
-    holds those of one year asked about and of the years before that it is compared with: however many years are read, it is
-    never too long.
+    The months in which a member was counted are bits of a number, so that members are grouped once and many are alike. A number
+    covers one requested year and the earlier years that it is compared with: however many years are read, it is never too
+    long.
     """
     keys = {key: key for key in members.entity.keys}
     years = f"years_{members.fact.name}"
     before = -(-max(_months(metric) for metric in metrics) // 12)
-    tables[years] = (["The years that are asked about."], "  SELECT DISTINCT year(month) AS year FROM looked_back")
+    tables[years] = (["The requested years."], "  SELECT DISTINCT year(month) AS year FROM looked_back")
     read = f"{members.full_name}\nINNER JOIN {years} ON year BETWEEN year(month) AND year(month) + {before}"
     bits = "bit_or(CAST(1 AS BIGINT) << CAST(12 * (year - year(month)) + 12 - month(month) AS INTEGER))"
     branches = []
@@ -247,7 +247,7 @@ def _follow(
         columns = keys | {"member": "member", "year": "year", "months": bits}
         where = met(lattice, lattice.catalog.parts[of])
         tables[each] = (
-            [f"The months that {of} met each in, as bits: bit 0 is December of the year, bit 1 the month before."],
+            [f"The months in which {of} counted each member, as bits: bit 0 is December of the year, bit 1 the month before."],
             indented(Select(columns, read, where=where, grouped=True).text()),
         )
         columns = keys | {"year": "year", "months": "months", "members": "count(*)"}

@@ -1,4 +1,4 @@
-"""Validation: what must hold between facts, entities, groups and names before any metric is resolved.
+"""Validation: consistency of facts, entities, groups and names, before any metric is resolved.
 
 Belongs here: the checks of a catalog as a whole. Does not belong here: a metric's own fields (`resolving`), its SQL (`probing`).
 """
@@ -21,31 +21,31 @@ from assay.metrics.parts import Part, is_of_rows
 
 NAME = r"[a-z][a-z0-9_]*"
 PERIOD_COLUMNS = ("hour", *SPAN_COLUMNS, *(str(grain) for grain in Grain))
-"""Columns of every mart beside keys and metrics."""
+"""Columns of every mart besides keys and metrics."""
 _TYPES: Mapping[Any, tuple[tuple[type, ...], str]] = {
     str: ((str,), "text"),
     str | None: ((str, type(None)), "text"),
-    int: ((int,), "whole number"),
+    int: ((int,), "a whole number"),
     bool: ((bool,), "True or False"),
-    tuple[str, ...]: ((tuple,), "tuple of texts, as in ('region',)"),
+    tuple[str, ...]: ((tuple,), "a tuple of texts, as in ('region',)"),
 }
-"""By the declared type of a field: the types its value may have, and what it must be, in words."""
+"""By declared field type: the allowed types of its value, and their description in words."""
 
 
 def by_name(what: str, declared: Iterable[Fact] | Iterable[Entity] | Iterable[Group] | Iterable[Calendar]) -> dict[str, Declared]:
     """Index declarations by name.
 
     Raises:
-        MetricError: A name is no name, or is used twice.
+        MetricError: A name is invalid, or is used twice.
     """
     found: dict[str, Declared] = {}
     for each in declared:
         if not re.fullmatch(NAME, each.name):
             raise each.place.error(
-                each.name or what, "name", f"{each.name!r} is no name", "Use lower-case letters, digits and _."
+                each.name or what, "name", f"{each.name!r} is not a valid name", "Use lower-case letters, digits and _."
             )
         if each.name in found:
-            raise each.place.error(each.name, "name", f"{what} {each.name} is declared before at {found[each.name].place}")
+            raise each.place.error(each.name, "name", f"{what} {each.name} is already declared at {found[each.name].place}")
         found[each.name] = each
     return found
 
@@ -54,7 +54,7 @@ def require_facts(facts: Mapping[str, Fact], entities: Mapping[str, Entity], tab
     """Check facts against the tables and entities that exist.
 
     Raises:
-        MetricError: A fact's relation is not there, is not cut by its day, or lacks the key of an entity.
+        MetricError: A fact's relation does not exist, is not partitioned by its day, or lacks the key of an entity.
     """
     for fact in facts.values():
         table = tables.get(fact.table)
@@ -70,7 +70,7 @@ def require_facts(facts: Mapping[str, Fact], entities: Mapping[str, Entity], tab
                     fact.name,
                     "keys",
                     f"{entity.name} is missing",
-                    "Every entity cuts every fact: give the expression of its key.",
+                    "Every entity needs a key in every fact: give its expression.",
                 )
         for name in fact.keys:
             if name not in entities:
@@ -117,7 +117,7 @@ def require_metrics(
     """Index metrics by name, with their groups.
 
     Raises:
-        MetricError: A name is used twice or taken, a text is missing, or a group or metric names what is not there.
+        MetricError: A name is used twice or taken, a text is missing, or a group or metric refers to something unknown.
     """
     taken = _taken(entities)
     found: dict[str, tuple[Metric, Group]] = {}
@@ -128,10 +128,10 @@ def require_metrics(
             _require_texts(metric)
             if metric.name in found:
                 before = found[metric.name][0].place
-                raise metric.place.error(metric.name, "name", f"it is declared before at {before}", "Rename one of them.")
+                raise metric.place.error(metric.name, "name", f"it is already declared at {before}", "Rename one of them.")
             if metric.name in taken:
                 raise metric.place.error(
-                    metric.name, "name", f"marts have a column {metric.name} that is no metric", "Rename it."
+                    metric.name, "name", f"marts have a column {metric.name} that is not a metric", "Rename it."
                 )
             if metric.fact is not None and metric.fact not in facts:
                 raise metric.place.error(metric.name, "fact", f"there is no fact {metric.fact}", f"There are {', '.join(facts)}.")
@@ -148,7 +148,7 @@ def require_parts(parts: Mapping[str, tuple[Part, ...]], metrics: Mapping[str, t
     """Require that no part stored for a metric has the name of another metric.
 
     Raises:
-        MetricError: One has.
+        MetricError: One has such a name.
     """
     for name, own in parts.items():
         for part in own:
@@ -158,7 +158,7 @@ def require_parts(parts: Mapping[str, tuple[Part, ...]], metrics: Mapping[str, t
 
 
 def require_totals(parts: Mapping[str, tuple[Part, ...]], facts: Mapping[str, Fact]) -> None:
-    """Require that the total of each fact is money of one currency that a metric adds up over all its rows.
+    """Require that the total of each fact is money in one currency that a metric adds up over all its rows.
 
     Raises:
         MetricError: It is not.
@@ -170,7 +170,7 @@ def require_totals(parts: Mapping[str, tuple[Part, ...]], facts: Mapping[str, Fa
         if fact.money.get(fact.total, CHARGED) == CHARGED:
             one = [name for name, currency in fact.money.items() if currency != CHARGED]
             said = f"There are {', '.join(one)}." if one else "Name no total."
-            raise fact.place.error(fact.name, "total", f"{fact.total} is no money of one currency", said)
+            raise fact.place.error(fact.name, "total", f"{fact.total} is not money in one currency", said)
         if (fact.name, fact.total) not in added:
             calendar = calendar_of(fact)
             by = f" by {calendar.title} days" if calendar is not None else ""
@@ -213,7 +213,7 @@ def _require_types(metric: Metric) -> None:
         known, said = _TYPES[_hints(type(metric))[each.name]]
         is_right = type(value) in known and (not isinstance(value, tuple) or all(isinstance(item, str) for item in value))
         if not is_right:
-            raise metric.place.error(metric.name or type(metric).__name__, each.name, f"{value!r} is no {said}")
+            raise metric.place.error(metric.name or type(metric).__name__, each.name, f"it must be {said}, not {value!r}")
 
 
 @cache
@@ -225,12 +225,14 @@ def _hints(of: type[Metric]) -> Mapping[str, Any]:
 
 def _require_texts(metric: Metric) -> None:
     if not re.fullmatch(NAME, metric.name):
-        raise metric.place.error(metric.name, "name", f"{metric.name!r} is no name", "Use lower-case letters, digits and _.")
+        raise metric.place.error(
+            metric.name, "name", f"{metric.name!r} is not a valid name", "Use lower-case letters, digits and _."
+        )
     for attribute in ("title", "meaning"):
         if not getattr(metric, attribute).strip():
-            raise metric.place.error(metric.name, attribute, "it is empty", "Say it in words a merchant understands.")
+            raise metric.place.error(metric.name, attribute, "it is empty", "Write it in words a merchant understands.")
     if isinstance(metric, Quantile) and not re.fullmatch(r"0?\.\d+", metric.q):
-        raise metric.place.error(metric.name, "q", f"{metric.q!r} is no share between 0 and 1", "Write it as in '0.95'.")
+        raise metric.place.error(metric.name, "q", f"{metric.q!r} is not a share between 0 and 1", "Write it as in '0.95'.")
 
 
 def _taken(entities: Mapping[str, Entity]) -> set[str]:

@@ -1,4 +1,4 @@
-"""What runs: ingest, plan, build, publish, verify; all of it without Dagster.
+"""Running everything without Dagster: ingest, plan, build, publish, verify.
 
 Belongs here: deciding which partitions are dirty, computing, proving and publishing them, in terms of the rooms below. Does not
 belong here: recording runs (`orchestration`), printing (`cli`).

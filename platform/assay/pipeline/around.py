@@ -1,6 +1,6 @@
-"""What a table's expectations see of the lake while it is proven.
+"""The lake data that a table's expectations use while it is proven.
 
-Belongs here: binding what they read, in a database beside the one that the SQL runs in, and remembering what was measured before.
+Belongs here: binding what expectations read, in a database separate from the SQL's, and reading earlier measures.
 Does not belong here: judging (`quality.expectations`).
 """
 
@@ -33,10 +33,10 @@ def surroundings(
     """Bind what a table's expectations read.
 
     Args:
-        connection: Where its SQL runs.
+        connection: The connection on which the table's SQL runs.
         state: The lake's state.
         node: The table.
-        partitions: The partitions that are proven.
+        partitions: The partitions being proven.
     """
     drifting = [name for name, each in node.table.expectations.items() if isinstance(each, Drifting)]
     index = state.index(node.table.full_name) if drifting else {}
@@ -57,7 +57,7 @@ def surroundings(
 
 @contextmanager
 def aside(connection: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A cursor that works in a database beside the connection's own; what was bound there before still is."""
+    """A cursor on a second database of the connection; relations bound there earlier are still bound."""
     with connection.cursor() as cursor:
         cursor.execute("SET TimeZone = 'UTC'")
         cursor.execute(f"ATTACH IF NOT EXISTS ':memory:' AS {_ASIDE}")
@@ -76,7 +76,7 @@ def _columns(node: Node) -> dict[str, tuple[str, ...]]:
 
 
 def _bind_others(others: duckdb.DuckDBPyConnection, state: State, node: Node, partitions: Collection[str]) -> None:
-    """Bind the table's published partitions but those that are proven, under the table's own name."""
+    """Bind the table's published partitions, except those being proven, under the table's own name."""
     name, store = node.table.full_name, state.workspace.store
     objects = [
         (each.version, store.path(each.key))

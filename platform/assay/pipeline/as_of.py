@@ -1,10 +1,10 @@
-"""Point-in-time questions: what a table of time spans says of one instant.
+"""Point-in-time queries: the rows of a history table at one instant.
 
-Belongs here: reading the instant, and the rows that held at it. Does not belong here: making spans (a table's SQL), showing rows
-(`cli`).
+Belongs here: parsing the instant, and finding the rows that held at it. Does not belong here: computing spans (a table's SQL),
+showing rows (`cli`).
 
-What held is what the sources say by now of that time: a change that landed late counts from when it was made. Before the first
-change that landed of a key nothing is known of it, and after its deletion it is not there.
+The result reflects what the sources have reported by now about that time: a change that landed late counts from when it was made.
+A key has no row before its first landed change, and none after its deletion.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _ONE_DAY = dt.timedelta(days=1)
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The rows of a table that held at an instant.
+    """The rows of a history table that held at an instant.
 
     Attributes:
-        table: The table of spans.
+        table: The history table.
         at: The instant, UTC.
         sql: The query of the rows, by key.
         rows: Its result.
-        known_until: When the newest event behind the table was landed; None where it is empty.
+        known_until: When the newest event behind the table landed; None if it is empty.
     """
 
     table: Table
@@ -47,11 +47,11 @@ class Snapshot:
 
     @property
     def pii(self) -> dict[str, str]:
-        """Kind of personal information by column that holds any."""
+        """Kind of personal information, by column that contains any."""
         return {spec.name: spec.pii for spec in self.table.columns if spec.pii is not None}
 
     def write_parquet(self, connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-        """Write the rows as a Parquet file that says in its metadata what it is, and which columns are personal."""
+        """Write the rows as a Parquet file whose metadata describe it and name the personal columns."""
         said = {"table": self.table.full_name, "as_of": self.at.isoformat(), "pii": self.pii}
         connection.execute(
             f"COPY ({self.sql}) TO {literal(str(path))} "
@@ -62,14 +62,14 @@ class Snapshot:
 def snapshot(
     connection: duckdb.DuckDBPyConnection, state: State, table: Table, at: dt.datetime, keys: Sequence[str] = ()
 ) -> Snapshot:
-    """Find the rows of a table of spans that held at an instant.
+    """Find the rows of a history table that held at an instant.
 
     Args:
         connection: DuckDB, with access to the lake.
         state: The lake's state.
         table: The table.
         at: The instant.
-        keys: Only these; all when there are none.
+        keys: Only these keys; all if empty.
 
     Raises:
         StoreError: The lake cannot be read.
@@ -87,7 +87,7 @@ def snapshot(
 
 
 def instant(text: str) -> dt.datetime:
-    """Read an instant: a day stands for its end, a time without an offset is UTC.
+    """Parse an instant: a day stands for its end, a time without an offset is UTC.
 
     Raises:
         SettingsError: It is neither a day nor a time.
@@ -112,11 +112,11 @@ def _is_day(text: str) -> bool:
 
 
 def find_history(domain: Domain, about: str | None) -> Table:
-    """The table of spans that a domain names for what is asked about; its first one when nothing is said.
+    """Find the history table that a domain names for a subject; its first one when no subject is given.
 
     Raises:
-        SettingsError: The domain names none.
-        ContractError: What it names is no table of spans.
+        SettingsError: The domain names no such table.
+        ContractError: The named table is no history of time spans.
     """
     named = domain.histories
     about = next(iter(named), "") if about is None else about
@@ -128,7 +128,7 @@ def find_history(domain: Domain, about: str | None) -> Table:
     table = domain.tables.get(named[about])
     if table is None or table.key[1:] != (FROM,) or TO not in table.types:
         raise ContractError(
-            f"the domain {domain.name}: its history of {about} is {named[about]}, which is no table of spans",
+            f"the domain {domain.name}: its history of {about} is {named[about]}, which is not a table of spans",
             hint=f"name a table with a key of one column and {FROM}, and with {TO}",
         )
     return table

@@ -1,10 +1,10 @@
-"""Back-tests: what a monitoring rule would have found with other numbers.
+"""Back-tests: what a monitoring rule would have found with other parameters.
 
-Belongs here: computing a rule's alerts over history twice, with its numbers and with others, and the difference. Does not belong
-here: what a rule is (`contracts.monitoring`), its SQL with other numbers (`engine.parameters`).
+Belongs here: computing a rule's alerts over history twice, with its own parameters and with others, and the difference. Does not
+belong here: defining rules (`contracts.monitoring`), their SQL with other parameters (`engine.parameters`).
 
-Nothing is published. Both sides are computed from the rows as they are in the lake now, with the rules and checks of any table,
-so that nothing but the numbers makes a difference.
+Nothing is published. Both sides are computed from the current rows in the lake, with the rules and checks of any table,
+so that only the parameters can make a difference.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _FOUND = "backtested"
 
 @dataclass(frozen=True)
 class Counts:
-    """Alerts of some time.
+    """Numbers of alerts in some period.
 
     Attributes:
-        now: With the rule's own numbers.
-        then: With the others.
-        new: Only with the others.
-        gone: Only with the rule's own.
+        now: With the rule's own parameters.
+        then: With the other parameters.
+        new: Only with the other parameters.
+        gone: Only with the rule's own parameters.
         same: With both.
     """
 
@@ -59,7 +59,7 @@ class Difference:
 
     Attributes:
         alert: Its key, by column.
-        measured: What was measured.
+        measured: The measured value.
     """
 
     alert: Mapping[str, Any]
@@ -68,17 +68,17 @@ class Difference:
 
 @dataclass(frozen=True)
 class Backtest:
-    """What a rule finds with other numbers.
+    """The result of a back-test.
 
     Attributes:
         rule: The rule.
-        values: The other numbers, all of them.
-        first: First day that was computed; None where there is none.
+        values: The other parameters, complete.
+        first: First computed day; None if there is none.
         last: Last day.
-        days: Days that were computed.
-        months: Alerts by month, as its first day; months without any are left out.
-        new: The alerts that only the other numbers give.
-        gone: Those that they do not give any more.
+        days: Number of computed days.
+        months: Numbers of alerts by the first day of the month; months without any are left out.
+        new: Alerts that only the other parameters give.
+        gone: Alerts that the other parameters no longer give.
     """
 
     rule: MonitoringRule
@@ -92,15 +92,15 @@ class Backtest:
 
     @property
     def total(self) -> Counts:
-        """Alerts of all months."""
+        """Numbers of alerts over all months."""
         return sum(self.months.values(), Counts())
 
 
 def find_rule(domain: Domain, name: str) -> MonitoringRule:
-    """A monitoring rule by name.
+    """Find a monitoring rule by name.
 
     Raises:
-        SettingsError: There is none of that name.
+        SettingsError: There is no rule of that name.
     """
     for rule in domain.monitoring:
         if rule.name == name:
@@ -122,19 +122,19 @@ def backtest(
     until: dt.date | None = None,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Backtest:
-    """Compute a rule's alerts with its own numbers and with others.
+    """Compute a rule's alerts with its own parameters and with others.
 
     Args:
         connection: DuckDB, with access to the lake.
         state: The lake's state.
         rule: The rule.
-        values: Every number, as `MonitoringRule.read` gives them.
-        since: First day of alerts; the first that there is when None.
-        until: Last day of alerts; the last that there is when None.
-        progress: Told how many days are done, and of how many.
+        values: All parameters, as returned by `MonitoringRule.read`.
+        since: First day of alerts; None for the first that exists.
+        until: Last day of alerts; None for the last that exists.
+        progress: Called with the number of finished days and of all days.
 
     Raises:
-        SqlError: The SQL fails with these numbers.
+        SqlError: The SQL fails with these parameters.
         StoreError: The lake cannot be read.
     """
     own = state.workspace.project.nodes[rule.table]
@@ -147,7 +147,7 @@ def backtest(
     key = ", ".join(quote(name) for name in own.table.key)
     connection.execute(f"CREATE OR REPLACE TEMP TABLE {_FOUND} ({_columns(own)}, is_other BOOLEAN)")
     done = 0
-    # The one that reads more says how much is read at once.
+    # The variant that reads more determines how much is read at once.
     for partitions in chunks(state, other, asked):
         for node in (own, other):
             try:
@@ -155,7 +155,7 @@ def backtest(
             except duckdb.Error as error:
                 raise_if_not_about_data(error)
                 raise SqlError(
-                    f"{node.query.path}: it fails with these numbers: {str(error).splitlines()[0]}", hint="Give others."
+                    f"{node.query.path}: it fails with these parameters: {str(error).splitlines()[0]}", hint="Give others."
                 ) from error
             connection.execute(f"INSERT INTO {_FOUND} SELECT {key}, {MEASURED}, {node is other} FROM {PROVEN} WHERE NOT _broken")
         done += len(partitions)
@@ -167,7 +167,7 @@ def backtest(
 
 
 def _with(node: Node, rule: MonitoringRule, values: Mapping[str, Value]) -> Node:
-    """The rule's table with other numbers: its SQL, and how far it looks back."""
+    """The rule's table with other parameters: its SQL, and how far it looks back."""
     days = values[WINDOW]
     assert isinstance(days, int)
     windows = {**node.table.windows, rule.reads: window_of(days)}
@@ -179,7 +179,7 @@ def _columns(node: Node) -> str:
 
 
 def _sides(node: Node) -> str:
-    """Query of every alert with whether each side has it."""
+    """The query of every alert, with whether each side has it."""
     key = ", ".join(quote(name) for name in node.table.key)
     return (
         f"SELECT {key}, bool_or(NOT is_other) AS is_now, bool_or(is_other) AS is_then, any_value({MEASURED}) AS {MEASURED} "

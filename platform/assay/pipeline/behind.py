@@ -1,10 +1,10 @@
-"""The rows of a fact before and after a time: those that were told of meanwhile, and those whose joined rows differ.
+"""The rows of a fact before and after a period: rows with new events, and rows whose joined rows differ.
 
-Belongs here: which tables and sources a fact's rows come from, and computing those rows as they were known at both ends. Does not
-belong here: what they are joined with (`corrections`), restatements (`changes`).
+Belongs here: finding the tables and sources behind a fact's rows, and computing those rows as known at both ends. Does not
+belong here: the relations they are joined with (`corrections`), restatements (`changes`).
 
-A fact's rows come by way of tables that have its key from sources that have it. So only those keys are computed again that
-something was ingested about, or whose joined rows differ, and of those only partitions that were published again.
+A fact's rows derive from tables and sources that share its key. So only keys with newly ingested events or with differing joined
+rows are computed again, and of those only partitions that were published again.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from assay.pipeline.state import State
 
 @dataclass(frozen=True)
 class Chain:
-    """The way of a fact's rows.
+    """The derivation of a fact's rows.
 
     Attributes:
         project: The domain's SQL.
-        tables: The tables that have the fact's key, each after those it reads; the fact's own is the last.
-        sources: The sources that have it, by the relation that they are read as.
+        tables: The tables that have the fact's key, each after its inputs; the fact's own is the last.
+        sources: The sources that have it, by the relation as which they are read.
     """
 
     project: Project
@@ -45,7 +45,7 @@ class Chain:
 
     @cached_property
     def joined(self) -> list[Joined]:
-        """What the rows are joined with on the way."""
+        """The relations with which the rows are joined on the way."""
         return [
             Joined(name, relation, self._looked_up_by(name, relation))
             for name in self.tables
@@ -54,7 +54,7 @@ class Chain:
         ]
 
     def _looked_up_by(self, table: str, relation: str) -> Mapping[str, str]:
-        """What the contract says, and what else of the relation's key, or its day, the table has under its name."""
+        """The contract's lookup columns, plus columns of the relation's key or day that the table has under the same name."""
         node, now = self.project.nodes[table], _declared(self.project, relation)
         on = node.table.lookups.get(relation, {})
         days = (now.partition_column,) if relation not in (*node.table.lookups, *node.table.windows) else ()
@@ -62,9 +62,9 @@ class Chain:
         return dict(on) | {name: name for name in others if name not in (*on, *on.values(), FROM)}
 
     def columns(self, used: Iterable[str]) -> dict[str, list[str]]:
-        """The columns of what is joined, by relation, that decide what some columns of the fact say.
+        """The columns of joined relations that determine the given columns of the fact, by relation.
 
-        They are those that these are computed from, those by which they are found, and those that only decide what is found.
+        These are the columns from which they are computed, the lookup columns, and columns that only decide which row is found.
         """
         wanted: dict[str, dict[str, None]] = {self.tables[-1]: dict.fromkeys(used)}
         for name in reversed(self.tables):
@@ -101,7 +101,7 @@ class Chain:
         return found
 
     def reads(self, now: State, partition: str) -> dict[str, set[str]]:
-        """The partitions that a partition of the fact is computed from, by table and by relation of a source on the way."""
+        """The partitions from which a partition of the fact is computed, by table and source relation on the way."""
         found: dict[str, set[str]] = {self.tables[-1]: {partition}}
         for name in reversed(self.tables):
             node = self.project.nodes[name]
@@ -112,7 +112,7 @@ class Chain:
 
 
 def chain_of(project: Project, table: str) -> Chain:
-    """Find the way of the rows of a table: back along its key, as far as each key is computed for itself."""
+    """Find the derivation of a table's rows: back along its key, as long as each key is computed separately."""
     key = project.nodes[table].table.key
     sources: dict[str, Source] = {}
 
@@ -136,12 +136,12 @@ def _declared(project: Project, relation: str) -> Source | Table:
 
 @dataclass(frozen=True)
 class Behind:
-    """What is behind a difference in the rows of a fact.
+    """The causes of a difference in the rows of a fact.
 
     Attributes:
-        rows: Those that may differ, before and after.
-        told: By relation of a source on the way, the query of the events that were ingested about them.
-        links: For each of what they are joined with, the table of their keys (`_of_<column>`) beside the joined row that differs.
+        rows: The rows that may differ, before and after.
+        told: By source relation on the way, the query of the newly ingested events about them.
+        links: By joined relation, the table of the fact's keys (`_of_<column>`) with the differing joined row.
     """
 
     rows: Sides
@@ -156,17 +156,17 @@ def find_behind(
     columns: Sequence[str],
     corrections: Sequence[Correction],
 ) -> Behind | None:
-    """Compute the rows of a fact that may differ, as they were known before and after.
+    """Compute the rows of a fact that may differ, as known before and after.
 
     Args:
-        between: The time.
-        chain: The way of its rows.
-        partitions: The partitions that are asked about.
+        between: The period.
+        chain: The derivation of its rows.
+        partitions: The requested partitions.
         columns: The columns of the fact that count.
-        corrections: What they are joined with, where it differs.
+        corrections: The differences in joined relations.
 
     Returns:
-        What was found; None where nothing was ingested that could make a difference.
+        The result; None if nothing was ingested that could make a difference.
     """
     again = set(partitions).intersection(between.republished(chain.tables[-1]))
     reads = {partition: chain.reads(between.now, partition) for partition in sorted(again)}
@@ -202,14 +202,14 @@ def find_behind(
 
 
 def restricting(source: Source) -> tuple[str, ...]:
-    """The columns of a source that say which events belong together: its key, or that of the document an element is of."""
+    """The columns of a source that group its events: its key, or the key of an element's document."""
     return source.elements.parent if source.elements else source.key
 
 
 def _told(
     between: Between, chain: Chain, reads: Mapping[str, Mapping[str, set[str]]]
 ) -> tuple[dict[str, str], set[tuple[str, str]]]:
-    """The events that were ingested about a fact, by relation, and the partitions that they are in."""
+    """The newly ingested events about a fact, by relation, and their partitions."""
     told = {}
     touched = {(name, partition) for partition in reads for name in chain.tables[-1:] if not chain.sources}
     touched &= {(name, partition) for name in chain.tables[-1:] for partition in between.told(name)}
@@ -224,7 +224,7 @@ def _told(
 def _joined_rows(
     between: Between, chain: Chain, correction: Correction, joined: Joined, reads: Mapping[str, Mapping[str, set[str]]]
 ) -> tuple[str, set[tuple[str, str]]]:
-    """The published rows on the way that are joined with what differs, and the partitions that they are in."""
+    """The published rows on the way that are joined with differing rows, and their partitions."""
     table = chain.project.nodes[joined.reader].table
     there = between.now.available(joined.reader)
     partitions = sorted(set().union(*(read[joined.reader] for read in reads.values())))

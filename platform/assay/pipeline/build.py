@@ -1,6 +1,6 @@
-"""Building: compute partitions, prove them, publish what is proven.
+"""Building: compute partitions, prove them, publish those that pass.
 
-Belongs here: one pass over the dirty partitions of one table. Does not belong here: which are dirty (`plan`), writing objects
+Belongs here: one pass over the dirty partitions of one table. Does not belong here: finding them (`plan`), writing objects
 (`publish`).
 """
 
@@ -38,13 +38,13 @@ from assay.quality.proof import Verdict, prove
 from assay.quality.quarantine import Example, collect_refused, examples
 
 ROWS_AT_ONCE = 3_000_000
-"""Input rows computed in one go, whole partitions: keeps memory bounded by settings, not by data."""
+"""Input rows computed at once, in whole partitions, so that settings rather than data bound memory."""
 CELLS_AT_ONCE = 100_000_000
-"""The same for a table of many columns: its rows, one for each input row at most, would not fit and be sorted on disk."""
+"""The same for a table of many columns: its rows, at most one per input row, would not fit and would be sorted on disk."""
 FEW_ROWS = 1_000
-"""Events that are copied from their files before they are looked at."""
+"""Events that are copied out of their files before further processing."""
 ATTEMPTS = 3
-"""How often a partition is computed anew when others keep publishing it first."""
+"""How often a partition is recomputed when others keep publishing it first."""
 
 Progress = Callable[[Sequence[Outcome]], None]
 
@@ -61,17 +61,17 @@ def build(
 
     Args:
         connection: DuckDB, with access to the lake.
-        state: The lake's state; takes note of what is published.
+        state: The lake's state; updated with published partitions.
         node: The table.
         dirty: Hash of the inputs, by partition to compute.
         run_id: Names the run in what it publishes.
-        progress: Told of outcomes as they come.
+        progress: Called with outcomes as they occur.
 
     Returns:
-        One outcome a partition.
+        One outcome per partition.
 
     Raises:
-        StoreError: The lake cannot be read or written. Partitions published before stand; the others are as they were.
+        StoreError: The lake cannot be read or written. Partitions already published stay; the others are unchanged.
     """
     state.workspace.renew(connection)
     keep_missing_proofs(state, node)
@@ -108,7 +108,7 @@ def _build_all(
 
 
 def compute(connection: duckdb.DuckDBPyConnection, state: State, node: Node, partitions: Sequence[str]) -> dict[str, Verdict]:
-    """Compute and prove partitions, publishing nothing; `proven` holds their rows.
+    """Compute and prove partitions without publishing; `proven` holds their rows.
 
     Raises:
         duckdb.Error: The SQL failed on the data.
@@ -139,11 +139,11 @@ def compute(connection: duckdb.DuckDBPyConnection, state: State, node: Node, par
 def _build_chunk(
     connection: duckdb.DuckDBPyConnection, state: State, node: Node, dirty: Mapping[str, str], run_id: str
 ) -> tuple[list[Outcome], list[str]]:
-    """Build some partitions; returns their outcomes, and the partitions that somebody else published first."""
+    """Build some partitions; returns their outcomes, and the partitions that another run published first."""
     try:
         verdicts = compute(connection, state, node, list(dirty))
     except duckdb.Error as error:
-        # Several partitions may need more memory than there is, where each of them alone does not.
+        # Several partitions may need more memory than there is, even if each of them alone does not.
         if not (isinstance(error, duckdb.OutOfMemoryException) and len(dirty) > 1):
             raise_if_not_about_data(error)
         return _isolate(connection, state, node, dirty, run_id, error)
@@ -187,7 +187,7 @@ def _isolate(
     run_id: str,
     error: duckdb.Error,
 ) -> tuple[list[Outcome], list[str]]:
-    """Build partitions one by one, so that one on which the SQL fails does not hold up the others."""
+    """Build partitions one by one, so that one on which the SQL fails does not block the others."""
     drop_tables(connection)
     if len(dirty) > 1:
         outcomes: list[Outcome] = []
@@ -208,7 +208,7 @@ def _isolate(
 
 
 def chunks(state: State, node: Node, partitions: Sequence[str]) -> Iterator[list[str]]:
-    """Cut partitions into runs whose inputs are of bounded size."""
+    """Group partitions into chunks of bounded input size."""
     most = min(ROWS_AT_ONCE, CELLS_AT_ONCE // len(node.table.columns))
     chunk: list[str] = []
     rows = 0
@@ -229,7 +229,7 @@ def chunks(state: State, node: Node, partitions: Sequence[str]) -> Iterator[list
 
 
 def _look_again(connection: duckdb.DuckDBPyConnection, state: State, node: Node, lost: Sequence[str]) -> dict[str, str]:
-    """Read anew what others have published, and say what is still to be computed."""
+    """Reread what others have published, and return what remains to be computed."""
     for relation in node.reads:
         state.forget(source_of(relation) or relation)
     state.forget(node.table.full_name)
@@ -254,7 +254,7 @@ def _lookups(
     content = contents(state, node)
     with aside(connection) as others:
         for name, lookup in lookups.items():
-            # What the SQL looks up is bound already.
+            # Relations that the SQL looks up are already bound.
             where, rows = (connection, PROVEN) if name in node.table.lookups else (others, f"{main_of(connection)}.{PROVEN}")
             for partition, hashed in hashes(where, node, lookup, rows, partitions).items():
                 found[partition][name] = {"content": content[name], "rows": hashed}

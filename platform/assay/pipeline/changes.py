@@ -1,11 +1,11 @@
-"""Changes of metrics: what was reported when, and which late or corrected rows made the difference.
+"""Changes of metrics: values reported earlier, and the late or corrected rows that changed them.
 
-Belongs here: reading restatements back, and the rows behind one. Does not belong here: recording them (`restating`), computing
-those rows as they were (`behind`), nor what they are joined with (`corrections`).
+Belongs here: reading restatements, and finding the rows behind one. Does not belong here: recording restatements (`restating`),
+computing earlier states of those rows (`behind`) or of the relations they are joined with (`corrections`).
 
-The rows behind a value are computed from what had been ingested when it was reported, and again when it was restated. Of the rows
-that differ in what the metric counts, those are named that something was ingested about in between; of those that differ by what
-they are joined with, the joined rows are. What makes no difference is not named.
+The rows behind a value are computed from the events ingested when it was reported, and again from those at its restatement. Of
+the rows that differ in what the metric counts, those with newly ingested events are listed; of those that differ because of a
+joined row, the joined row is. Rows that make no difference are not listed.
 """
 
 from __future__ import annotations
@@ -37,28 +37,27 @@ from assay.pipeline.query import query, sql_errors
 from assay.pipeline.state import State
 
 ROWS_NAMED = 1000
-"""Rows behind one change that are named at most: of each fact those that are there, and those that are gone, and of each joined
-relation."""
+"""Limit on the rows listed per change: for each fact, current rows and removed rows, and for each joined relation, its rows."""
 _DIFFERING = "differing"
-"""The table of the rows of a fact that differ in what a cell counts."""
+"""The table of the rows of a fact that differ in a cell's count."""
 _AWAY = "moved or refused"
-"""What became of a row that is about no period asked about any more, though it was not deleted."""
+"""The fate of a row that left the requested periods without being deleted."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """One cell that was reported as complete, and said something else afterwards.
+    """One cell that was reported as complete and later changed.
 
     Attributes:
         table: The mart.
         partition: The period: its first day.
-        key: Who it is about; empty for the whole company.
+        key: The entity; empty for the whole company.
         metric: The metric.
-        before: What was reported, as text.
-        after: What is reported since, as text.
-        reported_at: When the first was published.
-        restated_at: When the second was.
-        seen_until: When the newest event behind what was reported had been landed.
+        before: The value first reported, as text.
+        after: The value reported since, as text.
+        reported_at: When the first value was published.
+        restated_at: When the second value was published.
+        seen_until: When the newest event behind the first value had landed.
         run_id: The run that restated it.
     """
 
@@ -81,14 +80,14 @@ def history(
     table: str | None = None,
     key: Mapping[str, str] | None = None,
 ) -> list[Change]:
-    """Every change of a metric, the oldest first.
+    """Every change of a metric, oldest first.
 
     Args:
         connection: DuckDB, with access to the lake.
         state: The lake's state.
         metric: The metric.
-        table: Of one mart only.
-        key: Only about who has these values in the mart's key.
+        table: Only in this mart.
+        key: Only for the entity with these values in the mart's key.
     """
     lattice_of(state.workspace.domain).catalog.find(metric)
     tests = [f"metric = {literal(metric)}"]
@@ -106,17 +105,16 @@ def history(
 def changed_rows(connection: duckdb.DuckDBPyConnection, state: State, changes: Sequence[Change]) -> list[list[dict[str, Any]]]:
     """The rows behind changed cells of a metric.
 
-    They are, of each fact that the metric counts: late and corrected rows as they were after that; rows that are gone, by their
-    key and what became of them; corrected rows of what rows are joined with, by the key of their source and what changed from
-    what to what.
+    For each fact that the metric counts, these are: late and corrected rows in their new state; removed rows, by key and with
+    their fate; corrected joined rows, by the key of their source and with the old and new values of changed columns.
 
     Args:
         connection: DuckDB, with access to the lake.
         state: The lake's state.
-        changes: The cells. Those of one period that changed at once are looked at together, where they follow each other.
+        changes: The cells. Simultaneous changes of one period are handled together if they are consecutive.
 
     Returns:
-        The rows of each.
+        The rows behind each change.
 
     Raises:
         SqlError: The SQL of today fails on what was known.
@@ -133,7 +131,7 @@ def changed_rows(connection: duckdb.DuckDBPyConnection, state: State, changes: S
 
 
 def _by_fact(time: Between, cells: Sequence[Change]) -> Iterator[list[list[dict[str, Any]]]]:
-    """For each fact the rows behind each cell."""
+    """The rows behind each cell, for each fact."""
     lattice = lattice_of(time.now.workspace.domain)
     metric = lattice.catalog.find(cells[0].metric)
     mart = next(each for each in lattice.marts if cells[0].table in (each.full_name, each.trend_name))
@@ -149,15 +147,15 @@ def _by_fact(time: Between, cells: Sequence[Change]) -> Iterator[list[list[dict[
 
 @dataclass(frozen=True)
 class _Counted:
-    """What a metric counts of a fact in a period of a mart.
+    """The part of a fact that a metric counts in a period of a mart.
 
     Attributes:
         fact: The fact.
         mart: The mart.
-        used: The columns that are counted.
+        used: The counted columns.
         counts: What each row adds to a part of the metric.
-        columns: The columns that are counted, and those that say whom and when a row is about.
-        seen: The periods that are looked at.
+        columns: The counted columns, and those that determine a row's entity and time.
+        seen: The requested periods.
     """
 
     fact: Fact
@@ -187,7 +185,7 @@ class _Counted:
         return any(span.first <= first <= span.last for span in self.seen for first in first_days)
 
     def about(self, change: Change) -> str:
-        """Condition on rows that are about whom and when a change is about."""
+        """Condition for rows of the entity and period of a change."""
         first = first_day(self.mart.grain, quote(self.fact.day))
         spans = (f"{first} BETWEEN DATE {literal(span.first)} AND DATE {literal(span.last)}" for span in self.seen)
         tests = [f"({' OR '.join(spans)})"]
@@ -220,7 +218,7 @@ def _rows_behind(time: Between, chain: Chain, counted: _Counted, behind: Behind,
 
 
 def _own_rows(time: Between, chain: Chain, shown: Sequence[str], behind: Behind) -> list[dict[str, Any]]:
-    """The rows that differ of which something was ingested: as they are after that, or what became of them."""
+    """The differing rows with newly ingested events: in their new state, or with their fate."""
     key, columns = ", ".join(map(quote, chain.table.key)), ", ".join(map(quote, shown))
     of_table, (_, after) = f'{literal(chain.table.full_name)} AS "table"', behind.rows
     is_elsewhere = f"({key}) IN (SELECT ({key}) FROM ({after}))"
@@ -244,7 +242,7 @@ def _own_rows(time: Between, chain: Chain, shown: Sequence[str], behind: Behind)
 
 
 def _any_rows(time: Between, chain: Chain, shown: Sequence[str], behind: Behind) -> list[dict[str, Any]]:
-    """The rows that differ of a fact that has another key than its sources, of which no event can be told."""
+    """The differing rows of a fact whose key differs from its sources', so that no event can be assigned to them."""
     key = ", ".join(map(quote, chain.table.key))
     columns = ", ".join(map(quote, (*shown, "changed", "ingestion_timestamp", "data_source")))
     of_table, (_, after) = f'{literal(chain.table.full_name)} AS "table"', behind.rows
@@ -260,6 +258,6 @@ def _rows(time: Between, sql: str) -> list[dict[str, Any]]:
 
 
 def _named(row: dict[str, Any]) -> dict[str, Any]:
-    """A row that was there before with what changed by column; any other without."""
+    """A row that existed before, with its changes by column; any other row without."""
     found = {name: by_column(value or ()) if name == "changed" else value for name, value in row.items()}
     return {name: value for name, value in found.items() if name != "changed" or value}

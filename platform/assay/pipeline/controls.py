@@ -1,10 +1,10 @@
-"""Asking controls: what a database or a file says that a table adds up to.
+"""Querying controls: the totals of a table according to a database or a file.
 
-Belongs here: queries over PostgreSQL and MySQL, reading of control files, and their answers as exact totals. Does not belong
-here: what the lake adds up to (`reconciling`), comparing (`quality.reconciliation`).
+Belongs here: queries to PostgreSQL and MySQL, reading of control files, and their results as exact totals. Does not belong
+here: the lake's totals (`reconciling`), comparing (`quality.reconciliation`).
 
-A connection string is a secret: it is in no message, and nothing here logs or keeps it. What a driver says of a connection that
-failed may repeat parts of it, so only the kind of failure is told.
+A connection string is a secret: no message contains it, and nothing here logs or stores it. A driver's message about a failed
+connection may repeat parts of it, so only the kind of failure is reported.
 """
 
 from __future__ import annotations
@@ -53,23 +53,23 @@ def ask(
     first: dt.date,
     last: dt.date,
 ) -> Totals:
-    """Ask what a control says.
+    """Query a control.
 
     Args:
         connection: DuckDB, with access to the lake, for files.
         store: The lake, for files.
         control: The control.
-        dsns: Connection strings by the names of databases.
-        first: The first day that is asked for.
+        dsns: Connection strings by database name.
+        first: The first requested day.
         last: The last day.
 
     Returns:
-        The totals of those days. Rows of one day and key are added up.
+        The totals of those days. Rows of the same day and key are added up.
 
     Raises:
-        SettingsError: There is no connection string, or it is none.
-        ControlMissing: No file of the control is there.
-        ControlError: The control cannot be asked, or its answer is not to be understood.
+        SettingsError: The connection string is missing or invalid.
+        ControlMissing: The control has no file.
+        ControlError: The control cannot be queried, or its result is invalid.
     """
     asked = control.from_
     if isinstance(asked, ControlFile):
@@ -83,7 +83,7 @@ def ask(
 
 
 def variable(dsn: str) -> str:
-    """The environment variable that holds the connection string of a database."""
+    """The environment variable with a database's connection string."""
     return f"ASSAY_DSN__{dsn.upper()}"
 
 
@@ -180,7 +180,7 @@ def _mysql_options(name: str, dsn: str) -> dict[str, Any]:
 
 
 def _with_days(sql: str, first: dt.date, last: dt.date) -> tuple[Any, dict[str, dt.date] | None]:
-    """A query and its parameters. Drivers read `%` as the start of one only where there are any."""
+    """A query and its parameters. Drivers treat `%` as special only if there are parameters."""
     return sql, {"first": first, "last": last} if FIRST in sql or LAST in sql else None
 
 
@@ -197,7 +197,7 @@ def _ask_files(
     is_parquet = asked.path.lower().endswith(".parquet")
     reader = f"read_parquet([{listed}], union_by_name=true, hive_partitioning=false)"
     if not is_parquet:
-        # As text: an amount that is read as a float is no longer exact.
+        # As text, because an amount read as a float would not be exact.
         reader = f"read_csv([{listed}], header=true, all_varchar=true, union_by_name=true, hive_partitioning=false)"
     wanted = ", ".join(f"{quote(name)}::VARCHAR" for name in columns)
     try:
@@ -230,7 +230,7 @@ def _totals(control: Control, columns: Sequence[str], rows: Iterable[Sequence[An
     missing = [name for name in wanted if name not in columns]
     if missing:
         raise ControlError(
-            f"The control {control.name} gives no {', '.join(missing)}.",
+            f"The control {control.name} lacks {', '.join(missing)}.",
             hint=f"Its columns must be {', '.join(wanted)}; they are {', '.join(columns)}.",
         )
     place = {name: columns.index(name) for name in wanted}
@@ -249,7 +249,7 @@ def _read(control: Control, number: int, column: str, value: Any, read: Callable
         return read(value)
     except (ValueError, InvalidOperation) as error:
         raise ControlError(
-            f"The control {control.name}: {value!r} in row {number} is no {column}.",
+            f"The control {control.name}: {value!r} in row {number} is not a valid {column}.",
             hint="Days are written as in 2025-01-31, amounts as in 1234.56.",
         ) from error
 
@@ -262,12 +262,12 @@ def _day(value: Any) -> dt.date:
     if isinstance(value, dt.date):
         return value
     text = str(value)
-    # Columns that hold days as times of midnight are as common as those of days.
+    # Columns with days as midnight timestamps are as common as date columns.
     return dt.date.fromisoformat(text[:10] if text[10:] in (" 00:00:00", "T00:00:00") else text)
 
 
 def _figure(value: Any) -> Decimal:
-    """A count or an amount. The sum of nothing is null in SQL."""
+    """A count or an amount. The sum of no rows is null in SQL."""
     if value is None or value == "":
         return Decimal(0)
     figure = value if isinstance(value, Decimal) else Decimal(str(value))
@@ -277,7 +277,7 @@ def _figure(value: Any) -> Decimal:
 
 
 def _text(value: Any) -> str | None:
-    """A key's value as DuckDB writes it as text."""
+    """A key's value as text, formatted like DuckDB."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return None if value is None else str(value)
@@ -290,19 +290,19 @@ def _no_driver(control: Control, extra: str) -> ControlError:
 
 
 def _no_dsn(name: str, form: str) -> SettingsError:
-    return SettingsError(f"{variable(name)} is no connection string.", hint=f"Write it as in {form}.")
+    return SettingsError(f"{variable(name)} is not a connection string.", hint=f"Write it as in {form}.")
 
 
 def _unreachable(control: Control, name: str, why: str) -> ControlError:
     return ControlError(
-        f"The control {control.name} cannot be asked: {why}.", hint=f"Check {variable(name)} and that the database runs."
+        f"The control {control.name} cannot be queried: {why}.", hint=f"Check {variable(name)} and that the database runs."
     )
 
 
 def _refused_query(control: Control, said: str) -> ControlError:
     first = said.strip().splitlines()[0] if said.strip() else "it failed"
-    return ControlError(f"The control {control.name}: the database refuses its query: {first}", hint="Correct its sql.")
+    return ControlError(f"The control {control.name}: the database rejects its query: {first}", hint="Correct its sql.")
 
 
 def _no_rows(control: Control) -> ControlError:
-    return ControlError(f"The control {control.name}: its sql gives no rows.", hint="Write one SELECT.")
+    return ControlError(f"The control {control.name}: its sql returns no result.", hint="Write one SELECT.")

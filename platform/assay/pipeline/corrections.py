@@ -1,10 +1,10 @@
-"""Corrected rows of what facts are joined with: a customer, a merchant, a rate.
+"""Corrected rows of relations that facts are joined with: a customer, a merchant, a rate.
 
-Belongs here: computing a joined relation as it was known at both ends of a time, and what differs. Does not belong here: the
-events behind that (`events_behind`), which rows of a fact it concerns (`behind`).
+Belongs here: computing a joined relation as known at both ends of a period, and the difference. Does not belong here: the
+events behind it (`events_behind`), the affected rows of a fact (`behind`).
 
-Where a table is computed by the key of its one source, only those keys are that something was ingested about. Anything else is
-computed whole, or those partitions of it that something was ingested for.
+Where a table is computed by the key of its only source, only keys with newly ingested events are computed. Other tables are
+computed whole, or in those partitions for which something was ingested.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from assay.pipeline.known import Between, KnownState, also, keys_in, of_keys
 from assay.pipeline.lookups import bind_whole
 
 Sides = tuple[str, str]
-"""Queries of the same rows as they were known before and after."""
+"""Queries of the same rows as known before and after."""
 Stands = tuple[list[Files], list[Files]]
-"""What stands for a table before and after."""
+"""The substitutes for a table before and after."""
 _CHANGED = 'STRUCT("column" VARCHAR, "before" VARCHAR, "after" VARCHAR)[]'
 
 
 @dataclass(frozen=True)
 class Joined:
-    """A relation that rows are joined with.
+    """A relation with which rows are joined.
 
     Attributes:
         reader: The table whose SQL joins it.
         relation: The relation.
-        on: Its column by column of the table that it is looked up by; empty where nothing says.
+        on: The table's column by the relation's column it is looked up by; empty if none is declared.
     """
 
     reader: str
@@ -43,20 +43,20 @@ class Joined:
     on: Mapping[str, str]
 
     def same(self, row: str, found: str) -> str:
-        """Condition that a row of the table is joined with one of the relation."""
+        """Condition for a row of the table to be joined with one of the relation."""
         return " AND ".join(f"{row}.{quote(own)} = {found}.{quote(their)}" for own, their in self.on.items()) or "true"
 
 
 @dataclass(frozen=True)
 class Correction:
-    """A joined relation of which rows differ.
+    """A joined relation with differing rows.
 
     Attributes:
         relation: The relation.
-        joins: Where it is joined.
-        key: What its rows are told apart by.
-        rows: The table of the rows that differ: their key, what they are looked up by, `landed_at` and what `changed`.
-        stands: What stands for it before and after; None of a source, which its events do.
+        joins: The places where it is joined.
+        key: The columns that identify its rows.
+        rows: The table of the differing rows: their key, lookup columns, `landed_at` and `changed`.
+        stands: Its substitutes before and after; None for a source, which is represented by its events.
     """
 
     relation: str
@@ -67,12 +67,12 @@ class Correction:
 
 
 def find_corrections(between: Between, joined: Sequence[Joined], columns: Mapping[str, Collection[str]]) -> Iterator[Correction]:
-    """Compute what rows are joined with before and after, and keep what differs.
+    """Compute joined relations before and after, and keep the differences.
 
     Args:
-        between: The time.
-        joined: What is joined.
-        columns: By relation, the columns that count.
+        between: The period.
+        joined: The joined relations.
+        columns: The columns that matter, by relation.
     """
     for place, relation in enumerate(dict.fromkeys(each.relation for each in joined)):
         if not columns.get(relation) or not between.told(relation):
@@ -95,7 +95,7 @@ def find_corrections(between: Between, joined: Sequence[Joined], columns: Mappin
 
 
 def source_by_key(project: Project, table: str) -> str | None:
-    """The relation that the only source of a table is read as, where that and every table on the way is computed by its key."""
+    """The relation as which a table's only source is read, if it and all tables on the way are computed by its key."""
     tables, read = list(_tables(project, table)), raw_relations(project, table)
     if len(read) != 1:
         return None
@@ -105,7 +105,7 @@ def source_by_key(project: Project, table: str) -> str | None:
 
 
 def origins(project: Project, relation: str, column: str) -> frozenset[tuple[str, str]]:
-    """The columns of sources that a column is computed from, each with its source."""
+    """The source columns from which a column is computed, each with its source."""
     source = source_of(relation)
     if source is not None:
         return frozenset({(source, column)})
@@ -114,7 +114,7 @@ def origins(project: Project, relation: str, column: str) -> frozenset[tuple[str
 
 
 def of_key_columns(project: Project, relation: str) -> dict[tuple[str, str], list[str]]:
-    """By source and column of its key, the columns of a table that are computed of it."""
+    """By source and column of its key, the table's columns computed from it."""
     found: dict[tuple[str, str], list[str]] = {}
     for name in project.nodes[relation].query.lineage if relation in project.nodes else ():
         for source, column in sorted(origins(project, relation, name)):
@@ -124,7 +124,7 @@ def of_key_columns(project: Project, relation: str) -> dict[tuple[str, str], lis
 
 
 def raw_relations(project: Project, relation: str) -> list[str]:
-    """The relations that the sources of a table are read as, by it and by what it reads."""
+    """The relations as which the sources of a table are read, directly or indirectly."""
     if source_of(relation) is not None:
         return [relation]
     return list(dict.fromkeys(raw for read in project.nodes[relation].query.reads for raw in raw_relations(project, read)))
@@ -138,7 +138,7 @@ def _tables(project: Project, table: str) -> Iterator[str]:
 
 
 def _folded(between: Between, relation: str, columns: Sequence[str]) -> Sides:
-    """A source's fold that is joined itself, as it was known."""
+    """A source's fold that is joined directly, as known before and after."""
     kept = []
     for state in between.states():
         bind_whole(between.connection, state, relation, (*columns, "_ingested_at"))
@@ -167,7 +167,7 @@ def _computed(between: Between, table: str) -> tuple[Sides, Stands]:
 
 
 def _compute(between: Between, state: KnownState, table: str) -> str:
-    """Compute those partitions of a table that something was ingested for, and before them what it reads."""
+    """Compute the partitions of a table for which something was ingested, after its inputs."""
     project = between.now.workspace.project
     for relation in project.nodes[table].query.reads:
         if source_of(relation) is None and relation not in state.computed and between.told(relation):
@@ -175,7 +175,7 @@ def _compute(between: Between, state: KnownState, table: str) -> str:
     told = sorted(between.told(table))
     if state.keys:
         return between.compute(state, table, told)
-    # What of is no single keys is dear, and the same for all that was restated at once.
+    # Computing without a restriction to keys is expensive, and its result is the same for all simultaneous restatements.
     sources = {str(source_of(each)): None for each in raw_relations(project, table)}
     known = (table, *told, *(batch.id for source in sources for batch in state.ledger(source).batches))
     if known not in between.kept.computed:
@@ -187,7 +187,7 @@ def _compute(between: Between, state: KnownState, table: str) -> str:
 def _keep_differing(
     between: Between, name: str, key: Sequence[str], beside: Sequence[str], counted: Collection[str], sides: Sides
 ) -> None:
-    """Keep the rows that differ in what counts, each with what it was and is, in a table."""
+    """Keep the rows that differ in columns that matter, with old and new values, in a table."""
     execute = between.connection.execute
     for side, rows in zip(("was", "now"), sides, strict=True):
         execute(f"CREATE OR REPLACE TEMP TABLE row_{side} AS SELECT *, true AS is_there FROM ({rows})")
@@ -204,7 +204,7 @@ def _keep_differing(
 
 
 def changed_list(columns: Collection[str], before: str, after: str) -> str:
-    """Expression over two rows for the list of the columns that differ, with what they were and are as text."""
+    """Expression over two rows for the list of differing columns, with old and new values as text."""
     listed = ", ".join(
         f"{{'column': {literal(each)}, 'before': {before}.{quote(each)}::VARCHAR, 'after': {after}.{quote(each)}::VARCHAR}}"
         for each in columns
@@ -213,7 +213,7 @@ def changed_list(columns: Collection[str], before: str, after: str) -> str:
 
 
 def by_column(changed: Iterable[Mapping[str, str | None]]) -> dict[str, dict[str, str | None]]:
-    """Such a list by column."""
+    """A list of changes as a mapping by column."""
     return {str(each["column"]): {"before": each["before"], "after": each["after"]} for each in changed}
 
 
@@ -223,7 +223,7 @@ def _pairs(key: Sequence[str]) -> str:
 
 
 def _pairs_of_spans(key: Sequence[str]) -> str:
-    """Each span beside what held when it began, or beside the first span where that began later."""
+    """Each span with the one that held when it began, or with the first span if that began later."""
     own = ", ".join(map(quote, key))
     whose = " AND ".join(f"now.{quote(name)} = was.{quote(name)}" for name in key if name != FROM)
 

@@ -1,10 +1,10 @@
-"""Dropping: somebody says that records in quarantine need nobody's attention any more.
+"""Dropping: marking records in quarantine as no longer needing attention.
 
-Belongs here: writing that down and reading it back. Does not belong here: which records stand in quarantine (`quarantined`).
+Belongs here: writing and reading these decisions. Does not belong here: which records are in quarantine (`quarantined`).
 
-A drop changes no data. The record stays in quarantine, and in the books; lists and ages leave it out, and a replay does not read
-it again. A row that a contract refuses stays refused by the contract alone: one that accepts it later publishes it, because a
-partition depends on its inputs and on nothing else, and because without that row an older one of its key would come back.
+A drop changes no data. The record stays in quarantine and in the books; lists and ages leave it out, and a replay does not read
+it again. Only the contract keeps a refused row out: a later contract that accepts it publishes it, because a partition depends
+on its inputs alone, and because without that row an older one of its key would return.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Dropped:
 
     Attributes:
         id: The record's id in its table's quarantine.
-        object: Its landing object, if it is known.
-        line: Its line there.
+        object: Its landing object, if known.
+        line: Its line in the object.
     """
 
     id: str
@@ -39,7 +39,7 @@ class Drop:
     """One decision to drop records.
 
     Attributes:
-        table: Their table or source, by its full name.
+        table: Full name of their table or source.
         by: Who decided.
         why: Why.
         at: When, ISO 8601 UTC.
@@ -63,7 +63,7 @@ def write_drop(store: ObjectStore, table: str, records: Sequence[Dropped], by: s
 
 
 def read_drops(store: ObjectStore, table: str) -> list[Drop]:
-    """Read every decision about a table or source, the oldest first."""
+    """Read every decision about a table or source, oldest first."""
     keys = sorted(info.key for info in store.list(dropped_prefix(table)))
     return [_drop(json.loads(store.get(key))) for key in keys]
 

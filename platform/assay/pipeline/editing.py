@@ -1,6 +1,6 @@
-"""Editing what stands in quarantine, from a file as `assay quarantine show --json` prints it.
+"""Editing records in quarantine, from a file in the format of `assay quarantine show --json`.
 
-Belongs here: finding the records that a file changes, and having them edited. Does not belong here: how an edit is made
+Belongs here: finding the records that a file changes, and requesting the edits. Does not belong here: making an edit
 (`landing.editing`).
 """
 
@@ -21,17 +21,17 @@ from assay.landing.in_place import Wish
 from assay.pipeline.quarantined import Record, Selection, as_text, columns_of, records
 from assay.pipeline.state import State
 
-_FORM = "Take what `assay quarantine show TABLE --json` prints, and change `record` or add `set`: {column: value}."
+_FORM = "Take the output of `assay quarantine show TABLE --json`, and change `record` or add `set`: {column: value}."
 
 
 @dataclass(frozen=True)
 class _Change:
-    """What a file says of one record.
+    """A file's entry for one record.
 
     Attributes:
         table: Its table or source.
         id: Its id.
-        record: The record as the file has it; None where it does not say.
+        record: The record in the file; None if it is left out.
         values: New values by column.
     """
 
@@ -42,7 +42,7 @@ class _Change:
 
 
 def edit_records(connection: duckdb.DuckDBPyConnection, state: State, text: str, by: str, why: str) -> list[Edit]:
-    """Land edits of the records that a file changes; those that it has as they are are left alone.
+    """Land edits of the records that a file changes; unchanged ones are skipped.
 
     Args:
         connection: DuckDB, with access to the lake.
@@ -52,7 +52,7 @@ def edit_records(connection: duckdb.DuckDBPyConnection, state: State, text: str,
         why: Why.
 
     Raises:
-        EditError: The file cannot be understood, or a record cannot be edited so; all of a source is checked before any lands.
+        EditError: The file is invalid, or a record cannot be edited so; all edits of a source are checked before any lands.
         SettingsError: There is no such table.
         StoreError: The lake cannot be read or written.
     """
@@ -63,8 +63,8 @@ def edit_records(connection: duckdb.DuckDBPyConnection, state: State, text: str,
         for id, change in changes.items():
             if id not in found:
                 raise EditError(
-                    f"{name}: no record {id} stands in quarantine.",
-                    hint=f"`assay quarantine show {name}` has those that do, `assay quarantine trail` what was edited.",
+                    f"{name}: there is no record {id} in quarantine.",
+                    hint=f"`assay quarantine show {name}` lists the records there, `assay quarantine trail` the edited ones.",
                 )
             wish = _wish(declared, found[id], change)
             if wish is not None:
@@ -78,10 +78,10 @@ def edit_records(connection: duckdb.DuckDBPyConnection, state: State, text: str,
 
 
 def read_changes(text: str) -> list[_Change]:
-    """Read the file of an edit.
+    """Parse the file of an edit.
 
     Raises:
-        EditError: It is no such file.
+        EditError: It is not such a file.
     """
     try:
         entries = json.loads(text, parse_float=str, parse_int=str) if text.lstrip().startswith("[") else _lines(text)
@@ -90,7 +90,7 @@ def read_changes(text: str) -> list[_Change]:
     changes = []
     for number, entry in enumerate(entries, 1):
         if not isinstance(entry, dict) or not isinstance(entry.get("table"), str) or not isinstance(entry.get("id"), str):
-            raise EditError(f"Entry {number} of the file does not say which record it is: it needs table and id.", hint=_FORM)
+            raise EditError(f"Entry {number} of the file does not identify a record: it needs table and id.", hint=_FORM)
         values = entry.get("set") or {}
         if not isinstance(values, dict):
             raise EditError(f"Entry {number} of the file: `set` must be an object of values by column.", hint=_FORM)
@@ -114,13 +114,13 @@ def _by_table(changes: Sequence[_Change], state: State) -> dict[str, dict[str, _
 
 
 def _wish(declared: Source | Table, record: Record, change: _Change) -> Wish | None:
-    """What a file wishes of a record; None when it has it as it is."""
+    """The edit that a file requests for a record; None if it changes nothing."""
     if isinstance(declared, Source):
         text = None if change.record in (None, record.record) else change.record
         if text is None and not change.values:
             return None
         if not isinstance(text, str | None) or (text is not None and change.values):
-            raise EditError(f"{record.table} {record.id}: change either its `record`, which is a text, or `set`.", hint=_FORM)
+            raise EditError(f"{record.table} {record.id}: change either its `record`, which is text, or `set`.", hint=_FORM)
         assert record.object is not None and record.line is not None
         return Wish(record.object, record.line, "record", record.record or "", text=text, values=change.values)
     columns = columns_of(record)
@@ -136,8 +136,8 @@ def _wish(declared: Source | Table, record: Record, change: _Change) -> Wish | N
         return None
     if record.object is None or record.line is None or columns is None:
         raise EditError(
-            f"{record.table} {record.id}: the row was made of several records, so that none of them can be edited for it.",
-            hint="Correct what it was made of: its upstream tables, its SQL or its contract.",
+            f"{record.table} {record.id}: the row was computed from several records, so none of them can be edited for it.",
+            hint="Correct its upstream tables, its SQL or its contract.",
         )
     assert record.record is not None
     return Wish(record.object, record.line, "row", record.record, record.sequence, values=values)

@@ -1,9 +1,9 @@
-"""The raw events behind rows of a joined relation that differ.
+"""The raw events behind differing rows of a joined relation.
 
-Belongs here: naming those rows by what was landed. Does not belong here: finding them (`corrections`).
+Belongs here: identifying those rows by landed events. Does not belong here: finding them (`corrections`).
 
-An event is told by its key where the relation has it. A row that is computed of several, as a rate in dollars is of two rates,
-may have only parts of it: then of the events that changed something those are told that have most in common with the row.
+An event is matched by its key if the relation has it. A row computed from several events, as a dollar rate is from two rates,
+may have only parts of the key: then, of the events that changed something, those that have most in common with the row are used.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from assay.pipeline.known import Between, keys_in, of_keys
 from assay.pipeline.lookups import bind_whole
 
 _WANTED = "wanted"
-"""The table of the rows that are to be named."""
+"""The table of the rows to identify."""
 
 
 def name_by_events(between: Between, correction: Correction, rows: str) -> list[dict[str, Any]]:
-    """Name rows that differ by the events behind them, each event once, with all that differs by it.
+    """Identify differing rows by the events behind them, each event once, with all differences it caused.
 
     A row of which no event is found is named by its own key, and by the landing object where only one landed at its time.
 
     Args:
-        between: The time.
+        between: The period.
         correction: The joined relation.
-        rows: Query of those rows of `correction.rows` that are wanted.
+        rows: Query that selects rows of `correction.rows`.
     """
     execute, key = between.connection.execute, correction.key
     execute(f"CREATE OR REPLACE TEMP TABLE {_WANTED} AS SELECT row_number() OVER () AS place, * FROM ({rows})")
@@ -58,7 +58,7 @@ def name_by_events(between: Between, correction: Correction, rows: str) -> list[
 
 
 def newest(key: Sequence[str], events: str) -> str:
-    """Query of the newest event of each key: what it does, when and where it was landed."""
+    """Query of the newest event of each key: its operation, and when and where it landed."""
     named = ", ".join(map(quote, key))
     return (
         f"SELECT {named}, arg_max(_op, _sequence) AS op, arg_max(_ingested_at, _sequence) AS landed_at, "
@@ -76,7 +76,7 @@ def _told(source: str, key: Sequence[str], event: Sequence[Any]) -> dict[str, An
 
 
 def _events_of_rows(between: Between, correction: Correction, relation: str) -> str:
-    """Query of the wanted rows' places and the events behind them."""
+    """Query of the selected rows' places and the events behind them."""
     source, project = between.now.declared(relation), between.now.workspace.project
     assert isinstance(source, Source)
     events = newest(source.key, between.events(relation, between.told(relation)))

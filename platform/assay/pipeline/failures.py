@@ -1,8 +1,8 @@
-"""The record of partitions whose last proof failed, one object a table, changed by compare-and-swap.
+"""The record of partitions whose last proof failed, one object per table, changed by compare-and-swap.
 
-Belongs here: reading and changing it. Does not belong here: what fails (`build`), which failures still say something (`plan`).
+Belongs here: reading and changing it. Does not belong here: finding failures (`build`), which of them still matter (`plan`).
 
-Runs of the same table may overlap: each notes what it found, and what another has mended meanwhile stays mended.
+Runs of the same table may overlap: each records its findings, and failures resolved by another run stay resolved.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from assay.lake.store import ObjectStore
 from assay.pipeline.duckdb_errors import ON_THE_DATA
 
 ATTEMPTS = 30
-"""How often a change is tried anew when others keep changing the record first."""
+"""How often a change is retried when others keep changing the record first."""
 _PAUSE_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A partition that failed its proof, and with what.
+    """A partition that failed its proof, and why.
 
     Attributes:
-        made_from: Hash of code and inputs: as long as it stays, so does the failure.
+        made_from: Hash of code and inputs: the failure lasts as long as it is the same.
         problems: Why it failed, in words that hold no value of any row: they leave the house.
         run_id: The run that found it.
-        below_threshold: Whether its quality score was below the table's threshold; that is one of the problems.
+        below_threshold: Whether its quality score was below the table's threshold, among other problems.
         sentence: What DuckDB said where the SQL failed on the data. It may hold values, and is for logs and the command line.
     """
 
@@ -62,7 +62,7 @@ def read_failures(store: ObjectStore, table: Table) -> Failures:
 
 
 def write_failures(store: ObjectStore, table: Table, failed: Mapping[str, Failure], mended: Collection[str]) -> None:
-    """Note failed partitions, and forget those that were mended.
+    """Record failed partitions, and forget those that now pass.
 
     Raises:
         StoreError: The lake cannot be read or written, or others keep changing the record first.
@@ -75,7 +75,7 @@ def write_failures(store: ObjectStore, table: Table, failed: Mapping[str, Failur
 
 
 def forget_failures(store: ObjectStore, table: Table, settled: Mapping[str, Failure]) -> None:
-    """Forget failures that do not count any more; one that was found since is not forgotten.
+    """Forget failures that no longer matter, except those found in the meantime.
 
     Raises:
         StoreError: The lake cannot be read or written, or others keep changing the record first.
@@ -102,7 +102,7 @@ def _change(store: ObjectStore, table: Table, change: Callable[[Failures], Failu
 
 def _read_version(store: ObjectStore, key: str) -> tuple[str | None, Failures]:
     try:
-        # Most often there is none. The version first: should the content be newer, the write fails and is tried again.
+        # Usually there is no record. The version first: if the content is newer, the write fails and is retried.
         etag = store.head(key).etag
         return etag, _failures(store.get(key))
     except ObjectMissing:

@@ -1,11 +1,11 @@
-"""Forgetting deleted rows, where a source says for how long its deletes are kept (`Source.deletes_kept`).
+"""Forgetting deleted rows, where a source declares how long its deletes are kept (`Source.deletes_kept`).
 
-Belongs here: which rows are forgotten. Does not belong here: taking their events out of raw objects (`landing.removal`), what
-becomes of older events that land afterwards (`landing.too_late`), when this is done (`orchestration`).
+Belongs here: which rows are forgotten. Does not belong here: removing their events from raw objects (`landing.removal`), the
+treatment of older events that land afterwards (`landing.too_late`), the schedule (`orchestration`).
 
-A row is forgotten when its newest event, of all partitions, is a delete that landed longer ago than that, and is about a time
-longer ago than that. Its events up to this one go; later ones, which make the row anew, stay. What `latest` says is the same with
-and without them, and so no table is dirty. Only such folds may read the source: a history would lose the spans of the row.
+A row is forgotten when its newest event, over all partitions, is a delete that both landed and took effect longer ago than that.
+Its events up to this one are removed; later ones, which create the row again, stay. `latest` is the same with and without the
+removed events, and so no table becomes dirty. Only such folds may read the source: a history would lose the spans of the row.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from assay.landing.removal import Removal
 
 _GONE = "forgotten_rows"
 _KEPT_FROM = "greatest(_ingested_at, coalesce(_source_timestamp, _ingested_at))"
-"""From when on a delete is kept for its time: late events have all of it to land in, whatever the producer's clock says."""
+"""The start of a delete's retention, so that late events have all of it to land in, whatever the producer's clock says."""
 
 
 @dataclass(frozen=True)
 class Forgotten:
-    """What was forgotten of a source.
+    """The result of forgetting rows of a source.
 
     Attributes:
         source: The source.
-        rows: Deleted rows.
-        events: Their events.
-        objects: Raw objects that were written again without them.
+        rows: Number of deleted rows.
+        events: Number of their events.
+        objects: Number of raw objects rewritten without them.
     """
 
     source: Source
@@ -49,14 +49,14 @@ class Forgotten:
 
     @property
     def told(self) -> str:
-        """What was forgotten, in words."""
+        """The result in words."""
         return f"{self.rows:,} deleted rows were forgotten, with all of their {self.events:,} events"
 
 
 def forget(
     store: ObjectStore, connection: duckdb.DuckDBPyConnection, source: Source, scratch: Path, now: dt.datetime
 ) -> Forgotten:
-    """Forget the rows of a source whose deletes have been kept for long enough; none where they are kept for ever.
+    """Forget the rows of a source whose deletes have been kept for long enough; none if they are kept for ever.
 
     Args:
         store: The lake.
@@ -66,14 +66,14 @@ def forget(
         now: The time, UTC.
 
     Raises:
-        StoreError: The lake cannot be read or written, or there is no room; nothing was changed.
+        StoreError: The lake cannot be read or written, or there is too little space; nothing was changed.
     """
     if source.deletes_kept is None:
         return Forgotten(source)
     log = LedgerLog(store, source.name)
     ledger = log.read()
     if source.partition_column is not None and ledger.unplaced:
-        # Their partitions do not hold yet what decides; the next time they do.
+        # Their partitions do not contain the deciding events yet; they will the next time.
         return Forgotten(source)
     with connection.cursor() as cursor:
         try:
@@ -92,7 +92,7 @@ def forget(
 
 
 def _find_gone(cursor: duckdb.DuckDBPyConnection, store: ObjectStore, source: Source, ledger: Ledger, before: dt.datetime) -> int:
-    """Create the table of the rows that are forgotten, with the position of their delete; returns how many there are."""
+    """Create the table of the rows to forget, with the position of their delete; returns their number."""
     parts = [part for partition, own in ledger.parts.items() if partition not in (NOTED, TRUNCATES) for part in own]
     events = typed_rows(source, files_by_version((part.version, store.path(ledger.object_of(part))) for part in parts))
     keys = ", ".join(quote(name) for name in source.key)

@@ -1,10 +1,10 @@
-"""How fresh sources and tables are, against what their contracts allow.
+"""The freshness of sources and tables, compared with what their contracts allow.
 
-Belongs here: when each last got something new. Does not belong here: telling anybody that one is late (`alerts`).
+Belongs here: when each last received something new. Does not belong here: alerting (`alerts`).
 
 A source is as fresh as its newest batch of landing objects. A table is as fresh as its newest partition (none of the future's),
-which counts as new when it was published, or when newer inputs were proven to give the same rows. So an old day that a late file
-mends does not make a table look fresh.
+which counts as new when it was published, or when newer inputs were proven to give the same rows. So an old day that is corrected
+by a late file does not make a table look fresh.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from assay.pipeline.state import State
 
 @dataclass(frozen=True)
 class Freshness:
-    """How fresh a source or table is.
+    """The freshness of a source or table.
 
     Attributes:
         declared: The source or table.
-        updated: When it last got something new, UTC; None where it has nothing.
-        newest: Its newest partition; empty for a source, and where it has none.
+        updated: When it last received something new, UTC; None if it has nothing.
+        newest: Its newest partition; empty for a source, and if there is none.
     """
 
     declared: Source | Table
@@ -35,13 +35,13 @@ class Freshness:
     newest: str = ""
 
     def is_late(self, now: dt.datetime) -> bool:
-        """Whether it is older than it may be; what never had anything is not."""
+        """Whether it is older than allowed; one that never had anything is not."""
         limit = self.declared.freshness
         return limit is not None and self.updated is not None and now - self.updated > limit
 
 
 def freshness(state: State, now: dt.datetime) -> dict[str, Freshness]:
-    """How fresh every source and table is, by full name, each after what it reads.
+    """The freshness of every source and table, by full name, each after its inputs.
 
     Raises:
         StoreError: The lake cannot be read.
@@ -56,7 +56,7 @@ def freshness(state: State, now: dt.datetime) -> dict[str, Freshness]:
 
 
 def late(state: State, now: dt.datetime) -> list[Freshness]:
-    """What is late by itself: not what only waits for something that is late.
+    """The late sources and tables, except those that only wait for another late one.
 
     Raises:
         StoreError: The lake cannot be read.

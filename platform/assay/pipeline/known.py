@@ -1,11 +1,11 @@
-"""What was known at an instant: the lake's state as far as its ledgers went then, and what was ingested between two instants.
+"""Earlier knowledge: the lake's state according to its ledgers at an instant, and what was ingested between two instants.
 
-Belongs here: choosing the raw events that were there, and computing partitions from those, of some keys only. Does not belong
+Belongs here: choosing the raw events that existed, and computing partitions from them, for some keys only. Does not belong
 here: which rows differ (`behind`, `corrections`).
 
-Nothing of this is kept anywhere: a partition is a pure function of raw events, and the ledgers say when each batch of those was
-recorded. What was computed then can be computed again, by the SQL and the contracts of today. What was recorded while a value was
-being computed counts as known to it.
+None of this is stored: a partition is a pure function of raw events, and the ledgers record when each batch of those was
+ingested. Earlier results can be computed again, by today's SQL and contracts. Events recorded while a value was being computed
+count as known to it.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ from assay.pipeline.state import Input, State
 from assay.quality.flagging import PROVEN
 
 _MARGIN = dt.timedelta(days=1)
-"""How long before a value was published its inputs may have been read: costs a look at more, and never changes what is found."""
+"""How long before a value's publication its inputs may have been read: costs some extra work, but never changes the result."""
 _COMPUTED = "computed here"
-"""The version of files that hold what a table's rows have, without what a run adds."""
+"""The version of files with a table's rows but without the columns that a run adds."""
 
 
 @dataclass
 class KnownState(State):
-    """The lake's state as it was at an instant, or the part of it that some keys are about.
+    """The lake's state at an instant, or the part of it that concerns some keys.
 
-    Published partitions are those of now: what was published then is gone, and is computed again where it may have differed.
+    Published partitions are the current ones: earlier ones are gone, and are computed again where they may have differed.
 
     Attributes:
         now: The lake's state.
         at: The instant.
-        keys: By source, the condition on events of the keys that are wanted.
-        computed: By table, the files that stand for it instead of its published partitions.
+        keys: By source, the condition on events of the selected keys.
+        computed: By table, the files that replace its published partitions.
     """
 
     now: State = field(kw_only=True)
@@ -57,45 +57,45 @@ class KnownState(State):
     computed: dict[str, list[Files]] = field(default_factory=dict)
 
     def ledger(self, source: str) -> Ledger:
-        """The batches that had been ingested."""
+        """The batches ingested by the instant."""
         if source not in self._ledgers:
             self._ledgers[source] = self.now.ledger(source).known_at(self.at)
         return self._ledgers[source]
 
     def index(self, table: str) -> dict[str, Entry]:
-        """The partitions that are published now."""
+        """The partitions published now."""
         return self.now.index(table)
 
     def files_of(self, relation: str, inputs: Iterable[Input]) -> list[Files]:
-        """What some objects held, or what stands for all of them."""
+        """The contents of some objects at the instant, or their replacements."""
         if relation in self.computed:
             return self.computed[relation]
         source = source_of(relation)
         if source is None:
             return super().files_of(relation, inputs)
         wanted = list(inputs)
-        # What was compacted lies beside what was ingested later.
+        # Merged objects also contain batches that were ingested later.
         merged = [each for each in wanted if each.id != each.key]
         files = super().files_of(relation, (each for each in wanted if each.id == each.key))
         late = _among("_landing_object", self.now.ledger(source).landed_since(self.at), "NOT IN") if merged else None
         return files + also(super().files_of(relation, merged), late)
 
     def files(self, node: Node, relation: str, partitions: Collection[str]) -> list[Files]:
-        """What is read of a relation, of the keys that are wanted."""
+        """The files read from a relation, for the selected keys."""
         return also(super().files(node, relation, partitions), self.keys.get(source_of(relation) or ""))
 
     def all_files(self, relation: str) -> list[Files]:
-        """All of a relation, of the keys that are wanted."""
+        """All files of a relation, for the selected keys."""
         return also(super().all_files(relation), self.keys.get(source_of(relation) or ""))
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What was computed while looking back.
+    """Rows computed while looking back.
 
     Attributes:
-        folder: Where its rows are.
-        computed: The query of the rows of a table and the files of it, by what they were computed from.
+        folder: The folder of the rows.
+        computed: The query of a table's rows and its files, by what they were computed from.
     """
 
     folder: Path
@@ -104,14 +104,14 @@ class Kept:
 
 @dataclass
 class Between:
-    """The time between two instants.
+    """The period between two instants.
 
     Attributes:
         connection: DuckDB, with access to the lake.
         now: The lake's state.
-        after: The first instant, which does not belong to it.
-        until: The second, which does.
-        kept: What was computed meanwhile.
+        after: The first instant, exclusive.
+        until: The second, inclusive.
+        kept: Rows computed so far.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -122,7 +122,7 @@ class Between:
     _told: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def states(self, keys: Mapping[str, str] | None = None) -> tuple[KnownState, KnownState]:
-        """The lake's state at both instants, of some keys or of all."""
+        """The lake's state at both instants, for some keys or all."""
         workspace = self.now.workspace
         first, second = (KnownState(workspace, now=self.now, at=at, keys=keys or {}) for at in (self.after, self.until))
         return first, second
@@ -132,7 +132,7 @@ class Between:
         return self.states()
 
     def told(self, relation: str) -> frozenset[str]:
-        """The partitions of a relation that something was ingested for; of a table, those that were published again since."""
+        """The partitions of a relation for which something was ingested; for a table, those that were also published again."""
         if relation not in self._told:
             self._told[relation] = frozenset(self._find_told(relation))
         return self._told[relation]
@@ -159,7 +159,7 @@ class Between:
         return after - before
 
     def republished(self, table: str) -> list[str]:
-        """The partitions of a table that were published again since: no other can be behind a difference."""
+        """The partitions of a table that were published again since: no others can be behind a difference."""
         read = self.after - _MARGIN
         index = self.now.index(table)
         return [
@@ -167,9 +167,9 @@ class Between:
         ]
 
     def events(self, relation: str, partitions: Collection[str]) -> str:
-        """Query of the events of a relation's source that were ingested, in some of its partitions.
+        """Query of the newly ingested events of a relation's source, in some of its partitions.
 
-        Where the source was emptied, all events before are among them: they are what that is about.
+        If the source was emptied, all earlier events are among them, because that affects all of them.
         """
         source = self.now.declared(relation)
         assert isinstance(source, Source)
@@ -197,7 +197,7 @@ class Between:
         return str(path)
 
     def compute(self, state: KnownState, table: str, partitions: Sequence[str]) -> str:
-        """Compute partitions of a table as they were known, to stand for the table from then on.
+        """Compute partitions of a table as known at an instant, to replace the table from then on.
 
         Args:
             state: The state at the instant.
@@ -205,7 +205,7 @@ class Between:
             partitions: The partitions.
 
         Returns:
-            Query of the rows that were computed.
+            Query of the computed rows.
         """
         node = self.now.workspace.project.nodes[table]
         compute(self.connection, state, node, partitions)
@@ -217,7 +217,7 @@ class Between:
 
 @contextmanager
 def looking_back(connection: duckdb.DuckDBPyConnection, now: State) -> Iterator[Kept]:
-    """Keep what is computed meanwhile; all of it is removed at the end."""
+    """Keep intermediate results during the block; all of them are removed at the end."""
     kept = Kept(now.workspace.scratch / f"looking-back-{uuid.uuid4().hex}")
     kept.folder.mkdir(parents=True)
     try:
@@ -247,5 +247,5 @@ def _among(column: str, values: Iterable[str], test: str) -> str | None:
 
 
 def also(files: Iterable[Files], only: str | None) -> list[Files]:
-    """Files, of whose rows only those are wanted that also meet a condition."""
+    """Files, restricted to rows that also meet a condition."""
     return [replace(each, only=" AND ".join(f"({test})" for test in (each.only, only) if test) or None) for each in files]

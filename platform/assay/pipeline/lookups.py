@@ -1,10 +1,10 @@
-"""Row-exact lookups: which partitions a change in a looked-up relation touches.
+"""Row-exact lookups: which partitions are affected by a change in a looked-up relation.
 
-Belongs here: hashing, by partition, the rows of a relation that the partition's own keys find. Does not belong here: what follows
-from a changed hash (`plan`).
+Belongs here: hashing, by partition, the rows of a relation that the partition's own keys match. Does not belong here: the
+consequences of a changed hash (`plan`).
 
-A table that only looks a relation up by key (`lookups` in its contract, or what an expectation refers to) depends on the rows it
-finds, and of those on the columns it names, and on nothing else: a new customer does not dirty yesterday's payments.
+A table that only looks up a relation by key (`lookups` in its contract, or the relation of a `Refers`) depends only on the rows
+that match, and on the columns it uses of those: a new customer does not dirty yesterday's payments.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class Lookup:
 
     Attributes:
         relation: The relation.
-        on: Its column by own column.
-        columns: Its columns that count.
-        by_partition: Whether it is looked up by the partition itself, whatever rows that has.
+        on: The table's column by the relation's column.
+        columns: The columns of the relation that are used.
+        by_partition: Whether it is looked up by the partition itself, regardless of its rows.
     """
 
     relation: str
@@ -41,7 +41,7 @@ class Lookup:
 
 
 def lookups_of(node: Node) -> dict[str, Lookup]:
-    """What a table and its expectations look up, by the name that an entry remembers it under."""
+    """The lookups of a table and its expectations, by their names in an entry."""
     found = {relation: Lookup(relation, on, node.query.reads[relation]) for relation, on in node.table.lookups.items()}
     for name, each in references(node.table).items():
         if isinstance(each, Refers):
@@ -52,19 +52,19 @@ def lookups_of(node: Node) -> dict[str, Lookup]:
 
 
 def contents(state: State, node: Node) -> dict[str, str]:
-    """Hash of everything that each looked-up relation holds."""
+    """Hash of the entire content of each looked-up relation."""
     return {name: state.content(lookup.relation) for name, lookup in lookups_of(node).items()}
 
 
 def bind_lookup(connection: duckdb.DuckDBPyConnection, state: State, node: Node, relation: str) -> None:
-    """Bind the whole of a relation that the SQL looks up; its fold is kept if the books count what it left out."""
+    """Bind all of a relation that the SQL looks up; its fold is kept if the books count what the fold left out."""
     bind_whole(connection, state, relation, node.query.reads[relation], materialize=relation in node.inputs)
 
 
 def bind_whole(
     connection: duckdb.DuckDBPyConnection, state: State, relation: str, columns: Collection[str], *, materialize: bool = False
 ) -> None:
-    """Bind the whole of a relation."""
+    """Bind all of a relation."""
     files, truncates = state.all_files(relation), state.truncate_files(relation)
     bind(connection, relation, state.declared(relation), files, columns, truncates=truncates, materialize=materialize)
 
@@ -72,14 +72,14 @@ def bind_whole(
 def hashes(
     connection: duckdb.DuckDBPyConnection, node: Node, lookup: Lookup, rows: str, partitions: Collection[str]
 ) -> dict[str, str]:
-    """Hash what a table's rows find in a bound relation.
+    """Hash the rows of a bound relation that a table's rows match.
 
     Args:
-        connection: Where the relation is bound.
+        connection: A connection in which the relation is bound.
         node: The table.
-        lookup: What is looked up.
+        lookup: The lookup.
         rows: A relation of the table's rows with `_partition`.
-        partitions: The partitions that are asked for; one that finds nothing has a hash too.
+        partitions: The requested partitions; one without matches has a hash too.
     """
     found = ", ".join(f"found.{quote(name)}" for name in lookup.columns)
     types = node.table.types
@@ -97,7 +97,7 @@ def hashes(
 def published_hashes(
     connection: duckdb.DuckDBPyConnection, state: State, node: Node, lookup: Lookup, partitions: Collection[str]
 ) -> dict[str, str]:
-    """Hash what published partitions, and the rows in their quarantine, find in a relation as it is now."""
+    """Hash the current rows of a relation that published partitions, and the rows in their quarantine, match."""
     index = state.index(node.table.full_name)
     store = state.workspace.store
     objects = [
@@ -112,7 +112,7 @@ def published_hashes(
 
 def _same(mine: str, theirs: str, kind: str, lookup: Lookup) -> str:
     other = f"found.{quote(theirs)}"
-    # A control may write its days as texts.
+    # A control may have its days as text.
     return f"asked.{quote(mine)} = " + (f"TRY_CAST({other} AS {kind})" if lookup.by_partition else other)
 
 

@@ -1,6 +1,6 @@
-"""Metrics asked for by hand: a question planned, its mart bound, its answer computed.
+"""Ad hoc metric queries: a question is planned, its mart bound, its answer computed.
 
-Belongs here: reading of the lake exactly the partitions that a plan needs. Does not belong here: planning (`metrics.planning`),
+Belongs here: reading exactly the partitions that a plan needs. Does not belong here: planning (`metrics.planning`),
 showing results (`cli`).
 """
 
@@ -25,12 +25,12 @@ from assay.pipeline.state import Input, State
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer and how it was come by.
+    """An answer and how it was found.
 
     Attributes:
-        plan: What was considered.
-        taken: What was read.
-        result: The rows; nothing is computed before they are fetched.
+        plan: The alternatives considered.
+        taken: The chosen one.
+        result: The rows; nothing is computed until they are fetched.
     """
 
     plan: Plan
@@ -44,13 +44,13 @@ def plan_question(state: State, question: Question) -> Plan:
 
 
 def rows_read(state: State, candidate: Candidate, days: Days) -> int:
-    """How many published rows a way to answer a question reads."""
+    """The number of published rows that a candidate reads."""
     there = [relation for relation in candidate.relations if relation in state.workspace.domain.tables]
     return sum(found.rows for relation in there for found in _published(state, candidate, relation, days))
 
 
 def statement_of(state: State, candidate: Candidate) -> str:
-    """The SQL of a way to answer a question, which marks the periods that are partial as of now."""
+    """The SQL of a candidate, which marks the periods that are partial as of now."""
     return candidate.statement(_newest(state, candidate))
 
 
@@ -73,29 +73,29 @@ def ask(connection: duckdb.DuckDBPyConnection, state: State, question: Question,
         connection: DuckDB, with access to the lake.
         state: The lake's state.
         question: The question.
-        scan: Compute from the facts what no mart has.
+        scan: Compute from the facts if no mart has the answer.
 
     Raises:
-        SettingsError: No mart answers it exactly, and a scan was not asked for or does not answer it either.
+        SettingsError: No mart answers it exactly, and a scan was not requested or does not answer it either.
         StoreError: The lake cannot be read.
     """
     found = plan_question(state, question)
     taken = found.chosen
     if taken is None and found.scan is None:
         raise SettingsError(
-            f"Nothing answers this: {found.considered[-1].why}.",
+            f"This cannot be answered: {found.considered[-1].why}.",
             hint="; ".join(f"{each.name}: {each.why}" for each in found.considered[:-1]),
         )
     if taken is None and not scan and found.scan is not None:
         raise SettingsError(
             "No mart answers this exactly.",
             hint=f"--scan computes it from {rows_read(state, found.scan, question.days):,} rows of {found.scan.name}. "
-            "--explain says why no mart does.",
+            "--explain shows why no mart does.",
         )
     if taken is not None and not any(state.available(relation) for relation in taken.relations):
         if not scan or found.scan is None:
             raise SettingsError(
-                f"Nothing is published of {', '.join(taken.relations)}.",
+                f"There are no published data in {', '.join(taken.relations)}.",
                 hint="`assay run --all` builds the marts of metrics too.",
             )
         taken = None

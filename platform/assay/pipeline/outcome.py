@@ -1,6 +1,6 @@
-"""What a run did: outcomes by partition, and their sum as people and scripts read it.
+"""The results of a run: outcomes by partition, and a report of them for people and scripts.
 
-Belongs here: the values that a run hands to whoever recorded or asked for it. Does not belong here: doing (`build`), printing
+Belongs here: the values that a run returns to its caller. Does not belong here: the work (`build`), printing
 (`cli`).
 """
 
@@ -18,34 +18,34 @@ from assay.quality.scores import RuleResult, Scores
 
 
 class Status(StrEnum):
-    """What became of a partition."""
+    """The result for a partition."""
 
     PUBLISHED = "published"
     """It was computed, proven and written."""
     UNCHANGED = "unchanged"
-    """It was computed and proven, and its content is what was there."""
+    """It was computed and proven, and its content has not changed."""
     FAILED = "failed"
-    """It failed its proof; what was there stands."""
+    """It failed its proof; the earlier data stay in place."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one computed partition.
+    """The result of computing one partition.
 
     Attributes:
         table: The table's full name.
         partition: The partition.
-        status: What became of it.
-        entry: What is published now, if anything is.
+        status: The result.
+        entry: Its published entry, if any.
         problems: Why it failed.
         books: Its books.
         score: Its quality score.
-        broken: Rows that broke each rule.
-        rows: Rows computed.
+        broken: Number of rows that broke each rule.
+        rows: Number of computed rows.
         examples: A few rows for each broken rule.
         scores: Its scores by rows, money and dimension.
-        results: What became of every rule; nothing where the SQL failed.
-        quarantined: Rows that are not fit to be published.
+        results: The result of every rule; empty if the SQL failed.
+        quarantined: Number of rows that may not be published.
     """
 
     table: str
@@ -64,7 +64,7 @@ class Outcome:
 
 
 class Observer(Protocol):
-    """Whoever watches a run."""
+    """Receives the progress of a run."""
 
     def landed(self, records: int) -> None:
         """A landing object of this many records was written."""
@@ -79,12 +79,12 @@ class Observer(Protocol):
         ...
 
     def built(self, table: str, partitions: int) -> None:
-        """This many of them are done."""
+        """This many of a table's partitions are done."""
         ...
 
 
 class Unobserved:
-    """Nobody watches."""
+    """An observer that does nothing."""
 
     def landed(self, records: int) -> None:
         """Do nothing."""
@@ -101,11 +101,11 @@ class Unobserved:
 
 @dataclass
 class Counts:
-    """Partitions by what became of them.
+    """Partitions by result.
 
     Attributes:
-        rebuilt: Published anew.
-        unchanged: Left as they were, whether or not they had to be computed to know.
+        rebuilt: Published again.
+        unchanged: Left as they were, whether or not that required computing them.
         failed: Failed their proof, in this run or an earlier one with the same inputs.
     """
 
@@ -127,17 +127,17 @@ class Counts:
 
 @dataclass
 class Report:
-    """What a run did.
+    """The results of a run.
 
     Attributes:
-        books: Books of every source and table as they stand after it, by full name.
+        books: Books of every source and table after the run, by full name.
         scores: Quality score of every table, 0 to 100.
         partitions: Counts.
         failures: Why partitions failed, by table and partition; and why landing objects are held, by source and object.
         warnings: What an operator should know.
-        seconds: Wall seconds by stage.
+        seconds: Wall-clock seconds by stage.
         records: Records ingested.
-        anomalies: What is odd about the newest complete days, in words, by table and day.
+        anomalies: Anomalies on the newest complete days, in words, by table and day.
     """
 
     books: dict[str, Books] = field(default_factory=dict)

@@ -1,6 +1,6 @@
 """Planning: which partitions of a table are dirty.
 
-Belongs here: comparing what a partition was made from with what it would be made from now. Does not belong here: computing it
+Belongs here: comparing what a partition was computed from with its current inputs. Does not belong here: computing it
 (`build`).
 """
 
@@ -23,15 +23,15 @@ from assay.pipeline.state import State
 
 @dataclass
 class Plan:
-    """What is to be done about a table.
+    """The state of a table's partitions.
 
     Attributes:
-        dirty: Hash of the present inputs, by partition to compute.
-        unchanged: Partitions that are what they would be.
-        failing: Partitions whose last proof failed with these very inputs, which would fail again.
-        settled: Failures on record that do not count any more: what is published is what would be, because what had failed was
-            taken back, or the table has no such partition now.
-        made_from: By partition, hash of everything that decides it, lookups as a whole included.
+        dirty: Hash of the current inputs, by partition to compute.
+        unchanged: Up-to-date partitions.
+        failing: Partitions whose last proof failed with the same inputs, which would fail again.
+        settled: Recorded failures that no longer matter: the published data are up to date, because the failing change was
+            reverted, or the table no longer has such a partition.
+        made_from: By partition, hash of everything that determines it, including lookups as a whole.
     """
 
     dirty: dict[str, str] = field(default_factory=dict)
@@ -45,10 +45,10 @@ def plan(connection: duckdb.DuckDBPyConnection, state: State, node: Node, only: 
     """Find the dirty partitions of a table.
 
     Args:
-        connection: For hashing lookups.
+        connection: Used for hashing lookups.
         state: The lake's state.
         node: The table.
-        only: Look at these partitions; at all of them when None.
+        only: Check only these partitions; None for all of them.
     """
     index = state.index(node.table.full_name)
     failures = read_failures(state.workspace.store, node.table)
@@ -69,7 +69,7 @@ def plan(connection: duckdb.DuckDBPyConnection, state: State, node: Node, only: 
         elif entry is None or entry.code != node.code or entry.inputs != inputs:
             found.dirty[partition] = inputs
         elif failure is not None and _looks_around(node):
-            # Its neighbours have changed since it failed, and only a proof can tell whether they let it pass.
+            # Its neighbours have changed since it failed, and only a proof can tell whether it passes now.
             found.dirty[partition] = inputs
         elif any(entry.lookups.get(name, {}).get("content") != content for name, content in lookups.items()):
             suspects.append(partition)
@@ -85,7 +85,7 @@ def plan(connection: duckdb.DuckDBPyConnection, state: State, node: Node, only: 
 
 
 def inputs_hash(state: State, node: Node, partition: str) -> str:
-    """Hash what a partition is computed from, but for lookups."""
+    """Hash everything a partition is computed from, except lookups."""
     return fingerprint(
         {
             relation: [(of, found.id) for of, found in state.inputs(node, relation, [partition])]
@@ -96,13 +96,13 @@ def inputs_hash(state: State, node: Node, partition: str) -> str:
 
 
 def decides_failures(state: State, node: Node) -> dict[str, str]:
-    """What beside its inputs decides whether a partition fails again: what it looks up, and its neighbours where they count."""
+    """Factors besides inputs that determine whether a partition fails again: lookups, and neighbours where they matter."""
     own = {node.table.full_name: state.content(node.table.full_name)} if _looks_around(node) else {}
     return contents(state, node) | own
 
 
 def _looks_around(node: Node) -> bool:
-    """Whether other partitions of the same table have a say in whether one passes its proof."""
+    """Whether the proof of a partition depends on other partitions of the same table."""
     return any(isinstance(each, UniqueAcross | Drifting) for each in node.table.expectations.values())
 
 
@@ -114,7 +114,7 @@ def _judge_suspects(
     lookups: Mapping[str, str],
     found: Plan,
 ) -> None:
-    """Sort the partitions by whether the rows they looked up are still the same."""
+    """Sort the partitions by whether the rows they looked up are unchanged."""
     if not suspects:
         return
     index = state.index(node.table.full_name)

@@ -1,9 +1,9 @@
-"""Publishing: one conditional write a partition.
+"""Publishing: one conditional write per partition.
 
-Belongs here: writing a proven partition, its quarantine and what is said of it. Does not belong here: proving (`quality`).
+Belongs here: writing a proven partition, its quarantine and its index entry. Does not belong here: proving (`quality`).
 
-The quarantine is written first, under a name that its inputs give, so that a run which loses the race leaves nothing behind that
-anyone reads. The object that was there is replaced only if it is still the one that planning saw.
+The quarantine is written first, under a name derived from its inputs, so that a run that loses the race leaves nothing behind
+that anyone reads. The existing object is replaced only if it is still the one that planning saw.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from assay.quality.proof import Verdict
 from assay.quality.quarantine import write_quarantine
 
 WRITERS = 4
-"""Partitions written at a time: one uploads while another is compressed."""
+"""Partitions written in parallel: one uploads while another is compressed."""
 _ROW_GROUP = 122_880
-"""Rows of which DuckDB gives a second thread nothing to do."""
+"""Number of rows below which DuckDB does not use a second thread."""
 _FEW_ROWS = 100
-"""Rows that zstd, which is dear to begin for every column, does not make smaller than snappy does."""
-# Higher levels take a third longer and save nothing; a dictionary of more values takes longer than it saves. Encodings of
-# version 2, which raw objects have, would be smaller still, but not everybody who is given these objects reads them.
+"""Number of rows below which zstd, with its start-up cost per column, compresses no better than snappy."""
+# Higher levels take a third longer and save nothing; a larger dictionary takes longer than it saves. Version 2 encodings, which
+# raw objects use, would be smaller still, but not every consumer of these objects can read them.
 _ZSTD = "zstd, COMPRESSION_LEVEL 1, DICTIONARY_SIZE_LIMIT 10000"
 
 
@@ -50,10 +50,10 @@ class Candidate:
 
     Attributes:
         partition: The partition.
-        verdict: What the proof said.
-        inputs: Hash of what it was computed from.
-        lookups: Hashes of what it looked up.
-        published: What was published when it was planned.
+        verdict: The verdict of the proof.
+        inputs: Hash of its inputs.
+        lookups: Hashes of its lookups.
+        published: The published version at planning.
     """
 
     partition: str
@@ -73,14 +73,14 @@ def publish(
     """Publish partitions whose content changed.
 
     Args:
-        connection: Where `proven` and `refused` are.
+        connection: A connection with `proven` and `refused`.
         workspace: The lake.
         node: The table.
         candidates: Partitions that passed their proof.
         run_id: Names the run.
 
     Yields:
-        What became of each: published, unchanged, or the conflict that says that somebody else was first.
+        The result for each: published, unchanged, or a conflict because another run was first.
 
     Raises:
         StoreError: The lake cannot be written, or the local disk is full.
@@ -115,7 +115,7 @@ def _publish(
     entry = _entry(node, candidate, run_id, at)
     before = candidate.published
     if before is not None and (before.content, before.refused) == (entry.content, entry.refused):
-        # The rows stand as they are; only the memory of what they were proven against moves on.
+        # The rows stay as they are; only the record of the inputs they were proven with is updated.
         proven_at = before.proven_at if before.inputs == entry.inputs else entry.published_at
         kept = replace(before, code=entry.code, inputs=entry.inputs, lookups=entry.lookups, books=entry.books)
         judged = replace(kept, rules=entry.rules, at_risk=entry.at_risk, scores=entry.scores)
@@ -141,7 +141,7 @@ def _publish(
 
 def _entry(node: Node, candidate: Candidate, run_id: str, at: dt.datetime) -> Entry:
     verdict = candidate.verdict
-    # Named by all that decides it, so that it cannot replace the quarantine of what still stands.
+    # The name includes everything that determines it, so that it cannot replace the quarantine of the published version.
     made_from = fingerprint([node.code, candidate.inputs, candidate.lookups])
     refused = quarantine_key(node.table, candidate.partition, made_from) if verdict.quarantined else None
     return Entry(

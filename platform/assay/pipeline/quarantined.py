@@ -1,9 +1,9 @@
-"""What stands in quarantine now, of both kinds, in one shape.
+"""The current content of quarantine, of both kinds, in one shape.
 
-Belongs here: records that could not be read and rows that contracts refused as one relation; counts of them, and single ones.
+Belongs here: unreadable records and rows that contracts refused as one relation; counts of them, and single ones.
 Does not belong here: changing anything (`replaying`, `editing`, `dropping`), printing (`cli`).
 
-A record's id stays the same as long as it comes from the same line, whatever becomes of its table. An edited record is another.
+A record's id stays the same as long as it comes from the same line, whatever happens to its table. An edited record is a new one.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from assay.pipeline.state import State
 from assay.quality.ages import Standing
 
 QUARANTINED = "quarantined"
-"""The table of what stands in a table's or source's quarantine; its keys are `k0`, `k1`, …"""
+"""The table of a table's or source's quarantine; its keys are `k0`, `k1`, …"""
 ATTEMPTS = 3
-"""How often it is read anew while runs replace partitions."""
+"""How often it is reread while runs replace partitions."""
 _COLUMNS = {
     "partition": "VARCHAR",
     "_rules": "VARCHAR[]",
@@ -47,19 +47,19 @@ class Record:
     """A record in quarantine.
 
     Attributes:
-        id: Its id, within its table.
-        table: Its table, or source, by its full name.
-        partition: The partition; empty for a record that could not be read.
+        id: Its id, unique within its table.
+        table: Full name of its table or source.
+        partition: The partition; empty for an unreadable record.
         rules: Every rule that it broke.
-        reasons: What those rules say.
+        reasons: The reasons of those rules.
         contract: Version of the contract that refused it.
-        object: Its landing object, if it is known.
-        line: Its line there.
-        byte: The byte at which it begins there, unpacked; known of text that could not be read.
+        object: Its landing object, if known.
+        line: Its line in the object.
+        byte: The byte at which it begins in the uncompressed object; known for unreadable text.
         sequence: Its position at the source.
         since: When it landed, UTC.
         record: The original record: its text, or a JSON object of its source's columns.
-        dropped: Whether somebody has dropped it.
+        dropped: Whether it has been dropped.
     """
 
     id: str
@@ -84,14 +84,14 @@ def collect(
     into: str = QUARANTINED,
     columns: Collection[str] = tuple(_COLUMNS),
 ) -> int:
-    """Make a temporary table of what stands in a table's or source's quarantine; returns how many records.
+    """Create a temporary table of the quarantine of a table or source; returns the number of records.
 
     Args:
         connection: DuckDB, with access to the lake.
         state: The lake's state.
         declared: The table or source.
         into: The temporary table's name.
-        columns: Columns to read, beside `id`, `dropped` and the keys.
+        columns: Columns to read, besides `id`, `dropped` and the keys.
 
     Raises:
         StoreError: The lake cannot be read.
@@ -127,7 +127,7 @@ def _collect(
 
 
 def rows_of(state: State, declared: Source | Table) -> str:
-    """Write the query of what stands in quarantine, dropped or not; cheaper than `collect` where no id is wanted."""
+    """Write the query of quarantined records, dropped or not; cheaper than `collect` where no ids are needed."""
     return _unreadable(state, declared) if isinstance(declared, Source) else _refused(state, declared)
 
 
@@ -182,7 +182,7 @@ def _texts(values: Iterable[str]) -> str:
 
 
 def standing(connection: duckdb.DuckDBPyConnection, state: State, declared: Iterable[Source | Table]) -> list[Standing]:
-    """Count what stands in the quarantine of tables and sources, by table, partition, rule and day of landing."""
+    """Count the quarantined records of tables and sources, by table, partition, rule and day of landing."""
     found: list[Standing] = []
     for each in declared:
         collect(connection, state, each, columns=("partition", "_rules", "_ingested_at"))
@@ -196,13 +196,13 @@ def standing(connection: duckdb.DuckDBPyConnection, state: State, declared: Iter
 
 @dataclass(frozen=True)
 class Selection:
-    """Which records of a table are meant; all where nothing is said.
+    """A selection of a table's records; by default all.
 
     Attributes:
-        rule: Those that broke this rule.
-        partition: Those of this partition.
-        ids: Those with these ids.
-        dropped: Those that were dropped, too.
+        rule: Records that broke this rule.
+        partition: Records of this partition.
+        ids: Records with these ids.
+        dropped: Include dropped records.
     """
 
     rule: str | None = None
@@ -211,7 +211,7 @@ class Selection:
     dropped: bool = False
 
     def condition(self) -> str:
-        """The same in SQL."""
+        """The selection as a SQL condition."""
         tests = [] if self.dropped else ["NOT dropped"]
         tests += [f"list_contains(_rules, {literal(self.rule)})"] if self.rule else []
         tests += [f"partition = {literal(self.partition)}"] if self.partition else []
@@ -226,13 +226,13 @@ def records(
     selection: Selection,
     limit: int | None = None,
 ) -> list[Record]:
-    """Read records in a table's or source's quarantine, the oldest first.
+    """Read records in a table's or source's quarantine, oldest first.
 
     Args:
         connection: DuckDB, with access to the lake.
         state: The lake's state.
         declared: The table or source.
-        selection: Which.
+        selection: The selection.
         limit: At most this many.
     """
     collect(connection, state, declared)
@@ -253,7 +253,7 @@ def _record(table: str, row: Sequence[Any]) -> Record:
 
 
 def columns_of(record: Record) -> dict[str, str | None] | None:
-    """The columns of an event whose row was refused, as texts; None of a record that could not be read."""
+    """The columns of an event whose row was refused, as text; None for an unreadable record."""
     if record.table.startswith("raw.") or record.record is None:
         return None
     columns: dict[str, Any] = json.loads(record.record, parse_float=str, parse_int=str)
@@ -261,7 +261,7 @@ def columns_of(record: Record) -> dict[str, str | None] | None:
 
 
 def as_text(value: Any) -> str | None:
-    """Write a JSON value as the text that it is cast from."""
+    """Convert a JSON value to the text from which it is cast."""
     if value is None or isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False)

@@ -1,6 +1,6 @@
-"""Queries by hand over everything in the lake.
+"""Ad hoc queries over everything in the lake.
 
-Belongs here: binding the names that a query mentions. Does not belong here: showing results (`cli`).
+Belongs here: binding the relations that a query mentions. Does not belong here: showing results (`cli`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from assay.quality.own_tables import OWN_TABLES, RESTATEMENTS, OwnTable
 
 
 def query(connection: duckdb.DuckDBPyConnection, state: State, sql: str) -> duckdb.DuckDBPyRelation:
-    """Bind what a query reads (`marts.x`, `enriched.x`, `latest.x`, `history.x`, `changes.x`, `quality.x`) and prepare it.
+    """Bind the relations of a query (`marts.x`, `enriched.x`, `latest.x`, `history.x`, `changes.x`, `quality.x`) and prepare it.
 
     Args:
         connection: DuckDB, with access to the lake.
@@ -35,7 +35,7 @@ def query(connection: duckdb.DuckDBPyConnection, state: State, sql: str) -> duck
         sql: One SELECT.
 
     Raises:
-        SqlError: It does not parse, or names what is not there.
+        SqlError: It does not parse, or names an unknown relation.
         StoreError: The lake cannot be read.
     """
     for relation in _mentioned(sql, state):
@@ -50,7 +50,7 @@ def query(connection: duckdb.DuckDBPyConnection, state: State, sql: str) -> duck
 
 @contextmanager
 def sql_errors() -> Iterator[None]:
-    """Tell DuckDB's errors as Assay's. A prepared query is computed when its rows are asked for, and may fail only then.
+    """Convert DuckDB's errors to Assay's. A prepared query is computed when its rows are fetched, and may fail only then.
 
     Raises:
         SqlError: The query does not bind, or fails on the rows.
@@ -64,7 +64,7 @@ def sql_errors() -> Iterator[None]:
 
 
 def _bind_own(connection: duckdb.DuckDBPyConnection, state: State, own: OwnTable) -> None:
-    """Bind what the machinery found out about the domain's tables and controls, of all that are declared now."""
+    """Bind the platform's findings about all tables and controls that are currently declared."""
     store, domain = state.workspace.store, state.workspace.domain
     if own in KEPT:
         connection.execute(f"CREATE OR REPLACE VIEW {own.full_name} AS {proof_rows(store, domain.tables, own)}")
@@ -75,14 +75,14 @@ def _bind_own(connection: duckdb.DuckDBPyConnection, state: State, own: OwnTable
         declared = {quality_key(own.stored, table) for table in domain.tables.values()}
         declared |= {control_key(own.stored, control) for control in domain.controls}
         keys = [info.key for info in store.list(quality_prefix(own.stored)) if info.key in declared]
-    # No version: older versions of Assay may have kept other columns.
+    # Without a version: older versions of Assay may have stored other columns.
     rows = typed_rows(own, files_by_version(("", store.path(key)) for key in sorted(keys)))
     only = f" WHERE {own.only}" if own.only else ""
     connection.execute(f"CREATE OR REPLACE VIEW {own.full_name} AS SELECT * FROM ({rows}){only}")
 
 
 def _restatement_keys(state: State) -> list[str]:
-    """The objects of all restatements of the tables that are declared now."""
+    """The objects of all restatements of currently declared tables."""
     by_folder: dict[str, list[str]] = {}
     for info in state.workspace.store.list(quality_prefix(RESTATEMENTS.stored)):
         by_folder.setdefault(info.key[: info.key.rindex("/") + 1], []).append(info.key)
@@ -91,7 +91,7 @@ def _restatement_keys(state: State) -> list[str]:
 
 
 def _said(error: ParseError) -> str:
-    """What a parser says, without the escapes that underline in a terminal."""
+    """A parser's message, without terminal escapes."""
     if not error.errors:
         return str(error)
     first = error.errors[0]
@@ -113,9 +113,9 @@ def _mentioned(sql: str, state: State) -> list[str]:
     mentioned = sorted({f"{table.db}.{table.name}" for table in tables if table.db})
     named_within = {cte.alias for cte in statements[0].find_all(exp.CTE)}
     bare = {table.name for table in tables if not table.db} - named_within
-    # What names no layer may be anything that DuckDB knows; it is refused only where it is one of ours.
+    # A name without a layer may be anything that DuckDB knows; it is refused only if it is one of ours.
     layerless = sorted(name for name in bare if name in {each.partition(".")[2] for each in known})
     unknown = [name for name in mentioned if name not in known] + layerless
     if unknown:
-        raise SqlError(f"There is no {unknown[0]}.", hint=suggestion(unknown[0], known, "`assay tables` lists what there is."))
+        raise SqlError(f"There is no {unknown[0]}.", hint=suggestion(unknown[0], known, "`assay tables` lists all."))
     return mentioned

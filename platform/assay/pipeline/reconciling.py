@@ -1,14 +1,14 @@
-"""Reconciling: what tables add up to, compared with what controls say, and the results kept in the lake.
+"""Reconciling: comparing the totals of tables with those of controls, and storing the results in the lake.
 
-Belongs here: which days are compared, the lake's side of them, and where results lie. Does not belong here: asking the control
-(`controls`), how the two are compared and which result counts (`quality.reconciliation`).
+Belongs here: which days are compared, the lake's totals, and the storage of results. Does not belong here: querying the control
+(`controls`), comparing the two and choosing the result that counts (`quality.reconciliation`).
 
-The lake's side is what is published, and beside it what the table's contract refused: a control knows nothing of quarantine, and
-what stands there is not lost. A record that could not be read has no day and is on neither side.
+The lake's totals are those of published rows and, separately, of rows that the table's contract refused: a control knows nothing
+of quarantine, and quarantined rows are not lost. An unreadable record has no day and is on neither side.
 
-A day that was found wrong, was open, or differs by what is in quarantine is compared again every time until it is right, however
-old it is: a late restatement on either side is what mends it. Results of a control are one object, replaced by compare-and-swap,
-so that two who reconcile at once lose nothing, and one who is killed leaves what was there.
+A day that was wrong, open, or differs by quarantined rows is compared again every time until it agrees, however old it is: a
+late correction on either side resolves it. The results of a control are one object, replaced by compare-and-swap, so that two
+concurrent runs lose nothing, and a run that is killed leaves the object as it was.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ from assay.quality.own_tables import RECONCILIATION_HISTORY
 from assay.quality.reconciliation import Compared, DayResult, Keys, Match, Totals, compare, latest, merge
 
 ATTEMPTS = 20
-"""How often results are written while others keep writing theirs first."""
+"""How often writing results is retried when others keep writing theirs first."""
 _QUARANTINED = "in_quarantine"
 
 
 @dataclass(frozen=True)
 class Reconciled:
-    """What reconciling a control gave.
+    """The result of reconciling a control.
 
     Attributes:
         control: The control.
         last_complete: The last day that was complete.
-        compared: The days that were compared now.
-        standing: The result that counts of every day that was ever compared.
+        compared: The days compared in this run.
+        standing: The result that counts for every day ever compared.
     """
 
     control: Control
@@ -63,12 +63,12 @@ class Reconciled:
 
     @property
     def wrong(self) -> tuple[DayResult, ...]:
-        """The days that differ, as they stand."""
+        """The days that currently differ."""
         return tuple(result for result in self.standing if result.is_wrong)
 
     @property
     def quarantined(self) -> int:
-        """How many of the days compared now agree only when what is in quarantine is counted."""
+        """Number of days compared in this run that agree only when quarantined rows are counted."""
         return sum(
             not result.is_wrong and any(figure.match is Match.QUARANTINED for figure in result.figures)
             for result in self.compared
@@ -76,21 +76,21 @@ class Reconciled:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """Figures compared now, by status."""
+        """Figures compared in this run, by status."""
         return Counter(str(figure.match) for result in self.compared for figure in result.figures)
 
 
 @dataclass
 class Reconciling:
-    """Controls that are reconciled one after the other, and what became of them.
+    """Controls that are reconciled one after the other, and their results.
 
     Attributes:
         controls: The controls.
-        dsns: Connection strings by the names of databases.
-        days: How many days back are compared; as each control says when None.
-        progress: Told of each control before it is asked.
-        done: What was found.
-        waiting: Controls that nothing has ever landed of.
+        dsns: Connection strings by database name.
+        days: Number of days to compare; None for each control's own.
+        progress: Called with each control before it is queried.
+        done: The results.
+        waiting: Controls for which nothing has ever landed.
         failed: Why controls could not be reconciled, by name.
     """
 
@@ -103,13 +103,13 @@ class Reconciling:
     failed: dict[str, AssayError] = field(default_factory=dict)
 
     def run(self, connection: duckdb.DuckDBPyConnection, state: State, now: dt.datetime, run_id: str) -> None:
-        """Reconcile every control; one that cannot be asked does not hold up the others."""
+        """Reconcile every control; one that cannot be queried does not block the others."""
         for control in self.controls:
             self.progress(control)
             try:
                 self.done.append(reconcile(connection, state, control, self.dsns, now, run_id, days=self.days))
             except ControlMissing as error:
-                # One that was there before is lost, which is no matter of waiting.
+                # Data that existed before are lost, so this is not a matter of waiting.
                 if read_results(state.workspace.store, control):
                     self.failed[control.name] = error
                 else:
@@ -119,7 +119,7 @@ class Reconciling:
 
 
 def find_controls(controls: Sequence[Control], names: Collection[str]) -> list[Control]:
-    """The controls of some names; all when there are none.
+    """Find controls by name; all if there are no names.
 
     Raises:
         SettingsError: There is no such control, or none at all.
@@ -146,22 +146,22 @@ def reconcile(
     days: int | None = None,
     keep: bool = True,
 ) -> Reconciled:
-    """Compare a table with a control, and keep the result.
+    """Compare a table with a control, and store the result.
 
     Args:
         connection: DuckDB, with access to the lake.
         state: The lake's state.
         control: The control.
-        dsns: Connection strings by the names of databases.
-        now: The time, UTC: it decides which days are complete, and which result is the newest.
+        dsns: Connection strings by database name.
+        now: The time, UTC: it determines which days are complete, and which result is the newest.
         run_id: Names the run.
-        days: How many days back are compared; as the control says when None.
+        days: Number of days to compare; None for the control's own.
         keep: Write the result to the lake.
 
     Raises:
-        SettingsError: There is no connection string, or it is none.
-        ControlMissing: No file of the control is there.
-        ControlError: The control cannot be asked, or its answer is not to be understood.
+        SettingsError: The connection string is missing or invalid.
+        ControlMissing: The control has no file.
+        ControlError: The control cannot be queried, or its result is invalid.
         StoreError: The lake cannot be read or written.
     """
     store = state.workspace.store
@@ -182,19 +182,19 @@ def reconcile(
 def _wanted(
     control: Control, state: State, now: dt.datetime, last_complete: dt.date, days: int | None, standing: Sequence[DayResult]
 ) -> list[dt.date]:
-    """The days to compare: the last ones, and those that were not right before."""
+    """The days to compare: the last ones, and those that did not agree before."""
     since = control.since or state.workspace.domain.start
     today = now.date()
     first = since if days is None else max(last_complete - dt.timedelta(days=days - 1), since)
     window = {first + dt.timedelta(days=number) for number in range((today - first).days + 1)}
     again = {result.day for result in standing if not result.is_settled and since <= result.day <= today}
     if not window | again:
-        raise ControlError(f"The control {control.name} knows no day before {since}.", hint="Wait, or correct its since.")
+        raise ControlError(f"The control {control.name} has no days before {since}.", hint="Wait, or correct its since.")
     return sorted(window | again)
 
 
 def _spoken_of(control: Control, file: ControlFile, wanted: Sequence[dt.date], said: Totals) -> list[dt.date]:
-    """The days that a file speaks of: those from its first to its last."""
+    """The days that a file covers: from its first to its last."""
     if not said:
         raise ControlError(
             f"The control {control.name}: {file.path} has no day from {wanted[0]} to {wanted[-1]}.",
@@ -207,7 +207,7 @@ def _spoken_of(control: Control, file: ControlFile, wanted: Sequence[dt.date], s
 def lake_totals(
     connection: duckdb.DuckDBPyConnection, state: State, control: Control, days: Sequence[dt.date]
 ) -> tuple[Totals, Totals]:
-    """Add up a table as a control does.
+    """Add up a table in the same way as a control.
 
     Args:
         connection: DuckDB, with access to the lake.
@@ -216,7 +216,7 @@ def lake_totals(
         days: The days.
 
     Returns:
-        The totals of what is published, and of what is in quarantine.
+        The totals of published rows, and of rows in quarantine.
 
     Raises:
         ControlError: An expression fails on the data.
@@ -246,7 +246,7 @@ def _lake_totals(
     partitions = [day.isoformat() for day in days if day.isoformat() in index] if is_cut else sorted(index)
     entries = [(name, index[name]) for name in partitions]
     published = [(entry.contract, store.path(partition_key(table, name))) for name, entry in entries]
-    # Of no version: rows that were refused were not finished, and lack columns that published ones have.
+    # Without a version: refused rows are incomplete, and lack columns of published ones.
     refused = [("", store.path(entry.quarantine)) for _, entry in entries if entry.quarantine]
     return (
         _add_up(connection, control, days, typed_rows(table, files_by_version(published))),
@@ -274,7 +274,7 @@ def _figures(control: Control, values: Sequence[str]) -> dict[str, Decimal]:
 
 
 def read_results(store: ObjectStore, control: Control) -> list[DayResult]:
-    """Read everything that was ever found of a control, by day and time.
+    """Read all results ever found for a control, by day and time.
 
     Raises:
         StoreError: The lake cannot be read.
@@ -283,17 +283,17 @@ def read_results(store: ObjectStore, control: Control) -> list[DayResult]:
 
 
 def _read(store: ObjectStore, control: Control) -> tuple[list[DayResult], str | None]:
-    """The results of a control and the version of the object that holds them."""
+    """The results of a control and the version of their object."""
     key = control_key(RECONCILIATION_HISTORY.name, control)
     try:
-        # First the version: a write in between makes the next conditional one fail, and never one be forgotten.
+        # Read the version first: an intervening write then makes the next conditional write fail instead of being overwritten.
         etag = store.head(key).etag
         rows = pq.read_table(pa.BufferReader(store.get(key)))
     except ObjectMissing:
         return [], None
     place = RECONCILIATION_HISTORY.schema.get_field_index(_QUARANTINED)
     if rows.schema.equals(RECONCILIATION_HISTORY.schema.remove(place)):
-        # Written before quarantine was looked at.
+        # Written by a version of Assay that did not consider quarantine.
         added = RECONCILIATION_HISTORY.schema.field(place)
         rows = rows.add_column(place, added, pa.nulls(rows.num_rows, added.type).fill_null(Decimal(0)))
     if not rows.schema.equals(RECONCILIATION_HISTORY.schema):
@@ -344,7 +344,7 @@ def _rows(control: Control, results: Sequence[DayResult]) -> pa.Table:
 
 
 def _results(rows: pa.Table) -> list[DayResult]:
-    """Results from rows, which lie together as they were written."""
+    """Results from rows, in the order in which they were written."""
     names = ("day", "asked", "found_at", "reconciled_at", "run_id")
     return [
         DayResult(day, tuple(_compared(row) for row in figures), asked, found_at, reconciled_at, run_id)

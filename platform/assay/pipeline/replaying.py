@@ -1,8 +1,8 @@
-"""What a replay did: which records left quarantine and where they are now, and which still fail and why.
+"""The result of a replay: which records left quarantine and where they are now, and which still fail and why.
 
-Belongs here: comparing what stood in quarantine before a run with what stands there after it. Does not belong here: the run,
-which is one like any other: records that could not be read are read again as a batch (`landing.replay`), rows that contracts
-refused are rebuilt with their partitions, which are dirty because contract, SQL or what they read has changed (`plan`).
+Belongs here: comparing quarantine before and after a run. Does not belong here: the run, which is an ordinary one: unreadable
+records are read again as a batch (`landing.replay`), and rows that contracts refused are rebuilt with their partitions, which
+are dirty because contract, SQL or inputs have changed (`plan`).
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from assay.pipeline.quarantined import collect
 from assay.pipeline.state import State
 
 EXAMPLES = 3
-"""Ids told of the records that fail for one reason."""
+"""Ids listed of the records that fail for one reason."""
 _REMEMBERED = ("partition", "_landing_object", "_landing_row")
 
 
 @dataclass(frozen=True)
 class Failing:
-    """Records in quarantine for one reason.
+    """Quarantined records with the same reason.
 
     Attributes:
         reason: What is wrong with them.
-        records: How many; one that is wrong in several ways counts under each.
+        records: Their number; a record with several reasons counts under each.
         ids: Ids of the first of them.
     """
 
@@ -44,16 +44,16 @@ class Failing:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a table's or source's quarantine.
+    """The result for a table's or source's quarantine.
 
     Attributes:
-        table: The table, or the source, by its full name.
-        before: Records that stood there before.
-        left: Those that do not stand there now.
-        published: Of these, rows that are published now; of a source, records that are events now, or edited.
-        added: Records that stand there now and did not before.
-        still: Those that stand there still, by what is wrong with them, the most frequent first.
-        new: The same of those that did not before.
+        table: Full name of the table or source.
+        before: Number of records before.
+        left: Number of those no longer there.
+        published: Of those, rows that are published now; for a source, records that are events now, or were edited.
+        added: Number of records that are new.
+        still: Records that are still there, by reason, most frequent first.
+        new: New records, in the same way.
     """
 
     table: str
@@ -66,12 +66,12 @@ class Result:
 
     @property
     def gone(self) -> int:
-        """The others that left: rows that newer events replaced or deleted; of a source, what turned out to be no record."""
+        """The others that left: rows that newer events replaced or deleted; for a source, lines that are no records after all."""
         return self.left - self.published
 
     @property
     def stay(self) -> int:
-        """Those that stand there still."""
+        """Number of records that are still there."""
         return self.before - self.left
 
     def to_dict(self) -> dict[str, Any]:
@@ -90,10 +90,10 @@ class Result:
 
 
 class Remembered:
-    """Remembers what stands in the quarantine of some tables and sources, to be compared with what stands there later.
+    """A snapshot of the quarantine of some tables and sources, for a later comparison.
 
     Args:
-        connection: DuckDB, with access to the lake; what is remembered is in it.
+        connection: DuckDB, with access to the lake; it holds the snapshot.
         state: The lake's state.
         declared: The tables and sources.
     """
@@ -109,7 +109,7 @@ class Remembered:
                 self._known[each.name] = {batch.id for batch in state.ledger(each.name).batches}
 
     def results(self, state: State) -> list[Result]:
-        """Compare with what stands there now.
+        """Compare with the current quarantine.
 
         Args:
             state: The lake's state after the run.
@@ -132,7 +132,7 @@ class Remembered:
         return Result(declared.full_name, before, left, published, added, still, new)
 
     def _failing(self, which: str) -> tuple[Failing, ...]:
-        """What is wrong with some of the records that stand there now, the most frequent first."""
+        """The reasons of some of the current records, most frequent first."""
         found = self._connection.execute(
             f"SELECT reason, count(*), list(id ORDER BY _landing_object, _landing_row, id)[:{EXAMPLES}] "
             f"FROM (SELECT * EXCLUDE (_reasons), unnest(_reasons) AS reason FROM after WHERE {which}) "
@@ -141,7 +141,7 @@ class Remembered:
         return tuple(Failing(reason, rows, tuple(ids)) for reason, rows, ids in found)
 
     def _published(self, state: State, table: Table) -> int:
-        """Count the rows that left and whose keys are published now, in the partitions that they were refused from."""
+        """Count the rows that left and whose keys are published now, in the partitions that refused them."""
         found = self._connection.execute("SELECT DISTINCT partition FROM left_it").fetchall()
         partitions = {str(partition) for (partition,) in found} if table.partition_column else {WHOLE}
         available = state.available(table.full_name)
@@ -151,7 +151,7 @@ class Remembered:
         return self._count(f"FROM left_it SEMI JOIN ({rows}) AS published ON {same}")
 
     def _events(self, ledger: Ledger, source: Source, state: State) -> int:
-        """Count the records that left and are events of batches recorded since, or whose place an edit has taken."""
+        """Count the records that left and are events of batches recorded since, or were replaced by an edit."""
         since: list[Batch] = [batch for batch in ledger.batches if batch.id not in self._known[source.name] and not batch.covers]
         parts = [part for batch in since for part in batch.parts]
         store = state.workspace.store
@@ -167,7 +167,7 @@ class Remembered:
 
 
 def replays_of(state: State, declared: Sequence[Source | Table]) -> dict[str, Replay]:
-    """Say of each source among some tables and sources what a replay leaves alone: what was dropped."""
+    """For each source among some tables and sources, what a replay leaves alone: its dropped records."""
     found: dict[str, Replay] = {}
     for each in declared:
         if isinstance(each, Source):

@@ -1,9 +1,9 @@
-"""Collecting what the daily quality report says.
+"""Collecting the content of the daily quality report.
 
-Belongs here: one function a part of the report, from the lake's state to the values of `quality.report`. Does not belong here:
-the history of scores and rules (`trends`), drawing and writing the report (`report`).
+Belongs here: one function per part of the report, from the lake's state to the values of `quality.report`. Does not belong here:
+the history of scores and rules (`trends`), rendering and writing the report (`report`).
 
-Nothing is measured or judged anew: the report shows what runs have found.
+Nothing is measured or judged again: the report shows the findings of runs.
 """
 
 from __future__ import annotations
@@ -47,20 +47,20 @@ from assay.quality.report import (
 from assay.quality.tally import counts_money
 
 AROUND = 56
-"""Days before an anomaly that are shown with it."""
+"""Days shown before an anomaly."""
 SERIES = 200
-"""Series of anomalies that are looked at, the farthest off first."""
+"""Number of anomalous series considered, the most extreme first."""
 RULES_NAMED = 3
-"""Rules that are named of what stands in a table's quarantine."""
+"""Number of rules listed for a table's quarantine."""
 
 
 def collect_report(connection: duckdb.DuckDBPyConnection, state: State, as_of: dt.datetime, now: dt.datetime) -> QualityReport:
-    """Collect everything that the report shows.
+    """Collect the content of the report.
 
     Args:
         connection: DuckDB, with access to the lake.
         state: The lake's state.
-        as_of: The time, UTC, that ages, trends and freshness are judged at.
+        as_of: The time, UTC, at which ages, trends and freshness are judged.
         now: The time, UTC.
 
     Raises:
@@ -103,7 +103,7 @@ def _table(table: Table, days: Mapping[str, tuple[object, ...]]) -> TableQuality
 
 
 def quarantine(connection: duckdb.DuckDBPyConnection, state: State, as_of: dt.datetime) -> Iterator[Quarantined]:
-    """What stands in the quarantine of sources and tables, those with nothing left out.
+    """The quarantine of sources and tables, except empty ones.
 
     Raises:
         StoreError: The lake cannot be read.
@@ -126,7 +126,7 @@ def _quarantined(
     else:
         rows = f"SELECT _rules, _ingested_at, false AS dropped FROM ({rows_of(state, declared)})"
     limit = declared.quarantine_age
-    # Instants are compared, not subtracted: DuckDB asks the calendar for the difference of two, row by row.
+    # Instants are compared, not subtracted: for a difference, DuckDB consults the calendar for every row.
     bounds = [f"_ingested_at >= {literal(as_of - age)}" for age in AGES]
     groups = [
         f"NOT dropped AND {' AND '.join(filter(None, (later, bound)))}"
@@ -157,7 +157,7 @@ def _quarantined(
 
 
 def drift(state: State) -> Iterator[Drifted]:
-    """The columns in which landed objects differ from the contract as it is now.
+    """The columns in which landed objects differ from the current contract.
 
     Raises:
         StoreError: The lake cannot be read.
@@ -166,9 +166,9 @@ def drift(state: State) -> Iterator[Drifted]:
         declared = {spec.name for spec in source.columns}
         seen: dict[tuple[str, str], Drifted] = {}
         for version in schema_versions(state.ledger(source.name)):
-            kept = "dropped, as the contract says" if source.drift == "discard" else "kept in _rescued"
+            kept = "dropped, as declared in the contract" if source.drift == "discard" else "kept in _rescued"
             new = {name: f"new ({kind.lower()}), {kept}" for name, kind in version.layout.added.items() if name not in declared}
-            missing = {name: "declared, and not sent" for name in version.layout.missing if name in declared}
+            missing = {name: "declared, but not sent" for name in version.layout.missing if name in declared}
             for column, what in (new | missing).items():
                 matters = column in new and source.drift != "discard"
                 before = seen.get((column, what))
@@ -200,7 +200,7 @@ def held(state: State) -> Iterator[Held]:
 
 
 def anomalies(connection: duckdb.DuckDBPyConnection, state: State, as_of: dt.datetime) -> Iterator[Anomaly]:
-    """The unusual figures of the newest complete days of watched tables, by series, the farthest off first.
+    """The unusual figures of the newest complete days of watched tables, by series, the most extreme first.
 
     Raises:
         StoreError: The lake cannot be read.
@@ -238,7 +238,7 @@ GROUP BY {unusual}, unusual.last_day, worst ORDER BY worst DESC, {unusual}""",
     ).fetchall()
     for name, metric, last_day, found, series in rows:
         days = tuple(Unusual(**each) for each in found)
-        # A day on which there was nothing has no row: of a count, that is a figure.
+        # A day without rows is missing: for a count, that means zero.
         figures = {each["day"]: each["figure"] for each in series or ()}
         nothing = 0.0 if metric in (Metric.VOLUME, Metric.VALUE) else None
         first = min(figures, default=last_day)
@@ -254,12 +254,12 @@ GROUP BY {unusual}, unusual.last_day, worst ORDER BY worst DESC, {unusual}""",
 
 
 def _subject(text: str) -> str:
-    """What an anomaly is about, of its words: what stands before the figures."""
+    """The subject of an anomaly's text: the part before the figures."""
     return text.rpartition(", expected ")[0].rpartition(": ")[0] or text
 
 
 def books(state: State, tables: Iterable[Table]) -> Iterator[Account]:
-    """The books of every source and of some tables, as they stand.
+    """The current books of every source and of some tables.
 
     Raises:
         StoreError: The lake cannot be read.
@@ -285,13 +285,13 @@ def books(state: State, tables: Iterable[Table]) -> Iterator[Account]:
 
 
 def _sum(written: Iterable[Mapping[str, object]]) -> Side:
-    """Add up one side of books as they are written; thousands of them, so not one object each."""
+    """Add up one side of books as stored, without creating an object for each of thousands."""
     listed = list(written)
     return Side(*(sum((Decimal(str(each.get(place, 0))) for each in listed), Decimal(0)) for place in PLACES))
 
 
 def fresh(state: State, tables: Iterable[Table], as_of: dt.datetime) -> Iterator[Fresh]:
-    """How fresh every source and some tables were.
+    """The freshness of every source and some tables.
 
     Raises:
         StoreError: The lake cannot be read.
@@ -331,7 +331,7 @@ def failures(state: State) -> Iterator[FailedPartition]:
 
 
 def reconciled(connection: duckdb.DuckDBPyConnection, state: State) -> Iterator[Reconciled]:
-    """What controls were last found to say of tables, those that differ first.
+    """The latest results of controls for tables, those that differ first.
 
     Raises:
         StoreError: The lake cannot be read.

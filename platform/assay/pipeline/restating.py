@@ -1,7 +1,7 @@
 """Restatements: what generated marts reported for a period before late or corrected rows changed it.
 
-Belongs here: comparing a partition with the one that it replaces, cell by cell, and keeping what differs. Does not belong here:
-deciding what is computed (`plan`), reading it back (`query`, as `quality.restatements`).
+Belongs here: comparing a partition with the one it replaces, cell by cell, and storing the differences. Does not belong here:
+deciding what is computed (`plan`), reading restatements (`query`, as `quality.restatements`).
 
 Only periods that had been reported as complete are restated: those with a later period of the same mart published already; of a
 mart by local days, those with data of a UTC day after all the UTC days that the period touches. The
@@ -34,7 +34,7 @@ from assay.pipeline.state import State
 from assay.quality.flagging import PROVEN
 
 _CELLS = "restated_cells"
-"""The table that holds the cells of a mart that change."""
+"""The table of a mart's changing cells."""
 _HOLD_THE_NEWEST = 2 * NEAR + 1
 """Of a mart by another calendar, so many of the newest periods hold all rows of the newest UTC day."""
 
@@ -58,8 +58,8 @@ def keep_restatements(
     """Keep the cells of complete periods that are about to change.
 
     Args:
-        connection: Where `proven` is.
-        state: The lake's state before anything of this is published.
+        connection: A connection with `proven`.
+        state: The lake's state before any of this is published.
         node: The table.
         candidates: Partitions that are about to be published.
         run_id: Names the run.
@@ -84,13 +84,13 @@ def keep_restatements(
 def settle_restatements(
     state: State, node: Node, candidates: Sequence[Candidate], kept: Mapping[str, str], published: Collection[str]
 ) -> None:
-    """Remove what was kept and did not come to be: by this run, and by others of what this run has replaced.
+    """Remove stored changes that were not published: by this run, and by others for versions that this run has replaced.
 
     Args:
         state: The lake's state.
         node: The table.
         candidates: Partitions that were about to be published.
-        kept: What this run has kept, by partition.
+        kept: The objects that this run has written, by partition.
         published: The partitions that it has published.
 
     Raises:
@@ -112,7 +112,7 @@ def settle_restatements(
 
 
 def history_in(state: State, table: Table, keys: Iterable[str]) -> list[str]:
-    """Of the keys of restatements of a table, those whose partition was replaced since.
+    """Of the restatement objects of a table, those whose partition was replaced since.
 
     Raises:
         StoreError: The lake cannot be read.
@@ -123,7 +123,7 @@ def history_in(state: State, table: Table, keys: Iterable[str]) -> list[str]:
 
 
 def _version(entry: Entry) -> str:
-    """Names one publication of a partition: the same content may come back."""
+    """Identifies one publication of a partition: the same content may be published again later."""
     return fingerprint([entry.content, entry.published_at])
 
 
@@ -132,7 +132,7 @@ def _prefix(key: str) -> str:
 
 
 def _metrics(state: State, node: Node) -> list[str]:
-    """The metrics of a generated mart; none of any other table."""
+    """The metrics of a generated mart; empty for any other table."""
     domain = state.workspace.domain
     if node.table.full_name not in domain.generated or "member" in node.table.key:
         return []
@@ -203,7 +203,7 @@ def _compare(
 ) -> None:
     """Write the cells that differ to a table, in one statement: for hundreds of columns planning takes longer than running."""
     day = node.table.partition_column
-    assert day is not None, "what is whole is never older than the newest"
+    assert day is not None, "an unpartitioned table is never older than its newest partition"
     keys = [name for name in node.table.key if name != day]
     said = ", ".join(f"{literal(name)}, coalesce(new.{quote(name)}, old.{quote(name)})::VARCHAR" for name in keys)
     same = " AND ".join(f"new.{quote(name)} = old.{quote(name)}" for name in node.table.key)

@@ -1,7 +1,7 @@
-"""One run over everything: ingest every source, build every table, in order.
+"""A complete run: ingest every source, build every table, in order.
 
-Belongs here: the steps a run is made of, each taking the state and leaving it true. Does not belong here: who records them
-(`orchestration`) or prints them (`cli`).
+Belongs here: the steps of a run, each of which keeps the state up to date. Does not belong here: recording them
+(`orchestration`) or printing them (`cli`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from assay.quality.books import Books, Side, from_dict, total
 
 _UNOBSERVED = Unobserved()
 INGEST_THREADS = 1
-"""A batch is read by one thread, because its records are numbered; more threads inside DuckDB would only wait on each other."""
+"""A batch is read by one thread, because its records are numbered; more threads inside DuckDB would only wait for each other."""
 
 
 def ingest_sources(
@@ -40,23 +40,23 @@ def ingest_sources(
     observer: Observer = _UNOBSERVED,
     replaying: Mapping[str, Replay] | None = None,
 ) -> Iterator[Ingested]:
-    """Ingest whatever has landed for some sources, with as many batches at a time as the settings have threads.
+    """Ingest landed data of some sources, with as many parallel batches as the settings have threads.
 
-    The sources go side by side, because the last batches of one, or the only one, leave threads to the next.
+    The sources are ingested in parallel, because the last batches of one, or its only batch, leave threads to the next.
 
     Args:
         connection: DuckDB with `INGEST_THREADS`, with access to the lake.
         state: The lake's state.
         sources: The sources.
-        observer: Told of records as they are recorded.
-        replaying: By source, what a replay of its quarantine leaves alone; others' quarantine is not read again.
+        observer: Notified of records as they are recorded.
+        replaying: By source, what a replay of its quarantine leaves alone; the quarantine of other sources is not read again.
 
     Yields:
-        What was done for each source, in their order.
+        The result for each source, in order.
 
     Raises:
         StoreError: The lake cannot be read or written.
-        IngestError: There is no room for temporary files.
+        IngestError: There is too little space for temporary files.
     """
     workspace = state.workspace
     workspace.renew(connection)
@@ -74,7 +74,7 @@ def ingest_sources(
                 replaying=(replaying or {}).get(source.name),
             )
 
-    # Those that wait for batches are not those that read them.
+    # Threads that wait for batches are separate from those that read them.
     with ThreadPoolExecutor(threads) as pool, ThreadPoolExecutor(threads) as waiting:
         running = [waiting.submit(ingest_one, source, pool) for source in sources]
         try:
@@ -91,7 +91,7 @@ def ingest_sources(
 def refresh_table(
     connection: duckdb.DuckDBPyConnection, state: State, node: Node, run_id: str, observer: Observer = _UNOBSERVED
 ) -> tuple[Plan, list[Outcome]]:
-    """Build the dirty partitions of a table, and forget failures that do not count any more.
+    """Build the dirty partitions of a table, and forget failures that no longer matter.
 
     Raises:
         StoreError: The lake cannot be read or written.
@@ -109,7 +109,7 @@ def refresh_table(
 def rebuild_partitions(
     connection: duckdb.DuckDBPyConnection, state: State, node: Node, partitions: Collection[str], run_id: str
 ) -> list[Outcome]:
-    """Build partitions whether or not they are dirty; those that have no inputs are left out.
+    """Build partitions whether or not they are dirty; those without inputs are left out.
 
     Raises:
         StoreError: The lake cannot be read or written.
@@ -119,10 +119,10 @@ def rebuild_partitions(
 
 
 def source_books(ledger: Ledger) -> Books:
-    """The books of a source: records in, raw events and quarantined records out; messages are neither.
+    """The books of a source: records received, raw events and quarantined records; messages count as neither.
 
-    Events that were copied to a second partition (`placement`) count as received once more, but not their money; events that a
-    replay has told again, at another position, count as received once more.
+    Events copied to a second partition (`placement`) count as received again, but their money does not; events that a replay has
+    produced again, at another position, count as received again.
     """
     landed = ledger.landed_objects
     copies = sum(batch.copies for batch in ledger.batches)
@@ -140,7 +140,7 @@ def source_books(ledger: Ledger) -> Books:
 
 
 def fill_report(state: State, report: Report) -> None:
-    """Add to a report the books, scores and failures as they stand."""
+    """Add the current books, scores and failures to a report."""
     project = state.workspace.project
     for source in project.domain.sources.values():
         books = source_books(state.ledger(source.name))
@@ -163,14 +163,14 @@ def fill_report(state: State, report: Report) -> None:
 
 
 def is_dormant(state: State, table: Table) -> bool:
-    """Whether a table is of a later cadence, and nothing of it was ever published: its books say nothing."""
+    """Whether a table is of a later cadence and was never published: its books mean nothing."""
     return table.cadence in LATER and not state.index(table.full_name)
 
 
 def held_objects(state: State) -> dict[str, dict[str, str]]:
     """Why landing objects are held back, by source and key; sources without any are left out."""
     store, sources = state.workspace.store, state.workspace.domain.sources.values()
-    # Most have none: whether they have is asked for all at once.
+    # Most sources have none: one listing finds those that do.
     there = {info.key for info in store.list(held_prefix())}
     found = {source.full_name: read_held(store, source.name) for source in sources if held_key(source.name) in there}
     return {name: held for name, held in found.items() if held}
@@ -179,13 +179,13 @@ def held_objects(state: State) -> dict[str, dict[str, str]]:
 def failed_partitions(state: State) -> dict[str, dict[str, Failure]]:
     """The partitions whose last proof failed, by table; tables without any are left out."""
     store, nodes = state.workspace.store, state.workspace.project.nodes
-    # As with what is held back: only a few tables have any.
+    # As with held-back objects: only a few tables have any.
     there = {info.key for info in store.list(failures_prefix())}
     found = {name: read_failures(store, node.table) for name, node in nodes.items() if failures_key(node.table) in there}
     return {name: dict(sorted(failures.items())) for name, failures in found.items() if failures}
 
 
 def count(report: Report, planned: Plan, outcomes: Collection[Outcome]) -> None:
-    """Add what became of one table's partitions to a report."""
+    """Add the results for one table's partitions to a report."""
     report.partitions.add(outcome for outcome in outcomes if outcome.status is not Status.FAILED)
     report.partitions.unchanged += len(planned.unchanged)

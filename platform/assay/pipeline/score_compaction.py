@@ -1,9 +1,9 @@
-"""Merging the history of proofs: many small objects, one a run and table, become a few, so that reading stays fast.
+"""Merging the history of proofs: many small objects, one per run and table, become a few, so that reading stays fast.
 
-Belongs here: which objects are merged into which, and what may go wrong meanwhile. Does not belong here: what is in them
+Belongs here: which objects are merged, and handling concurrent changes. Does not belong here: their content
 (`scoring`).
 
-All tables share one object a month, or as many as keep each of them small enough to be written anew whenever something is added.
+All tables share one object per month, or as many as keep each of them small enough to be rewritten whenever something is added.
 They are replaced by compare-and-swap, and what was merged is deleted only by a later call, a while after it was merged, for
 whoever still reads it; until then its rows are there twice, and read once. So a kill at any point, or two at once, lose nothing.
 When a proof was merged is not known, but no later than its month was last written: so that this can be a while ago, nothing is
@@ -31,11 +31,11 @@ from assay.pipeline.state import State
 from assay.quality.own_tables import PARTITION_SCORES
 
 AT_LEAST = 64
-"""Objects of runs that are worth merging, beside what is merged every hour."""
+"""Number of objects of runs worth merging outside the hourly merge."""
 GRACE = dt.timedelta(minutes=5)
 """How long what was merged stays, for whoever still reads it, and nothing is merged again."""
 LARGEST_BYTES = 8_000_000
-"""An object of this size is not added to any more."""
+"""Nothing is added to an object of this size."""
 ATTEMPTS = 20
 _READERS = 8
 
@@ -45,12 +45,12 @@ Identity = tuple[object, ...]
 
 @dataclass(frozen=True)
 class Merged:
-    """What was merged.
+    """The result of a merge.
 
     Attributes:
-        objects: Objects of runs.
-        proofs: Proofs that were added to others.
-        removed: Objects of runs that were deleted.
+        objects: Number of objects of runs.
+        proofs: Number of proofs added to monthly objects.
+        removed: Number of deleted objects of runs.
     """
 
     objects: int = 0
@@ -64,7 +64,7 @@ def compact_proofs(store: ObjectStore, now: dt.datetime, *, at_least: int = 1, g
     Args:
         store: The lake.
         now: The time, UTC.
-        at_least: Do nothing while there are fewer objects of runs.
+        at_least: Do nothing if there are fewer objects of runs.
         grace: How long what was merged stays; if it is shorter than `GRACE`, merging waits no longer than that.
 
     Raises:
@@ -96,7 +96,7 @@ def _add(store: ObjectStore, month: str, proofs: pa.Table, since: dt.datetime) -
     """Add proofs to those of a month; says how many were not there, and which have been there since a point in time."""
     for _ in range(ATTEMPTS):
         parts = sorted(store.list(proofs_parts_prefix(month)), key=lambda info: info.key)
-        # What was merged lately is there twice for a while, and can be in no older object than the last but one.
+        # Recently merged rows exist twice for a while, and can only be in the last two objects.
         kept = [table for info in parts[-2:] if (table := _read(store, info.key)) is not None]
         known = {identity for table in kept for identity in _identities(table)}
         settled = known if all(info.modified <= since for info in parts) else set[Identity]()
@@ -124,12 +124,12 @@ def _identities(proofs: pa.Table) -> list[Identity]:
 
 
 def _read(store: ObjectStore, key: str) -> pa.Table | None:
-    """The proofs of an object; None when another who merges has deleted it."""
+    """The proofs of an object; None if a concurrent merge has deleted it."""
     try:
         found = pq.ParquetFile(pa.BufferReader(store.get(key))).read(use_threads=False)
     except ObjectMissing:
         return None
-    # Another version of Assay may know more of a proof, or less.
+    # Another version of Assay may store more or fewer columns of a proof.
     lacking = [field for field in PROOFS if field.name not in found.schema.names]
     for field in lacking:
         found = found.append_column(field, pa.nulls(len(found), field.type))
@@ -137,10 +137,10 @@ def _read(store: ObjectStore, key: str) -> pa.Table | None:
 
 
 def restore_lost_proofs(connection: duckdb.DuckDBPyConnection, state: State) -> int:
-    """Keep the proofs of published partitions whose rows are not in the history, whoever has removed them.
+    """Store the proofs of published partitions whose rows are missing from the history, for whatever reason.
 
     Returns:
-        How many were not there.
+        The number of missing proofs.
 
     Raises:
         StoreError: The lake cannot be read or written.

@@ -1,12 +1,12 @@
-"""The history of proofs: what every partition was found to be whenever it was proven, kept in the lake.
+"""The history of proofs: the results of every proof of a partition, stored in the lake.
 
-Belongs here: the rows of `quality.partition_scores` and `quality.rule_results`, written and read. Does not belong here: scoring
-(`quality.scores`), merging the many small objects that frequent runs leave (`score_compaction`).
+Belongs here: writing and reading the rows of `quality.partition_scores` and `quality.rule_results`. Does not belong here: scoring
+(`quality.scores`), merging the many small objects of frequent runs (`score_compaction`).
 
-A proof is one row with the results of its rules inside, so that scores and results cannot come apart. What one run proves of a
-table is one object, written after its partitions are published and before the index takes note of them: who is killed in between
-leaves published partitions that the index does not know, or knows not to be scored, and the next run writes their rows from what
-the objects say of themselves. A row that is written twice has the same run and time, and is read once.
+A proof is one row that includes the results of its rules, so that scores and results always match. The proofs of one run and
+table are one object, written after the partitions are published and before the index is updated: a run that is killed in between
+leaves published partitions that the index does not know, or marks as unscored, and the next run writes their rows from the
+metadata of their objects. A row that is written twice has the same run and time, and is read once.
 """
 
 from __future__ import annotations
@@ -38,24 +38,24 @@ from assay.quality.scores import RuleResult, Scores, results, scores_from_dict
 from assay.quality.tally import counts_money
 
 IDENTITY = ("table_name", "partition", "run_id", "proven_at")
-"""What names a proof: rows that agree in these are one."""
+"""The identity of a proof: rows that agree in these columns are one."""
 _OF_PROOF = (*IDENTITY, "row_count")
 _RESULT = pa.struct([field for field in RULE_RESULTS.schema if field.name not in _OF_PROOF])
 PROOFS = PARTITION_SCORES.schema.append(pa.field("results", pa.list_(_RESULT)))
-"""A proof as it is kept."""
+"""The stored columns of a proof."""
 KEPT = (PARTITION_SCORES, RULE_RESULTS)
 """The tables that are read from proofs."""
 
 
 def keep_proofs(store: ObjectStore, node: Node, outcomes: Sequence[Outcome], run_id: str, at: dt.datetime) -> None:
-    """Keep what a run found out about partitions of a table.
+    """Store a run's proofs of a table's partitions.
 
     Args:
         store: The lake.
         node: The table.
-        outcomes: What became of the partitions.
+        outcomes: The results for the partitions.
         run_id: The run.
-        at: When they were proven, UTC; those that were published say it themselves.
+        at: When they were proven, UTC; published ones have their own time.
 
     Raises:
         StoreError: The lake cannot be written.
@@ -65,12 +65,12 @@ def keep_proofs(store: ObjectStore, node: Node, outcomes: Sequence[Outcome], run
 
 
 def keep_missing_proofs(state: State, node: Node) -> None:
-    """Keep the proofs of published partitions that nobody kept, from what is known of the partitions.
+    """Store the missing proofs of published partitions, from the partitions' metadata.
 
     Raises:
         StoreError: The lake cannot be read or written.
     """
-    # An object that somebody else put there was never proven.
+    # An object put there by something other than Assay was never proven.
     missing = {
         partition: entry
         for partition, entry in state.index(node.table.full_name).items()
@@ -80,7 +80,7 @@ def keep_missing_proofs(state: State, node: Node) -> None:
 
 
 def restore_proofs(state: State, node: Node, missing: Mapping[str, Entry]) -> None:
-    """Keep the proofs of some published partitions, from what is known of them, and note that they are kept."""
+    """Store the proofs of some published partitions from their metadata, and record that they are stored."""
     if missing:
         _write(state.workspace.store, [_of_entry(node, partition, entry) for partition, entry in missing.items()])
         state.remember(node.table, {partition: replace(entry, is_scored=True) for partition, entry in missing.items()})
@@ -110,7 +110,7 @@ def _of_outcome(table: Table, outcome: Outcome, run_id: str, at: dt.datetime) ->
     entry = outcome.entry
     if outcome.status is Status.PUBLISHED and entry is not None:
         at = dt.datetime.fromisoformat(entry.published_at)
-    # Where the SQL failed on the data, nothing was judged.
+    # If the SQL failed on the data, nothing was judged.
     scores = outcome.scores if outcome.results else None
     found = _row(table, outcome.partition, run_id, at, scores, outcome.books, outcome.results)
     is_balanced = scores is not None and outcome.books.balanced
@@ -125,7 +125,7 @@ def _of_outcome(table: Table, outcome: Outcome, run_id: str, at: dt.datetime) ->
 
 
 def _of_entry(node: Node, partition: str, entry: Entry) -> dict[str, Any]:
-    # Older versions of Assay knew the score by rows alone.
+    # Older versions of Assay had only the score by rows.
     scores = scores_from_dict(entry.scores) if entry.scores else Scores(score=entry.score)
     at_risk = {rule: Decimal(money) for rule, money in entry.at_risk.items()}
     judged = results(every_rule(node), entry.rules, at_risk, entry.measures, entry.unmet)
@@ -183,13 +183,13 @@ def _result(result: RuleResult, has_money: bool) -> dict[str, Any]:
 def _write(store: ObjectStore, rows: Sequence[Mapping[str, Any]]) -> None:
     proofs = pa.Table.from_pylist([dict(row) for row in rows], PROOFS)
     first = min(row["proven_at"] for row in rows)
-    # The same proofs, written again, are the same object.
+    # The same proofs, written again, get the same object name.
     name = fingerprint([[str(row[column]) for column in IDENTITY] for row in rows])
     store.put(proofs_run_key(first, name), as_parquet(proofs))
 
 
 def as_parquet(proofs: pa.Table) -> bytes:
-    """Proofs as an object of the lake."""
+    """Serialize proofs as an object of the lake."""
     written = io.BytesIO()
     pq.write_table(proofs, written, compression="zstd")
     return written.getvalue()
@@ -200,7 +200,7 @@ def proof_rows(store: ObjectStore, tables: Collection[str], own: OwnTable) -> st
 
     Args:
         store: The lake.
-        tables: Full names of the tables whose proofs are wanted.
+        tables: Full names of the requested tables.
         own: Which of the two.
 
     Raises:
@@ -213,7 +213,7 @@ def proof_rows(store: ObjectStore, tables: Collection[str], own: OwnTable) -> st
     listed = ", ".join(literal(path) for path in paths)
     wanted = ", ".join(literal(name) for name in tables)
     identity = ", ".join(IDENTITY)
-    # Which rows are there twice is found without opening what is heavy in them.
+    # Duplicate rows are found without reading the large columns.
     options = "union_by_name=true, hive_partitioning=false, filename=true, file_row_number=true"
     proofs = f"FROM read_parquet([{listed}], {options}) WHERE table_name IN ({wanted})"
     place = "{'filename': filename, 'number': file_row_number}"

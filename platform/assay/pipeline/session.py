@@ -1,6 +1,6 @@
-"""A session: a workspace whose lake is there, the embedded server started if it is the one that is wanted.
+"""A session: a workspace with a reachable lake, starting the embedded server if needed.
 
-Belongs here: joining settings, the embedded server and the workspace. Does not belong here: work on it.
+Belongs here: combining settings, the embedded server and the workspace. Does not belong here: work on it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from assay.settings import Settings
 
 @contextmanager
 def session(settings: Settings) -> Iterator[Workspace]:
-    """Open the workspace that settings name; its scratch files, and a server started for it, go at the end.
+    """Open the workspace of the settings; scratch files, and a server started for it, are removed at the end.
 
     Raises:
         SettingsError: A setting is wrong.
@@ -37,7 +37,7 @@ def session(settings: Settings) -> Iterator[Workspace]:
 
 
 def with_connection(settings: Settings, connection: Connection) -> Settings:
-    """The settings, pointed at an embedded server."""
+    """The settings, changed to use an embedded server."""
     return settings.model_copy(
         update={
             "endpoint": connection.endpoint,

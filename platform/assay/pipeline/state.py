@@ -1,7 +1,7 @@
-"""What is in the lake now: ingested batches and published partitions, and what each partition of a table would be made from.
+"""The current content of the lake: ingested batches and published partitions, and the current inputs of each partition.
 
-Belongs here: reading that state, and naming the inputs of a partition. Does not belong here: comparing it with what a
-partition was made from (`plan`).
+Belongs here: reading that state, and identifying the inputs of a partition. Does not belong here: comparing them with the inputs
+that a partition was computed from (`plan`).
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from assay.pipeline.workspace import Workspace
 
 @dataclass(frozen=True)
 class Input:
-    """One part of a source, or published partition, that a partition is computed from.
+    """One part of a source, or one published partition, from which a partition is computed.
 
     Attributes:
-        id: Names its content: equal ids, equal rows.
-        key: The object that holds its rows; of a source, it may hold those of other inputs of the same partition, too.
-        version: What decided its schema.
-        rows: Its rows.
+        id: Identifies its content: equal ids mean equal rows.
+        key: The object that holds its rows; for a source, it may also hold rows of other inputs of the same partition.
+        version: The version that determined its schema.
+        rows: Number of its rows.
     """
 
     id: str
@@ -41,7 +41,7 @@ class Input:
 
 @dataclass
 class State:
-    """The lake's state as one run sees it, read when first needed.
+    """The lake's state as seen by one run, read on first use.
 
     Attributes:
         workspace: The domain and the lake.
@@ -68,7 +68,7 @@ class State:
         return self._indexes[table]
 
     def remember(self, table: Table, changed: Mapping[str, Entry]) -> None:
-        """Take note of partitions that were published, or proven anew with the same content."""
+        """Record partitions that were published, or proven again with the same content."""
         if not changed:
             return
         self.index(table.full_name).update(changed)
@@ -77,7 +77,7 @@ class State:
         write_index(self.workspace.store, table, changed)
 
     def forget(self, name: str) -> None:
-        """Read a source's or table's state again when it is next needed."""
+        """Read a source's or table's state again on next use."""
         self._ledgers.pop(name, None)
         self._indexes.pop(name, None)
         self._raws.pop(name, None)
@@ -92,7 +92,7 @@ class State:
         return domain.tables[relation] if source is None else domain.sources[source]
 
     def available(self, relation: str) -> Mapping[str, tuple[Input, ...]]:
-        """Every object of a relation by partition."""
+        """Every object of a relation, by partition."""
         if relation not in self._available:
             self._available[relation] = self._find_available(relation)
         return self._available[relation]
@@ -111,12 +111,12 @@ class State:
         """The objects of the events that empty a relation's source; none for a table."""
         declared = self.declared(relation)
         found = self._raw(declared).get(TRUNCATES, ()) if isinstance(declared, Source) else ()
-        # What is not believed may change with any other snapshot: it is a part of what every partition is made from.
+        # Whether a snapshot is trusted may change with any other snapshot, so this is part of every partition's inputs.
         only = self._only(relation)
         return found if only is None else tuple(replace(each, id=fingerprint([each.id, only])) for each in found)
 
     def _only(self, relation: str) -> str | None:
-        """The condition on raw events that leaves out snapshots that are not to be believed."""
+        """The condition on raw events that excludes untrusted snapshots."""
         declared = self.declared(relation)
         if not isinstance(declared, Source):
             return None
@@ -125,7 +125,7 @@ class State:
         return self._believed[declared.name]
 
     def _raw(self, source: Source) -> Mapping[str, tuple[Input, ...]]:
-        """The parts of a source, without those that wait for their placement."""
+        """The parts of a source, except those that wait for their placement."""
         if source.name not in self._raws:
             ledger = self.ledger(source.name)
             by_partition = ledger.parts if source.partition_column is None else ledger.placed_parts
@@ -142,7 +142,7 @@ class State:
         return own + [(TRUNCATES, found) for found in self.truncates(relation)]
 
     def wanted(self, node: Node, relation: str, partitions: Collection[str]) -> list[str]:
-        """The partitions of a relation that partitions of a table read, of those that there are, in order."""
+        """The existing partitions of a relation that partitions of a table read, in order."""
         if relation not in self._in_order:
             self._in_order[relation] = sorted(self.available(relation))
         there, of, grain = self._in_order[relation], self.declared(relation).grain, node.table.grain
@@ -154,31 +154,31 @@ class State:
         return sorted(found)
 
     def files(self, node: Node, relation: str, partitions: Collection[str]) -> list[Files]:
-        """The same without truncates, as DuckDB reads them, by schema."""
+        """The same as DuckDB files, by schema, without truncates."""
         return self.files_of(relation, (found for of, found in self.inputs(node, relation, partitions) if of != TRUNCATES))
 
     def truncate_files(self, relation: str) -> list[Files]:
-        """The truncates of a relation's source, as DuckDB reads them, by schema."""
+        """The truncates of a relation's source as DuckDB files, by schema."""
         return self.files_of(relation, self.truncates(relation))
 
     def all_files(self, relation: str) -> list[Files]:
-        """Every file of a relation but its truncates."""
+        """Every file of a relation except its truncates."""
         return self.files_of(relation, (found for objects in self.available(relation).values() for found in objects))
 
     def files_of(self, relation: str, inputs: Iterable[Input]) -> list[Files]:
-        """Some objects of a relation, as DuckDB reads them, by schema."""
+        """Some objects of a relation as DuckDB files, by schema."""
         paths = ((found.version, self.workspace.store.path(found.key)) for found in inputs)
         return files_by_version(paths, self._only(relation))
 
     def content(self, relation: str) -> str:
-        """Hash of everything a relation holds."""
+        """Hash of the entire content of a relation."""
         available = self.available(relation)
         objects = [(partition, [found.id for found in available[partition]]) for partition in sorted(available)]
         emptied = [found.id for found in self.truncates(relation)]
         return fingerprint([objects, emptied] if emptied else objects)
 
     def partitions(self, node: Node) -> list[str]:
-        """The partitions that a table has, by what there is to compute them from: periods in which something is to be read."""
+        """The partitions that a table should have: the periods for which there are inputs."""
         grain = node.table.grain
         if grain is Grain.WHOLE:
             asked = [relation for relation in node.query.reads if relation not in node.table.lookups]

@@ -1,9 +1,9 @@
-"""Totals: what a table accounts for as it is published, held against what is published of the tables that it was made of.
+"""Totals: what a published table accounts for, compared with the published data of its input tables.
 
-Belongs here: adding up both sides, a scan each, over all partitions. Does not belong here: recomputing rows (`verify`), what
-somebody else says of them (`reconciling`).
+Belongs here: adding up both sides, in one scan each, over all partitions. Does not belong here: recomputing rows (`verify`),
+totals from elsewhere (`reconciling`).
 
-The books of a partition say this of the moment at which it was made; here it is said of what lies in the lake now.
+The books of a partition hold for the moment at which it was computed; totals check the current content of the lake.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from assay.quality.tally import measures_of
 
 @dataclass(frozen=True)
 class Totals:
-    """A published partition beside what it was made of.
+    """A published partition compared with its inputs.
 
     Attributes:
         partition: The partition.
-        books: What its inputs hold now, and what it accounts for now.
+        books: The current content of its inputs, and what it accounts for now.
     """
 
     partition: str
@@ -44,25 +44,25 @@ class Totals:
 
     @property
     def explanation(self) -> str:
-        """By how much, and what to do."""
+        """The difference, and what to do."""
         rows, money = self.books.rows.difference, self.books.money.difference
-        return f"{int(rows):,} rows and {money} of money of its inputs are not in it; `assay verify` says why"
+        return f"{int(rows):,} rows and {money} of money of its inputs are not in it; `assay verify` shows why"
 
 
 def is_of_tables(node: Node) -> bool:
-    """Whether a table is made of tables alone, so that what it accounts for can be read from them."""
+    """Whether a table is computed from tables only, so that its books can be checked against them."""
     return bool(node.inputs) and all(source_of(relation) is None for relation in node.inputs)
 
 
 def add_up(connection: duckdb.DuckDBPyConnection, state: State, node: Node) -> list[Totals]:
-    """Add up the published partitions of a table and what is published of its inputs.
+    """Add up the published partitions of a table and the published data of its inputs.
 
-    Those that wait to be rebuilt are left out: they are of other inputs.
+    Partitions that wait to be rebuilt are left out: they were computed from other inputs.
 
     Args:
         connection: DuckDB, with access to the lake.
         state: The lake's state.
-        node: A table that is made of tables.
+        node: A table that is computed from tables only.
 
     Raises:
         StoreError: The lake cannot be read.
@@ -85,12 +85,12 @@ def add_up(connection: duckdb.DuckDBPyConnection, state: State, node: Node) -> l
 
 
 def _with(received: Side, kept: Side, published: Decimal) -> Side:
-    """What came in and what is published now, with what was left out when it was made."""
+    """The current input and published totals, with what was left out when the partition was computed."""
     return Side(received.received, published, kept.quarantined, kept.superseded, kept.deleted)
 
 
 def _published(connection: duckdb.DuckDBPyConnection, state: State, table: Table) -> dict[str, tuple[Decimal, Decimal]]:
-    """Rows and money of inputs that a table accounts for, by partition."""
+    """Input rows and money that a table accounts for, by partition."""
     measures = measures_of(table)
     rows, money = measures.get("accounted", "1"), measures.get("money", "0")
     partition = partition_of(quote(table.partition_column) if table.partition_column else None, table.grain)

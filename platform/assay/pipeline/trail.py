@@ -1,6 +1,6 @@
-"""The audit trail of quarantine: who edited and dropped what, when and why.
+"""The audit trail of quarantine: who edited and dropped which records, when and why.
 
-Belongs here: reading decisions back, of both kinds in one shape. Does not belong here: taking them (`editing`, `dropping`).
+Belongs here: reading both kinds of decisions in one shape. Does not belong here: making them (`editing`, `dropping`).
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from assay.pipeline.dropping import read_drops
 
 @dataclass(frozen=True)
 class Decision:
-    """What somebody has decided about records in quarantine.
+    """A decision about records in quarantine.
 
     Attributes:
         at: When, UTC.
         by: Who.
         what: What was done.
-        of: The record, or the table or source whose records they are.
-        records: How many records.
+        of: The record, or the table or source of the records.
+        records: Number of records.
         why: Why.
-        before: An edited record as it was.
-        after: The same as it is now.
+        before: For an edit, the record before.
+        after: The record after.
     """
 
     at: dt.datetime
@@ -43,9 +43,9 @@ class Decision:
 
 
 def read_trail(store: ObjectStore, declared: Iterable[Source | Table]) -> list[Decision]:
-    """Read every decision about some tables and sources, the oldest first.
+    """Read every decision about some tables and sources, oldest first.
 
-    An edit counts under the source that it landed for, whichever table refused the row.
+    An edit counts under the source for which it landed, whichever table refused the row.
 
     Raises:
         StoreError: The lake cannot be read.
@@ -60,7 +60,7 @@ def read_trail(store: ObjectStore, declared: Iterable[Source | Table]) -> list[D
 
 
 def _edits(store: ObjectStore, source: Source) -> Iterator[Decision]:
-    # Of an edit that was not ingested yet, there is no copy.
+    # An edit that is not ingested yet has no copy.
     keys: dict[str, str] = {}
     for prefix in (edits_prefix(source.name), edits_audit_prefix(source.name)):
         keys |= {info.key.rsplit("/", 1)[-1]: info.key for info in store.list(prefix)}

@@ -1,10 +1,10 @@
-"""How good tables were, day by day: from the history that is kept of proofs, and from the index where none was.
+"""The quality of tables, day by day: from the stored history of proofs, and from the index where there is none.
 
 Belongs here: reading `quality.partition_scores` and `quality.rule_results`. Does not belong here: writing them, judging them
 (`quality.report`).
 
-The last proof of a partition counts. Of a partition that was published before histories were kept, and of a table whose history
-is lost, the index has what was found when it was published.
+The last proof of a partition counts. For a partition published before histories were stored, or a table whose history is lost,
+the index has the results at publication.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from assay.quality.report import DIMENSIONS, RULE_DAYS, BrokenRule, Day
 from assay.quality.scores import scores_from_dict
 
 HISTORY = 400
-"""Newest days of a table that are looked at."""
+"""Newest days of a table that are considered."""
 _FAILED = "failed"
-_FORGOTTEN = Rule("", "", Severity.QUARANTINE, (), "a rule that the contract has no longer", Dimension.VALIDITY)
+_FORGOTTEN = Rule("", "", Severity.QUARANTINE, (), "a rule that the contract no longer has", Dimension.VALIDITY)
 
 
 def table_days(connection: duckdb.DuckDBPyConnection, state: State, as_of: dt.datetime) -> dict[str, tuple[Day, ...]]:
-    """How good every table's partitions were when they were last proven, by full name, the oldest first.
+    """The results of every partition's last proof, by full table name, oldest first.
 
     Args:
         connection: DuckDB, with access to the lake.
@@ -100,12 +100,12 @@ def _proven(connection: duckdb.DuckDBPyConnection, state: State, as_of: dt.datet
 def broken_rules(
     connection: duckdb.DuckDBPyConnection, state: State, days: Mapping[str, Sequence[Day]], as_of: dt.datetime
 ) -> list[BrokenRule]:
-    """The rules that rows broke on the newest days of their tables, the worst first.
+    """The rules that rows broke on the newest days of their tables, worst first.
 
     Args:
         connection: DuckDB, with access to the lake.
         state: The lake's state.
-        days: What `table_days` has found.
+        days: The result of `table_days`.
         as_of: The time, UTC; later proofs are left out.
 
     Raises:
@@ -127,16 +127,16 @@ def broken_rules(
 
 @dataclass(frozen=True)
 class _Result:
-    """What became of one rule of a table.
+    """The results of one rule of a table.
 
     Attributes:
-        broken: Rows that broke it, by day.
-        is_broken: Whether there are any, or it did not hold on a day.
+        broken: Number of rows that broke it, by day.
+        is_broken: Whether there are any, or it did not hold on some day.
         money: Absolute money of those rows.
-        dimension: As it was kept; empty for what the contract says now.
+        dimension: As recorded; empty for the contract's current one.
         severity: The same.
         owner: The same.
-        note: What was last said of a rule about the partition as a whole that did not hold.
+        note: The last message of a rule about a whole partition that did not hold.
     """
 
     broken: Mapping[dt.date, int]
@@ -149,7 +149,7 @@ class _Result:
 
 
 class _Declared:
-    """What a table's contract says of its rules."""
+    """What a table's contract declares about its rules."""
 
     def __init__(self, node: Node) -> None:
         self._table = node.table
@@ -157,7 +157,7 @@ class _Declared:
         self._unit = unit_of(node.table)
 
     def broken(self, rule: str, result: _Result, axis: Sequence[dt.date], rows: int) -> BrokenRule:
-        """Put together what was declared and what was found."""
+        """Combine what was declared and what was found."""
         declared = self._rules.get(rule) or _FORGOTTEN
         return BrokenRule(
             table=self._table.full_name,
@@ -175,17 +175,17 @@ class _Declared:
 
 
 def unit_of(table: Table) -> str:
-    """Unit of the money that a table's books count; empty where there is none, or it is mixed."""
+    """Unit of the money in a table's books; empty if there is none, or currencies are mixed."""
     return next((spec.unit or "" for spec in table.columns if spec.name == table.money), "")
 
 
 def _results(
     connection: duckdb.DuckDBPyConnection, state: State, newest: Mapping[str, Sequence[Day]], as_of: dt.datetime
 ) -> dict[str, dict[str, _Result]]:
-    """The last result of every rule and day that was kept, by table and rule."""
+    """The last recorded result of every rule and day, by table and rule."""
     if not newest:
         return {}
-    # Days are texts in proofs, and `all` comes after them: so little of a long history is read.
+    # Days are texts in proofs, and `all` sorts after them: so only little of a long history is read.
     earliest = min(days[0].day for days in newest.values()).isoformat()
     first = ", ".join(f"({literal(name)}, {literal(days[0].day)})" for name, days in newest.items())
     of_day = f"CASE WHEN partition = {literal(WHOLE)} THEN proven_at::DATE ELSE TRY_CAST(partition AS DATE) END"
@@ -213,7 +213,7 @@ FROM last GROUP BY ALL ORDER BY ALL""",
 
 
 def _indexed_results(table: Table, index: Mapping[str, Entry], judged: Sequence[Day]) -> dict[str, _Result]:
-    """The same from the index, which remembers the rules that did not hold."""
+    """The same from the index, which has the rules that did not hold."""
     found: dict[str, _Result] = {}
     for day in judged:
         entry = index.get(WHOLE if table.partition_column is None else day.day.isoformat())

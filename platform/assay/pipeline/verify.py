@@ -24,16 +24,16 @@ from assay.quality.proof import published_content
 
 @dataclass(frozen=True)
 class Compared:
-    """A published partition, held against what its inputs give now.
+    """A published partition, compared with the result of its current inputs.
 
     Attributes:
         partition: The partition.
-        recorded: Content hash that was recorded when it was published.
-        published: Content hash of the rows that are there now.
-        computed: Content hash of what its inputs give.
-        is_current: Whether its inputs and code are still those that it was made from.
+        recorded: Content hash recorded at publication.
+        published: Content hash of the rows in the lake.
+        computed: Content hash of the rows computed from its inputs.
+        is_current: Whether it was computed from its current inputs and code.
         remedy: The command that rebuilds it.
-        is_gone: Whether it has no object any more.
+        is_gone: Whether its object is missing.
     """
 
     partition: str
@@ -46,16 +46,16 @@ class Compared:
 
     @property
     def is_same(self) -> bool:
-        """Whether all are the same rows."""
+        """Whether all hashes agree."""
         return not self.is_gone and self.recorded == self.published == self.computed
 
     @property
     def explanation(self) -> str:
-        """Why they differ, and what to do, as far as it can be told."""
+        """Why they differ, and what to do, as far as known."""
         if self.is_gone:
             return f"its object is gone: somebody deleted it; `{self.remedy}` publishes it again"
         if self.recorded != self.published:
-            return f"its rows are not those that were published: the object was changed by hand; delete it and `{self.remedy}`"
+            return f"its rows differ from those published: the object was changed by hand; delete it and `{self.remedy}`"
         if not self.is_current:
             return f"inputs or code changed since it was published; `{self.remedy}` rebuilds it"
         return "its inputs give other rows than before: the SQL is not a pure function of its inputs"
@@ -76,7 +76,7 @@ def verify_table(
         state: The lake's state.
         node: The table.
         newest: Only this many of the newest partitions; all when None.
-        progress: Told how many partitions were compared, as it goes.
+        progress: Called with the number of partitions compared so far.
 
     Raises:
         StoreError: The lake cannot be read.
@@ -105,7 +105,7 @@ def verify_table(
 
 
 def _published(connection: duckdb.DuckDBPyConnection, state: State, node: Node, partition: str, entry: Entry) -> str:
-    """Hash the rows that lie in the lake now; empty when they cannot be read as the table's."""
+    """Hash the rows in the lake; empty if they cannot be read as the table's."""
     path = state.workspace.store.path(partition_key(node.table, partition))
     try:
         rows = f"read_parquet({literal(path)}, hive_partitioning=false)"

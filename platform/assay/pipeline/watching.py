@@ -1,12 +1,11 @@
-"""Watching: profiles and anomalies of tables, brought up to date and kept in the lake.
+"""Watching: profiles and anomalies of tables, kept up to date in the lake.
 
-Belongs here: which days are to be measured, and where figures and verdicts lie. Does not belong here: how days are measured
-(`quality.profile`) and judged (`quality.anomalies`).
+Belongs here: which days to measure, and the storage of figures and verdicts. Does not belong here: measuring days
+(`quality.profile`) and judging them (`quality.anomalies`).
 
-Figures are measured from published days, not beside their proof: a profile belongs to the content hash that it was measured of, a
-day is measured once as long as it is not restated, and a run that is killed, or a newly declared watch, leaves nothing behind but
-days that whoever asks next will measure. As with the index, the last writer wins: what one run forgets of another's is measured
-again.
+Figures are measured on published days, not during their proof: a profile belongs to the content hash that it was measured on, a
+day is measured once unless it is restated, and a run that is killed, or a newly declared watch, only leaves days that the next
+run will measure. As with the index, the last writer wins: if one run overwrites the results of another, they are measured again.
 """
 
 from __future__ import annotations
@@ -41,12 +40,12 @@ _JUDGED_FROM = b"assay_judged_from"
 
 @dataclass(frozen=True)
 class Watched:
-    """What is known of a watched table.
+    """The state of a watched table.
 
     Attributes:
         table: The table.
         until: The last day that is complete.
-        anomalies: Every anomaly up to then, in the order of days.
+        anomalies: Every anomaly up to then, in order of days.
     """
 
     table: Table
@@ -59,13 +58,13 @@ class Watched:
 
 
 def watch_tables(connection: duckdb.DuckDBPyConnection, state: State, as_of: dt.datetime, *, keep: bool = True) -> list[Watched]:
-    """Bring profiles and anomalies of every watched table up to date; tables of which nothing is published are left out.
+    """Update the profiles and anomalies of every watched table; tables without published data are left out.
 
     Args:
         connection: DuckDB, with access to the lake.
         state: The lake's state.
-        as_of: The moment that completeness is judged at, with a time zone.
-        keep: Write to the lake what has changed.
+        as_of: The moment at which completeness is judged, with a time zone.
+        keep: Write changes to the lake.
 
     Raises:
         StoreError: The lake cannot be read or written.
@@ -78,7 +77,7 @@ def watch_tables(connection: duckdb.DuckDBPyConnection, state: State, as_of: dt.
 def watch_table(
     connection: duckdb.DuckDBPyConnection, state: State, node: Node, as_of: dt.datetime, *, keep: bool = True
 ) -> Watched | None:
-    """The same for one table; None when it is not watched, or nothing of it is published."""
+    """The same for one table; None if it is not watched, or has no published data."""
     table, watch = node.table, node.table.watched
     if watch is None or not state.index(table.full_name):
         return None
@@ -100,8 +99,8 @@ def watch_table(
 
 
 def _up_to_date(connection: duckdb.DuckDBPyConnection, state: State, table: Table, watch: Watch, keep: bool) -> pa.Table:
-    """The profiles of every published day, measured where that is still to be done."""
-    # An object that somebody else put there has no content that a profile could belong to.
+    """The profiles of every published day, measuring those that are missing."""
+    # An object put there by something other than Assay has no content hash to which a profile could belong.
     wanted = {
         dt.date.fromisoformat(partition): entry.content
         for partition, entry in state.index(table.full_name).items()
@@ -163,7 +162,7 @@ def _figures(profiles: pa.Table) -> list[Figure]:
 
 
 def _judged_from(contents: Mapping[dt.date, str], watch: Watch, holidays: Mapping[str, Holidays], until: dt.date) -> bytes:
-    """Hash of everything that verdicts are made from."""
+    """Hash of everything that determines the verdicts."""
     days = sorted((day.isoformat(), content) for day, content in contents.items() if day <= until)
     calendar = sorted((region, repr(declared)) for region, declared in holidays.items())
     return fingerprint([DETECTOR, days, repr(watch), calendar, until]).encode()
@@ -212,7 +211,7 @@ def _anomalies(rows: pa.Table) -> tuple[Anomaly, ...]:
 
 
 def _read(store: ObjectStore, own: OwnTable, table: Table) -> pa.Table | None:
-    """What is kept about a table, or None; what another version of Assay kept in another shape counts as nothing."""
+    """The stored rows of a table, or None; rows that another version of Assay stored in another shape are ignored."""
     try:
         found = pq.read_table(pa.BufferReader(store.get(quality_key(own.name, table))))
     except ObjectMissing:

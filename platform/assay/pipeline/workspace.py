@@ -1,6 +1,6 @@
 """A workspace: one domain on one lake, opened from settings.
 
-Belongs here: opening what the settings name. Does not belong here: any work.
+Belongs here: opening what the settings specify. Does not belong here: any work.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Workspace:
     """One domain on one lake.
 
     Attributes:
-        domain: What is declared.
+        domain: The declarations.
         store: The lake.
         limits: What DuckDB may use.
     """
@@ -48,10 +48,10 @@ class Workspace:
 
     @contextmanager
     def connection(self, threads: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Open a DuckDB that sees the lake; closed, and its memory given back, at the end.
+        """Open DuckDB with access to the lake; at the end it is closed and its memory freed.
 
         Args:
-            threads: Worker threads, where not those of the settings.
+            threads: Worker threads; None for the settings' number.
         """
         limits = self.limits if threads is None else replace(self.limits, threads=threads)
         connection = connect(limits, self.store.s3_access())
@@ -62,17 +62,17 @@ class Workspace:
             connection.close()
 
     def renew(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Give a connection credentials that are still valid, if those it was opened with expire."""
+        """Renew a connection's credentials if those it was opened with expire."""
         access = self.store.s3_access()
         if access is not None and access.session_token is not None:
             grant(connection, access)
 
 
 def open_workspace(settings: Settings, *, create_bucket: bool = False) -> Workspace:
-    """Open the workspace that settings name. An embedded S3 server must be running.
+    """Open the workspace of the settings. An embedded S3 server must already be running.
 
     Args:
-        settings: The settings; credentials of the embedded server are already in them.
+        settings: The settings, including credentials of an embedded server.
         create_bucket: Create the bucket if it is missing.
 
     Raises:
@@ -91,6 +91,6 @@ def open_workspace(settings: Settings, *, create_bucket: bool = False) -> Worksp
         session_token=settings.session_token.get_secret_value() if settings.session_token else None,
         create_bucket=create_bucket,
     )
-    # Each process has its own scratch folder, so that two can run side by side.
+    # Each process has its own scratch folder, so that two can run in parallel.
     scratch = settings.scratch / f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
     return Workspace(domain, store, Limits(settings.memory, settings.threads, scratch))

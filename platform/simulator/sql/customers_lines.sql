@@ -1,5 +1,5 @@
 -- The lines of customers' records. Reads `record (line_no, no, kind, commit_us, lsn)`.
--- A change moves the customer: what it draws anew hangs on the day of the change (`version`), who they are does not.
+-- A change moves the customer: its new values depend on the day of the change (`version`), the customer's identity does not.
 WITH drawn AS (
   SELECT *,
     CASE WHEN kind = 2 THEN 1 + commit_us // 86400000000 - getvariable('start_day') ELSE 0 END AS version,
@@ -25,7 +25,7 @@ settled AS (
   FROM drawn
 ),
 
--- Billing stands first in some profiles and later in others, as a document store keeps no order.
+-- Billing stands first in some profiles and later in others, because a document store keeps no order.
 addressed AS (
   SELECT *, list_transform(
     list_filter(

@@ -3,7 +3,7 @@
 -- deleted_customers, first_merchants, new_merchants.
 
 -- 64 random bits for an id and a purpose. DuckDB's hash of several values only XORs the last one, so that draws for two
--- purposes would be the same but for a constant; hence a hash of one value.
+-- purposes would differ only by a constant; hence a hash of one value.
 CREATE MACRO draw(id, purpose) AS hash(xor(CAST(id AS UBIGINT), hash(getvariable('seed'), purpose)));
 
 -- Four shares in [0, 1) of 16 bits each (n = 0 to 3), or two of 32 bits (n = 0 and 1).
@@ -21,7 +21,7 @@ CREATE MACRO day_share(x) AS x - 0.0955 * (sin(6.283185307179586 * (x - 0.57)) -
 CREATE MACRO slot_us(no, n, payments) AS
   CAST(floor(least(day_share((n + share(draw(no, 'slot'), 0)) / CAST(payments AS DOUBLE)), 0.9999999) * 86400000000) AS BIGINT);
 
--- What becomes of a payment: 0 failed, 1 authorized only, 2 captured, 3 captured and refunded, 4 captured and charged back.
+-- The outcome of a payment: 0 failed, 1 authorized only, 2 captured, 3 captured and refunded, 4 captured and charged back.
 CREATE MACRO fate(no) AS CASE
   WHEN share(draw(no, 'fate'), 0) < 0.08 THEN 0
   WHEN share(draw(no, 'fate'), 0) < 0.218 THEN 1
@@ -38,7 +38,7 @@ CREATE MACRO final_us(no, created_us) AS captured_us(no, created_us) + CASE fate
   ELSE 172800000000 + CAST(floor(share(draw(no, 'fate'), 3) * 1555200000000) AS BIGINT)
 END;
 
--- What is given back. A refunded payment has one refund or two that add up to its amount, and some had one before that failed;
+-- Returns. A refunded payment has one refund or two that add up to its amount, and some had one before that failed;
 -- the last comes with the payment's last change. Some payments are refunded in part and stay captured.
 -- A refund has the number 4 * payment + part: 0 the first, 1 the second, 2 the one that failed.
 CREATE MACRO is_partly_refunded(no) AS fate(no) = 2 AND share(draw(no, 'returned'), 0) < 0.02;
@@ -107,13 +107,13 @@ CREATE MACRO registered_s(customer) AS CASE
     customer, joined_day(customer, getvariable('first_customers'), getvariable('new_customers'))
   ) // 1000000
 END;
--- Day on which a customer is deleted, null for never: from the third day on, from the last of the first customers down.
+-- Day on which a customer is deleted, null for never: from the third day on, starting with the last of the first customers.
 CREATE MACRO deleted_day(customer) AS CASE
   WHEN customer <= getvariable('first_customers') AND customer > getvariable('first_customers') // 2
     THEN 2 + (getvariable('first_customers') - customer) // getvariable('deleted_customers')
 END;
 
--- Where people and shops are.
+-- Places of people and shops.
 CREATE MACRO region_of(part) AS CASE
   WHEN part < 0.40 THEN 'NA' WHEN part < 0.70 THEN 'EU' WHEN part < 0.88 THEN 'APAC' ELSE 'LATAM'
 END;
@@ -153,7 +153,7 @@ CREATE MACRO category_levels() AS [
 CREATE MACRO merchant_region(merchant) AS region_of(share(draw(merchant, 'merchant'), 0));
 CREATE MACRO merchant_category(merchant) AS share(draw(merchant, 'merchant'), 1);
 
--- Who brought a merchant: nobody for one in four. As text in a JSON document that is itself a text.
+-- The partner that brought a merchant: none for one in four. As text in a JSON document that is itself a text.
 CREATE MACRO partner_json(part) AS CASE WHEN part < 0.25 THEN 'null' ELSE concat('\"', pick(
   ['Northgate', 'Northgate', 'Harbour Pay', 'Harbour Pay', 'Meridian', 'Cobalt Commerce', 'Lumen', 'Tandem'], (part - 0.25) / 0.75
 ), '\"') END;
@@ -180,7 +180,7 @@ END;
 CREATE MACRO plain_amount(cents) AS CAST(CAST(cents AS DECIMAL(15, 0)) * CAST(0.01 AS DECIMAL(3, 2)) AS VARCHAR);
 CREATE MACRO dollar_amount(cents) AS format('${:,}.{:02d}', cents // 100, cents % 100);
 CREATE MACRO amount_json(cents, part) AS CASE
-  -- Without its cents only where there are none: about a quarter of all amounts.
+  -- Cents are omitted only if they are zero: about a quarter of all amounts.
   WHEN part < 0.60 AND cents % 100 = 0 THEN CAST(cents // 100 AS VARCHAR)
   WHEN part >= 0.85 THEN concat('"', dollar_amount(cents), '"')
   ELSE concat('"', plain_amount(cents), '"')
@@ -194,7 +194,7 @@ END;
 CREATE MACRO long_identifier(prefix, no) AS concat(prefix, substr(CAST(100000000000000 + no AS VARCHAR), 2));
 CREATE MACRO identifier(prefix, no) AS concat(prefix, substr(CAST(100000000 + no AS VARCHAR), 2));
 
--- Debezium's envelope, PostgreSQL connector, with what a converter puts around it. A snapshot read has no last commit.
+-- Debezium's envelope, PostgreSQL connector, with the text that a converter puts around it. A snapshot read has no last commit.
 CREATE MACRO envelope(tbl, op, before, after, commit_us, lsn, lag_us) AS concat(
   getvariable('line_prefix'), '{"before":', before, ',"after":', after,
   ',"source":{"version":"3.6.0.Final","connector":"postgresql","name":"payments","ts_ms":', commit_us // 1000,

@@ -13,7 +13,7 @@ UNION ALL
 SELECT no, CAST(2 AS TINYINT),
   $day_us + CAST(floor(fine_share(draw(no * 4096 + $day, 'terms at'), 0) * 86400000000) AS BIGINT)
 FROM first_merchants
--- One is sure to change, so that the smallest company has a history.
+-- At least one changes, so that even the smallest company has a history.
 WHERE $day > 0 AND (
   share(draw(no * 4096 + $day, 'terms'), 0) < 0.01
   OR no = 1 + remainder(draw($day, 'merchant of the day'), getvariable('first_merchants'))

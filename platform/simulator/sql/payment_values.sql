@@ -13,7 +13,7 @@ dated AS (
   SELECT *, paid_s // 86400 - getvariable('start_day') AS paid_day FROM drawn
 ),
 
--- The customer registers only after the payment: there must be a day to register on.
+-- The customer registers only after the payment, so there must be a later day.
 checked AS (
   SELECT *,
     share(kinds, 3) < 0.0005 AND paid_day + 1 < getvariable('days') AS is_early

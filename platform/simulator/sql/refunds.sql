@@ -1,4 +1,4 @@
--- Refunds, whenever they are made: their number, the payment's times, when they are asked for and settled, and how much later
+-- Refunds, whenever they are made: their number, the payment's times, when they are requested and settled, and how much later
 -- their rows are written. Reads `returned`.
 WITH part AS (
   SELECT 4 * no AS no, created_us, captured_us, final_us, fate FROM returned WHERE fate IN (2, 3)
@@ -31,7 +31,7 @@ SELECT no, created_us, captured_us, opened_us,
     WHEN no % 4 = 0 AND has_two_refunds(no // 4) THEN opened_us + span_us // 5
     ELSE final_us
   END AS closed_us,
-  -- Only those in part are told of late: a payment is never refunded before its refunds are known.
+  -- Only partial ones are reported late: a payment is never refunded before its refunds are known.
   CASE
     WHEN fate = 2 AND share(bits, 2) < 0.06 THEN 86400000000 * (1 + CAST(floor(share(bits, 3) * 9) AS BIGINT)) ELSE 0
   END AS late_us

@@ -32,7 +32,7 @@ written AS (
       WHEN kind = 1 AND refund_state(record_no) = 'succeeded' THEN instant_json(closed_us // 1000000, share(times, 2))
       ELSE 'null'
     END AS refunded_at,
-    -- The row is made as late as it is changed.
+    -- The row's creation is as late as its change.
     CASE WHEN kind = 1 THEN commit_us - closed_us + opened_us ELSE commit_us END AS made_us
   FROM drawn
 ),

@@ -1,4 +1,4 @@
--- Payments of which something is given back, with the times of their states. Reads `landed (no, created_us, day)`.
+-- Payments with returns, with the times of their states. Reads `landed (no, created_us, day)`.
 SELECT day, no, created_us, fate(no) AS fate, captured_us(no, created_us) AS captured_us,
   CASE WHEN fate(no) >= 3 THEN final_us(no, created_us) END AS final_us
 FROM landed

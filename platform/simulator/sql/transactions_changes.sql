@@ -1,5 +1,5 @@
 -- Changes that payments commit on one day. Reads `landed (no, created_us, day)`, payments of this day and
--- of the day before, and `returned`, those of earlier days too that are given back.
+-- of the day before, and `returned`, including those of earlier days that are given back.
 -- Kinds: 0 row made, 1 captured, 2 refunded or charged back.
 SELECT no, created_us, CAST(0 AS TINYINT) AS kind, created_us AS commit_us
 FROM landed

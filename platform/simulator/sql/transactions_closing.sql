@@ -1,4 +1,4 @@
--- Payments as the payment service has booked them: on which day, of which day, in which currency, how much. Reads `valued`.
+-- Payments as the payment service has booked them: booking day, value day, currency and amount. Reads `valued`.
 -- Malformed lines (kind 3) are written as in `transactions_lines.sql`; those that are rows with a day are booked as they are.
 SELECT commit_us // 86400000000 - getvariable('start_day') AS day, paid_s // 86400 AS of_day,
   CASE WHEN kind = 3 AND no % 8 = 3 THEN 'XXX' ELSE currency END AS currency,

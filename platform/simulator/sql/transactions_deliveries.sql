@@ -1,7 +1,7 @@
 -- Records of one day's payments: changes in order of commit (`ranked`), some delivered twice, some overtaken.
 WITH delivered AS (
   SELECT no, created_us, kind, commit_us, rowid AS rank,
-    -- The row's making is delivered after its capture, if both are of the same day.
+    -- The row's creation is delivered after its capture, if both are of the same day.
     CASE
       WHEN kind = 0 AND is_overtaken(no) AND fate(no) >= 2
         AND captured_us(no, created_us) // 86400000000 = commit_us // 86400000000

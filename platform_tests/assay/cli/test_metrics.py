@@ -108,7 +108,7 @@ def test_a_query_by_local_days_says_so(run: Run) -> None:
         {"day": "2024-01-31", "stall": "s1", "sold_there": "2.00", "is_partial": False},
         {"day": "2024-02-01", "stall": "s1", "sold_there": "2.00", "is_partial": True},
     ]
-    assert "marts.stall_there_day: it stores what is asked for; stall's days" in run(*asked).stdout
+    assert "marts.stall_there_day: it stores the answer; stall's days" in run(*asked).stdout
     assert told(run(*asked, "--explain", "--json"))["calendar"].startswith("stall's days, ISO weeks")
     assert "calendar: stall's days" in run(*asked, "--explain").stdout
     assert "; UTC days" in run("query", "sold", "--grain", "day").stdout
@@ -175,7 +175,7 @@ def test_generated_sql_runs_as_it_stands(run: Run, lake: ShopLake) -> None:
     sql = run("sql", "stall_month").stdout
 
     assert sql == bazaar.DOMAIN.generated["marts.stall_month"].sql
-    assert sql.startswith("-- One row a stall and month, UTC.")
+    assert sql.startswith("-- One row per stall and month, UTC.")
     stored = lake.rows("SELECT month, sold, buyers FROM marts.stall_month ORDER BY 1")
     assert lake.rows(f"SELECT month, sold, buyers FROM ({sql}) ORDER BY 1") == stored
 

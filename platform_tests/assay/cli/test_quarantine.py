@@ -226,7 +226,7 @@ class TestDrop:
         assert "--by and --why" in refused(command("drop", RAW, "--all")).message
         assert "No records were selected" in refused(command("drop", RAW, "--by", "ann", "--why", "x")).message
         mistyped = refused(command("drop", TABLE, "--rule", "till_lenght", "--by", "ann", "--why", "x"))
-        assert "no record in quarantine broke a rule till_lenght" in mistyped.message
+        assert "no record in quarantine broke a rule named till_lenght" in mistyped.message
         assert mistyped.hint == "Did you mean till_length?"
 
 

@@ -53,12 +53,12 @@ NEW = Arrived("new", of="buyers", months=3, **TEXTS)
             "buyers, a CountDistinct, (exact sets) cannot be added up over days: who is in two parts would be counted twice",
         ),
         (MEDIAN, "median, a Quantile, (exact sets) cannot be added up over days"),
-        (RANK, "place, a Rank, (windowed) cannot be computed with: it already looks at other periods"),
+        (RANK, "place, a Rank, (windowed) cannot be computed with: it already covers other periods"),
         (WEEK, "seven, a Moving, (windowed) cannot be computed with"),
         (SO_FAR, "so_far, a Cumulative, (windowed) cannot be computed with"),
         (GROWN, "grown, a Growth, (windowed) cannot be computed with"),
         (NEW, "new, a Arrived, (windowed) cannot be computed with"),
-        (SHARE, "share, a Share, (recomputed) cannot be added up over days: a ratio of sums is no sum of ratios"),
+        (SHARE, "share, a Share, (recomputed) cannot be added up over days: a ratio of sums is not a sum of ratios"),
     ],
     ids=lambda given: given.type if isinstance(given, Metric) else "",
 )
@@ -156,9 +156,7 @@ def test_weeks_roll_up_to_nothing(make) -> None:
     part = lattice.catalog.parts["sale_count"]
     week = mart_of(lattice, "stall", Grain.WEEK)
 
-    with pytest.raises(
-        AdditivityError, match="from week to month, which is no whole number of them: its parts do not fill the whole"
-    ):
+    with pytest.raises(AdditivityError, match="from week to month, not a whole number of them: its parts do not fill the whole"):
         lattice.require_exact(mart_of(lattice, "stall", Grain.MONTH), part, week)
 
 

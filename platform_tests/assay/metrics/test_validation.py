@@ -49,8 +49,8 @@ def refusal(make, *metrics: Metric, **changed: Any) -> str:
 @pytest.mark.parametrize(
     ("metric", "said"),
     [
-        (Count("Sales", **TEXTS), "Sales: name: 'Sales' is no name"),
-        (Count("day", **TEXTS), "day: name: marts have a column day that is no metric"),
+        (Count("Sales", **TEXTS), "Sales: name: 'Sales' is not a valid name"),
+        (Count("day", **TEXTS), "day: name: marts have a column day that is not a metric"),
         (Count("colour", **TEXTS), "colour: name: marts have a column colour"),
         (Count("a", title=" ", meaning="M"), "a: title: it is empty"),
         (Count("a", title="T", meaning=""), "a: meaning: it is empty"),
@@ -61,8 +61,8 @@ def refusal(make, *metrics: Metric, **changed: Any) -> str:
         (Count("a", where="colr = 'red'", **TEXTS), "a: where: colr = 'red' cannot be computed from marts.sales"),
         (Sum("a", of="dolars", **TEXTS), "a: of: dolars cannot be computed from marts.sales"),
         (Sum("a", of="colour", unit="paint", **TEXTS), "a: of: colour cannot be computed from marts.sales"),
-        (Sum("a", of="weight", unit="kg", **TEXTS), "a: of: the sum of weight is DOUBLE, which is no exact number"),
-        (Sum("a", of="pieces", **TEXTS), "a: unit: pieces is no money, so its unit must be said"),
+        (Sum("a", of="weight", unit="kg", **TEXTS), "a: of: the sum of weight is DOUBLE, which is not an exact number"),
+        (Sum("a", of="pieces", **TEXTS), "a: unit: pieces is not money, so it needs a unit"),
         (Sum("a", of="dollars", where="is_gift", unit="EUR", **TEXTS), "a: unit: dollars is money in USD, not EUR"),
         (Sum("a", of="dollars + euros", **TEXTS), "a: of: dollars + euros mixes money in EUR and USD"),
         (Sum("a", of="dollars", entities=("customer",), where="nowhere", **TEXTS), "a: where: nowhere cannot be computed"),
@@ -71,15 +71,18 @@ def refusal(make, *metrics: Metric, **changed: Any) -> str:
             CountDistinct("a", of="stall", unit="stalls", entities=("customer",), **TEXTS),
             "a: entities: customer: it has so many members that its exact multisets would be as large as the facts",
         ),
-        (Quantile("a", of="dollars", q="1.5", **TEXTS), "a: q: '1.5' is no share between 0 and 1"),
-        (Quantile("a", of="dollars", q=0.5, **TEXTS), "a: q: 0.5 is no text"),  # type: ignore[arg-type]
-        (Moving("a", of="sale_count", days="7", **TEXTS), "a: days: '7' is no whole number"),  # type: ignore[arg-type]
-        (Count("a", where="is_gift", entities="stall", **TEXTS), "a: entities: 'stall' is no tuple of texts"),  # type: ignore[arg-type]
-        (Count("a", where="is_gift", tags=(1,), **TEXTS), "a: tags: (1,) is no tuple of texts"),  # type: ignore[arg-type]
+        (Quantile("a", of="dollars", q="1.5", **TEXTS), "a: q: '1.5' is not a share between 0 and 1"),
+        (Quantile("a", of="dollars", q=0.5, **TEXTS), "a: q: it must be text, not 0.5"),  # type: ignore[arg-type]
+        (Moving("a", of="sale_count", days="7", **TEXTS), "a: days: it must be a whole number, not '7'"),  # type: ignore[arg-type]
+        (
+            Count("a", where="is_gift", entities="stall", **TEXTS),
+            "a: entities: it must be a tuple of texts, as in ('region',), not 'stall'",
+        ),  # type: ignore[arg-type]
+        (Count("a", where="is_gift", tags=(1,), **TEXTS), "a: tags: it must be a tuple of texts, as in ('region',), not (1,)"),  # type: ignore[arg-type]
         (Count("a", where="count(*) > 1", **TEXTS), "a: where: count(*) > 1 cannot be computed from marts.sales: aggregate"),
         (
             Count("a", where="is_gift", entities=("stall",), by="currency", **TEXTS),
-            "a: by: currency: it is not computed for it. It is computed for stall.",
+            "a: by: currency: the metric is not computed for it. It is computed for stall.",
         ),
         (Conversion("a", where="is_gift", reached="pieces", **TEXTS), "a: reached: pieces is BIGINT"),
         (Ratio("a", of="sale_cnt", to="sale_count", **TEXTS), "a: of: there is no metric sale_cnt. Did you mean sale_count?"),
@@ -91,8 +94,8 @@ def refusal(make, *metrics: Metric, **changed: Any) -> str:
         (Derived("a", formula_of="1 + 2", **TEXTS), "a: formula_of: it names no metric"),
         (Derived("a", formula_of="sold_usd + sale_count", **TEXTS), "a: formula_of: it adds different units: sold_usd is in USD"),
         (Moving("a", of="sale_count", days=1, **TEXTS), "a: days: 1 is not between 2 and 366"),
-        (Growth("a", of="sale_count", over="decade", **TEXTS), "a: over: decade is none of day, week, month, year"),  # type: ignore[arg-type]
-        (Cumulative("a", of="sale_count", since="day", **TEXTS), "a: since: day is none of month, year"),  # type: ignore[arg-type]
+        (Growth("a", of="sale_count", over="decade", **TEXTS), "a: over: decade is not one of day, week, month, year"),  # type: ignore[arg-type]
+        (Cumulative("a", of="sale_count", since="day", **TEXTS), "a: since: day is not one of month, year"),  # type: ignore[arg-type]
         (
             Rank("a", of="sale_count", within="size", **TEXTS),
             "a: within: none of stall, currency has an attribute size",
@@ -105,7 +108,7 @@ def test_a_wrong_field_is_named(make, metric: Metric, said: str) -> None:
 
 
 def test_a_name_is_declared_once(make) -> None:
-    assert "sale_count: name: it is declared before at" in refusal(make, Count("sale_count", where="is_gift", **TEXTS))
+    assert "sale_count: name: it is already declared at" in refusal(make, Count("sale_count", where="is_gift", **TEXTS))
 
 
 def test_a_stored_part_may_not_take_the_name_of_a_metric(make) -> None:
@@ -193,8 +196,8 @@ def test_metrics_of_money_as_charged_are_kept_to_the_currency(make) -> None:
             {"keys": {"stall": "stall", "currency": "currency", "customer": "customer", "x": "stall"}},
             "sales: keys: there is no entity x",
         ),
-        ({"total": "amount"}, "sales: total: amount is no money of one currency. There are dollars, tip, euros."),
-        ({"total": "pieces"}, "sales: total: pieces is no money of one currency"),
+        ({"total": "amount"}, "sales: total: amount is not money in one currency. There are dollars, tip, euros."),
+        ({"total": "pieces"}, "sales: total: pieces is not money in one currency"),
         ({"total": "euros"}, "sales: total: no metric adds up euros over all sales. Declare a metric for it, as in Sum("),
     ],
     ids=str,
@@ -222,17 +225,19 @@ def test_entities_have_names_of_their_own(make) -> None:
         Entity("stall", "a stall", "Where", key="stall", members=1),
     )
 
-    with pytest.raises(MetricError, match=r"test_validation.py:\d+: stall: name: entity stall is declared before at"):
+    with pytest.raises(MetricError, match=r"test_validation.py:\d+: stall: name: entity stall is already declared at"):
         make(entities=twice)
 
 
 def test_groups_have_names_of_their_own() -> None:
-    with pytest.raises(MetricError, match="group a is declared before"):
+    with pytest.raises(MetricError, match="group a is already declared"):
         make_catalog([], [], [Group("a", "A", (), "f", "team:x"), Group("a", "A", (), "f", "team:x")], {})
 
 
 def test_only_counted_members_can_be_followed(make) -> None:
-    assert "no distinct count, so nobody in it can be followed" in refusal(make, Arrived("a", of="sale_count", months=3, **TEXTS))
+    assert "not a distinct count, so nobody can be followed in it" in refusal(
+        make, Arrived("a", of="sale_count", months=3, **TEXTS)
+    )
     assert "months: 0 is not between 1 and 24" in refusal(make, CUSTOMERS, Arrived("a", of="buyers", months=0, **TEXTS))
 
 
@@ -266,7 +271,7 @@ def test_a_metric_asks_for_a_calendar_or_its_group_does(make) -> None:
             (Count("a", calendar="here", **TEXTS),),
             "a: calendar: there is no calendar here. There are there; without one, days are",
         ),
-        ((Count("a", calendar=1, **TEXTS),), "a: calendar: 1 is no text"),  # type: ignore[arg-type]
+        ((Count("a", calendar=1, **TEXTS),), "a: calendar: it must be text, not 1"),  # type: ignore[arg-type]
         (
             (BY_DAY_THERE, Ratio("a", of="count_there", to="sale_count", **TEXTS)),
             "a: to: sale_count is by UTC days and count_there by stall's days. Name metrics of one calendar.",

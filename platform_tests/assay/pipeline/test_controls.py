@@ -123,17 +123,17 @@ class TestPostgres:
     @pytest.mark.parametrize(
         ("sql", "said"),
         [
-            ("SELECT nonsense FROM ledger", 'refuses its query: column "nonsense" does not exist'),
-            ("SELECT 1 AS order_day, 1 AS row_count", "gives no customer_level, amount"),
+            ("SELECT nonsense FROM ledger", 'rejects its query: column "nonsense" does not exist'),
+            ("SELECT 1 AS order_day, 1 AS row_count", "lacks customer_level, amount"),
             (
                 "SELECT current_timestamp AS order_day, 'x' AS customer_level, 1 AS row_count, 1 AS amount",
-                "in row 1 is no order_day",
+                "in row 1 is not a valid order_day",
             ),
             (
                 "SELECT DATE '2025-01-03' AS order_day, 'x' AS customer_level, 1 AS row_count, 'NaN'::numeric AS amount",
-                "in row 1 is no amount",
+                "in row 1 is not a valid amount",
             ),
-            ("SET TimeZone = 'UTC'", "gives no rows"),
+            ("SET TimeZone = 'UTC'", "returns no result"),
         ],
     )
     def test_what_is_wrong_with_an_answer_is_said(self, lake: ShopLake, postgres: str, sql: str, said: str) -> None:
@@ -205,7 +205,7 @@ class TestMySql:
             asked(lake, writing, {"old_ledger": mysql})
 
     def test_a_wrong_query_is_said(self, lake: ShopLake, mysql: str) -> None:
-        with pytest.raises(ControlError, match=r"refuses its query: .*nonsense"):
+        with pytest.raises(ControlError, match=r"rejects its query: .*nonsense"):
             asked(lake, replace(OLD_LEDGER, from_=MySqlQuery("SELECT nonsense", "old_ledger")), {"old_ledger": mysql})
 
 
@@ -256,9 +256,9 @@ class TestFiles:
         ("content", "said"),
         [
             ("order_day,amount\n2025-01-03,1\n", "row_count.*needs the columns order_day, row_count, amount"),
-            ("order_day,row_count,amount\n,1,1\n", "None in row 1 is no order_day"),
-            ("order_day,row_count,amount\n2025-01-03,1,1\n03.01.2025,1,1\n", "'03.01.2025' in row 2 is no order_day"),
-            ('order_day,row_count,amount\n2025-01-03,1,"1,50"\n', "'1,50' in row 1 is no amount"),
+            ("order_day,row_count,amount\n,1,1\n", "None in row 1 is not a valid order_day"),
+            ("order_day,row_count,amount\n2025-01-03,1,1\n03.01.2025,1,1\n", "'03.01.2025' in row 2 is not a valid order_day"),
+            ('order_day,row_count,amount\n2025-01-03,1,"1,50"\n', "'1,50' in row 1 is not a valid amount"),
         ],
     )
     def test_what_is_wrong_with_one_is_said(self, lake: ShopLake, content: str, said: str) -> None:

@@ -528,7 +528,10 @@ def test_what_no_mart_has_is_only_scanned_when_asked(filled: ShopLake) -> None:
 def test_what_is_only_stored_is_not_scanned(filled: ShopLake) -> None:
     question = Question(("sales_7d",), ("stall",), Grain.MONTH)
 
-    with filled.connection() as connection, pytest.raises(SettingsError, match="looks at other periods, and is only known where"):
+    with (
+        filled.connection() as connection,
+        pytest.raises(SettingsError, match="depends on other periods, and is only known where"),
+    ):
         ask(connection, State(filled.workspace), question, scan=True)
 
 

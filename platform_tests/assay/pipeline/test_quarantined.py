@@ -309,7 +309,7 @@ class TestEdit:
             ({"set": {"till": "B"}}, "does not change the value that is wrong"),
             ({"record": "a\nb"}, "must be one line"),
             ({"record": "a", "set": {"amount": "1"}}, "either its `record`"),
-            ({"id": "0"}, "no record 0 stands in quarantine"),
+            ({"id": "0"}, "no record 0 in quarantine"),
         ],
     )
     def test_a_wrong_edit_says_what_is_wrong(self, lake: ShopLake, wish: dict[str, Any], said: str) -> None:
@@ -324,7 +324,7 @@ class TestEdit:
         ("file", "said"),
         [
             ("nonsense", "not JSON"),
-            ('{"id": "1"}', "which record"),
+            ('{"id": "1"}', "does not identify a record"),
             ('[{"table": "x", "id": "1", "set": [1]}]', "must be an object"),
         ],
     )
