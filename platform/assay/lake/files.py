@@ -34,7 +34,7 @@ _ABANDONED_AFTER_SECONDS = 24 * 60 * 60
 class FileStore:
     """Objects as files under one folder. See `assay.lake.store.ObjectStore` for the methods.
 
-    Dot-files and dot-folders are not objects. An ETag is the file's time and size, so a file that another
+    Dot-files and dot-folders are not objects. An ETag is the file's time, size and key, so a file that another
     program wrote has one too, and a restored backup that kept its times has the same ones.
 
     Args:
@@ -76,13 +76,13 @@ class FileStore:
 
     def download(self, key: str, target: Path, etag: str | None = None) -> None:
         with _explained(self.root, key), self._open(key) as source:
-            before = _etag(os.fstat(source.fileno()))
+            before = _etag(key, os.fstat(source.fileno()))
             if etag is not None and before != etag:
                 raise _replaced(key, etag)
             with complete_or_absent(target) as file:
                 shutil.copyfileobj(source, file, 1 << 20)
                 # A rename does not change an open file; a producer that writes in place does.
-                if _etag(os.fstat(source.fileno())) != before:
+                if _etag(key, os.fstat(source.fileno())) != before:
                     raise _replaced(key, before)
 
     def put(self, key: str, body: bytes | Path, *, if_match: str | None = None, if_absent: bool = False) -> ObjectInfo:
@@ -245,11 +245,12 @@ def _make_rename_durable(folder: Path) -> None:
 
 def _info(key: str, stat: os.stat_result) -> ObjectInfo:
     modified = dt.datetime.fromtimestamp(stat.st_mtime, tz=dt.UTC)
-    return ObjectInfo(key, _etag(stat), stat.st_size, modified)
+    return ObjectInfo(key, _etag(key, stat), stat.st_size, modified)
 
 
-def _etag(stat: os.stat_result) -> str:
-    return f"{stat.st_mtime_ns}-{stat.st_size}"
+def _etag(key: str, stat: os.stat_result) -> str:
+    # Other objects, of the same time and size, have other content.
+    return f"{stat.st_mtime_ns}-{stat.st_size}-{zlib.crc32(key.encode()):08x}"
 
 
 def _missing(key: str) -> ObjectMissing:
