@@ -156,7 +156,7 @@ def _framed(path: Path, to: Path) -> list[Rejected]:
 
 def _parquet_lines(path: Path, to: Path) -> list[Rejected]:
     with duckdb.connect(config={"memory_limit": _MEMORY, "temp_directory": str(to.parent)}) as connection:
-        connection.execute("SET TimeZone = 'UTC'; SET threads = 1")
+        connection.execute("SET TimeZone = 'UTC'; SET threads = 1; SET enable_progress_bar = false")
         try:
             relation = connection.sql(f"FROM read_parquet({literal(str(path))})")
             fields = ", ".join(
@@ -235,7 +235,7 @@ def _array_lines(path: Path, to: Path) -> list[Rejected] | None:
 def _copy_values(path: Path, layout: Literal["array", "unstructured"], to: Path) -> bool:
     """Write the JSON values of a file one a line, in bounded memory; False where DuckDB cannot read all of them."""
     with duckdb.connect(config={"memory_limit": _MEMORY, "temp_directory": str(to.parent)}) as connection:
-        connection.execute("SET threads = 1")
+        connection.execute("SET threads = 1; SET enable_progress_bar = false")
         values = (
             f"SELECT replace(replace(json, chr(13), ' '), chr(10), ' ') FROM read_json_objects({literal(str(path))}, "
             f"format='{layout}', compression='uncompressed', maximum_object_size={MAX_LINE_BYTES})"
