@@ -342,6 +342,9 @@ def _salvage_response(path: Path, records: str, to: Path) -> list[Rejected]:
         except _DamagedResponseError as error:
             said = f"{DAMAGED}: {damage or error}" if damage or row else f"not a response with records at {records}: {error}"
             found.append(Rejected(row + 1, _kept(text[error.place :]), said, size + _bytes(text[counted : error.place])))
+        else:
+            if damage:
+                found.append(Rejected(row + 1, "", f"{DAMAGED}: {damage}", len(raw)))
     return found
 
 

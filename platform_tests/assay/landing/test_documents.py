@@ -226,6 +226,15 @@ class TestResponses:
         offset = int(reason.rpartition("at byte ")[2].rstrip(")").replace(",", ""))
         assert content[offset:].startswith(b'{"id": "%d"' % (line - 1)) or content[:offset].endswith(b".50}")
 
+    def test_damage_between_two_responses_is_reported(self, tmp_path: Path) -> None:
+        lake = documents_lake(tmp_path, self.FORM)
+        key = lake.land("docs", "a.json.gz", gzip.compress(self.ONE)[:-4])
+        lake.ingest("docs")
+        assert lake.rows("SELECT count(*) FROM changes.docs") == [(2,)]
+        ((where, line, reason),) = lake.refused("docs")
+        assert (where, line) == (key, 3)
+        assert reason.startswith("the file is damaged from here on: the compressed data ends before its end marker")
+
     @pytest.mark.parametrize(
         ("content", "reason"),
         [
