@@ -313,7 +313,7 @@ class TestObjectsOverSeveralLines:
             [sys.executable, "-c", MEMORY_OF_UNWRAPPING, *paths], capture_output=True, text=True, check=True, timeout=300
         )
         small, large = map(int, done.stdout.split())
-        assert large - small < 30_000, "kilobytes; the file has 55,000"
+        assert large - small < 55_000, "kilobytes: less than the file has; decoding it as a whole takes three times as much"
 
 
 def payment_lake(folder: Path, form: Any) -> ShopLake:

@@ -23,7 +23,8 @@ COMPARED = tuple(
     for name, resolved in LATTICE.catalog.metrics.items()
     if isinstance(resolved.metric, Rank | Share) and resolved.metric.within
 )
-NOTHING_ELSE = {fact.table: [] for fact in LATTICE.catalog.facts.values() if fact.name != "payments"}
+PAYMENTS = LATTICE.catalog.facts["payments"].table
+NOTHING_ELSE = {fact.table: [] for fact in LATTICE.catalog.facts.values() if fact.table != PAYMENTS}
 DAYS = [dt.date(2025, 1, 30) + dt.timedelta(days=day) for day in range(4)]
 
 
@@ -53,7 +54,7 @@ def test_whatever_calls_itself_exact_binds(empty: duckdb.DuckDBPyConnection, ent
 
 
 def test_what_is_compared_within_an_attribute_is_rolled_up_as_it_is_stored() -> None:
-    with world(DOMAIN, {"marts.transactions_enriched": payments(4, 200, DAYS)} | NOTHING_ELSE) as lake:
+    with world(DOMAIN, {PAYMENTS: payments(4, 200, DAYS)} | NOTHING_ELSE) as lake:
         for grain in (Grain.MONTH, Grain.YEAR):
             exact = [each for each in plan(LATTICE, Question(COMPARED, ("merchant",), grain)).considered if each.is_exact]
             answers = [lake.sql(each.statement(None)).fetchall() for each in exact]
