@@ -64,7 +64,7 @@ def calendar(grain: Grain) -> dict[dt.date, list[dt.date]]:
     """The days of every period, by its first day, counted day by day."""
     day = dt.date(1961, 12, 31)
     found: dict[tuple[int, ...], list[dt.date]] = {}
-    while (day := day + dt.timedelta(days=1)) < dt.date(2036, 1, 1):
+    while (day := day + dt.timedelta(days=1)) < dt.date(2038, 1, 1):
         found.setdefault(period(grain, day), []).append(day)
     return {of[0]: of for of in found.values()}
 
