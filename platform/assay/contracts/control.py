@@ -186,8 +186,11 @@ def _require_names(control: Control, said: str) -> None:
     if wrong:
         raise ContractError(f"{said}: {wrong[0]!r} is not a valid name", hint="use small letters, digits and underscores")
     is_no_span = (control.days is not None and control.days < 1) or control.complete_after < timedelta(0)
-    if not control.tolerance.is_finite() or control.tolerance < 0 or is_no_span:
-        raise ContractError(f"{said}: tolerance, days or complete_after is invalid", hint="tolerance >= 0, days >= 1")
+    is_amount = isinstance(control.tolerance, Decimal) and control.tolerance.is_finite() and control.tolerance >= 0
+    if not is_amount or is_no_span:
+        raise ContractError(
+            f"{said}: tolerance, days or complete_after is invalid", hint="tolerance is a Decimal >= 0, days >= 1"
+        )
 
 
 def _require_row_expression(said: str, text: str, types: Mapping[str, str], table: str) -> None:

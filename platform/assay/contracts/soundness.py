@@ -179,7 +179,9 @@ def require_windows(declared: Table) -> None:
         if window.before < 0 or (window.before and window.since):
             raise ContractError(f"{name} says before={window.before}, since={window.since}", hint="give one of them")
         if window.after < 0:
-            raise ContractError(f"{name} says after={window.after}", hint="say how many partitions after its own are read")
+            raise ContractError(
+                f"{name} says after={window.after}", hint="give the number of partitions after its own, 0 or more"
+            )
         if window.about and (window.since or window.year_before or not window.own):
             raise ContractError(
                 f"{name} says about={window.about}, but reads more or less than the days around its own",

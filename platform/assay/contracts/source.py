@@ -241,8 +241,8 @@ def source(
         own = declared.partition_column
         if own is not None and own.casefold() in {column.casefold() for column in names}:
             raise ContractError(
-                f"source {name}: it is cut by {own}, a column that Assay adds, and the producer sends a column of that name",
-                hint=f"cut it by another name, as in Daily('event_date', of={own!r})",
+                f"source {name}: it is partitioned by {own}, which Assay adds, but the producer sends a column of that name",
+                hint=f"partition it by another name, as in Daily('event_date', of={own!r})",
             )
         if isinstance(declared.partition, Daily) and declared.partition.of is None:
             raise ContractError(

@@ -347,7 +347,7 @@ def _require_day(domain: Domain, table: Table, relation: str, column: str) -> No
     """Refuse a window by a column that does not say the day of a table's row."""
     name = f"{table.full_name}: its window over {relation} is by {column}"
     if source_of(relation) is not None or domain.tables[relation].grain is not Grain.DAY:
-        raise ContractError(f"{name}, but {relation} is no table that is cut by day", hint="read a table that is")
+        raise ContractError(f"{name}, but {relation} is not a table partitioned by day", hint="read a table that is")
     kind = domain.tables[relation].types.get(column)
     if kind != "DATE":
         said = "which it does not have" if kind is None else f"which is {kind}"

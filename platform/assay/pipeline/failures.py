@@ -18,7 +18,6 @@ from assay.contracts import Table
 from assay.errors import Conflict, ObjectMissing, StoreError
 from assay.lake.layout import failures_key
 from assay.lake.store import ObjectStore
-from assay.pipeline.duckdb_errors import ON_THE_DATA
 
 ATTEMPTS = 30
 """How often a change is retried when others keep changing the record first."""
@@ -114,9 +113,4 @@ def _failures(body: bytes) -> Failures:
 
 
 def _failure(written: Mapping[str, Any]) -> Failure:
-    problems, sentence = tuple(written["problems"]), written.get("sentence", "")
-    if "sentence" not in written and len(problems) == 1:
-        # Older versions of Assay had DuckDB's sentence in the problem.
-        problem, _, sentence = problems[0].partition(f" {ON_THE_DATA}: ")
-        problems = (f"{problem} {ON_THE_DATA}",) if sentence else problems
-    return Failure(written["made_from"], problems, written["run_id"], written.get("below_threshold", False), sentence)
+    return Failure(**(dict(written) | {"problems": tuple(written["problems"])}))

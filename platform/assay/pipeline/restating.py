@@ -4,10 +4,12 @@ Belongs here: comparing a partition with the one it replaces, cell by cell, and 
 deciding what is computed (`plan`), reading restatements (`query`, as `quality.restatements`).
 
 Only periods that had been reported as complete are restated: those with a later period of the same mart published already; of a
-mart by local days, those with data of a UTC day after all the UTC days that the period touches. The
-cells are written before the partition is replaced, by each run to an object of its own. Of all the runs that want to replace one
-version of a partition, one does: it removes what the others have kept of that version, and a run that loses the race removes only
-its own object. While the version is still published, nothing kept of it counts as history: its run is going on, or was killed.
+mart by local days, those with data of a UTC day after all the UTC days that the period touches.
+
+The cells are written before the partition is replaced, by each run to an object of its own. Of all the runs that want to replace
+one version of a partition, one does: it removes what the others have kept of that version, and a run that loses the race removes
+only its own object. While the version is still published, nothing kept of it counts as history: its run is going on, or was
+killed.
 """
 
 from __future__ import annotations

@@ -143,7 +143,7 @@ def _control(
     own = {"rows": Decimal(rows.get(partition, 0))} if each.rows else {}
     own |= {column: Decimal(figures.get(partition, {}).get(f"{name} {column}") or 0) for column in each.money}
     off = {what: own[what] - control[what] for what in own}
-    wrong = {what: difference for what, difference in off.items() if abs(difference) > Decimal(each.tolerance)}
+    wrong = {what: difference for what, difference in off.items() if abs(difference) > each.tolerance}
     said = "; ".join(f"{what}: {own[what]:,}, {each.to} has {control[what]:,} ({wrong[what]:+,})" for what in wrong)
     todo = "; find out which of the two is incomplete, and land the missing data"
     return Judged(float(max(off.values(), key=abs)), f"{said}{todo}" if wrong else "")

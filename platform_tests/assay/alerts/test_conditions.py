@@ -112,13 +112,6 @@ class TestProof:
         assert kept in incident.text
         assert said not in incident.text and "Brien" not in incident.text and "1985" not in incident.text
 
-    def test_nor_does_one_of_a_record_of_before(self, lake: ShopLake) -> None:
-        problem = "orders.sql failed on the data: Overflow in multiplication of INT64 (9223372036854775807 * 7)!"
-        old = {D3: {"made_from": "x", "problems": [problem], "run_id": "r"}}
-        lake.store.put(failures_key(lake.workspace.domain.tables["enriched.orders"]), json.dumps(old).encode())
-        (incident,) = failed_proofs(State(lake.workspace))
-        assert incident.text.startswith("orders.sql failed on the data (found by run r)")
-
 
 class Orders(Event):
     """Orders."""

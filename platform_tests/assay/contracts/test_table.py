@@ -195,7 +195,7 @@ class TestSource:
             ({"partition": Daily("day")}, "source made: Daily('day') does not say which day an event is about"),
             (
                 {"partition": Daily("AMOUNT", of="amount::DATE")},
-                "source made: it is cut by AMOUNT, a column that Assay adds, and the producer sends a column of that name",
+                "source made: it is partitioned by AMOUNT, which Assay adds, but the producer sends a column of that name",
             ),
             ({"partition": Weekly("week")}, "source made: it is partitioned by week, but a source must be daily or whole"),
         ],

@@ -344,13 +344,13 @@ class TestWhatCannotBe:
                 Daily("d"),
                 "latest.x",
                 {"windows": {"latest.x": Window(1, after=1, about="id")}, "is_local": True},
-                "its window over latest.x is by id, but latest.x is no table that is cut by day",
+                "its window over latest.x is by id, but latest.x is not a table partitioned by day",
             ),
             (
                 Yearly("d"),
                 "enriched.years",
                 {"windows": {"enriched.years": Window(1, after=1, about="d")}, "is_local": True},
-                "its window over enriched.years is by d, but enriched.years is no table that is cut by day",
+                "its window over enriched.years is by d, but enriched.years is not a table partitioned by day",
             ),
             (
                 Daily("d"),
