@@ -56,14 +56,16 @@ def test_late_file(board: measure.Board, folder: Path) -> None:
         cost.wall <= MOST_SECONDS,
     )
     board.bar("late file", "share of a full rebuild", f"{100 * share:.2f} %", "≤ 1 %", share <= MOST_OF_A_REBUILD)
+    board.note("late file", "the same in processor time", f"{100 * cost.cpu / rebuild.cpu:.2f} %")
     board.note("late file", "the same, less a run with nothing to do", f"{100 * (cost.wall - nothing.wall) / rebuild.wall:.2f} %")
+    board.note("late file", "that in processor time", f"{100 * (cost.cpu - nothing.cpu) / rebuild.cpu:.2f} %")
     board.note("late file", f"{EVENTS} late events: by hand", measure.seconds(late_by_hand.wall))
     board.note("late file", "partitions rebuilt", f"{rebuilt:,}")
     board.note("late file", "seconds by stage", stages)
 
 
 def _late_file(lake: lakes.Lake, day: int) -> Path:
-    """Write new payments of one day, by customers and at merchants that had one on it."""
+    """Write new payments of one day, by customers that had one on it, at merchants that had one of somebody else."""
     date = COMPANY.date(day)
     with lake.connection() as connection:
         path = lake.store.path(f"enriched/transactions/transaction_date={date}/data.parquet")
@@ -71,6 +73,8 @@ def _late_file(lake: lakes.Lake, day: int) -> Path:
             f"SELECT customer_id, merchant_id FROM read_parquet('{path}') ORDER BY transaction_id LIMIT {EVENTS}"
         ).fetchall()
     assert len(parties) == EVENTS
+    customers, merchants = zip(*parties, strict=True)
+    parties = list(zip(customers, merchants[1:] + merchants[:1], strict=True))
     made = int(dt.datetime(date.year, date.month, date.day, 12, tzinfo=dt.UTC).timestamp())
     lines = [_event(number, customer, merchant, made) for number, (customer, merchant) in enumerate(parties)]
     path = lake.home / "late.json.gz"

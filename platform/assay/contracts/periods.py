@@ -60,6 +60,9 @@ class Window:
         after: How many partitions after them are read, too.
         about: The relation's column with the day that a row is about, where that may be another than its partition's: no further
             off than the window reads. A row without one is about no period.
+        semi_join: Columns of the relation, if all that matters of its other partitions is whether they have rows with the same
+            values there as an own row, as in a semi-join. Then values that come or go with a late row dirty only the partitions
+            that have them, too.
     """
 
     before: int = 0
@@ -68,6 +71,7 @@ class Window:
     year_before: bool = False
     after: int = 0
     about: str | None = None
+    semi_join: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -78,7 +82,8 @@ class Window:
         year_before = "the one a year before" if self.year_before else ""
         ahead = f"the {self.after} after it" if self.after else ""
         about = f"for the rows that are about it by {self.about}" if self.about else ""
-        return ", ".join(part for part in (own, looked_back, year_before, ahead, about) if part)
+        others = f"and of the others whether they have the same {', '.join(self.semi_join)}" if self.semi_join else ""
+        return ", ".join(part for part in (own, looked_back, year_before, ahead, about, others) if part)
 
 
 OWN = Window()

@@ -15,7 +15,7 @@ from assay.contracts.expectation import Expectation
 from assay.contracts.expectations import ControlTotal, Refers, Unique
 from assay.contracts.measured import Bounded, Drifting
 from assay.contracts.model import RUN_COLUMNS, Contract
-from assay.contracts.periods import Grain, is_longer
+from assay.contracts.periods import Grain, Window, is_longer
 from assay.contracts.rules import GIVEN_RULES
 from assay.contracts.severity import Severity
 from assay.errors import ContractError
@@ -196,6 +196,11 @@ def require_windows(declared: Table) -> None:
             raise ContractError(
                 f"{name} begins with the {window.since}, but the table is partitioned by {declared.grain}",
                 hint="leave out since, or begin with something longer",
+            )
+        if window.semi_join and (window.about or not window.own or window == Window(semi_join=window.semi_join)):
+            raise ContractError(
+                f"{name} says semi_join={window.semi_join}, but does not read its own period and others beside it",
+                hint="leave out semi_join, or say which others are read, as with before=; about= cannot be combined with it",
             )
         if not (window.own or window.before or window.since or window.year_before or window.after):
             raise ContractError(f"{name} reads nothing", hint="leave out own=False, or declare what is read instead")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -323,6 +323,8 @@ def _cut_by(domain: Domain, table: Table, query: Query) -> tuple[str, ...]:
             )
         if window.about is not None:
             _require_day(domain, table, relation, window.about)
+        if window.semi_join:
+            _require_semi_join(domain, table, relation, window.semi_join)
     if table.grain is Grain.WHOLE:
         return ()
     read = [relation for relation in query.reads if relation not in table.lookups]
@@ -352,6 +354,16 @@ def _require_day(domain: Domain, table: Table, relation: str, column: str) -> No
     if kind != "DATE":
         said = "which it does not have" if kind is None else f"which is {kind}"
         raise ContractError(f"{name}, {said}", hint="name a column that is a DATE")
+
+
+def _require_semi_join(domain: Domain, table: Table, relation: str, columns: Collection[str]) -> None:
+    """Refuse a window that is semi-joined with what is no published table, or on columns that it does not have."""
+    name = f"{table.full_name}: its window over {relation} has a semi_join"
+    if source_of(relation) is not None:
+        raise ContractError(f"{name}, but {relation} is not a table", hint="leave out semi_join, or read a table")
+    unknown = [column for column in columns if column not in domain.tables[relation].types]
+    if unknown:
+        raise ContractError(f"{name} on {', '.join(unknown)}, which {relation} does not have", hint="correct the column's name")
 
 
 def _book_inputs(domain: Domain, table: Table, query: Query) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ Belongs here: one pass over the dirty partitions of one table. Does not belong h
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import duckdb
@@ -25,10 +25,11 @@ from assay.pipeline.duckdb_errors import raise_if_not_about_data, sql_problem
 from assay.pipeline.failures import Failure, write_failures
 from assay.pipeline.lookups import bind_lookup, contents, hashes, lookups_of
 from assay.pipeline.outcome import Outcome, Status
-from assay.pipeline.plan import decides_failures, inputs_hash, plan
+from assay.pipeline.plan import decides_failures, plan
 from assay.pipeline.publish import Candidate, publish
 from assay.pipeline.restating import keep_restatements, settle_restatements
 from assay.pipeline.scoring import keep_missing_proofs, keep_proofs
+from assay.pipeline.semi_joins import replacements
 from assay.pipeline.state import State
 from assay.quality.accounting import received
 from assay.quality.flagging import PROVEN
@@ -94,7 +95,7 @@ def _build_all(
     for partitions in chunks(state, node, sorted(dirty)):
         attempt = {partition: dirty[partition] for partition in partitions}
         for _ in range(ATTEMPTS):
-            done, lost = _build_chunk(connection, state, node, attempt, run_id)
+            done, lost = _build_chunk(connection, state, node, attempt, run_id, dirty)
             outcomes.extend(done)
             progress(done)
             if not lost:
@@ -137,7 +138,12 @@ def compute(connection: duckdb.DuckDBPyConnection, state: State, node: Node, par
 
 
 def _build_chunk(
-    connection: duckdb.DuckDBPyConnection, state: State, node: Node, dirty: Mapping[str, str], run_id: str
+    connection: duckdb.DuckDBPyConnection,
+    state: State,
+    node: Node,
+    dirty: Mapping[str, str],
+    run_id: str,
+    all_dirty: Collection[str],
 ) -> tuple[list[Outcome], list[str]]:
     """Build some partitions; returns their outcomes, and the partitions that another run published first."""
     try:
@@ -146,7 +152,7 @@ def _build_chunk(
         # Several partitions may need more memory than there is, even if each of them alone does not.
         if not (isinstance(error, duckdb.OutOfMemoryException) and len(dirty) > 1):
             raise_if_not_about_data(error)
-        return _isolate(connection, state, node, dirty, run_id, error)
+        return _isolate(connection, state, node, dirty, run_id, all_dirty, error)
     found = _examples(connection, state, node, verdicts)
     lookups = _lookups(connection, state, node, list(dirty))
     candidates = [
@@ -155,6 +161,7 @@ def _build_chunk(
     ]
     passed = [candidate for candidate in candidates if not candidate.verdict.problems]
     kept = keep_restatements(connection, state, node, passed, run_id)
+    replaced = replacements(connection, state, node, passed, all_dirty)
     entries: dict[str, Entry] = {}
     outcomes: list[Outcome] = []
     lost: list[str] = []
@@ -166,6 +173,7 @@ def _build_chunk(
             outcomes.append(_outcome(node, candidate, status, entries[candidate.partition], found))
     published = {outcome.partition for outcome in outcomes if outcome.status is Status.PUBLISHED}
     settle_restatements(state, node, passed, kept, published)
+    state.replaced |= {(node.table.full_name, each): found for each, found in replaced.items() if each in published}
     failures: dict[str, Failure] = {}
     for candidate in candidates:
         if candidate.verdict.problems:
@@ -185,6 +193,7 @@ def _isolate(
     node: Node,
     dirty: Mapping[str, str],
     run_id: str,
+    all_dirty: Collection[str],
     error: duckdb.Error,
 ) -> tuple[list[Outcome], list[str]]:
     """Build partitions one by one, so that one on which the SQL fails does not block the others."""
@@ -193,7 +202,7 @@ def _isolate(
         outcomes: list[Outcome] = []
         lost: list[str] = []
         for partition, inputs in dirty.items():
-            done, missed = _build_chunk(connection, state, node, {partition: inputs}, run_id)
+            done, missed = _build_chunk(connection, state, node, {partition: inputs}, run_id, all_dirty)
             outcomes += done
             lost += missed
         return outcomes, lost
@@ -264,7 +273,7 @@ def _lookups(
 def _failure(
     state: State, node: Node, partition: str, problems: tuple[str, ...], run_id: str, below_threshold: bool = False
 ) -> Failure:
-    made_from = fingerprint([node.code, inputs_hash(state, node, partition), decides_failures(state, node)])
+    made_from = fingerprint([node.code, state.inputs_hash(node, partition), decides_failures(state, node)])
     return Failure(made_from, problems, run_id, below_threshold)
 
 

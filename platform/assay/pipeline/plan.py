@@ -18,6 +18,7 @@ from assay.engine.project import Node
 from assay.lake.index import Entry
 from assay.pipeline.failures import Failure, read_failures
 from assay.pipeline.lookups import contents, lookups_of, published_hashes
+from assay.pipeline.semi_joins import pass_over
 from assay.pipeline.state import State
 
 
@@ -45,11 +46,12 @@ def plan(connection: duckdb.DuckDBPyConnection, state: State, node: Node, only: 
     """Find the dirty partitions of a table.
 
     Args:
-        connection: Used for hashing lookups.
+        connection: Used for hashing lookups, and for finding the partitions that a change beside them does not concern.
         state: The lake's state.
         node: The table.
         only: Check only these partitions; None for all of them.
     """
+    pass_over(connection, state, node)
     index = state.index(node.table.full_name)
     failures = read_failures(state.workspace.store, node.table)
     lookups = contents(state, node)
@@ -59,7 +61,7 @@ def plan(connection: duckdb.DuckDBPyConnection, state: State, node: Node, only: 
     for partition in state.partitions(node):
         if only is not None and partition not in only:
             continue
-        inputs = inputs_hash(state, node, partition)
+        inputs = state.inputs_hash(node, partition)
         made_from = fingerprint([node.code, inputs, beside])
         found.made_from[partition] = made_from
         entry = index.get(partition)
@@ -82,17 +84,6 @@ def plan(connection: duckdb.DuckDBPyConnection, state: State, node: Node, only: 
         if partition not in found.failing and partition not in found.dirty and (only is None or partition in only)
     }
     return found
-
-
-def inputs_hash(state: State, node: Node, partition: str) -> str:
-    """Hash everything a partition is computed from, except lookups."""
-    return fingerprint(
-        {
-            relation: [(of, found.id) for of, found in state.inputs(node, relation, [partition])]
-            for relation in node.query.reads
-            if relation not in node.table.lookups
-        }
-    )
 
 
 def decides_failures(state: State, node: Node) -> dict[str, str]:
@@ -129,5 +120,5 @@ def _judge_suspects(
             found.unchanged.append(partition)
             same[partition] = replace(entry, lookups=now[partition])
         else:
-            found.dirty[partition] = inputs_hash(state, node, partition)
+            found.dirty[partition] = state.inputs_hash(node, partition)
     state.remember(node.table, same)

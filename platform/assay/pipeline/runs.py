@@ -23,7 +23,7 @@ from assay.landing.replay import Replay
 from assay.pipeline.build import build
 from assay.pipeline.failures import Failure, forget_failures, read_failures
 from assay.pipeline.outcome import Observer, Outcome, Report, Status, Unobserved
-from assay.pipeline.plan import Plan, inputs_hash, plan
+from assay.pipeline.plan import Plan, plan
 from assay.pipeline.scoring import keep_standing_proofs
 from assay.pipeline.state import State
 from assay.quality.books import Books, Side, from_dict, total
@@ -115,7 +115,7 @@ def rebuild_partitions(
         StoreError: The lake cannot be read or written.
     """
     asked = [partition for partition in state.partitions(node) if partition in partitions]
-    return build(connection, state, node, {partition: inputs_hash(state, node, partition) for partition in asked}, run_id)
+    return build(connection, state, node, {partition: state.inputs_hash(node, partition) for partition in asked}, run_id)
 
 
 def source_books(ledger: Ledger) -> Books:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from assay.contracts import WHOLE, Grain, Source, Table
-from assay.contracts.periods import OWN, held_by, reads
+from assay.contracts.periods import OWN, Span, held_by, reads
 from assay.contracts.version import fingerprint
 from assay.engine.project import Node, source_of
 from assay.lake.index import Entry, read_index, write_index
@@ -39,15 +40,36 @@ class Input:
     rows: int
 
 
+Values = Collection[tuple[Any, ...]]
+"""Distinct values of some columns."""
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """A partition that this run has replaced by another version.
+
+    Attributes:
+        before: Identifies the version that was there.
+        after: Identifies the version that this run published.
+        values: By columns that other tables semi-join on: the values that came or went.
+    """
+
+    before: str
+    after: str
+    values: Mapping[tuple[str, ...], Values]
+
+
 @dataclass
 class State:
     """The lake's state as seen by one run, read on first use.
 
     Attributes:
         workspace: The domain and the lake.
+        replaced: What this run has replaced, by table and partition, as far as `semi_joins` uses it.
     """
 
     workspace: Workspace
+    replaced: dict[tuple[str, str], Replaced] = field(default_factory=dict)
     _ledgers: dict[str, Ledger] = field(default_factory=dict)
     _indexes: dict[str, dict[str, Entry]] = field(default_factory=dict)
     _available: dict[str, dict[str, tuple[Input, ...]]] = field(default_factory=dict)
@@ -141,17 +163,43 @@ class State:
         own = [(partition, found) for partition in self.wanted(node, relation, partitions) for found in available[partition]]
         return own + [(TRUNCATES, found) for found in self.truncates(relation)]
 
+    def inputs_hash(self, node: Node, partition: str, instead: Mapping[tuple[str, str], str] | None = None) -> str:
+        """Hash everything a partition is computed from, except lookups.
+
+        Args:
+            node: The table.
+            partition: The partition.
+            instead: Ids to use for some partitions of relations instead of their current ones.
+        """
+        other = instead or {}
+        return fingerprint(
+            {
+                relation: [(of, other.get((relation, of), found.id)) for of, found in self.inputs(node, relation, [partition])]
+                for relation in node.query.reads
+                if relation not in node.table.lookups
+            }
+        )
+
     def wanted(self, node: Node, relation: str, partitions: Collection[str]) -> list[str]:
         """The existing partitions of a relation that partitions of a table read, in order."""
+        of, grain = self.declared(relation).grain, node.table.grain
+        if Grain.WHOLE in (grain, of):
+            return self._ordered(relation)
+        window = node.table.windows.get(relation, OWN)
+        return sorted(self._within(relation, {span for each in partitions for span in reads(grain, each, of, window)}))
+
+    def own(self, node: Node, relation: str, partition: str) -> frozenset[str]:
+        """The existing partitions of a relation that overlap a partition of a table; both have periods."""
+        return self._within(relation, reads(node.table.grain, partition, self.declared(relation).grain))
+
+    def _within(self, relation: str, spans: Iterable[Span]) -> frozenset[str]:
+        there = self._ordered(relation)
+        return frozenset(key for span in spans for key in there[bisect_left(there, span.first) : bisect_right(there, span.last)])
+
+    def _ordered(self, relation: str) -> list[str]:
         if relation not in self._in_order:
             self._in_order[relation] = sorted(self.available(relation))
-        there, of, grain = self._in_order[relation], self.declared(relation).grain, node.table.grain
-        if Grain.WHOLE in (grain, of):
-            return there
-        window = node.table.windows.get(relation, OWN)
-        spans = {span for partition in partitions for span in reads(grain, partition, of, window)}
-        found = {key for span in spans for key in there[bisect_left(there, span.first) : bisect_right(there, span.last)]}
-        return sorted(found)
+        return self._in_order[relation]
 
     def files(self, node: Node, relation: str, partitions: Collection[str]) -> list[Files]:
         """The same as DuckDB files, by schema, without truncates."""

@@ -17,7 +17,6 @@ from assay.lake.index import Entry, lost_partitions
 from assay.lake.layout import partition_key
 from assay.pipeline.build import chunks, compute
 from assay.pipeline.duckdb_errors import raise_if_not_about_data
-from assay.pipeline.plan import inputs_hash
 from assay.pipeline.state import State
 from assay.quality.proof import published_content
 
@@ -58,7 +57,9 @@ class Compared:
             return f"its rows differ from those published: the object was changed by hand; delete it and `{self.remedy}`"
         if not self.is_current:
             return f"inputs or code changed since it was published; `{self.remedy}` rebuilds it"
-        return "its inputs give other rows than before: the SQL is not a pure function of its inputs"
+        return (
+            "its inputs give other rows than before: the SQL is no pure function of its inputs, or reads more than semi_join says"
+        )
 
 
 def verify_table(
@@ -97,7 +98,7 @@ def verify_table(
             raise
         for partition, verdict in verdicts.items():
             entry = index[partition]
-            current = entry.code == node.code and entry.inputs == inputs_hash(state, node, partition)
+            current = entry.code == node.code and entry.inputs == state.inputs_hash(node, partition)
             published = _published(connection, state, node, partition, entry)
             compared.append(Compared(partition, entry.content, published, verdict.content, current, remedy))
         progress(len(chunk))

@@ -117,7 +117,7 @@ class Merchant(Published):
     owner=OWNER,
     subject="merchants",
     freshness=timedelta(hours=26),
-    windows={"marts.transactions_enriched": Window(before=90)},
+    windows={"marts.transactions_enriched": Window(before=90, semi_join=("merchant_id", "customer_id"))},
     balance=Balance(
         inputs=("marts.transactions_enriched",),
         rows="transaction_count",
