@@ -133,6 +133,9 @@ def compact(
 ) -> None:
     """Merge the many small raw objects that frequent batches leave. No table changes, and nothing is rebuilt.
 
+    Without a source, small daily partitions of complete months are also copied into one object per month, for questions about
+    many days.
+
     Where a source declares how long its deletes are kept (`deletes_kept`), rows deleted before that are forgotten first.
 
     The schedule `hourly_compaction` does the same every hour. It is safe beside anything else that runs.
@@ -141,10 +144,11 @@ def compact(
     """
     from assay.landing import compaction
     from assay.pipeline.forgetting import forget
+    from assay.pipeline.packing import pack
     from assay.pipeline.score_compaction import compact_proofs
 
     grace = dt.timedelta(hours=grace_hours)
-    forgotten, done = [], []
+    forgotten, done, packed = [], [], {}
     with session(read_settings()) as workspace, workspace.connection() as connection:
         sources = [workspace.domain.find_source(source)] if source else list(workspace.domain.sources.values())
         for each in sources:
@@ -160,6 +164,8 @@ def compact(
                 )
         if source is None:
             compact_proofs(workspace.store, dt.datetime.now(dt.UTC), grace=grace)
+            state, now = State(workspace), dt.datetime.now(dt.UTC)
+            packed = {name: pack(connection, state, node, now, grace) for name, node in workspace.project.nodes.items()}
     if as_json:
         counted = {
             each.source.full_name: {
@@ -172,7 +178,11 @@ def compact(
             }
             for each, gone in zip(done, forgotten, strict=True)
         }
-        typer.echo(json.dumps(counted))
+        months = {name: each.months for name, each in packed.items() if each.months}
+        typer.echo(json.dumps(counted | {"packed": months}))
+    elif packed:
+        tables = [each for each in packed.values() if each.months]
+        typer.echo(f"{sum(each.months for each in tables):,} months of {len(tables):,} tables packed")
 
 
 def verify(

@@ -17,6 +17,7 @@ QUARANTINE = "quarantine"
 AUDIT = "audit"
 CONTROLS = "controls"
 QUALITY = "quality"
+PACKED = "packed"
 DATA = "data.parquet"
 UNPLACED = "unplaced"
 """The raw partition of events without the day they are about; placement copies them to the days of their keys."""
@@ -111,6 +112,21 @@ def partition_of(table: Table, key: str) -> str | None:
     column, equals, partition = folder.partition("=")
     is_own = equals and column == table.partition_column and name == DATA
     return partition if is_own and is_partition(table.grain, partition) else None
+
+
+def packs_prefix(table: Table) -> str:
+    """Prefix of the copies of a table's small partitions, a month in one object."""
+    return f"{PACKED}/{table_prefix(table)}"
+
+
+def pack_key(table: Table, month: str, name: str) -> str:
+    """Key of a copy of a month's partitions."""
+    return f"{packs_prefix(table)}{month}-{name}.parquet"
+
+
+def packs_index_key(table: Table) -> str:
+    """Key of the list of a table's packs."""
+    return f"{packs_prefix(table)}index.json"
 
 
 def quarantine_key(table: Table, partition: str, inputs: str) -> str:

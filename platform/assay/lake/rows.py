@@ -55,8 +55,9 @@ def typed_rows(declared: Typed, files: Iterable[Files]) -> str:
     """Write the query of the files' rows, with each column cast to its declared type; no files give no rows."""
     types: Mapping[str, str] = declared.types
     parts = [group for group in files if group.paths]
-    if [group.version for group in parts] == [declared.version]:
-        return f"SELECT {', '.join(quote(name) for name in types)} FROM {_read(parts[0])}"
+    if {group.version for group in parts} == {declared.version}:
+        names = ", ".join(quote(name) for name in types)
+        return " UNION ALL ".join(f"SELECT {names} FROM {_read(group)}" for group in parts)
     nulls = ", ".join(f"NULL::{kind} AS {quote(name)}" for name, kind in types.items())
     empty = f"SELECT {nulls} WHERE false"
     if not parts:

@@ -1,7 +1,8 @@
-"""The compaction job: merge small raw objects and those of the history of proofs, so that readers open fewer of them.
+"""The compaction job: merge small raw objects and those of the history of proofs, and pack small partitions of tables, so that
+readers open fewer of them.
 
 Belongs here: the job's one step. Does not belong here: the merging itself (`landing.compaction`,
-`pipeline.score_compaction`), forgetting deleted rows before it (`pipeline.forgetting`).
+`pipeline.score_compaction`, `pipeline.packing`), forgetting deleted rows before it (`pipeline.forgetting`).
 
 It changes no asset, and so records none. It may run beside a refresh, because the ledger decides which of two writers is first;
 with a pool and one thread of its own, neither waits for the other.
@@ -17,6 +18,7 @@ from assay.orchestration.assets import RETRIES, as_failure
 from assay.orchestration.jobs import Job
 from assay.orchestration.resources import Lake
 from assay.pipeline.forgetting import forget
+from assay.pipeline.packing import pack
 from assay.pipeline.score_compaction import compact_proofs, restore_lost_proofs
 from assay.pipeline.state import State
 
@@ -43,7 +45,12 @@ def build_compaction_job(domain: Domain) -> dg.JobDefinition:
                         f"{source.full_name}: {done.objects:,} raw objects were merged into {len(done.merges):,}, "
                         f"{done.removed:,} replaced ones removed"
                     )
-            restored = restore_lost_proofs(connection, State(workspace))
+            state = State(workspace)
+            for name, node in workspace.project.nodes.items():
+                packed = pack(connection, state, node, dt.datetime.now(dt.UTC))
+                if packed.months or packed.removed:
+                    context.log.info(f"{name}: {packed.months:,} months were packed, {packed.removed:,} replaced packs removed")
+            restored = restore_lost_proofs(connection, state)
             merged = compact_proofs(workspace.store, dt.datetime.now(dt.UTC))
             if restored or merged.objects:
                 context.log.info(

@@ -15,12 +15,12 @@ from assay.contracts import Grain
 from assay.contracts.periods import holding, last_day
 from assay.engine.relations import bind
 from assay.errors import SettingsError, SqlError
-from assay.lake.rows import files_by_version
 from assay.metrics.declarations import NEAR
 from assay.metrics.marts import lattice_of
 from assay.metrics.planning import Candidate, Days, Plan, Question, plan
 from assay.pipeline.duckdb_errors import raise_if_not_about_data
-from assay.pipeline.state import Input, State
+from assay.pipeline.packing import packed_files
+from assay.pipeline.state import State
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,12 @@ def plan_question(state: State, question: Question) -> Plan:
 def rows_read(state: State, candidate: Candidate, days: Days) -> int:
     """The number of published rows that a candidate reads."""
     there = [relation for relation in candidate.relations if relation in state.workspace.domain.tables]
-    return sum(found.rows for relation in there for found in _published(state, candidate, relation, days))
+    return sum(
+        found.rows
+        for relation in there
+        for partition in _published(state, candidate, relation, days)
+        for found in state.available(relation)[partition]
+    )
 
 
 def statement_of(state: State, candidate: Candidate) -> str:
@@ -102,10 +107,8 @@ def ask(connection: duckdb.DuckDBPyConnection, state: State, question: Question,
     taken = taken or found.scan
     assert taken is not None
     for relation in taken.relations:
-        declared = state.declared(relation)
-        read = _published(state, taken, relation, question.days)
-        paths = ((each.version, state.workspace.store.path(each.key)) for each in read)
-        bind(connection, relation, declared, files_by_version(paths), ())
+        files = packed_files(state, relation, _published(state, taken, relation, question.days))
+        bind(connection, relation, state.declared(relation), files, ())
     try:
         return Answer(found, taken, connection.sql(statement_of(state, taken)))
     except duckdb.Error as error:
@@ -113,10 +116,9 @@ def ask(connection: duckdb.DuckDBPyConnection, state: State, question: Question,
         raise SqlError(str(error)) from error
 
 
-def _published(state: State, candidate: Candidate, relation: str, days: Days) -> list[Input]:
+def _published(state: State, candidate: Candidate, relation: str, days: Days) -> list[str]:
     """The partitions of a relation that hold some days, for a way to answer a question."""
     grain, near = state.declared(relation).grain, dt.timedelta(days=candidate.near)
     first = holding(grain, (days.first - near).isoformat()) if days.first and grain is not Grain.WHOLE else ""
     last = (days.last + near).isoformat() if days.last else "9999"
-    available = state.available(relation)
-    return [found for key in sorted(available) if first <= key <= last for found in available[key]]
+    return [key for key in sorted(state.available(relation)) if first <= key <= last]

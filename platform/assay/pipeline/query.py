@@ -20,6 +20,7 @@ from assay.lake.layout import control_key, quality_key, quality_prefix, restatem
 from assay.lake.rows import files_by_version, typed_rows
 from assay.nearest import suggestion
 from assay.pipeline.duckdb_errors import raise_if_not_about_data
+from assay.pipeline.packing import packed_files
 from assay.pipeline.restating import history_in
 from assay.pipeline.scoring import KEPT, proof_rows
 from assay.pipeline.state import State
@@ -42,7 +43,7 @@ def query(connection: duckdb.DuckDBPyConnection, state: State, sql: str) -> duck
         if relation in OWN_TABLES:
             _bind_own(connection, state, OWN_TABLES[relation])
             continue
-        files, truncates = state.all_files(relation), state.truncate_files(relation)
+        files, truncates = packed_files(state, relation, state.available(relation)), state.truncate_files(relation)
         bind_all_columns(connection, relation, state.declared(relation), files, truncates)
     with sql_errors():
         return connection.sql(sql)
