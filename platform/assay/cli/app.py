@@ -27,6 +27,8 @@ ROOMS: Mapping[str, Mapping[str, str]] = {
         "demo": "Let a simulated company land change files, and build all tables from them.",
         "land": "Copy files into the landing zone as a producer would: each appears completely, or not at all.",
         "run": "Ingest landed data, and rebuild exactly the partitions that are dirty.",
+    },
+    "upkeep": {
         "compact": "Merge the many small raw objects that frequent batches leave. No table changes, and nothing is rebuilt.",
         "verify": "Recompute published partitions from their inputs and compare content hashes, publishing nothing.",
     },

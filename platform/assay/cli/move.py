@@ -1,28 +1,26 @@
-"""Commands that move data: `demo`, `land`, `run`, `compact`, `verify`.
+"""Commands that move data: `demo`, `land`, `run`.
 
-Belongs here: their options and output. Does not belong here: read-only commands (`look`).
+Belongs here: their options and output. Does not belong here: commands that look after what is there (`upkeep`) or only read it
+(`look`).
 """
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import duckdb
 import typer
 from rich.console import Console
 
 from assay.cli.options import AsJson
 from assay.cli.show import output, print_report, print_rows, watched
-from assay.contracts import LATER, Source
-from assay.engine.project import Node, load_project
+from assay.contracts import LATER
+from assay.engine.project import load_project
 from assay.errors import AssayError, Conflict, SettingsError, StoreError
 from assay.lake.layout import CONTROLS, LANDING, demo_key, landing_prefix
 from assay.loading import for_good
@@ -36,7 +34,7 @@ from assay.settings import Settings, read_settings
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (demo, land, run, compact, verify):
+    for command in (demo, land, run):
         app.command()(command)
 
 
@@ -124,154 +122,6 @@ def run(
         console.print(f"{report.records:,} records ingested")
         print_report(console, report)
     raise typer.Exit(_exit_code(report))
-
-
-def compact(
-    source: Annotated[str | None, typer.Argument(help="A source, with or without `raw.`; default: all.")] = None,
-    grace_hours: Annotated[float, typer.Option(min=0, help="How long merged objects are kept for current readers.")] = 24,
-    as_json: AsJson = False,
-) -> None:
-    """Merge the many small raw objects that frequent batches leave. No table changes, and nothing is rebuilt.
-
-    Without a source, small daily partitions of complete months are also copied into one object per month, for questions about
-    many days.
-
-    Where a source declares how long its deletes are kept (`deletes_kept`), rows deleted before that are forgotten first.
-
-    The schedule `hourly_compaction` does the same every hour. It is safe beside anything else that runs.
-
-    Example: `assay compact transactions`
-    """
-    from assay.landing import compaction
-    from assay.pipeline.forgetting import forget
-    from assay.pipeline.packing import pack
-    from assay.pipeline.score_compaction import compact_proofs
-
-    grace = dt.timedelta(hours=grace_hours)
-    forgotten, done, packed = [], [], {}
-    with session(read_settings()) as workspace, workspace.connection() as connection:
-        sources = [workspace.domain.find_source(source)] if source else list(workspace.domain.sources.values())
-        for each in sources:
-            gone = forget(workspace.store, connection, each, workspace.scratch, dt.datetime.now(dt.UTC))
-            forgotten.append(gone)
-            done.append(compaction.compact(workspace.store, connection, each, workspace.scratch, grace=grace))
-            if gone.rows and not as_json:
-                typer.echo(f"{each.full_name}: {gone.told}")
-            if not as_json:
-                typer.echo(
-                    f"{each.full_name}: {done[-1].objects:,} raw objects of {done[-1].rows:,} rows merged into "
-                    f"{len(done[-1].merges):,}, {done[-1].removed:,} removed"
-                )
-        if source is None:
-            compact_proofs(workspace.store, dt.datetime.now(dt.UTC), grace=grace)
-            state, now = State(workspace), dt.datetime.now(dt.UTC)
-            packed = {name: pack(connection, state, node, now, grace) for name, node in workspace.project.nodes.items()}
-    if as_json:
-        counted = {
-            each.source.full_name: {
-                "merged": each.objects,
-                "into": len(each.merges),
-                "rows": each.rows,
-                "partitions": sorted({merge.partition for merge in each.merges}),
-                "removed": each.removed,
-                "forgotten": {"rows": gone.rows, "events": gone.events},
-            }
-            for each, gone in zip(done, forgotten, strict=True)
-        }
-        months = {name: each.months for name, each in packed.items() if each.months}
-        typer.echo(json.dumps(counted | {"packed": months}))
-    elif packed:
-        tables = [each for each in packed.values() if each.months]
-        typer.echo(f"{sum(each.months for each in tables):,} months of {len(tables):,} tables packed")
-
-
-def verify(
-    table: Annotated[str | None, typer.Argument(help="A table, as in marts.merchant_daily; default: all.")] = None,
-    totals: Annotated[
-        bool, typer.Option("--totals", help="Only compare totals of tables with those of their input tables: quick.")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Recompute published partitions from their inputs and compare content hashes, publishing nothing.
-
-    Exits with 1 when any differs.
-
-    Example: `assay verify enriched.transactions`, `assay verify --totals`
-    """
-    from assay.pipeline.runs import fill_report
-    from assay.pipeline.totals import is_of_tables
-
-    settings = read_settings()
-    started = time.perf_counter()
-    report = Report()
-    different: list[tuple[str, str, str]] = []
-    waiting = 0
-    with session(settings) as workspace, workspace.connection() as connection, watched(as_json) as progress:
-        nodes = list(workspace.project.nodes.values())
-        if table is not None:
-            found = workspace.domain.find(table)
-            if isinstance(found, Source):
-                raise SettingsError(f"{table} is a raw source.", hint="Raw batches are immutable; verify a table.")
-            nodes = [workspace.project.nodes[found.full_name]]
-            if totals and not is_of_tables(nodes[0]):
-                raise SettingsError(
-                    f"{found.full_name} is computed from events, so there are no totals to compare.",
-                    hint="Leave out --totals to recompute it.",
-                )
-        state = State(workspace)
-        for node in nodes:
-            name = node.table.full_name
-            began = time.perf_counter()
-            progress.planned(name, len(state.index(name)))
-            compare = _add_up if totals else _recompute
-            same, wrong = compare(connection, state, node, partial(progress.built, name))
-            report.partitions.unchanged += same
-            if totals and is_of_tables(node):
-                waiting += len(state.index(name)) - same - len(wrong)
-            different += [(name, partition, why) for partition, why in wrong]
-            report.seconds[name] = time.perf_counter() - began
-        fill_report(state, report)
-    names = {node.table.full_name for node in nodes}
-    report.books = {name: books for name, books in report.books.items() if name in names}
-    report.scores = {name: score for name, score in report.scores.items() if name in names}
-    report.partitions.failed = len(different)
-    report.failures = {}
-    for name, partition, why in different:
-        report.failures.setdefault(name, {})[partition] = (why,)
-    report.seconds["total"] = time.perf_counter() - started
-    if as_json:
-        typer.echo(json.dumps(report.to_dict()))
-    else:
-        are, are_not = ("match the totals of their inputs", "do not") if totals else ("match their inputs", "do not")
-        typer.echo(f"{report.partitions.unchanged} partitions {are}, {len(different)} {are_not}")
-        for name, partition, why in different:
-            typer.echo(f"  {name} {partition}: {why}")
-        if waiting:
-            typer.echo(f"{waiting} were left out: their inputs have changed since. `assay run --all` rebuilds them")
-    raise typer.Exit(1 if different else 0)
-
-
-def _recompute(
-    connection: duckdb.DuckDBPyConnection, state: State, node: Node, progress: Callable[[int], None]
-) -> tuple[int, list[tuple[str, str]]]:
-    """The number of partitions that match their inputs, and the others with the reason."""
-    from assay.pipeline.verify import verify_table
-
-    compared = verify_table(connection, state, node, progress=progress)
-    return sum(each.is_same for each in compared), [(each.partition, each.explanation) for each in compared if not each.is_same]
-
-
-def _add_up(
-    connection: duckdb.DuckDBPyConnection, state: State, node: Node, progress: Callable[[int], None]
-) -> tuple[int, list[tuple[str, str]]]:
-    """The same for totals; a table computed from events has nothing to compare with."""
-    from assay.pipeline.totals import add_up, is_of_tables
-
-    if not is_of_tables(node):
-        return 0, []
-    added = add_up(connection, state, node)
-    progress(len(added))
-    return sum(each.is_equal for each in added), [(each.partition, each.explanation) for each in added if not each.is_equal]
 
 
 def _refresh(settings: Settings, workspace: Workspace, observer: Observer) -> Report:
