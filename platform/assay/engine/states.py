@@ -15,7 +15,7 @@ Most keys have no such events, and are folded directly. The events of the others
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -109,30 +109,10 @@ def states(events: str, unusual: Unusual, source: Source, columns: Collection[st
         A query of the columns, those that give an event its position, and `STATE_COLUMNS`.
     """
     day = source.partition_column
-    lacking = {name: f"_lacks_{place}" for place, name in enumerate(unusual.columns)}
-    known = {name: f"_known_{place}" for place, name in enumerate(unusual.columns)}
     group = ", ".join(quote(name) for name in group_of(source, by_day))
     keys = ", ".join(quote(name) for name in source.key)
     read = dict.fromkeys([*columns, *source.key, *([day] if day else []), *unusual.columns, *source.money_columns, *_PLACED])
-    marks = "".join(
-        f", _op <> 'd' AND (coalesce(list_contains(_unchanged, {literal(name)}), false) "
-        f"OR _op = 'u' AND coalesce(list_contains(_missing, {literal(name)}), false)) AS {mark}"
-        for name, mark in lacking.items()
-    )
-    givens = "".join(
-        # In a struct, because a null that was given is a value, too.
-        f", last_value(CASE WHEN _op <> 'd' AND NOT {lacking[name]} THEN {{'given': {quote(name)}}} END IGNORE NULLS) "
-        f"OVER since_start AS {mark}"
-        for name, mark in known.items()
-    )
-    healed = ", ".join(
-        f"CASE WHEN {lacking[name]} THEN {mark}.given ELSE {quote(name)} END AS {quote(name)}" for name, mark in known.items()
-    )
-    unknown = ", ".join(
-        f"CASE WHEN {lacking[name]} AND {mark} IS NULL AND list_contains(_unchanged, {literal(name)}) THEN {literal(name)} END"
-        for name, mark in known.items()
-    )
-    taken = " + ".join(f"({lacking[name]} AND {mark}.given IS NOT NULL)::INTEGER" for name, mark in known.items())
+    healed = _healed(unusual.columns)
     is_here = "true" if day is None else f"_day IS NOT DISTINCT FROM {quote(day)}" if by_day else "_day IS NOT NULL"
     place = "" if day is None or by_day else f", coalesce(_day, {quote(day)}) AS {quote(day)}"
     money = f"coalesce(({source.money})::DECIMAL(38,4), 0)" if source.money else "0::DECIMAL(38,4)"
@@ -144,15 +124,16 @@ numbered AS (
   SELECT *, count(*) FILTER (_op IN ('c', 'r', 'd')) OVER (PARTITION BY {group} ORDER BY _sequence) AS _start
   FROM (SELECT * FROM told QUALIFY row_number() OVER (PARTITION BY {group}, _sequence ORDER BY {NEWEST_FIRST}) = 1)
 ),
-marked AS (SELECT *{marks} FROM numbered),
+marked AS (SELECT *{_marks(unusual.columns)} FROM numbered),
 known AS (
-  SELECT *, last_value(CASE WHEN _op <> 'd' THEN _about END IGNORE NULLS) OVER since_start AS _day{givens}
+  SELECT *, last_value(CASE WHEN _op <> 'd' THEN _about END IGNORE NULLS) OVER since_start AS _day{_givens(unusual.columns)}
   FROM marked
   WINDOW since_start AS (PARTITION BY {group}, _start ORDER BY _sequence ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
 ),
 healed AS (
   SELECT *{f" REPLACE ({healed})" if healed else ""}, _op <> 'd' AND {is_here} AS _is_here,
-    list_filter([{unknown}]::VARCHAR[], lambda name: name IS NOT NULL) AS _unknown, {taken or "0"} AS _taken
+    list_filter([{_unknown(unusual.columns)}]::VARCHAR[], lambda name: name IS NOT NULL) AS _unknown,
+    {_taken(unusual.columns)} AS _taken
   FROM known
 )
 SELECT * REPLACE (
@@ -164,6 +145,47 @@ SELECT * REPLACE (
   CASE WHEN _is_here AND len(_unknown) > 0
     THEN {{'_landing_object': _landing_object, '_landing_row': _landing_row, '_sequence': _sequence}} END AS _origin
 FROM healed"""
+
+
+def _marks(columns: Sequence[str]) -> str:
+    """Columns that say whether an event lacks the value of a column."""
+    return "".join(
+        f", _op <> 'd' AND (coalesce(list_contains(_unchanged, {literal(name)}), false) "
+        f"OR _op = 'u' AND coalesce(list_contains(_missing, {literal(name)}), false)) AS _lacks_{place}"
+        for place, name in enumerate(columns)
+    )
+
+
+def _givens(columns: Sequence[str]) -> str:
+    """Columns with the last value given up to an event; in a struct, because a null that was given is a value, too."""
+    return "".join(
+        f", last_value(CASE WHEN _op <> 'd' AND NOT _lacks_{place} THEN {{'given': {quote(name)}}} END IGNORE NULLS) "
+        f"OVER since_start AS _known_{place}"
+        for place, name in enumerate(columns)
+    )
+
+
+def _healed(columns: Sequence[str]) -> str:
+    """The columns, with values that an event lacks taken from earlier ones."""
+    return ", ".join(
+        f"CASE WHEN _lacks_{place} THEN _known_{place}.given ELSE {quote(name)} END AS {quote(name)}"
+        for place, name in enumerate(columns)
+    )
+
+
+def _unknown(columns: Sequence[str]) -> str:
+    """The names of columns that are said to be unchanged, and of which no earlier event gives a value."""
+    return ", ".join(
+        f"CASE WHEN _lacks_{place} AND _known_{place} IS NULL AND list_contains(_unchanged, {literal(name)}) "
+        f"THEN {literal(name)} END"
+        for place, name in enumerate(columns)
+    )
+
+
+def _taken(columns: Sequence[str]) -> str:
+    """How many values were taken from earlier events."""
+    counted = (f"(_lacks_{place} AND _known_{place}.given IS NOT NULL)::INTEGER" for place, _ in enumerate(columns))
+    return " + ".join(counted) or "0"
 
 
 def group_of(source: Source, by_day: bool) -> tuple[str, ...]:
