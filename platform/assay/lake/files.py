@@ -70,8 +70,10 @@ class FileStore:
         with _explained(self.root, key), self._open(key) as file:
             return _info(key, os.fstat(file.fileno()))
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, last: int | None = None) -> bytes:
         with _explained(self.root, key), self._open(key) as file:
+            if last is not None:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - last))
             return file.read()
 
     def download(self, key: str, target: Path, etag: str | None = None) -> None:

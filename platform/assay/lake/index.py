@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from assay.contracts import Table
@@ -28,6 +28,11 @@ from assay.lake.store import ObjectInfo, ObjectStore
 
 METADATA_KEY = "assay"
 """The key in a published object's Parquet metadata that holds its `Entry` as JSON."""
+_FOOTER = 1 << 16
+"""Bytes read from the end of an object; the metadata of most fit."""
+_LENGTH_AND_MAGIC = 8
+"""Bytes after a Parquet file's metadata: their length, little-endian, and `PAR1` (Apache Parquet format, "File format")."""
+_READERS = 8
 
 
 @dataclass(frozen=True)
@@ -113,13 +118,14 @@ def read_index(store: ObjectStore, table: Table) -> dict[str, Entry]:
     if not listed:
         return {}
     remembered = _read_remembered(store, table)
-    index: dict[str, Entry] = {}
-    for partition, info in listed.items():
-        entry = remembered.get(partition)
-        if entry is None or entry.etag != info.etag:
-            entry = _read_footer(store, info)
-        index[partition] = entry
-    return index
+    unknown = {
+        partition: info
+        for partition, info in listed.items()
+        if partition not in remembered or remembered[partition].etag != info.etag
+    }
+    with ThreadPoolExecutor(_READERS) as pool:
+        read = dict(zip(unknown, pool.map(lambda info: _read_footer(store, info), unknown.values()), strict=True))
+    return {partition: read.get(partition) or remembered[partition] for partition in listed}
 
 
 def lost_partitions(store: ObjectStore, table: Table) -> dict[str, Entry]:
@@ -155,8 +161,12 @@ def _read_remembered(store: ObjectStore, table: Table) -> dict[str, Entry]:
 
 
 def _read_footer(store: ObjectStore, info: ObjectInfo) -> Entry:
+    footer = store.get(info.key, last=_FOOTER) if info.size else b""
+    needed = int.from_bytes(footer[-8:-4], "little") + _LENGTH_AND_MAGIC
+    if len(footer) < needed <= info.size:
+        footer = store.get(info.key, last=needed)
     try:
-        metadata = pq.read_metadata(_open(store, info)).metadata or {}
+        metadata = pq.read_metadata(pa.BufferReader(footer)).metadata or {}
     except pa.ArrowInvalid:
         metadata = {}
     written = metadata.get(METADATA_KEY.encode())
@@ -169,10 +179,3 @@ def _entry(written: Mapping[str, Any]) -> Entry:
         return Entry(**written)
     except TypeError:
         return FOREIGN
-
-
-def _open(store: ObjectStore, info: ObjectInfo) -> Any:
-    local = store.local(info.key)
-    if local is not None:
-        return pafs.LocalFileSystem().open_input_file(str(local))
-    return pa.BufferReader(store.get(info.key))

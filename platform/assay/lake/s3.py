@@ -126,8 +126,8 @@ class S3Store:
             modified=_utc(answer["LastModified"]),
         )
 
-    def get(self, key: str) -> bytes:
-        return self._read(key, {}, lambda body: body.read())
+    def get(self, key: str, last: int | None = None) -> bytes:
+        return self._read(key, {} if last is None else {"Range": f"bytes=-{last}"}, lambda body: body.read())
 
     def download(self, key: str, target: Path, etag: str | None = None) -> None:
         condition: dict[str, Any] = {} if etag is None else {"IfMatch": _quoted(etag)}

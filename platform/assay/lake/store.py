@@ -107,8 +107,12 @@ class ObjectStore(Protocol):
         """
         ...
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str, last: int | None = None) -> bytes:
         """Read an object into memory.
+
+        Args:
+            key: Its key.
+            last: Read only so many bytes at its end, or all if there are fewer; the object must not be empty.
 
         Raises:
             ObjectMissing: There is no such object.

@@ -106,3 +106,20 @@ def test_an_object_without_metadata_is_none_of_ours(store: ObjectStore, tmp_path
     store.put(partition_key(ORDERS, D3), tmp_path / "foreign.parquet")
     (found,) = read_index(store, ORDERS).values()
     assert found == replace(FOREIGN, etag=store.head(partition_key(ORDERS, D3)).etag)
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"no Parquet at all", b"\xff" * 200_000])
+def test_what_is_no_parquet_file_is_none_of_ours(store: ObjectStore, content: bytes) -> None:
+    store.put(partition_key(ORDERS, D3), content)
+    (found,) = read_index(store, ORDERS).values()
+    assert replace(found, etag="") == FOREIGN
+
+
+def test_metadata_of_any_size_are_read(store: ObjectStore, tmp_path: Path) -> None:
+    path = tmp_path / "wide.parquet"
+    wide = pa.table({f"a column with a rather long name {place}": [place] for place in range(1_000)})
+    pq.write_table(wide.replace_schema_metadata({METADATA_KEY: entry("wide").to_json()}), path)
+    assert pq.read_metadata(path).serialized_size > 1 << 16
+    store.put(partition_key(ORDERS, D3), path)
+    (found,) = read_index(store, ORDERS).values()
+    assert found.content == "wide"

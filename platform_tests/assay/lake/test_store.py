@@ -69,6 +69,11 @@ class TestObjects:
         assert (info.key, info.size) == ("a/b.txt", 5)
         assert store.get("a/b.txt") == b"hello"
 
+    @pytest.mark.parametrize(("last", "found"), [(1, b"o"), (5, b"hello"), (99, b"hello")])
+    def test_the_end_of_an_object_is_read_alone(self, store: ObjectStore, last: int, found: bytes) -> None:
+        store.put("a.txt", b"hello")
+        assert store.get("a.txt", last=last) == found
+
     def test_put_head_and_list_agree_on_version_and_size(self, store: ObjectStore) -> None:
         written = store.put("a/b.txt", b"hello")
         headed = store.head("a/b.txt")
