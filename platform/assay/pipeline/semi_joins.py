@@ -58,6 +58,7 @@ def replacements(
         for each in candidates
         # An older contract may have had other columns.
         if each.published is not None and each.published.contract == node.table.version
+        if each.published.content != each.verdict.content
     }
     found: dict[str, dict[tuple[str, ...], Values]] = {}
     for columns, partition in sorted(_looked_at(state, node.table, versions, changing)):
