@@ -13,8 +13,9 @@ from unittest import mock
 from assay.contracts import Source
 from assay.contracts.rules import literal, quote
 from assay.landing import readers
+from assay.landing.landed_file import LandedFile
 from assay.landing.lines import lines_relation
-from assay.landing.records import LandedFile, Parsed, Wanted
+from assay.landing.records import Parsed, Wanted
 
 
 @dataclass(frozen=True)

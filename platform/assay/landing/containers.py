@@ -88,6 +88,24 @@ def unwrap(path: Path, container: Container, to: Path) -> list[Rejected] | None:
     return _UNWRAP[container](path, to)
 
 
+# --- Workbooks ---
+
+
+def openpyxl_library() -> ModuleType:
+    """The library that reads workbooks.
+
+    Raises:
+        LibraryMissing: It is not installed.
+    """
+    try:
+        return importlib.import_module("openpyxl")
+    except ImportError as error:
+        raise LibraryMissing(
+            "a workbook has landed, and openpyxl, which reads it, is not installed",
+            hint="Install Assay with its extra for workbooks: pip install 'assay-platform[excel]'.",
+        ) from error
+
+
 # --- Avro ---
 
 

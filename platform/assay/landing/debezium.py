@@ -25,6 +25,7 @@ from assay.landing.debezium_exact import accepted, exact_events, form_of, sent_n
 from assay.landing.debezium_positions import POSITIONS, after_offsets
 from assay.landing.debezium_values import Described, is_encoded, may_be_unchanged, placeholders, quickly
 from assay.landing.formats import Debezium
+from assay.landing.landed_file import LandedFile
 from assay.landing.lines import (
     MAX_LINE_BYTES,
     last_line,
@@ -34,7 +35,8 @@ from assay.landing.lines import (
     salvaged_relation,
     wanted_lines,
 )
-from assay.landing.records import LandedFile, Parsed, Wanted, text_list
+from assay.landing.records import Parsed, Wanted
+from assay.landing.sql import text_list
 
 _RECHECK = "to be read again, exactly"
 _LOOKED_AT = 3

@@ -37,7 +37,8 @@ from assay.landing.debezium_values import (
     placeholders,
 )
 from assay.landing.formats import Debezium
-from assay.landing.records import BLANK, text_list
+from assay.landing.records import BLANK
+from assay.landing.sql import text_list
 
 _WRAPPED = r'^\s*\{\s*"(schema|payload)"'
 """Start of a message that contains its schema."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from assay.contracts.rules import literal
 from assay.landing.formats import Connector
 from assay.landing.kafka_names import position
-from assay.landing.records import LandedFile
+from assay.landing.landed_file import LandedFile
 
 Field = Callable[[str], str]
 """Writes the expression for a field of `source`."""

@@ -19,7 +19,7 @@ import json
 from assay.contracts import Source
 from assay.contracts.rules import literal
 from assay.landing.formats import Debezium
-from assay.landing.records import text_list
+from assay.landing.sql import text_list
 
 FIELD = "updateDescription"
 """The message's field with the description of an update."""

@@ -20,7 +20,7 @@ from uuid import UUID
 from assay.contracts.columns import ColumnSpec
 from assay.contracts.rules import literal
 from assay.landing.formats import Debezium, TimePrecision
-from assay.landing.records import text_list
+from assay.landing.sql import text_list
 
 Family = Literal["decimal", "whole", "inexact", "date", "time", "timestamp", "instant", "bytes", "plain"]
 """Groups of declared types that are decoded alike."""

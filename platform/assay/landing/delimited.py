@@ -16,12 +16,14 @@ from assay.contracts.rules import literal, quote
 from assay.landing import csv_records
 from assay.landing.csv_records import COLUMN_OF_LINE, Salvaged, write_record
 from assay.landing.encodings import LOST, is_sound
+from assay.landing.landed_file import LandedFile
 from assay.landing.layouts import Layout, Misfit, columns_in, csv_format, layout_of, layout_with, version_of
 from assay.landing.lines import KEPT_OF_A_BAD_LINE, MAX_LINE_BYTES, Rejected, numbered_lines
 from assay.landing.locales import Reading, read_as
-from assay.landing.records import FILE, LandedFile, Parsed, Wanted, text_list
-from assay.landing.snapshots import RECORD, boundaries, instant
+from assay.landing.records import FILE, Parsed, Wanted
+from assay.landing.snapshot_dates import RECORD, boundaries, instant
 from assay.landing.spreadsheets import UnreadableWorkbookError, is_workbook, workbook_rows
+from assay.landing.sql import column_types, text_list
 
 _NO_TEXT = "\x01"
 """A text for null that never occurs, if none is declared: DuckDB requires one."""
@@ -148,7 +150,7 @@ def _incomplete(salvaged: Salvaged, source: Source) -> str | None:
 
 def _scan(paths: list[Path], layout: Layout, source: Source) -> str:
     form = csv_format(source)
-    columns = _struct(dict.fromkeys(layout.header, "VARCHAR"))
+    columns = column_types(dict.fromkeys(layout.header, "VARCHAR"))
     return (
         f"SELECT {quote(FILE)} AS _path, row_number() OVER () AS _n, * EXCLUDE ({quote(FILE)}) FROM read_csv("
         f"{text_list([str(path) for path in paths])}, header=true, auto_detect=false, delim={literal(layout.delimiter)}, "
@@ -162,7 +164,7 @@ def _scan_of_salvaged(path: Path, good: Path, layout: Layout) -> str:
     columns = {COLUMN_OF_LINE: "BIGINT"} | dict.fromkeys(layout.header, "VARCHAR")
     return (
         f"SELECT {literal(str(path))} AS _path, * FROM read_csv({literal(str(good))}, header=false, auto_detect=false, "
-        f"delim=',', quote='\"', escape='\"', columns={_struct(columns)}, max_line_size={2 * MAX_LINE_BYTES}, "
+        f"delim=',', quote='\"', escape='\"', columns={column_types(columns)}, max_line_size={2 * MAX_LINE_BYTES}, "
         f"buffer_size={4 * MAX_LINE_BYTES}, allow_quoted_nulls=false, new_line='\\r\\n')"
     )
 
@@ -255,7 +257,3 @@ def _pack(names: Iterable[str]) -> str:
 
 def _fields(names: Iterable[str]) -> str:
     return ", ".join(f"{literal(name)}: {quote(name)}" for name in names)
-
-
-def _struct(columns: dict[str, str]) -> str:
-    return "{" + ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in columns.items()) + "}"

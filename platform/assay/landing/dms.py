@@ -27,9 +27,11 @@ from assay.contracts.rules import literal, quote
 from assay.landing.containers import PARQUET, container_of
 from assay.landing.dms_names import DmsObject, dms_object
 from assay.landing.formats import Dms
+from assay.landing.landed_file import LandedFile
 from assay.landing.lines import KEPT_OF_A_BAD_LINE, MAX_LINE_BYTES, Rejected
-from assay.landing.records import BLANK, FILE, LandedFile, Parsed, Wanted, text_list
+from assay.landing.records import BLANK, FILE, Parsed, Wanted
 from assay.landing.split_records import first_record, split_records
+from assay.landing.sql import column_types, text_list
 
 OPERATIONS = {"I": "c", "U": "u", "D": "d"}
 _NAMED_OPERATIONS = OPERATIONS | {"INSERT": "c", "UPDATE": "u", "DELETE": "d"}
@@ -213,7 +215,7 @@ def _scan(layout: _Layout, paths: list[Path], source: Source) -> str:
     if layout.kind == "parquet":
         return _parquet_scan(layout, paths)
     ragged = ", null_padding=true, parallel=false" if layout.kind == "many tables" else ""
-    columns = _struct({f"_c{place}": "VARCHAR" for place in range(1, layout.width + 1)})
+    columns = column_types({f"_c{place}": "VARCHAR" for place in range(1, layout.width + 1)})
     delimiter = literal(_format(source).delimiter)
     # Sorting a batch's records by file takes as long as all the rest, and big files come alone.
     line = "_running" if len(paths) == 1 else "_running - min(_running) OVER (PARTITION BY _path) + 1"
@@ -253,7 +255,7 @@ def _has_open_quote(path: Path) -> bool:
 
 
 def _salvaged_scan(layout: _Layout, path: Path, good: Path) -> str:
-    columns = _struct({"_n": "BIGINT"} | {f"_c{place}": "VARCHAR" for place in range(1, layout.width + 1)})
+    columns = column_types({"_n": "BIGINT"} | {f"_c{place}": "VARCHAR" for place in range(1, layout.width + 1)})
     return (
         f"SELECT {literal(str(path))} AS _path, * FROM read_csv({literal(str(good))}, header=false, auto_detect=false, "
         f"delim=',', quote='\"', escape='\"', columns={columns}, nullstr={_NOT_PRESENT}, allow_quoted_nulls=false, "
@@ -306,10 +308,6 @@ def _salvaged_layout(path: Path, about: DmsObject, source: Source) -> tuple[_Lay
 def _is_delete(fields: list[str], layout: _Layout) -> bool:
     """Whether a record is a delete, which may end after its key."""
     return layout.names[0] == _OP and fields[0] == "D" and len(fields) <= layout.width
-
-
-def _struct(columns: dict[str, str]) -> str:
-    return "{" + ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in columns.items()) + "}"
 
 
 # --- Records ---

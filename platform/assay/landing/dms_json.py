@@ -15,8 +15,10 @@ from assay.contracts import Source
 from assay.contracts.rules import literal, quote
 from assay.landing.formats import DmsJson
 from assay.landing.kafka_names import position
+from assay.landing.landed_file import LandedFile
 from assay.landing.lines import lines_relation, salvage_lines, salvaged_relation
-from assay.landing.records import BLANK, LandedFile, Parsed, Wanted, text_list
+from assay.landing.records import BLANK, Parsed, Wanted
+from assay.landing.sql import text_list
 
 _OPERATIONS = {"load": "r", "insert": "c", "update": "u", "delete": "d"}
 _METADATA = {

@@ -20,6 +20,7 @@ from assay.landing.encodings import has_foreign_bytes
 from assay.landing.formats import Explode, JsonDocuments
 from assay.landing.kafka_keys import offsets_relation
 from assay.landing.kafka_names import position, sink_object
+from assay.landing.landed_file import LandedFile
 from assay.landing.lines import (
     DAMAGE,
     DAMAGED,
@@ -30,8 +31,9 @@ from assay.landing.lines import (
     salvage_lines,
     salvaged_relation,
 )
-from assay.landing.records import BLANK, LandedFile, Parsed, Wanted, text_list
-from assay.landing.snapshots import RECORD, boundaries, date_of, instant, no_date
+from assay.landing.records import BLANK, Parsed, Wanted
+from assay.landing.snapshot_dates import RECORD, boundaries, date_of, instant, no_date
+from assay.landing.sql import text_list
 
 _OPEN, _CLOSE = "\x01", "\x02"
 _MARK = "\x01#"

@@ -20,7 +20,8 @@ from assay.lake.layout import edits_audit_prefix
 from assay.lake.ledger import Edited, Ledger, Recount
 from assay.lake.store import ObjectStore
 from assay.landing.edits import edit_of
-from assay.landing.records import LandedFile, text_list
+from assay.landing.landed_file import LandedFile
+from assay.landing.sql import text_list
 
 _LATE = "the record that it replaces has left quarantine before it"
 

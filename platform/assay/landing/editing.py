@@ -29,8 +29,8 @@ from assay.lake.ledger import Ledger
 from assay.lake.store import ObjectInfo, ObjectStore
 from assay.landing.edits import Edit, EditsReader, Event, edit_of
 from assay.landing.in_place import LAND, Found, Wish, read_in_place
+from assay.landing.landed_file import LandedFile
 from assay.landing.reading import explained
-from assay.landing.records import LandedFile
 from assay.landing.staging import drop_staged, stage
 
 AFTER = 0

@@ -23,8 +23,9 @@ from assay.contracts import Source
 from assay.contracts.rules import literal, quote
 from assay.contracts.version import fingerprint
 from assay.lake.layout import EDITS, edits_prefix
+from assay.landing.landed_file import LandedFile
 from assay.landing.lines import lines_relation, salvage_lines, salvaged_relation
-from assay.landing.records import LandedFile, Parsed, Wanted
+from assay.landing.records import Parsed, Wanted
 
 Kind = Literal["record", "row"]
 """What was quarantined: a record that could not be read, or an event whose row a contract rejected."""

@@ -22,10 +22,9 @@ from isal import igzip, isal_zlib
 
 from assay.errors import LibraryMissing, ObjectMissing
 from assay.lake.store import ObjectInfo, ObjectStore
-from assay.landing.containers import BINARY, WORKBOOK, Container, container_of, unwrap
+from assay.landing.containers import BINARY, WORKBOOK, Container, container_of, openpyxl_library, unwrap
+from assay.landing.landed_file import LandedFile
 from assay.landing.lines import DAMAGE, Rejected, is_gzipped, open_unpacked
-from assay.landing.records import LandedFile
-from assay.landing.spreadsheets import require_library
 
 FETCHERS = 8
 _BLOCK_BYTES = 1 << 20
@@ -96,7 +95,7 @@ def _unwrapped(file: LandedFile, to: Path, keep: frozenset[Container]) -> Landed
     container = container_of(path)
     if container == WORKBOOK:
         if container in keep:
-            require_library()
+            openpyxl_library()
         return file
     if container is None or container in keep:
         return replace(file, path=path, text=None) if container in BINARY else file

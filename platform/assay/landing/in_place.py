@@ -23,9 +23,10 @@ from assay.errors import EditError, ObjectMissing
 from assay.lake.ledger import Ledger
 from assay.lake.store import ObjectInfo, ObjectStore
 from assay.landing.edits import Event, Kind, is_edit
+from assay.landing.landed_file import LandedFile
 from assay.landing.patches import patched, text_of
 from assay.landing.reading import Objects
-from assay.landing.records import BLANK, LandedFile
+from assay.landing.records import BLANK
 from assay.landing.staging import drop_staged
 from assay.landing.typed import LINE
 

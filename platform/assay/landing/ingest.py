@@ -29,12 +29,12 @@ from assay.lake.store import ObjectInfo, ObjectStore
 from assay.landing.drift import Differences, find_drift, layout_id, new_columns, write_held
 from assay.landing.edited import Replaced, find_replaced, keep_copies
 from assay.landing.kafka_keys import KeysBeside, keys_beside
+from assay.landing.landed_file import LandedFile
 from assay.landing.outstanding import Outstanding, batch_id, batches, cuts, outstanding
 from assay.landing.placement import place
 from assay.landing.readers import is_of_sink
 from assay.landing.reading import Objects, explained
 from assay.landing.recorder import Recorder
-from assay.landing.records import LandedFile
 from assay.landing.refused import write_messages, write_refused
 from assay.landing.replay import Replay, replay
 from assay.landing.reread import Replayed

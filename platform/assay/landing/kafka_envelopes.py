@@ -21,8 +21,8 @@ from pathlib import Path
 from assay.contracts import Source
 from assay.landing.formats import JsonDocuments
 from assay.landing.kafka_keys import key_header, of_base64, write_keys
+from assay.landing.landed_file import LandedFile
 from assay.landing.lines import DAMAGED, KEPT_OF_A_BAD_LINE, Line, Rejected, located_lines
-from assay.landing.records import LandedFile
 
 _FIELDS = frozenset(("key", "value", "offset", "timestamp", "headers"))
 _LOOKED_AT = 3

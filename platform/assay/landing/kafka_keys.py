@@ -18,13 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from assay.contracts import Source
-from assay.contracts.rules import literal, quote
 from assay.lake.store import ObjectInfo
-from assay.landing.debezium_exact import exact_events, sent_names
 from assay.landing.formats import Debezium, DmsJson, JsonDocuments
 from assay.landing.kafka_names import sink_object, stem
+from assay.landing.landed_file import LandedFile
 from assay.landing.lines import MAX_LINE_BYTES, located_lines
-from assay.landing.records import LandedFile, text_list
+from assay.landing.sql import text_list
 
 _SUFFIX = ".keys"
 """Suffix of a file of keys, after the name of its values' file."""
@@ -103,7 +102,7 @@ def key_row(text: str, source: Source) -> str | None:
         text: An object, with or without its schema, or the only value of the key; as JSON, or as plain text.
         source: The source of the record.
     """
-    names = list(_names(source).values())
+    names = list(key_names(source).values())
     key, schema = _opened(text), None
     if isinstance(key, dict) and set(key) == {"schema", "payload"}:
         schema, key = key["schema"], key["payload"]
@@ -162,12 +161,10 @@ def _is_of_mongodb(source: Source) -> bool:
     return isinstance(source.format, Debezium) and source.format.connector == "mongodb"
 
 
-def _names(source: Source) -> dict[str, str]:
-    """The name of each key column within a key; an element's ordinal is in no key."""
+def key_names(source: Source) -> dict[str, str]:
+    """The name of each key column within a key, by column; an element's ordinal is in no key."""
     form = source.format
-    if isinstance(form, Debezium):
-        return {name: sent_names(source)[name] for name in source.key}
-    if isinstance(form, DmsJson):
+    if isinstance(form, Debezium | DmsJson):
         return {name: form.columns.get(name, name) for name in source.key}
     if isinstance(form, JsonDocuments) and form.explode:
         return {name: form.explode.parent[name].rsplit(".", 1)[-1] for name in source.key if name in form.explode.parent}
@@ -177,33 +174,15 @@ def _names(source: Source) -> dict[str, str]:
 # --- Reading ---
 
 
-def keys_relation(files: Sequence[LandedFile], source: Source) -> str:
-    """Write the query that yields `_path, _n` and the key's columns, as texts, of records whose keys are stored apart."""
-    if not files:
-        columns = ", ".join(f"NULL::VARCHAR AS {quote(name)}" for name in source.key)
-        return f"SELECT NULL::VARCHAR AS _path, NULL::BIGINT AS _n, {columns} WHERE false"
-    lines = f"SELECT _path, _n, line FROM ({_written(files)}) WHERE line IS NOT NULL"
-    if isinstance(source.format, Debezium):
-        columns = ", ".join(quote(name) for name in source.key)
-        return f"SELECT _path, _n, {columns} FROM ({exact_events(lines, source)})"
-    names = _names(source)
-    columns = ", ".join(
-        f"json_extract_string(line, {literal(f'$.{json.dumps(names[name])}')}) AS {quote(name)}"
-        if name in names
-        else f"NULL::VARCHAR AS {quote(name)}"
-        for name in source.key
-    )
-    return f"SELECT _path, _n, {columns} FROM ({lines})"
-
-
 def offsets_relation(files: Sequence[LandedFile]) -> str:
     """Write the query that yields `_path, _n, _offset` of records whose offsets are known."""
     if not files:
         return "SELECT NULL::VARCHAR AS _path, NULL::BIGINT AS _n, NULL::BIGINT AS _offset WHERE false"
-    return f"SELECT _path, _n, _offset FROM ({_written(files)})"
+    return f"SELECT _path, _n, _offset FROM ({written_keys(files)})"
 
 
-def _written(files: Sequence[LandedFile]) -> str:
+def written_keys(files: Sequence[LandedFile]) -> str:
+    """Write the query that yields `_path, _n, _offset, line` of what `write_keys` wrote beside some files."""
     paths = text_list([str(file.keys) for file in files])
     return (
         f"SELECT left(filename, -{len(_SUFFIX)}) AS _path, _n, _offset, line FROM read_csv({paths}, columns={{'_n': 'BIGINT', "

@@ -15,7 +15,7 @@ from assay.contracts import Source
 from assay.landing.encodings import repaired
 from assay.landing.formats import Csv
 from assay.landing.records import FILE
-from assay.landing.snapshots import MOST_DIGITS, date_of, is_of_calendar, no_date
+from assay.landing.snapshot_dates import MOST_DIGITS, date_of, is_of_calendar, no_date
 
 _DELIMITERS = (",", ";", "\t", "|")
 _SPOKEN = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}

@@ -19,6 +19,7 @@ from typing import BinaryIO
 import numpy as np
 
 from assay.contracts.rules import literal
+from assay.landing.sql import text_list
 
 MAX_LINE_BYTES = 8 * 1024 * 1024
 """Longest line that is read as a record; a longer one is quarantined."""
@@ -87,10 +88,9 @@ def lines_relation(paths: list[Path]) -> str:
     `_n` counts in the order of `paths`, which DuckDB keeps because a running number makes the
     scan serial.
     """
-    names = "[" + ", ".join(literal(str(path)) for path in paths) + "]"
     return (
         "SELECT filename AS _path, row_number() OVER () AS _n, line FROM read_csv("
-        f"{names}, columns={{'line': 'VARCHAR'}}, delim={_NO_DELIMITER}, quote='', escape='', header=false, "
+        f"{text_list(map(str, paths))}, columns={{'line': 'VARCHAR'}}, delim={_NO_DELIMITER}, quote='', escape='', header=false, "
         f"auto_detect=false, filename=true, compression='none', max_line_size={MAX_LINE_BYTES}, "
         f"buffer_size={4 * MAX_LINE_BYTES})"
     )
@@ -124,9 +124,8 @@ def wanted_lines(wanted: Mapping[Path, Collection[int]], to: Path) -> tuple[str,
                     is_short = len(raw) <= MAX_LINE_BYTES or raw.endswith(b"\n")
                     if is_short and b"\x01" not in raw and _is_utf8(raw):
                         copy.write(b"%d\x01%d\x01%s\n" % (number, row, _text_of(raw, start)))
-    names = "[" + ", ".join(literal(str(path)) for path in wanted) + "]"
     query = (
-        f"SELECT {names}[file] AS _path, _n, line FROM read_csv({literal(str(to))}, "
+        f"SELECT {text_list(map(str, wanted))}[file] AS _path, _n, line FROM read_csv({literal(str(to))}, "
         f"columns={{'file': 'BIGINT', '_n': 'BIGINT', 'line': 'VARCHAR'}}, {_SALVAGED})"
     )
     return query, starts

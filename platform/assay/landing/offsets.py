@@ -14,8 +14,8 @@ from assay.contracts import Source
 from assay.landing import containers, csv_records, documents, split_records
 from assay.landing.containers import ARRAY, DOCUMENT, container_of
 from assay.landing.formats import Csv, Dms, JsonDocuments
+from assay.landing.landed_file import LandedFile
 from assay.landing.lines import is_gzipped, line_starts, starts_of
-from assay.landing.records import LandedFile
 
 
 def offsets(file: LandedFile, rows: Collection[int], source: Source, *, one_by_one: bool) -> dict[int, int]:

@@ -16,10 +16,10 @@ from pathlib import Path
 from assay.contracts import Source
 from assay.errors import EditError
 from assay.landing.formats import Csv, Dms
+from assay.landing.landed_file import LandedFile
 from assay.landing.layouts import Misfit, layout_of
 from assay.landing.lines import numbered_lines
 from assay.landing.offsets import starts
-from assay.landing.records import LandedFile
 
 _HINT = "Give the values of its columns in `set`, or land a corrected object under a new name."
 

@@ -19,8 +19,8 @@ from assay.landing.edits import EditsReader, is_edit
 from assay.landing.exploded import keep_elements
 from assay.landing.fetch import fetch
 from assay.landing.kafka_keys import KeysBeside
+from assay.landing.landed_file import LandedFile
 from assay.landing.readers import is_of_sink, kept_containers, reader_for
-from assay.landing.records import LandedFile
 from assay.landing.sink_files import put_together
 from assay.landing.staging import stage
 from assay.landing.ties import resolve_ties

@@ -19,46 +19,16 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 from assay.contracts import Source
-from assay.contracts.rules import literal
-from assay.lake.store import ObjectInfo
+from assay.landing.landed_file import LandedFile
 from assay.landing.lines import Rejected
 
 BLANK = "blank line"
 """The `_reason` of a line that holds nothing: it is not a record and is not counted."""
 FILE = "(file)"
 """Name of the file column; not `filename`, which a producer's column may have."""
-
-
-Takes = Literal["all", "named", "nameless"]
-
-
-@dataclass(frozen=True)
-class LandedFile:
-    """A landing object on local disk.
-
-    Attributes:
-        info: The object, as it was when it was fetched.
-        path: Its content, decompressed if that is possible to the end.
-        is_damaged: Whether it cannot be decompressed to the end.
-        rejected: What could not be converted, when its records were written one per line.
-        text: The object's own text, compressed only if it cannot be decompressed to the end; None if it is not text.
-        keys: What a sink has written apart from the values in `path` (`kafka_keys`).
-        takes: Which records are read: all, those that name their key, or those that do not.
-        mismatch: Why none of `keys` can be assigned to a record.
-    """
-
-    info: ObjectInfo
-    path: Path
-    is_damaged: bool = False
-    rejected: tuple[Rejected, ...] = ()
-    text: Path | None = None
-    keys: Path | None = None
-    takes: Takes = "all"
-    mismatch: str | None = None
-
 
 Wanted = Mapping[LandedFile, Collection[int]]
 """Records of some files, by their line numbers."""
@@ -109,8 +79,3 @@ class Reader(Protocol):
             scratch: Folder for temporary files.
         """
         ...
-
-
-def text_list(values: list[str] | tuple[str, ...]) -> str:
-    """Write texts as a DuckDB list."""
-    return "[" + ", ".join(literal(value) for value in values) + "]"

@@ -15,8 +15,9 @@ from assay.contracts import Source
 from assay.contracts.rules import literal
 from assay.lake.layout import messages_key, raw_quarantine_key
 from assay.lake.store import ObjectStore
+from assay.landing.landed_file import LandedFile
 from assay.landing.offsets import offsets
-from assay.landing.records import BLANK, LandedFile
+from assay.landing.records import BLANK
 from assay.landing.typed import LINE
 
 _REFUSED = f"record._reason IS NOT NULL AND record._reason <> {literal(BLANK)}"

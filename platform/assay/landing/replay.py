@@ -27,8 +27,8 @@ from assay.landing.edits import is_edit
 from assay.landing.kafka_keys import keys_beside
 from assay.landing.outstanding import BATCH_BYTES, BATCH_OBJECTS
 from assay.landing.recorder import Recorder
-from assay.landing.records import text_list
 from assay.landing.reread import Replayed, Work, reread
+from assay.landing.sql import text_list
 
 ATTEMPTS = 5
 """How often records are read again if others keep replaying or editing them first."""

@@ -25,10 +25,12 @@ from assay.lake.rows import files_by_version, typed_rows
 from assay.lake.store import ObjectInfo, ObjectStore
 from assay.landing.edited import refuse_unrecorded
 from assay.landing.kafka_keys import KeysBeside
+from assay.landing.landed_file import LandedFile
 from assay.landing.reading import Objects, explained
 from assay.landing.recorder import Recorder
-from assay.landing.records import BLANK, LandedFile, text_list
+from assay.landing.records import BLANK
 from assay.landing.refused import write_messages, write_refused
+from assay.landing.sql import text_list
 from assay.landing.staging import count_staged, drop_staged, write_staged
 from assay.landing.too_late import refuse_too_late
 from assay.landing.typed import LINE

@@ -20,8 +20,8 @@ from assay.landing.fetch import fetch
 from assay.landing.kafka_envelopes import holds_envelopes, open_envelopes
 from assay.landing.kafka_keys import KeysBeside, keys_in, write_keys
 from assay.landing.kafka_names import sink_object
+from assay.landing.landed_file import LandedFile
 from assay.landing.lines import located_lines
-from assay.landing.records import LandedFile
 
 
 def put_together(

@@ -12,16 +12,21 @@ values, if the producer sends one.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import json
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from assay.contracts import Source
 from assay.contracts.rules import literal, quote
-from assay.landing.kafka_keys import keys_relation
+from assay.landing.debezium_exact import exact_events
+from assay.landing.formats import Debezium
+from assay.landing.kafka_keys import key_names, written_keys
 from assay.landing.kafka_names import Holds, sink_object
+from assay.landing.landed_file import LandedFile
 from assay.landing.lines import Rejected, lines_relation, salvage_lines, salvaged_relation
-from assay.landing.records import BLANK, LandedFile, Parsed, Reader, Wanted, text_list
+from assay.landing.records import BLANK, Parsed, Reader, Wanted
+from assay.landing.sql import text_list
 
 
 class SinkReader:
@@ -103,7 +108,7 @@ def _with_keys(queries: Iterable[str], files: Collection[LandedFile], source: So
         source: The source.
         line: Expression for a record's number in its file.
     """
-    keys = keys_relation([file for file in files if file.keys is not None], source)
+    keys = _keys([file for file in files if file.keys is not None], source)
     objects = ", ".join(
         f"({literal(str(file.path))}, {literal(file.takes)}, {literal(file.mismatch) if file.mismatch else 'NULL'})"
         for file in files
@@ -138,6 +143,25 @@ SELECT * EXCLUDE (_line, _is_nameless, _takes, _mismatch, _told) REPLACE (
 FROM told"""
         for query in queries
     ]
+
+
+def _keys(files: Sequence[LandedFile], source: Source) -> str:
+    """Write the query that yields `_path, _n` and the key's columns, as texts, of records whose keys are stored apart."""
+    if not files:
+        columns = ", ".join(f"NULL::VARCHAR AS {quote(name)}" for name in source.key)
+        return f"SELECT NULL::VARCHAR AS _path, NULL::BIGINT AS _n, {columns} WHERE false"
+    lines = f"SELECT _path, _n, line FROM ({written_keys(files)}) WHERE line IS NOT NULL"
+    if isinstance(source.format, Debezium):
+        columns = ", ".join(quote(name) for name in source.key)
+        return f"SELECT _path, _n, {columns} FROM ({exact_events(lines, source)})"
+    names = key_names(source)
+    columns = ", ".join(
+        f"json_extract_string(line, {literal(f'$.{json.dumps(names[name])}')}) AS {quote(name)}"
+        if name in names
+        else f"NULL::VARCHAR AS {quote(name)}"
+        for name in source.key
+    )
+    return f"SELECT _path, _n, {columns} FROM ({lines})"
 
 
 # --- Tombstones ---

@@ -9,15 +9,13 @@ not formatted as dates, are kept as they are.
 from __future__ import annotations
 
 import datetime as dt
-import importlib
 import zipfile
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from assay.errors import LibraryMissing
+from assay.landing.containers import openpyxl_library
 from assay.landing.formats import Csv
 
 _ZIP = b"PK\x03\x04"
@@ -31,15 +29,6 @@ class UnreadableWorkbookError(Exception):
 def is_workbook(start: bytes) -> bool:
     """Whether a file begins as a workbook does, of the current kind or of the one before 2007."""
     return start.startswith((_ZIP, _OLD_WORKBOOK))
-
-
-def require_library() -> None:
-    """Require that workbooks can be read.
-
-    Raises:
-        LibraryMissing: The library that reads them is not installed.
-    """
-    _openpyxl()
 
 
 def workbook_rows(path: Path, form: Csv) -> Iterator[tuple[int, list[str | None]]]:
@@ -61,7 +50,7 @@ def workbook_rows(path: Path, form: Csv) -> Iterator[tuple[int, list[str | None]
             raise UnreadableWorkbookError(
                 "a workbook of the kind before 2007 (.xls): save it as .xlsx and land it under a new name"
             )
-    openpyxl = _openpyxl()
+    openpyxl = openpyxl_library()
     try:
         with path.open("rb") as file:
             book = openpyxl.load_workbook(file, read_only=True, data_only=True)
@@ -112,13 +101,3 @@ def _text(value: Any, form: Csv) -> str | None:
     if isinstance(value, float):
         return f"{Decimal(repr(value)):f}".removesuffix(".0").replace(".", form.decimal)
     return str(value)
-
-
-def _openpyxl() -> ModuleType:
-    try:
-        return importlib.import_module("openpyxl")
-    except ImportError as error:
-        raise LibraryMissing(
-            "a workbook has landed, and openpyxl, which reads it, is not installed",
-            hint="Install Assay with its extra for workbooks: pip install 'assay-platform[excel]'.",
-        ) from error

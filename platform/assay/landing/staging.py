@@ -20,9 +20,10 @@ from assay.contracts.rules import literal, quote
 from assay.lake.layout import UNPLACED
 from assay.lake.ledger import Part
 from assay.lake.store import ObjectStore
+from assay.landing.landed_file import LandedFile
 from assay.landing.lines import Rejected
 from assay.landing.parts import upload_parts, write_parts
-from assay.landing.records import BLANK, LandedFile, Parsed, Reader, Wanted
+from assay.landing.records import BLANK, Parsed, Reader, Wanted
 from assay.landing.typed import event_select, typed_columns, typed_records
 
 _ABOUT_DATA = (
