@@ -15,7 +15,7 @@ from assay.engine.connection import Limits
 from assay.lake import ObjectStore
 from assay.lake.layout import landing_prefix
 from assay.lake.ledger import Batch, LandedObject, LedgerLog
-from assay.landing.outstanding import cuts, outstanding
+from assay.landing.batches.outstanding import cuts, outstanding
 from assay.orchestration.sensing import outstanding_objects
 from assay.pipeline.workspace import Workspace
 

@@ -21,7 +21,7 @@ from assay.lake import ObjectStore, open_store
 from assay.lake.layout import landing_prefix, partition_key
 from assay.lake.ledger import Ledger, LedgerLog
 from assay.landing.ingest import Ingested, ingest
-from assay.landing.replay import Replay
+from assay.landing.quarantine.replay import Replay
 from assay.pipeline.outcome import Outcome
 from assay.pipeline.plan import Plan
 from assay.pipeline.query import query

@@ -15,7 +15,7 @@ from shop_lake import ShopLake
 
 from assay.contracts import Balance, Contract, Count, Daily, Date, Event, Money, Published, column, source, table
 from assay.landing.formats import Debezium
-from assay.landing.replay import Replay
+from assay.landing.quarantine.replay import Replay
 from assay.pipeline.replaying import Remembered, Result, replays_of
 from assay.pipeline.runs import ingest_sources, refresh_table
 from assay.pipeline.state import State

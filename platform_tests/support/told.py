@@ -12,10 +12,10 @@ from unittest import mock
 
 from assay.contracts import Source
 from assay.contracts.rules import literal, quote
-from assay.landing import readers
-from assay.landing.landed_file import LandedFile
-from assay.landing.lines import lines_relation
-from assay.landing.records import Parsed, Wanted
+from assay.landing.files.landed_file import LandedFile
+from assay.landing.files.lines import lines_relation
+from assay.landing.readers import registry
+from assay.landing.readers.parsed_record import Parsed, Wanted
 
 
 @dataclass(frozen=True)
@@ -77,5 +77,5 @@ def tell(
 @contextmanager
 def readable() -> Iterator[None]:
     """Make the format known to ingestion."""
-    with mock.patch.dict(readers._READERS, {Told: ToldReader()}):
+    with mock.patch.dict(registry._READERS, {Told: ToldReader()}):
         yield

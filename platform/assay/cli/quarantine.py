@@ -23,7 +23,7 @@ from assay.cli.options import AsJson
 from assay.cli.show import output, print_report, watched
 from assay.contracts import Source, Table
 from assay.errors import EditError
-from assay.landing.replay import Replay
+from assay.landing.quarantine.replay import Replay
 from assay.nearest import suggestion
 from assay.pipeline.dropping import Dropped, write_drop
 from assay.pipeline.editing import edit_records

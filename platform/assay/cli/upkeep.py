@@ -21,8 +21,8 @@ from assay.cli.show import watched
 from assay.contracts import Source
 from assay.engine.project import Node
 from assay.errors import SettingsError
-from assay.landing import compaction
-from assay.landing.compaction import Compacted
+from assay.landing.upkeep import compaction
+from assay.landing.upkeep.compaction import Compacted
 from assay.pipeline.forgetting import Forgotten, forget
 from assay.pipeline.outcome import Report
 from assay.pipeline.packing import pack

@@ -1,7 +1,7 @@
 """How a producer's columns differ from the contract, per landing object, and which objects are held back because of it.
 
 Belongs here: finding the differences in a staged batch, and the schema versions that a ledger has seen. Does not belong here:
-typing and rejecting single values (`typed`), ingesting (`ingest`).
+typing and rejecting single values (`batches.typed`), ingesting (`ingest`).
 
 A new column is reported at once. The source's drift mode decides what happens to it: it is kept in `_rescued` (evolve), dropped
 (discard), or a reason to hold the object (freeze). An occasional value that does not fit its column is an error and goes to
@@ -24,7 +24,7 @@ from assay.errors import ObjectMissing
 from assay.lake.layout import held_key
 from assay.lake.ledger import Batch, LandedObject, Layout, Ledger
 from assay.lake.store import ObjectStore
-from assay.landing.records import BLANK
+from assay.landing.readers.parsed_record import BLANK
 
 LEAST_MISFITS = 3
 """How many values, all misfits, a column must have before its type counts as changed."""

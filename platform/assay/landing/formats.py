@@ -1,7 +1,7 @@
 """The landing formats a source may declare.
 
 Belongs here: one frozen dataclass per format, with everything that must be declared about it. Does not belong here: reading
-(the readers listed in `readers`).
+(the readers listed in `readers.registry`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Ingesting a source: landing objects in, raw batches and ledger entries out.
 
 Belongs here: fetching, reading, writing and recording batches. Does not belong here: formats (the readers), which objects
-(`outstanding`), typing (`typed`), other partitions that events concern (`placement`), using the events (`engine`).
+(`batches.outstanding`), typing (`batches.typed`), other partitions that events concern (`placement`), using the events
+(`engine`).
 
 A batch is recorded by one conditional write to the ledger, after every object it references exists. What a killed ingest leaves
 behind is named by its content, and is either written again or never read.
@@ -26,21 +27,21 @@ from assay.contracts.version import fingerprint
 from assay.lake.layout import NOTED, TRUNCATES, UNPLACED, landing_prefix
 from assay.lake.ledger import Batch, LandedObject, Layout, Ledger, LedgerLog
 from assay.lake.store import ObjectInfo, ObjectStore
+from assay.landing.batches.landing_objects import Objects, explained
+from assay.landing.batches.outstanding import Outstanding, batch_id, batches, cuts, outstanding
+from assay.landing.batches.recorder import Recorder
+from assay.landing.batches.staging import count_staged, drop_staged, write_staged
+from assay.landing.batches.too_late import refuse_too_late
 from assay.landing.drift import Differences, find_drift, layout_id, new_columns, write_held
-from assay.landing.edited import Replaced, find_replaced, keep_copies
-from assay.landing.kafka_keys import KeysBeside, keys_beside
-from assay.landing.landed_file import LandedFile
-from assay.landing.outstanding import Outstanding, batch_id, batches, cuts, outstanding
+from assay.landing.files.landed_file import LandedFile
+from assay.landing.kafka.keys import KeysBeside, keys_beside
 from assay.landing.placement import place
-from assay.landing.readers import is_of_sink
-from assay.landing.reading import Objects, explained
-from assay.landing.recorder import Recorder
-from assay.landing.refused import write_messages, write_refused
-from assay.landing.replay import Replay, replay
-from assay.landing.reread import Replayed
+from assay.landing.quarantine.refused import write_messages, write_refused
+from assay.landing.quarantine.replaced import Replaced, find_replaced, keep_copies
+from assay.landing.quarantine.replay import Replay, replay
+from assay.landing.quarantine.replay_batch import Replayed
+from assay.landing.readers.registry import is_of_sink
 from assay.landing.snapshots import judged, sort_out
-from assay.landing.staging import count_staged, drop_staged, write_staged
-from assay.landing.too_late import refuse_too_late
 
 _MOST_NAMED = 5
 """Landing objects that are named where the same is said of many."""

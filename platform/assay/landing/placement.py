@@ -1,7 +1,7 @@
 """Placing events where other events of their key are.
 
-Belongs here: copying events to the other days of their keys. Does not belong here: an event's own day (`typed`), what a copy
-means in the partition that it is copied to (`engine.fold`).
+Belongs here: copying events to the other days of their keys. Does not belong here: an event's own day (`batches.typed`), what a
+copy means in the partition that it is copied to (`engine.fold`).
 
 A batch puts an event into the partition of the day that it is about or, if it names only its key, among the unplaced. That is
 all that a landing object determines, so a batch depends on nothing else. Placement is a separate step after batches were
@@ -37,7 +37,7 @@ from assay.lake.layout import NOTED, TRUNCATES, UNPLACED
 from assay.lake.ledger import Batch, Ledger, LedgerLog, Part
 from assay.lake.rows import files_by_version, typed_rows
 from assay.lake.store import ObjectStore
-from assay.landing.parts import upload_parts, write_parts
+from assay.landing.batches.raw_objects import upload_parts, write_parts
 
 
 def place(

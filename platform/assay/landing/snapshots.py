@@ -1,7 +1,7 @@
 """When a dated full snapshot is complete, and what is believed of one that is not.
 
 Belongs here: pure functions over names and counts. Does not belong here: an object's date, and the record that bounds a snapshot
-(`snapshot_dates`), folding (`engine.fold`).
+(`readers.snapshot_dates`), folding (`engine.fold`).
 
 Whether a snapshot is complete is judged over all existing snapshots, never only against those that happened to land first.
 """
@@ -15,9 +15,9 @@ from fnmatch import fnmatchcase
 from assay.contracts import Source
 from assay.lake.ledger import LandedObject
 from assay.lake.store import ObjectInfo
-from assay.landing.edits import is_edit
 from assay.landing.formats import Csv, Snapshot
-from assay.landing.snapshot_dates import date_of, snapshot_of
+from assay.landing.readers.edits import is_edit
+from assay.landing.readers.snapshot_dates import date_of, snapshot_of
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The compaction job: merge small raw objects and those of the history of proofs, and pack small partitions of tables, so that
 readers open fewer of them.
 
-Belongs here: the job's one step. Does not belong here: the merging itself (`landing.compaction`,
+Belongs here: the job's one step. Does not belong here: the merging itself (`landing.upkeep.compaction`,
 `pipeline.score_compaction`, `pipeline.packing`), forgetting deleted rows before it (`pipeline.forgetting`).
 
 It changes no asset, and so records none. It may run beside a refresh, because the ledger decides which of two writers is first;
@@ -13,7 +13,7 @@ import datetime as dt
 import dagster as dg
 
 from assay.contracts import Domain
-from assay.landing.compaction import compact
+from assay.landing.upkeep.compaction import compact
 from assay.orchestration.assets import RETRIES, as_failure
 from assay.orchestration.jobs import Job
 from assay.orchestration.resources import Lake

@@ -12,7 +12,7 @@ import dagster as dg
 from assay.contracts import Cadence
 from assay.engine.project import Node
 from assay.errors import AssayError
-from assay.landing.replay import Replay
+from assay.landing.quarantine.replay import Replay
 from assay.orchestration.definitions import quiet_beta
 from assay.orchestration.event_log import kept_open
 from assay.orchestration.instance import open_instance

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import duckdb
 
 from assay.errors import AssayError
-from assay.landing.replay import Replay
+from assay.landing.quarantine.replay import Replay
 from assay.pipeline.outcome import Observer, Report, Unobserved
 from assay.pipeline.reconciling import Reconciling
 from assay.pipeline.session import session

@@ -1,7 +1,7 @@
 """Editing records in quarantine, from a file in the format of `assay quarantine show --json`.
 
 Belongs here: finding the records that a file changes, and requesting the edits. Does not belong here: making an edit
-(`landing.editing`).
+(`landing.quarantine.editing`).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import duckdb
 
 from assay.contracts import Source, Table
 from assay.errors import EditError
-from assay.landing.editing import land_edits
-from assay.landing.edits import Edit
-from assay.landing.in_place import Wish
+from assay.landing.quarantine.editing import land_edits
+from assay.landing.quarantine.in_place import Wish
+from assay.landing.readers.edits import Edit
 from assay.pipeline.quarantined import Record, Selection, as_text, columns_of, records
 from assay.pipeline.state import State
 

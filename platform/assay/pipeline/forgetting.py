@@ -1,7 +1,7 @@
 """Forgetting deleted rows, where a source declares how long its deletes are kept (`Source.deletes_kept`).
 
-Belongs here: which rows are forgotten. Does not belong here: removing their events from raw objects (`landing.removal`), the
-treatment of older events that land afterwards (`landing.too_late`), the schedule (`orchestration`).
+Belongs here: which rows are forgotten. Does not belong here: removing their events from raw objects (`landing.upkeep.removal`),
+the treatment of older events that land afterwards (`landing.batches.too_late`), the schedule (`orchestration`).
 
 A row is forgotten when its newest event, over all partitions, is a delete that both landed and took effect longer ago than that.
 Its events up to this one are removed; later ones, which create the row again, stay. `latest` is the same with and without the
@@ -24,7 +24,7 @@ from assay.lake.layout import NOTED, TRUNCATES
 from assay.lake.ledger import Ledger, LedgerLog
 from assay.lake.rows import files_by_version, typed_rows
 from assay.lake.store import ObjectStore
-from assay.landing.removal import Removal
+from assay.landing.upkeep.removal import Removal
 
 _GONE = "forgotten_rows"
 _KEPT_FROM = "greatest(_ingested_at, coalesce(_source_timestamp, _ingested_at))"

@@ -1,8 +1,8 @@
 """The result of a replay: which records left quarantine and where they are now, and which still fail and why.
 
 Belongs here: comparing quarantine before and after a run. Does not belong here: the run, which is an ordinary one: unreadable
-records are read again as a batch (`landing.replay`), and rows that contracts refused are rebuilt with their partitions, which
-are dirty because contract, SQL or inputs have changed (`plan`).
+records are read again as a batch (`landing.quarantine.replay`), and rows that contracts refused are rebuilt with their
+partitions, which are dirty because contract, SQL or inputs have changed (`plan`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from assay.contracts import WHOLE, Source, Table
 from assay.contracts.rules import literal, quote
 from assay.lake.ledger import Batch, Ledger
 from assay.lake.rows import files_by_version, typed_rows
-from assay.landing.replay import Replay
+from assay.landing.quarantine.replay import Replay
 from assay.pipeline.dropping import read_drops
 from assay.pipeline.quarantined import collect
 from assay.pipeline.state import State

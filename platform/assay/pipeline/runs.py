@@ -19,7 +19,7 @@ from assay.lake.layout import failures_key, failures_prefix, held_key, held_pref
 from assay.lake.ledger import Ledger
 from assay.landing.drift import read_held
 from assay.landing.ingest import Ingested, ingest
-from assay.landing.replay import Replay
+from assay.landing.quarantine.replay import Replay
 from assay.pipeline.build import build
 from assay.pipeline.failures import Failure, forget_failures, read_failures
 from assay.pipeline.outcome import Observer, Outcome, Report, Status, Unobserved

@@ -13,7 +13,7 @@ from typing import Literal
 from assay.contracts import Source, Table
 from assay.lake.layout import edits_audit_prefix, edits_prefix
 from assay.lake.store import ObjectStore
-from assay.landing.edits import edit_of
+from assay.landing.readers.edits import edit_of
 from assay.pipeline.dropping import read_drops
 
 

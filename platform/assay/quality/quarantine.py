@@ -1,7 +1,8 @@
 """Quarantine: the rows that a contract refused, with every rule they broke and where they came from.
 
 Belongs here: finding refused rows, tracing them to their landing object, and writing them to quarantine; examples of broken rules
-for people. Does not belong here: records that could not be read at all (`landing.refused` writes those in a similar way).
+for people. Does not belong here: records that could not be read at all (`landing.quarantine.refused` writes those in a similar
+way).
 """
 
 from __future__ import annotations

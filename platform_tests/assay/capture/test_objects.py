@@ -10,7 +10,7 @@ import pytest
 from assay.capture.objects import Channel, next_offset, pack, put_segment, span_end
 from assay.errors import Conflict, StoreError
 from assay.lake import ObjectStore
-from assay.landing.fetch import fetch
+from assay.landing.files.fetch import fetch
 
 CHANNEL = Channel("orders", "shop.public.orders", 2)
 

@@ -19,7 +19,7 @@ from assay.contracts import Count, Event, Published, column, source, table
 from assay.lake.ledger import LandedObject
 from assay.lake.store import ObjectInfo
 from assay.landing.formats import Csv, JsonDocuments, Snapshot
-from assay.landing.snapshot_dates import date_of
+from assay.landing.readers.snapshot_dates import date_of
 from assay.landing.snapshots import Counted, counted, judge, sort_out
 
 NOW = dt.datetime(2025, 1, 10, tzinfo=dt.UTC)

@@ -240,7 +240,7 @@ class TestCompaction:
     def test_it_merges_what_frequent_batches_left_and_dirties_nothing(
         self, lake: ShopLake, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("assay.landing.compaction.AT_LEAST", 2)
+        monkeypatch.setattr("assay.landing.upkeep.compaction.AT_LEAST", 2)
         land_shop(lake)
         lake.ingest("orders")
         lake.land("orders", "more.json", (lake.folder / "landing/orders/o.json").read_bytes().replace(b'"o', b'"more'))

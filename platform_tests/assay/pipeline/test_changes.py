@@ -13,7 +13,7 @@ from change_lines import change, text
 from shop_lake import LANDED_AT, ShopLake
 
 from assay.lake.layout import raw_prefix, table_prefix
-from assay.landing.compaction import AT_LEAST, compact
+from assay.landing.upkeep.compaction import AT_LEAST, compact
 from assay.pipeline.changes import Change, changed_rows, history
 from assay.pipeline.state import State
 

@@ -27,11 +27,12 @@ from assay.engine.project import load_project
 from assay.errors import ContractError, SqlError, StoreError
 from assay.lake.layout import NOTED, UNPLACED
 from assay.lake.ledger import Batch, LedgerLog
-from assay.landing import compaction, ingest, placement, removal
-from assay.landing.compaction import compact
+from assay.landing import ingest, placement
 from assay.landing.formats import Csv, Debezium, Dms, Explode, JsonDocuments, Snapshot
-from assay.landing.replay import Replay
-from assay.landing.reread import FORGOTTEN
+from assay.landing.quarantine.replay import Replay
+from assay.landing.quarantine.replay_batch import FORGOTTEN
+from assay.landing.upkeep import compaction, removal
+from assay.landing.upkeep.compaction import compact
 from assay.pipeline.forgetting import Forgotten, forget
 from assay.pipeline.runs import source_books
 from assay.pipeline.state import State

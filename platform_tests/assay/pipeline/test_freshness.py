@@ -9,7 +9,7 @@ import pytest
 from change_lines import customer, order, text
 from shop_lake import ShopLake
 
-from assay.landing.compaction import compact
+from assay.landing.upkeep.compaction import compact
 from assay.pipeline.freshness import freshness, late
 from assay.pipeline.runs import rebuild_partitions
 from assay.pipeline.state import State
@@ -58,7 +58,7 @@ def test_a_source_is_late_when_nothing_was_ingested_for_too_long(lake: ShopLake,
 
 
 def test_a_compaction_brings_nothing_new(lake: ShopLake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("assay.landing.compaction.AT_LEAST", 2)
+    monkeypatch.setattr("assay.landing.upkeep.compaction.AT_LEAST", 2)
     for number in range(4):
         lake.land("orders", f"{number}.json", text(order(f"o{number}", number)))
         lake.ingest("orders")

@@ -22,7 +22,7 @@ from told import Told, readable, tell
 from assay.contracts import Daily, Date, Domain, Event, Money, Published, Timestamp, column, source, table
 from assay.contracts.model import RUN_COLUMNS
 from assay.lake.ledger import LedgerLog
-from assay.landing import compaction
+from assay.landing.upkeep import compaction
 from assay.pipeline.runs import source_books
 from assay.pipeline.state import State
 from assay.quality.books import Books, from_dict, total

@@ -22,7 +22,7 @@ from shop_lake import ShopLake
 from tills import SOURCE, TABLE, replayed, run_all, sale, till_lake
 
 from assay.errors import EditError
-from assay.landing.compaction import compact
+from assay.landing.upkeep.compaction import compact
 from assay.pipeline.dropping import Dropped, write_drop
 from assay.pipeline.editing import edit_records
 from assay.pipeline.quarantined import Record, Selection, records
@@ -177,7 +177,7 @@ class Played:
                 self.model.dropped.add((record.object, record.line))
 
     def compact(self) -> None:
-        with self.lake.connection() as connection, mock.patch("assay.landing.compaction.AT_LEAST", 1):
+        with self.lake.connection() as connection, mock.patch("assay.landing.upkeep.compaction.AT_LEAST", 1):
             compact(self.lake.store, connection, self.lake.source(SOURCE), self.lake.workspace.scratch)
 
     def require_same(self) -> None:

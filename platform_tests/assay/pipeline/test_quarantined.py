@@ -15,7 +15,7 @@ from shop_lake import LANDED_AT, ShopLake
 from tills import SOURCE, TABLE, replayed, run_all, sale, till_lake
 
 from assay.errors import EditError, SettingsError, StoreError
-from assay.landing.edits import Edit
+from assay.landing.readers.edits import Edit
 from assay.pipeline.dropping import Dropped, read_drops, write_drop
 from assay.pipeline.editing import edit_records, read_changes
 from assay.pipeline.quarantined import Record, Selection, columns_of, records, standing

@@ -1,0 +1,67 @@
+"""Records of delimited text, one by one."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from assay.landing.files.delimited_text import First, first_record, split_records
+from assay.landing.files.lines import Rejected
+
+
+def split(folder: Path, content: bytes) -> list[tuple[int, list[str]] | tuple[int, str]]:
+    path = folder / "file"
+    path.write_bytes(content)
+    return [(record.row, record.told) if isinstance(record, Rejected) else record for record in split_records(path, ",")]
+
+
+class TestSplitRecords:
+    def test_blank_lines_are_kept_within_quotes_only(self, tmp_path: Path) -> None:
+        assert split(tmp_path, b'a,b\n\n\r\n"c\n\nd",e\n') == [(1, ["a", "b"]), (2, ["c\n\nd", "e"])]
+
+    def test_a_byte_order_mark_is_no_text(self, tmp_path: Path) -> None:
+        assert split(tmp_path, b"\xef\xbb\xbfa\n") == [(1, ["a"])]
+
+    def test_after_a_line_that_begins_no_record_the_next_starts_anew(self, tmp_path: Path) -> None:
+        found = split(tmp_path, b'a,"open\nb,2\n"x"y,3\nc,4\n')
+        assert [record for record in found if isinstance(record[1], list)] == [(2, ["b", "2"]), (4, ["c", "4"])]
+        assert [record[0] for record in found] == [1, 2, 3, 4]
+
+    def test_what_is_not_utf_8_is_refused_with_its_place(self, tmp_path: Path) -> None:
+        assert split(tmp_path, b"a\ncaf\xe9\nb\n") == [(1, ["a"]), (2, "not valid UTF-8 (at byte 2)"), (3, ["b"])]
+
+    def test_broken_compression_ends_the_file(self, tmp_path: Path) -> None:
+        packed = gzip.compress(b"".join(b"%d\n" % number for number in range(1000)), compresslevel=0)
+        *records, (row, reason) = split(tmp_path, packed[:1000])
+        assert row == len(records) + 1 > 100
+        assert "the file is damaged from here on" in str(reason)
+
+    @given(st.lists(st.lists(st.text('a,"\n\r é', max_size=4), min_size=2, max_size=3), max_size=5))
+    @settings(max_examples=50)
+    def test_what_a_writer_wrote_is_read(self, tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]]) -> None:
+        text = io.StringIO(newline="")
+        csv.writer(text, quoting=csv.QUOTE_ALL).writerows(rows)
+        assert split(tmp_path_factory.mktemp("rows"), text.getvalue().encode()) == list(enumerate(rows, start=1))
+
+
+class TestFirstRecord:
+    @pytest.mark.parametrize(
+        ("content", "expected"),
+        [
+            (b"a,b\nc\n", First(["a", "b"], "\n")),
+            (b'"a\n",b\r\nc\r\n', First(["a\n", "b"], "\r\n")),
+            (b"a,b", First(["a", "b"], "\n")),
+            (b"\n\n", None),
+            (b'a"', First(['a"'], "\n")),
+            (b'"a"b\nc\n', None),
+        ],
+    )
+    def test_its_fields_and_what_ends_it(self, tmp_path: Path, content: bytes, expected: First | None) -> None:
+        (tmp_path / "file").write_bytes(content)
+        assert first_record(tmp_path / "file", ",") == expected
