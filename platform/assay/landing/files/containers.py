@@ -27,6 +27,8 @@ from duckdb.sqltypes import DuckDBPyType
 
 from assay.contracts.rules import literal, quote
 from assay.errors import LibraryMissing
+from assay.landing.files import json_text
+from assay.landing.files.json_text import DamagedJsonError, after_blank, elements_at, first_place, value_at
 from assay.landing.files.lines import DAMAGED, KEPT_OF_A_BAD_LINE, MAX_LINE_BYTES, Rejected
 
 Container = Literal["avro", "parquet", "workbook", "array", "document", "framed"]
@@ -48,7 +50,6 @@ _FRAME = re.compile(rb"\x00\x00(?!\xfe\xff)...", re.DOTALL)
 _SPREAD = re.compile(rb'\{[ \t\r]*\n[ \t\r\n]*"')
 """An object that continues on the next line, which newline-delimited JSON never has."""
 _BLANK = b" \t\r\n"
-_DECODER = json.JSONDecoder(parse_float=str, parse_int=str)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _MEMORY = "512MB"
 _DECODED_BYTES = 1024 * 1024
@@ -302,7 +303,7 @@ def _salvaged(path: Path, find: _Find, to: Path) -> tuple[int, list[Rejected]]:
             for start, end in find(text, 0):
                 lines.write(text[start:end].replace("\r", " ").replace("\n", " ") + "\n")
                 row += 1
-    except _DamagedJsonError as error:
+    except DamagedJsonError as error:
         rest = text[error.place : error.place + KEPT_OF_A_BAD_LINE].encode("utf-8", "backslashreplace").decode()
         return row, [Rejected(row + 1, rest, f"{DAMAGED}: {error}")]
     return row, []
@@ -312,25 +313,11 @@ def places(path: Path) -> Iterator[tuple[int, int]]:
     """Yield the number of each record of a JSON file, and of the damage if any, with the byte at which it begins."""
     find = _objects if container_of(path) == DOCUMENT else _elements
     text = path.read_bytes().decode("utf-8", errors="surrogateescape")
-    row = size = counted = 0
-    start = 1 if text.startswith("\ufeff") else 0
-    try:
-        for row, (place, _) in enumerate(find(text, start), 1):
-            size += len(text[counted:place].encode("utf-8", "surrogateescape"))
-            counted = place
-            yield row, size
-    except _DamagedJsonError as error:
-        yield row + 1, size + len(text[counted : error.place].encode("utf-8", "surrogateescape"))
+    return json_text.places(text, find(text, first_place(text)))
 
 
 class _NoArrayError(Exception):
     pass
-
-
-class _DamagedJsonError(Exception):
-    def __init__(self, place: int, said: str) -> None:
-        super().__init__(said)
-        self.place = place
 
 
 _Find = Callable[[str, int], Iterator[tuple[int, int]]]
@@ -339,42 +326,21 @@ _Find = Callable[[str, int], Iterator[tuple[int, int]]]
 
 def _objects(text: str, place: int) -> Iterator[tuple[int, int]]:
     """Yield the start and end of each object in a text of consecutive objects."""
-    place = _after_blank(text, place)
+    place = after_blank(text, place)
     while place < len(text):
-        end = _end_of_value(text, place)
+        _, end = value_at(text, place)
         yield place, end
-        place = _after_blank(text, end)
+        place = after_blank(text, end)
 
 
 def _elements(text: str, place: int) -> Iterator[tuple[int, int]]:
     """Yield the start and end of each element in a text of consecutive arrays."""
-    place = _after_blank(text, place)
+    place = after_blank(text, place)
     while place < len(text):
         if text[place] != "[":
             raise _NoArrayError
-        place = _after_blank(text, place + 1)
-        while text[place : place + 1] != "]":
-            end = _end_of_value(text, place)
-            yield place, end
-            place = _after_blank(text, end)
-            if text[place : place + 1] == ",":
-                place = _after_blank(text, place + 1)
-            elif text[place : place + 1] != "]":
-                raise _DamagedJsonError(place, "the array is not closed")
-        place = _after_blank(text, place + 1)
-
-
-def _end_of_value(text: str, place: int) -> int:
-    try:
-        return _DECODER.raw_decode(text, place)[1]
-    except (ValueError, RecursionError) as error:
-        raise _DamagedJsonError(place, str(error)) from error
-
-
-def _after_blank(text: str, place: int) -> int:
-    while place < len(text) and text[place] in " \t\r\n":
-        place += 1
-    return place
+        place = yield from elements_at(text, place, "the array is not closed")
+        place = after_blank(text, place)
 
 
 _UNWRAP: dict[Container, Callable[[Path, Path], list[Rejected] | None]] = {

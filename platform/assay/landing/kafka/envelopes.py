@@ -19,6 +19,7 @@ from itertools import islice
 from pathlib import Path
 
 from assay.contracts import Source
+from assay.landing.files.json_text import BLANKS, after, after_blank, after_member, member_at, value_at
 from assay.landing.files.landed_file import LandedFile
 from assay.landing.files.lines import DAMAGED, KEPT_OF_A_BAD_LINE, Line, Rejected, located_lines
 from assay.landing.formats import JsonDocuments
@@ -33,8 +34,6 @@ _SEVERAL_FIELDS = (
     "CSV of Aiven's sink with several fields, and nothing in it says which of them is the value: let the sink write JSON lines "
     "(format.output.type=jsonl), or the value alone (format.output.fields=value), and land its files under new names"
 )
-_BLANKS = " \t\r\n"
-_DECODER = json.JSONDecoder(parse_float=str, parse_int=str)
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ def _envelope(line: Line) -> Envelope | None:
         return Envelope(_on_one_line(inner), None, None, None)
     try:
         members = _members(line.raw.decode("utf-8-sig" if line.offset == 0 else "utf-8"))
-    except (ValueError, RecursionError):
+    except ValueError:
         return None
     if line.reason is not None or "value" not in members or not _FIELDS.issuperset(members):
         return None
@@ -134,7 +133,7 @@ def _json_in_base64(field: bytes) -> str:
     """The JSON object that a field holds in base64; empty if it holds none."""
     if not field.startswith(_OBJECTS):
         return ""
-    return inner if (inner := of_base64(field.decode("ascii", "replace"))).lstrip(_BLANKS).startswith("{") else ""
+    return inner if (inner := of_base64(field.decode("ascii", "replace"))).lstrip(BLANKS).startswith("{") else ""
 
 
 def _on_one_line(text: str) -> str:
@@ -149,31 +148,17 @@ def _members(text: str) -> dict[str, str]:
         ValueError: The text is not a JSON object.
     """
     found: dict[str, str] = {}
-    place = _after(text, 0, "{")
+    place = after_blank(text, after(text, after_blank(text, 0), "{"))
     while text[place : place + 1] != "}":
-        name, place = _DECODER.raw_decode(text, place)
-        start = _after(text, place, ":")
-        _, place = _DECODER.raw_decode(text, start)
+        name, start = member_at(text, place)
+        if not isinstance(name, str):
+            raise ValueError("a name is no string")
+        _, place = value_at(text, start)
         found[name] = text[start:place]
-        place = _after_blank(text, place)
-        if text[place : place + 1] != "}":
-            place = _after(text, place, ",")
-    if text[place + 1 :].strip(_BLANKS):
+        place = after_member(text, place)
+    if text[place + 1 :].strip(BLANKS):
         raise ValueError("more than an object")
     return found
-
-
-def _after(text: str, place: int, expected: str) -> int:
-    place = _after_blank(text, place)
-    if text[place : place + 1] != expected:
-        raise ValueError(f"{expected} should be here")
-    return _after_blank(text, place + 1)
-
-
-def _after_blank(text: str, place: int) -> int:
-    while text[place : place + 1] in _BLANKS and place < len(text):
-        place += 1
-    return place
 
 
 def _value(written: str) -> str:
@@ -182,6 +167,6 @@ def _value(written: str) -> str:
         return written
     text = json.loads(written)
     for inner in (text, of_base64(text)):
-        if inner.lstrip(_BLANKS).startswith(("{", "null")):
+        if inner.lstrip(BLANKS).startswith(("{", "null")):
             return _on_one_line(inner)
     return written

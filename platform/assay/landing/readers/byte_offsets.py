@@ -17,7 +17,7 @@ from assay.landing.files.landed_file import LandedFile
 from assay.landing.files.lines import is_gzipped, line_starts, starts_of
 from assay.landing.formats import Csv, Dms, JsonDocuments
 from assay.landing.readers.delimited import salvage
-from assay.landing.readers.documents import reader
+from assay.landing.readers.documents.responses import response_places
 
 
 def offsets(file: LandedFile, rows: Collection[int], source: Source, *, one_by_one: bool) -> dict[int, int]:
@@ -74,7 +74,7 @@ def _places(file: LandedFile, source: Source, one_by_one: bool) -> Iterator[tupl
     if isinstance(form, Dms):
         return delimited_text.places(text, form.delimiter)
     if isinstance(form, JsonDocuments) and form.records is not None and not _is_spread(file):
-        return reader.places(text, form.records)
+        return response_places(text, form.records)
     return containers.places(text)
 
 

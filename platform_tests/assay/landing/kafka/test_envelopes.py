@@ -113,6 +113,12 @@ class TestDamage:
         assert [row for _, row, _ in lake.refused(SOURCE)] == [2, 3, 4]
         assert lake.rows(STATE) == []
 
+    def test_a_name_that_is_no_text_makes_no_envelope(self, tmp_path: Path) -> None:
+        lake = rows_lake(tmp_path, note=str)
+        lake.land(SOURCE, "rows-0-0", lines_of(*changes()[:1]) + b'{["value"]: 1}\n')
+        lake.ingest(SOURCE)
+        assert refused(lake) == [(2, "not valid JSON")]
+
     def test_a_file_that_breaks_off(self, tmp_path: Path) -> None:
         lake = rows_lake(tmp_path, note=str)
         content = gzip.compress(

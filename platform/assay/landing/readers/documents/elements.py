@@ -1,7 +1,8 @@
 """Documents that are read as one record per element of one of their arrays.
 
-Belongs here: what such a source must declare, and which documents replace all elements of older ones. Does not belong here:
-parsing documents (`reader`), determining removed elements (`engine.elements`).
+Belongs here: what such a source must declare, the step from documents to elements, and which documents replace all elements of
+older ones. Does not belong here: finding documents (`reader`), their fields (`extraction`), determining removed elements
+(`engine.elements`).
 
 Each version of a document yields, besides its elements, a delete of ordinal 0, which stands for the document itself
 (`contracts.Elements`).
@@ -14,7 +15,8 @@ import duckdb
 from assay.contracts import Source
 from assay.contracts.rules import literal, quote
 from assay.errors import ContractError
-from assay.landing.formats import JsonDocuments
+from assay.landing.formats import Explode, JsonDocuments
+from assay.landing.readers.documents.paths import json_path
 from assay.landing.readers.parsed_record import BLANK
 
 
@@ -40,6 +42,36 @@ def check_exploded(source: Source) -> None:
             hint="use only the document's own columns (Explode(parent=…)) in the version and the day, and these and the ordinal "
             "in the key",
         )
+
+
+def element_steps(explode: Explode | None, of_place: str, *, has_versions: bool) -> str:
+    """Write the step from documents to the elements that become records.
+
+    An exploded document yields one more, deleted and of ordinal 0 (see above), even if the array is empty.
+    """
+    if explode is None:
+        return "elements AS (SELECT *, 'r' AS _op FROM documents),"
+    path = json_path(explode.items)
+    first = 0 if has_versions else 1
+    return f"""
+arrays AS (
+  SELECT * REPLACE (coalesce(problem, CASE WHEN json_type(document, {path}) NOT IN ('ARRAY', 'OBJECT', 'NULL')
+      THEN {literal(f"{explode.items} is no array")} END) AS problem),
+    CASE json_type(document, {path}) WHEN 'ARRAY' THEN json_extract(document, {json_path(explode.items, "[*]")})
+      WHEN 'OBJECT' THEN [json_extract(document, {path})] ELSE [] END AS items
+  FROM documents
+),
+numbered AS (
+  SELECT *, unnest(CASE WHEN problem IS NULL THEN range({first}, len(items) + 1) ELSE [1] END) AS ordinal FROM arrays
+),
+elements AS (
+  SELECT _path, _n, line, marked, is_gone{of_place}, document AS parent, ordinal,
+    CASE WHEN ordinal = 0 THEN 'd' ELSE 'r' END AS _op,
+    items[ordinal] AS document,
+    coalesce(problem, CASE WHEN ordinal > 0 AND json_type(items[ordinal]) <> 'OBJECT'
+      THEN 'element ' || ordinal || {literal(f" of {explode.items} is no object")} END) AS problem
+  FROM numbered
+),"""
 
 
 def keep_elements(cursor: duckdb.DuckDBPyConnection, source: Source, staged: str) -> None:
