@@ -1,118 +1,136 @@
-"""Records of delimited text, one by one.
+"""Records of delimited text, one by one, past every damage.
 
-Belongs here: the slow way for files that DuckDB rejects, and reading a file's first record. Does not belong here: what a
-record means.
+Belongs here: splitting lines into records, and the byte at which each begins: the slow way, for files that DuckDB rejects. Does
+not belong here: what a record means, and how many fields it must have (the readers).
 
-A record keeps the blank lines within its quotes. Records are counted from 1 as DuckDB counts them, without blank lines.
+A record keeps the blank lines within its quotes; those between records are none.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
-from assay.landing.files.lines import DAMAGE, DAMAGED, KEPT_OF_A_BAD_LINE, MAX_LINE_BYTES, Rejected, open_unpacked
+from assay.landing.files.lines import KEPT_OF_A_BAD_LINE, MAX_LINE_BYTES, Line, Rejected, located_lines
 
 # The process-wide limit of one field, 128 KiB by default; DuckDB reads up to this much.
 csv.field_size_limit(MAX_LINE_BYTES)
 
 
 @dataclass(frozen=True)
-class First:
-    """A file's first record.
+class Record:
+    """A record as it is in a file.
 
     Attributes:
-        fields: Its fields.
-        line_end: The end of its last line. Unless told, DuckDB uses the first line end it sees, even one within quotes.
+        row: The line on which it begins, from 1.
+        offset: The byte at which it begins.
+        fields: Its fields; bytes that are not UTF-8 are escaped as surrogates.
+        text: Its whole text.
     """
 
+    row: int
+    offset: int
     fields: list[str]
-    line_end: str
+    text: str
+
+    @property
+    def line_end(self) -> str:
+        """The end of its last line."""
+        return "\r\n" if self.text.endswith("\r\n") else "\n"
 
 
-def first_record(path: Path, delimiter: str) -> First | None:
-    """Read a file's first record; None if there is none, or the file begins with a damage."""
-    with open_unpacked(path) as stream:
-        lines = _Lines(stream)
-        for record in _split(lines, delimiter):
-            return None if isinstance(record, Rejected) else First(record[1], lines.line_end)
-    return None
-
-
-def split_records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]] | Rejected]:
-    """Read a file's records, gzipped or not, damaged or not.
-
-    After a line that cannot begin a record, parsing restarts at the next line.
-
-    Yields:
-        A record's number and its fields, or why it is not a record.
-    """
-    with open_unpacked(path) as stream:
-        yield from _split(_Lines(stream), delimiter)
+def records_in(path: Path, delimiter: str) -> Iterator[Record | Rejected]:
+    """Read a file's records, gzipped or not, damaged or not; see `records_of`."""
+    return records_of(located_lines(path, blank=True), delimiter)
 
 
 def places(path: Path, delimiter: str) -> Iterator[tuple[int, int]]:
     """Yield the number of each record of a file, readable or not, and the byte at which it begins."""
-    with open_unpacked(path) as stream:
-        lines = _Lines(stream)
-        for record in _split(lines, delimiter):
-            yield (record.row if isinstance(record, Rejected) else record[0]), lines.offset
+    for number, record in enumerate(records_in(path, delimiter), 1):
+        yield number, record.offset or 0
 
 
-def _split(lines: _Lines, delimiter: str) -> Iterator[tuple[int, list[str]] | Rejected]:
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    row = 0
+def records_of(lines: Iterator[Line], delimiter: str, size: Callable[[bytes], int] | None = None) -> Iterator[Record | Rejected]:
+    """Split lines into records.
+
+    After a line that cannot begin a record, parsing restarts at the next line.
+
+    Args:
+        lines: The lines of a file, blank ones included.
+        delimiter: One character.
+        size: Computes a line's size in the object from its bytes here, if the two differ.
+
+    Yields:
+        A record, or why there is none.
+    """
+    taken = _Lines(lines, size)
+    reader = csv.reader(taken, delimiter=delimiter, strict=True)
     while True:
-        lines.start_record()
-        row += 1
+        taken.start_record()
         try:
             fields = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            text = lines.back_to_second()
-            yield Rejected(row, text, f"not a record of delimited text: {error}", lines.offset)
+            text = taken.back_to_second()
+            yield Rejected(taken.row, kept(text), f"not a record of delimited text: {error}", taken.offset)
         except _UnreadableLineError as error:
-            yield Rejected(row, error.text, error.reason, lines.offset)
+            yield Rejected(error.line.row, kept(text_of(error.line)), str(error.line.reason), taken.offset_of(error.line))
         else:
-            if not fields:
-                row -= 1
-            elif any(not _encodable(value) for value in fields):
-                yield Rejected(row, lines.text(), "not valid UTF-8", lines.offset)
-            else:
-                yield row, fields
+            if fields:
+                yield Record(taken.row, taken.offset, fields, taken.text)
+
+
+def text_of(line: Line) -> str:
+    """A line's text; bytes that are not UTF-8 are escaped as surrogates."""
+    return line.raw.decode("utf-8-sig" if line.offset == 0 else "utf-8", errors="surrogateescape")
+
+
+def kept(text: str) -> str:
+    """The start of a bad record, as far as it is kept; bytes that are not UTF-8 are escaped."""
+    raw = text.rstrip("\r\n").encode("utf-8", "surrogateescape")
+    return raw[:KEPT_OF_A_BAD_LINE].decode("utf-8", "backslashreplace")
 
 
 class _UnreadableLineError(Exception):
     """A line that cannot be part of any record."""
 
-    def __init__(self, text: str, reason: str) -> None:
-        super().__init__(reason)
-        self.text = text
-        self.reason = reason
+    def __init__(self, line: Line) -> None:
+        super().__init__(line.reason)
+        self.line = line
 
 
 class _Lines:
-    """Hands a file's lines to `csv.reader`, and can take back the lines after the first when they turn out not to be one record.
+    """Hands lines to `csv.reader`, and can take back the lines after the first when they turn out not to be one record.
 
     Args:
-        stream: The file, decompressed.
+        lines: The lines.
+        size: Computes a line's size in the object from its bytes here, if the two differ.
     """
 
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self._read = 0
-        self._is_broken = False
-        self._taken_back: list[tuple[int, str]] = []
-        self._taken: list[tuple[int, str]] = []
+    def __init__(self, lines: Iterator[Line], size: Callable[[bytes], int] | None) -> None:
+        self._unread = lines
+        self._size = size
+        self._end = len(b"\xff\xfe") if size else 0
+        self._taken_back: list[tuple[int, int, str]] = []
+        self._taken: list[tuple[int, int, str]] = []
+
+    @property
+    def row(self) -> int:
+        """The line on which the current record begins."""
+        return self._taken[0][0]
 
     @property
     def offset(self) -> int:
         """The byte at which the current record begins."""
-        return self._taken[0][0] if self._taken else self._read
+        return self._taken[0][1]
+
+    @property
+    def text(self) -> str:
+        """The text of the current record."""
+        return "".join(text for _, _, text in self._taken)
 
     def start_record(self) -> None:
         """Begin a record with the next line."""
@@ -122,17 +140,11 @@ class _Lines:
         """Take back all lines of the current record except the first, and return that."""
         self._taken_back += self._taken[:0:-1]
         self._taken = self._taken[:1]
-        return self.text()
+        return self.text
 
-    @property
-    def line_end(self) -> str:
-        """The end of the current record's last line."""
-        return "\r\n" if self._taken and self._taken[-1][1].endswith("\r\n") else "\n"
-
-    def text(self) -> str:
-        """The lines of the current record, as far as they are kept."""
-        text = "".join(line for _, line in self._taken).rstrip("\r\n")
-        return text.encode("utf-8", "backslashreplace").decode()[:KEPT_OF_A_BAD_LINE]
+    def offset_of(self, line: Line) -> int:
+        """The byte at which the line read last begins."""
+        return self._end if self._size else line.offset
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -140,21 +152,12 @@ class _Lines:
     def __next__(self) -> str:
         if self._taken_back:
             self._taken.append(self._taken_back.pop())
-            return self._taken[-1][1]
-        if self._is_broken:
-            raise StopIteration
-        try:
-            raw = self._stream.readline(MAX_LINE_BYTES + 1)
-        except DAMAGE as error:
-            self._is_broken = True
-            raise _UnreadableLineError("", f"{DAMAGED}: {error}") from error
-        if not raw:
-            raise StopIteration
-        text = raw.decode("utf-8" if self._read else "utf-8-sig", errors="surrogateescape")
-        self._taken.append((self._read, text))
-        self._read += len(raw)
-        return text
-
-
-def _encodable(value: str) -> bool:
-    return not any("\udc80" <= character <= "\udcff" for character in value)
+            return self._taken[-1][2]
+        line = next(self._unread)
+        if line.reason is not None:
+            raise _UnreadableLineError(line)
+        offset = self.offset_of(line)
+        if self._size:
+            self._end += self._size(line.raw)
+        self._taken.append((line.row, offset, text_of(line)))
+        return self._taken[-1][2]

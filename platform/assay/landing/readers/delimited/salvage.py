@@ -6,7 +6,6 @@ Belongs here: the slow path for files with damage or with bytes that are not UTF
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,12 +13,12 @@ from pathlib import Path
 from typing import TextIO
 
 from assay.contracts import Source
+from assay.landing.files import delimited_text
+from assay.landing.files.delimited_text import Record, kept, records_of, text_of
 from assay.landing.files.encodings import LOST, has_foreign_bytes, repaired, rewrite_utf16, utf16_of
 from assay.landing.files.lines import (
     DAMAGE,
     DAMAGED,
-    KEPT_OF_A_BAD_LINE,
-    MAX_LINE_BYTES,
     Line,
     Rejected,
     located_lines,
@@ -29,28 +28,8 @@ from assay.landing.formats import Csv
 from assay.landing.readers.delimited.layouts import Layout, Misfit, csv_format, layout_of, layout_with
 from assay.landing.readers.delimited.workbooks import is_workbook
 
-# The process-wide limit of one field, 128 KiB by default; DuckDB reads up to this much.
-csv.field_size_limit(MAX_LINE_BYTES)
-
 COLUMN_OF_LINE = "_n"
 """Name of the first column written: the line on which a record begins."""
-
-
-@dataclass(frozen=True)
-class Record:
-    """A record as it is in a file.
-
-    Attributes:
-        row: The line on which it begins, from 1.
-        offset: The byte at which it begins.
-        fields: Its fields; bytes that are not UTF-8 are escaped as surrogates.
-        text: Its whole text.
-    """
-
-    row: int
-    offset: int
-    fields: list[str]
-    text: str
 
 
 @dataclass
@@ -135,12 +114,11 @@ def places(path: Path, key: str, source: Source, *, by_line: bool) -> Iterator[t
     first = None if utf16_of(start) or is_workbook(start) else next(located_lines(path), None)
     if first is None:
         return
-    layout = None if by_line else layout_of(_text(first), key, source)
+    layout = None if by_line else layout_of(text_of(first), key, source)
     if layout is None or isinstance(layout, Misfit):
         yield from ((line.row, line.offset) for line in located_lines(path))
         return
-    for row, record in enumerate(_records(located_lines(path, blank=True), layout.delimiter, None), 1):
-        yield row, record.offset or 0
+    yield from delimited_text.places(path, layout.delimiter)
 
 
 def write_record(good: TextIO, row: int, fields: Sequence[str | None]) -> None:
@@ -181,14 +159,14 @@ def _keep(path: Path, size: Callable[[bytes], int] | None, key: str, source: Sou
     if first is None or first.reason is not None:
         salvaged.rejected += [Rejected(1, "", first.reason or "", first.offset)] if first else []
         return
-    layout = layout_of(_text(first), key, source)
+    layout = layout_of(text_of(first), key, source)
     salvaged.layout = layout
     if isinstance(layout, Misfit):
         return
     unread = located_lines(path, blank=True)
     lines = _without_trailer(unread, re.compile(form.trailer), salvaged) if form.trailer else unread
     has_header = False
-    for record in _records(lines, layout.delimiter, size):
+    for record in records_of(lines, layout.delimiter, size):
         if isinstance(record, Rejected):
             salvaged.is_cut |= record.reason.startswith(DAMAGED)
             salvaged.rejected.append(record)
@@ -211,7 +189,7 @@ def _keep_record(record: Record, layout: Layout, form: Csv, may_repair: bool, go
     elif is_foreign and not may_repair:
         problem = "half a surrogate pair: not valid UTF-16"
     if problem:
-        salvaged.rejected.append(Rejected(record.row, _kept(record.text), problem, record.offset))
+        salvaged.rejected.append(Rejected(record.row, kept(record.text), problem, record.offset))
         return
     _tell_unusual(record, layout.header, salvaged)
     if is_foreign:
@@ -247,105 +225,6 @@ def _are_quoted(text: str, delimiter: str) -> list[bool]:
     return [match.group(1).startswith('"') for match in found]
 
 
-def _records(lines: Iterator[Line], delimiter: str, size: Callable[[bytes], int] | None) -> Iterator[Record | Rejected]:
-    """Yield each record, or what is wrong there. After a line that cannot begin a record, parsing restarts at the next line."""
-    taken = _Lines(lines, size)
-    reader = csv.reader(taken, delimiter=delimiter, strict=True)
-    while True:
-        taken.start_record()
-        try:
-            fields = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            text = taken.back_to_second()
-            yield Rejected(taken.row, _kept(text), f"not a record of delimited text: {error}", taken.offset)
-        except _UnreadableLineError as error:
-            yield Rejected(error.line.row, _kept(_text(error.line)), str(error.line.reason), taken.offset_of(error.line))
-        else:
-            if fields:
-                yield Record(taken.row, taken.offset, fields, taken.text)
-
-
-class _UnreadableLineError(Exception):
-    """A line that cannot be part of any record."""
-
-    def __init__(self, line: Line) -> None:
-        super().__init__(line.reason)
-        self.line = line
-
-
-class _Lines:
-    """Hands lines to `csv.reader`, and can take back the lines after the first when they turn out not to be one record.
-
-    Args:
-        lines: The lines.
-        size: Computes a line's size in the object from its bytes here, if the two differ.
-    """
-
-    def __init__(self, lines: Iterator[Line], size: Callable[[bytes], int] | None) -> None:
-        self._unread = lines
-        self._size = size
-        self._end = len(b"\xff\xfe") if size else 0
-        self._taken_back: list[tuple[int, int, str]] = []
-        self._taken: list[tuple[int, int, str]] = []
-
-    @property
-    def row(self) -> int:
-        """The line on which the current record begins."""
-        return self._taken[0][0]
-
-    @property
-    def offset(self) -> int:
-        """The byte at which the current record begins."""
-        return self._taken[0][1]
-
-    @property
-    def text(self) -> str:
-        """The text of the current record."""
-        return "".join(text for _, _, text in self._taken)
-
-    def start_record(self) -> None:
-        """Begin a record with the next line."""
-        self._taken = []
-
-    def back_to_second(self) -> str:
-        """Take back all lines of the current record except the first, and return that."""
-        self._taken_back += self._taken[:0:-1]
-        self._taken = self._taken[:1]
-        return self.text
-
-    def offset_of(self, line: Line) -> int:
-        """The byte at which the line read last begins."""
-        return self._end if self._size else line.offset
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        if self._taken_back:
-            self._taken.append(self._taken_back.pop())
-            return self._taken[-1][2]
-        line = next(self._unread)
-        if line.reason is not None:
-            raise _UnreadableLineError(line)
-        offset = self.offset_of(line)
-        if self._size:
-            self._end += self._size(line.raw)
-        self._taken.append((line.row, offset, _text(line)))
-        return self._taken[-1][2]
-
-
-def _text(line: Line) -> str:
-    return line.raw.decode("utf-8-sig" if line.offset == 0 else "utf-8", errors="surrogateescape")
-
-
-def _kept(text: str) -> str:
-    """The start of a bad record, as far as it is kept; bytes that are not UTF-8 are escaped."""
-    raw = text.rstrip("\r\n").encode("utf-8", "surrogateescape")
-    return raw[:KEPT_OF_A_BAD_LINE].decode("utf-8", "backslashreplace")
-
-
 def _without_trailer(lines: Iterator[Line], pattern: re.Pattern[str], salvaged: Salvaged) -> Iterator[Line]:
     """Pass a file's lines on, except a trailer as the last non-blank line, whose count is noted."""
     held: list[Line] = []
@@ -354,7 +233,7 @@ def _without_trailer(lines: Iterator[Line], pattern: re.Pattern[str], salvaged: 
             yield from held
             held = []
         held.append(line)
-    if held and held[0].reason is None and (found := pattern.search(_text(held[0]).rstrip("\r\n"))):
+    if held and held[0].reason is None and (found := pattern.search(text_of(held[0]).rstrip("\r\n"))):
         salvaged.trailer = int(re.sub(r"\D", "", found.group(1)))
         held = []
     yield from held

@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from assay.contracts import Source
 from assay.landing.files.containers import PARQUET, container_of
-from assay.landing.files.delimited_text import first_record
+from assay.landing.files.delimited_text import Record, records_in
+from assay.landing.files.encodings import has_foreign_bytes
 from assay.landing.files.landed_file import LandedFile
 from assay.landing.files.lines import KEPT_OF_A_BAD_LINE, Rejected
 from assay.landing.readers.dms.cells import salvaged_scan, scan
@@ -82,9 +83,11 @@ def _look(file: LandedFile, source: Source) -> tuple[Layout, DmsObject] | Reject
         except (pa.ArrowException, OSError) as error:
             return Rejected(1, "", f"{_BROKEN_PARQUET}: {error}")
     else:
-        first = first_record(file.path, dms_format(source).delimiter)
+        first = next(records_in(file.path, dms_format(source).delimiter), None)
+        if not isinstance(first, Record) or has_foreign_bytes(first.text):
+            return None
         # Quotes come in pairs. With null_padding, DuckDB reads an unclosed quote as the end of the file.
-        if first is None or (about.of_many_tables and _has_open_quote(file.path)):
+        if about.of_many_tables and _has_open_quote(file.path):
             return None
         layout = replace(csv_layout(first.fields, about, source), line_end=first.line_end)
     problem = layout_problem(layout, source)

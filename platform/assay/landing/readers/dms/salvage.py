@@ -9,10 +9,13 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from assay.contracts import Source
-from assay.landing.files.delimited_text import split_records
+from assay.landing.files.delimited_text import kept, records_in
+from assay.landing.files.encodings import has_foreign_bytes
 from assay.landing.files.lines import KEPT_OF_A_BAD_LINE, Rejected
 from assay.landing.readers.dms.cells import ABSENT
 from assay.landing.readers.dms.layouts import Layout, csv_layout, dms_format, layout_problem, may_end_early
@@ -29,7 +32,7 @@ def salvage_changes(path: Path, to: Path, about: DmsObject, source: Source) -> t
     rejected: list[Rejected] = []
     with to.open("w", encoding="utf-8", newline="") as good:
         writer = csv.writer(good)
-        for record in split_records(path, delimiter):
+        for record in _records(path, delimiter):
             if isinstance(record, Rejected):
                 rejected.append(record)
                 continue
@@ -47,7 +50,7 @@ def _salvaged_layout(path: Path, about: DmsObject, source: Source) -> tuple[Layo
     first: Layout | None = None
     widths: Counter[int] = Counter()
     of_width: dict[int, list[str]] = {}
-    for record in split_records(path, dms_format(source).delimiter):
+    for record in _records(path, dms_format(source).delimiter):
         if not isinstance(record, Rejected):
             _, fields = record
             first = first or csv_layout(fields, about, source)
@@ -59,3 +62,14 @@ def _salvaged_layout(path: Path, about: DmsObject, source: Source) -> tuple[Layo
         return first, range(first.width + 1)
     usual = first if first.has_header else csv_layout(of_width[widths.most_common(1)[0][0]], about, source)
     return usual, range(usual.width, usual.width + 1)
+
+
+def _records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]] | Rejected]:
+    """Yield the number and the fields of each record, or why it cannot be used."""
+    for number, record in enumerate(records_in(path, delimiter), 1):
+        if isinstance(record, Rejected):
+            yield replace(record, row=number)
+        elif has_foreign_bytes(record.text):
+            yield Rejected(number, kept(record.text), "not valid UTF-8", record.offset)
+        else:
+            yield number, record.fields
