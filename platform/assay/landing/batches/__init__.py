@@ -2,5 +2,5 @@
 
 Belongs here: choosing the objects of a batch, staging and typing their records, writing the events, recording the batch. Does not
 belong here: reading a format (`readers`), records that become no events (`quarantine`), what concerns all batches of a source
-(`landing.placement`, `landing.snapshots`).
+(`placement`, `snapshots`).
 """

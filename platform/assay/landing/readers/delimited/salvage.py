@@ -1,7 +1,7 @@
 """Records of delimited text that DuckDB cannot read: kept one by one, repaired, and rewritten so that it can.
 
-Belongs here: the slow path for files with damage or with bytes that are not UTF-8. Does not belong here: what a record means
-(`reader`), spreadsheets (`workbooks`).
+Belongs here: the slow path for files with damage or with bytes that are not UTF-8. Does not belong here: splitting text into
+records (`files.delimited_text`), what a record means (`reader`), spreadsheets (`workbooks`).
 """
 
 from __future__ import annotations
