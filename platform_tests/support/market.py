@@ -39,7 +39,16 @@ class Sale(Published):
     is_gift: bool = column("Whether it was a gift")
 
 
-TABLES: dict[str, Table] = {"marts.sales": vars(Sale)[DECLARATION]}
+@table("regulars", layer="marts", key=("customer",), owner="team:stall", subject="sales", freshness=dt.timedelta(hours=26))
+class Regular(Published):
+    """One row a customer, over all days."""
+
+    customer: str = column("Who")
+    spent: Money = column("In US dollars")
+    first_visit: Date = column("Day of the first")
+
+
+TABLES: dict[str, Table] = {"marts.sales": vars(Sale)[DECLARATION], "marts.regulars": vars(Regular)[DECLARATION]}
 
 
 def a_fact(**changed: Any) -> Fact:

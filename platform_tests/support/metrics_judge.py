@@ -79,7 +79,7 @@ class Judge:
     catalog: Catalog
     connection: duckdb.DuckDBPyConnection
     calendar: Calendar | None = None
-    _grouped: dict[tuple[str, Grain], dict[tuple[Any, Period], Rows]] = field(default_factory=dict)
+    _grouped: dict[tuple[str, Grain | None], dict[tuple[Any, Period], Rows]] = field(default_factory=dict)
 
     @cached_property
     def rows(self) -> Rows:
@@ -89,7 +89,8 @@ class Judge:
 
     def _read(self, fact: Fact) -> list[dict[str, Any]]:
         wanted = {f"key {entity}": expression for entity, expression in fact.keys.items()}
-        wanted |= {"day": fact.day, "hour": f"(epoch_us({fact.at}) // 3600000000) % 24"}
+        if fact.is_dated:
+            wanted |= {"day": fact.day, "hour": f"(epoch_us({fact.at}) // 3600000000) % 24"}
         known = self.catalog.tables[fact.table].types
         names = {attribute.name for entity in self.catalog.entities.values() for attribute in entity.attributes}
         wanted |= {f"attribute {name}": name for name in names if name in known}
@@ -101,27 +102,29 @@ class Judge:
                 if text := getattr(metric, name, ""):
                     wanted[text] = text
         listed = ", ".join(f"({expression}) AS {quote(name)}" for name, expression in wanted.items())
-        found = self.connection.execute(f"SELECT {listed} FROM {fact.table} WHERE {fact.day} IS NOT NULL")
+        where = f" WHERE {fact.day} IS NOT NULL" if fact.is_dated else ""
+        found = self.connection.execute(f"SELECT {listed} FROM {fact.table}{where}")
         return [dict(zip(wanted, values, strict=True)) for values in found.fetchall()]
 
-    def groups(self, entity: Entity, grain: Grain) -> dict[tuple[Any, Period], Rows]:
-        """The rows of each member and period."""
+    def groups(self, entity: Entity, grain: Grain | None) -> dict[tuple[Any, Period], Rows]:
+        """The rows of each member and period; without a grain, those over all days."""
         if (entity.name, grain) not in self._grouped:
             grouped: dict[tuple[Any, Period], Rows] = defaultdict(lambda: {name: [] for name in self.rows})
             counted = self.facts_of(entity, grain)
             for fact, rows in self.rows.items():
                 for row in rows if fact in counted else ():
                     key = "" if entity.key is None else row[f"key {entity.name}"] or "unknown"
-                    grouped[key, period_of(grain, row["day"], row["hour"])][fact].append(row)
+                    grouped[key, period_of(grain, row["day"], row["hour"]) if grain else ()][fact].append(row)
             self._grouped[entity.name, grain] = dict(grouped)
         return self._grouped[entity.name, grain]
 
-    def facts_of(self, entity: Entity, grain: Grain) -> set[str]:
+    def facts_of(self, entity: Entity, grain: Grain | None) -> set[str]:
         """The facts that the metrics of an entity and grain count."""
         return {
             fact
             for metric in self.catalog.metrics.values()
-            if metric.calendar == self.calendar and entity.name in metric.entities and grain in metric.grains
+            if metric.calendar == self.calendar and entity.name in metric.entities
+            if (grain in metric.grains if grain else not metric.is_dated)
             for fact in metric.facts
         }
 
@@ -170,7 +173,7 @@ class Judge:
 
     # --- A whole mart ------------------------------------------------------------------------------------------------
 
-    def mart(self, entity: Entity, grain: Grain, metrics: Iterable[Resolved]) -> dict[tuple[Any, Period], dict[str, Any]]:
+    def mart(self, entity: Entity, grain: Grain | None, metrics: Iterable[Resolved]) -> dict[tuple[Any, Period], dict[str, Any]]:
         """Every metric of every member and period."""
         groups = self.groups(entity, grain)
         found: dict[tuple[Any, Period], dict[str, Any]] = {at: {} for at in groups}
@@ -180,7 +183,7 @@ class Judge:
                 found[at][resolved.name] = compute(at)
         return found
 
-    def _computer(self, resolved: Resolved, entity: Entity, grain: Grain) -> Callable[[tuple[Any, Period]], Any]:
+    def _computer(self, resolved: Resolved, entity: Entity, grain: Grain | None) -> Callable[[tuple[Any, Period]], Any]:
         metric = resolved.metric
         groups = self.groups(entity, grain)
         match metric:
@@ -188,22 +191,22 @@ class Judge:
                 return self._share(metric, entity, grain)
             case kinds.Rank():
                 return self._rank(metric, entity, grain)
-            case kinds.Moving():
+            case kinds.Moving() if grain:
                 return self._moving(metric, entity, grain)
-            case kinds.Cumulative():
+            case kinds.Cumulative() if grain:
                 return self._cumulative(metric, entity, grain)
-            case kinds.Growth():
+            case kinds.Growth() if grain:
                 return self._growth(metric, entity, grain)
             case kinds.Followed():
                 return self._followed(metric, entity)
         return lambda at: self.value(resolved.name, groups[at])
 
-    def attribute(self, entity: Entity, grain: Grain, at: tuple[Any, Period], name: str) -> Any:
+    def attribute(self, entity: Entity, grain: Grain | None, at: tuple[Any, Period], name: str) -> Any:
         """What a mart says of a member in a period."""
         rows = [row for rows in self.groups(entity, grain)[at].values() for row in rows]
         return max((row[f"attribute {name}"] for row in rows if row.get(f"attribute {name}") is not None), default=None)
 
-    def _rivals(self, entity: Entity, grain: Grain, of: str, within: str | None) -> Mapping[Any, dict[Any, Any]]:
+    def _rivals(self, entity: Entity, grain: Grain | None, of: str, within: str | None) -> Mapping[Any, dict[Any, Any]]:
         """The values of a metric of all members of a period, by what they are compared within."""
         found: dict[Any, dict[Any, Any]] = defaultdict(dict)
         for at, rows in self.groups(entity, grain).items():
@@ -211,7 +214,7 @@ class Judge:
             found[at[1], same][at[0]] = self.value(of, rows)
         return found
 
-    def _share(self, metric: kinds.Share, entity: Entity, grain: Grain) -> Callable[[tuple[Any, Period]], Any]:
+    def _share(self, metric: kinds.Share, entity: Entity, grain: Grain | None) -> Callable[[tuple[Any, Period]], Any]:
         rivals = self._rivals(entity, grain, metric.of, metric.within)
 
         def compute(at: tuple[Any, Period]) -> Any:
@@ -221,7 +224,7 @@ class Judge:
 
         return compute
 
-    def _rank(self, metric: kinds.Rank, entity: Entity, grain: Grain) -> Callable[[tuple[Any, Period]], Any]:
+    def _rank(self, metric: kinds.Rank, entity: Entity, grain: Grain | None) -> Callable[[tuple[Any, Period]], Any]:
         rivals = self._rivals(entity, grain, metric.of, metric.within)
 
         def compute(at: tuple[Any, Period]) -> Any:

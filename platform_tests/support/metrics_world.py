@@ -174,7 +174,7 @@ def _money(rng: random.Random, currency: str, **amounts: Decimal) -> dict[str, A
 
 
 def world(domain: Domain, rows: Mapping[str, Iterable[Mapping[str, Any]]]) -> duckdb.DuckDBPyConnection:
-    """Fill the relations of facts, and compute every generated mart, each after those that it reads."""
+    """Fill the relations of facts, and compute every mart that follows from them alone, each after those that it reads."""
     connection = duckdb.connect(config={"threads": 1})
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("CREATE SCHEMA marts")
@@ -182,9 +182,11 @@ def world(domain: Domain, rows: Mapping[str, Iterable[Mapping[str, Any]]]) -> du
         types = domain.tables[relation].types
         connection.execute(f"CREATE TABLE {relation} ({', '.join(f'{quote(name)} {kind}' for name, kind in types.items())})")
         insert(connection, relation, types, given)
+    there = set(rows)
     for name, node in load_project(domain).nodes.items():
-        if name in domain.generated:
+        if name not in there and there.issuperset(node.query.reads):
             connection.execute(f"CREATE TABLE {name} AS {node.query.sql}")
+            there.add(name)
     return connection
 
 

@@ -22,12 +22,11 @@ from assay.cli.options import AsJson, days_of
 from assay.cli.show import output, print_rows
 from assay.contracts import load_domain
 from assay.errors import SettingsError
-from assay.metrics.declarations import Calendar, clock_of
 from assay.metrics.grains import Grain
 from assay.metrics.kinds import Followed
 from assay.metrics.lattice import Lattice, Mart, Members
 from assay.metrics.marts import lattice_of
-from assay.metrics.planning import Days, Question
+from assay.metrics.planning import Days, Plan, Question
 from assay.metrics.resolving import Resolved
 from assay.nearest import suggestion
 from assay.pipeline.changes import Change, changed_rows, history
@@ -160,7 +159,7 @@ def query(
                 print_rows(
                     output(),
                     answer.result,
-                    title=f"{answer.taken.name}: {answer.taken.why}; {clock_of(answer.plan.calendar)} days",
+                    title=f"{answer.taken.name}: {answer.taken.why}; {answer.plan.days} days",
                 )
 
 
@@ -240,6 +239,11 @@ def _in_words(row: Mapping[str, Any]) -> str:
 
 def _changes(connection: duckdb.DuckDBPyConnection, state: State, name: str, mart: str | None, key: str | None) -> list[Change]:
     lattice = lattice_of(state.workspace.domain)
+    if not lattice.catalog.find(name).is_dated:
+        raise SettingsError(
+            f"{name} is over all days: no period of it is ever reported as complete.",
+            hint="What changed is in the history of metrics of periods; `assay metrics list` shows which those are.",
+        )
     known = {each.full_name: each for each in lattice.marts} | {each.trend_name: each for each in lattice.marts}
     table = None if mart is None else mart if "." in mart else f"marts.{mart}"
     if table is not None and table not in known:
@@ -288,18 +292,31 @@ def _described(lattice: Lattice, metric: Resolved) -> dict[str, Any]:
         "by": declared.by or "",
         "entities": list(metric.entities),
         "grains": [str(grain) for grain in metric.grains],
-        "calendar": _calendar(metric.calendar),
+        "calendar": _calendar(metric),
         "owner": metric.owner,
         "tags": list(metric.tags),
         "declared": str(declared.place),
-        "marts": {mart.trend_name if metric.is_trend else mart.full_name: _origins(lattice, mart, metric) for mart in marts},
+        "marts": {mart.trend_name if metric.is_trend else mart.full_name: _origins(lattice, mart, metric) for mart in marts}
+        | _over_all_days(lattice, metric),
     }
 
 
-def _calendar(calendar: Calendar | None) -> str:
+def _calendar(asked: Resolved | Plan) -> str:
     """Which days there are, in a sentence."""
-    said = f"{clock_of(calendar)} days, ISO weeks"
-    return said if calendar is None else f"{said} ({calendar.meaning})"
+    if not asked.is_dated:
+        return f"{asked.days} days together, no periods"
+    said = f"{asked.days} days, ISO weeks"
+    return said if asked.calendar is None else f"{said} ({asked.calendar.meaning})"
+
+
+def _over_all_days(lattice: Lattice, metric: Resolved) -> dict[str, dict[str, str]]:
+    """The tables that answer a metric over all days, each with what it is added up from."""
+    facts = [] if metric.is_dated else [lattice.catalog.facts[name] for name in metric.facts]
+    tables = [lattice.catalog.tables[fact.table] for fact in facts]
+    return {
+        table.full_name: dict.fromkeys(table.balance.inputs if table.balance else (table.full_name,), table.description)
+        for table in tables
+    }
 
 
 def _origins(lattice: Lattice, mart: Mart, metric: Resolved) -> dict[str, str]:
@@ -318,7 +335,7 @@ def _origins(lattice: Lattice, mart: Mart, metric: Resolved) -> dict[str, str]:
 def _explain(console: Console, state: State, question: Question, as_json: bool) -> None:
     plan = plan_question(state, question)
     chosen = plan.chosen
-    calendar = _calendar(plan.calendar)
+    calendar = _calendar(plan)
     rows = {each.name: rows_read(state, each, question.days) for each in plan.considered}
     listed = [
         {"reads": each.name, "rows": rows[each.name], "exact": each.is_exact, "chosen": each is chosen, "why": each.why}

@@ -84,14 +84,17 @@ class Calendar(Declared):
 
 @dataclass(frozen=True)
 class Fact(Declared):
-    """A relation whose rows are events that metrics count.
+    """A relation whose rows metrics count: events, or what became of somebody over all days.
+
+    The latter, as in `marts.customer_lifetime`, has no day: it is a table of one partition that is already added up. So its
+    metrics have no marts; they are computed from it when asked.
 
     Attributes:
         name: As in `payments`; also the name of its rows.
         table: The relation, as in `marts.transactions_enriched`.
-        day: Its partition column: the UTC day of the event.
-        at: Column of the event's time: a timestamp, UTC.
-        keys: By entity, the SQL expression of its key in a row; null counts as `unknown`.
+        keys: By entity, the SQL expression of its key in a row; null counts as `unknown`. Events have one for every entity.
+        day: Its partition column: the UTC day of the event. Empty for what is over all days.
+        at: Column of the event's time: a timestamp, UTC. Empty for what is over all days.
         money: By money column, its currency: as in `USD`, or `CHARGED`.
         signed: Columns that may be negative.
         total: The money column, in one currency, whose total closes the books of marts beside the number of rows.
@@ -102,9 +105,9 @@ class Fact(Declared):
 
     name: str
     table: str
-    day: str
-    at: str
     keys: Mapping[str, str]
+    day: str = ""
+    at: str = ""
     money: Mapping[str, str] = field(default_factory=dict)
     signed: tuple[str, ...] = ()
     total: str | None = None
@@ -115,6 +118,11 @@ class Fact(Declared):
     def unit(self) -> str:
         """What its rows are counted in."""
         return self.name
+
+    @property
+    def is_dated(self) -> bool:
+        """Whether its rows are events, each of a day."""
+        return bool(self.day)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ Belongs here: questions, their candidates, and why each can or cannot answer. Do
 (`pipeline.metrics`).
 
 The coarsest exact mart wins: one of the requested grain whose periods the requested days fill, otherwise a finer one whose parts
-add up to it. If no mart has the answer, it is computed from the facts on request.
+add up to it. If no mart has the answer, it is computed from the facts on request. Facts over all days are added up already:
+they answer themselves.
 
 A period is partial until there are data of a later one. A mart does not store that: it only knows whether there are data of the
 that there are data of its last day. A period by another calendar lies in UTC days up to the one after it, so that it is partial
@@ -20,13 +21,13 @@ from dataclasses import dataclass, field
 from assay.contracts import periods
 from assay.errors import SettingsError
 from assay.metrics.compiler import counted_rows, hour_of, key_of, last_utc_day, starts_at_zero
-from assay.metrics.declarations import NEAR, Calendar, Entity, LocalFact
+from assay.metrics.declarations import NEAR, Calendar, Entity, Fact, LocalFact, clock_of
 from assay.metrics.expressions import Writer
 from assay.metrics.grains import Grain, first_day
 from assay.metrics.kinds import Rank, Share
 from assay.metrics.lattice import Lattice, Mart
 from assay.metrics.parts import Part
-from assay.metrics.resolving import Resolved
+from assay.metrics.resolving import ALL_DAYS, Resolved
 from assay.metrics.text import Select, indented, statement
 
 _NEWEST = "$newest"
@@ -100,6 +101,11 @@ class Candidate:
         """Whether it gives the exact answer."""
         return bool(self.sql)
 
+    @property
+    def has_periods(self) -> bool:
+        """Whether its rows are periods, which may be partial."""
+        return _NEWEST in self.sql
+
     def statement(self, newest: dt.date | None) -> str:
         """The complete statement.
 
@@ -119,12 +125,19 @@ class Plan:
         scan: The candidate of the facts; None if even they cannot answer.
         considered: Every candidate, coarsest first.
         calendar: The calendar of its days; None for UTC.
+        is_dated: Whether it is about periods; otherwise it is over all days.
     """
 
     chosen: Candidate | None
     scan: Candidate | None
     considered: tuple[Candidate, ...]
     calendar: Calendar | None = None
+    is_dated: bool = True
+
+    @property
+    def days(self) -> str:
+        """What its days are called."""
+        return clock_of(self.calendar) if self.is_dated else ALL_DAYS
 
 
 def plan(lattice: Lattice, question: Question) -> Plan:
@@ -141,8 +154,10 @@ def plan(lattice: Lattice, question: Question) -> Plan:
     entities = _entities(lattice, question)
     calendar = _calendar(metrics)
     planner = _Planner(lattice, question, metrics, entities, calendar)
-    considered = list(planner.marts()) if len(entities) == 1 else []
     scan = planner.scan()
+    if not any(metric.is_dated for metric in metrics):
+        return Plan(scan if scan.is_exact else None, None, (scan,), is_dated=False)
+    considered = list(planner.marts()) if len(entities) == 1 else []
     # The requested grain is stored directly; finer ones cost more.
     chosen = next((candidate for candidate in considered if candidate.is_exact), None)
     return Plan(chosen, scan if scan.is_exact else None, (*considered, scan), calendar)
@@ -268,6 +283,8 @@ class _Planner:
             if self.calendar is not None and self.question.grain is Grain.HOUR:
                 why = f"{metric.name} is by {metric.days} days, which have no hours"
                 return Candidate(name, relations, "", why)
+        if refused := self._unanswered(facts):
+            return Candidate(name, relations, "", refused)
         branches = {}
         for fact in facts:
             columns = self._period(fact.day, hour_of(fact))
@@ -276,8 +293,23 @@ class _Planner:
             where = " AND ".join(filter(None, (counted_rows(fact), self.question.days.condition(fact.day))))
             branches[f"from_{fact.name}"] = Select(columns, fact.table, where=where, grouped=True)
         said = f"every row is read, by {' and '.join(by)}"
+        if not any(fact.is_dated for fact in facts):
+            name, said = " and ".join(relations), "it is added up over all days already"
         near = NEAR if any(isinstance(fact, LocalFact) for fact in facts) else 0
         return Candidate(name, relations, self._finished(branches, parts), said, near, self._facts())
+
+    def _unanswered(self, facts: Sequence[Fact]) -> str:
+        """Why facts over all days do not answer the question; empty if they do."""
+        for fact in facts:
+            if fact.is_dated:
+                continue
+            metric = next(metric.name for metric in self.metrics if fact.name in metric.facts)
+            if self.question.grain is not None or self.question.days != Days():
+                return f"{metric} is over all days, and not of periods: ask without a grain and without days"
+            unknown = [entity for entity in self.entities if entity.key is not None and entity.name not in fact.keys]
+            if unknown:
+                return f"{metric} is kept by {' and '.join(fact.keys)}, not by {unknown[0].name}"
+        return ""
 
     def _within(self, metric: Resolved) -> tuple[str, ...]:
         """The attributes within which a metric, or any metric that it is computed from, compares members."""

@@ -126,11 +126,12 @@ def require_fact(prober: Prober, fact: Fact, columns: Mapping[str, str]) -> None
     Raises:
         MetricError: A column is missing, or an expression does not bind.
     """
-    for attribute, names in {"day": [fact.day], "at": [fact.at], "money": list(fact.money)}.items():
+    times = {"day": [fact.day], "at": [fact.at]} if fact.is_dated else {}
+    for attribute, names in {**times, "money": list(fact.money)}.items():
         for name in names:
             if name not in columns:
                 raise fact.place.error(fact.name, attribute, f"{fact.table} has no column {name}")
-    if not columns[fact.at].startswith("TIMESTAMP"):
+    if fact.is_dated and not columns[fact.at].startswith("TIMESTAMP"):
         raise fact.place.error(fact.name, "at", f"{fact.at} is {columns[fact.at]}, but must be a timestamp")
     for entity, key in fact.keys.items():
         try:

@@ -36,6 +36,8 @@ from assay.metrics.parts import Part, columns_in
 from assay.nearest import suggestion
 
 SHARE = "share"
+ALL_DAYS = "all"
+"""What the days are called of a metric that is over all of them."""
 GROWTH_GRAINS = {
     "day": (Grain.DAY,),
     "week": (Grain.DAY, Grain.WEEK),
@@ -62,6 +64,7 @@ class Resolved:
         is_trend: Whether it depends on other periods, and is stored in the trend mart.
         refers: The metrics it is computed from.
         calendar: The calendar of its days; None for UTC.
+        is_dated: Whether it is of periods; otherwise it is over all days, and has no grains.
     """
 
     metric: Metric
@@ -76,6 +79,7 @@ class Resolved:
     is_trend: bool = False
     refers: tuple[str, ...] = ()
     calendar: Calendar | None = None
+    is_dated: bool = True
 
     @property
     def name(self) -> str:
@@ -100,7 +104,7 @@ class Resolved:
     @property
     def days(self) -> str:
         """What its days are called."""
-        return clock_of(self.calendar)
+        return clock_of(self.calendar) if self.is_dated else ALL_DAYS
 
 
 @dataclass
@@ -161,7 +165,8 @@ class Resolver:
             sql_type = f"DECIMAL(38,{MONEY_PLACES})"
         if isinstance(metric, Conversion):
             sql_type = f"DECIMAL(38,{SHARE_PLACES})"
-        possible = tuple(self.entities)
+        fact = self.facts[group.fact_of(metric)]
+        possible = tuple(name for name, entity in self.entities.items() if entity.key is None or name in fact.keys)
         if any(part.is_set for part in parts):
             self._require_no_sets_of_many(metric)
             possible = tuple(name for name in possible if not self.entities[name].opt_in)
@@ -177,10 +182,13 @@ class Resolver:
             entities=self._entities(metric, group, possible, charged=charged and is_money),
             # Hours are those of UTC: a row may have a day by another clock and no time.
             grains=tuple(
-                grain for grain in metric.grains if grain in group.grains and (calendar is None or grain is not Grain.HOUR)
+                grain
+                for grain in metric.grains
+                if fact.is_dated and grain in group.grains and (calendar is None or grain is not Grain.HOUR)
             ),
             is_signed=isinstance(metric, Measured) and self._is_signed(metric, group),
             calendar=calendar,
+            is_dated=fact.is_dated,
         )
 
     def _require_no_sets_of_many(self, metric: Metric) -> None:
@@ -232,6 +240,7 @@ class Resolver:
     def _of_metrics(self, metric: Metric, group: Group) -> Resolved:
         referred = self._referred(metric)
         self._require_tier(metric, referred)
+        is_dated = self._is_dated(metric, referred)
         calendar = self._calendar(metric, group, referred)
         unit, sql_type, signed = self._shape(metric, referred)
         entities = tuple(self.entities)
@@ -255,7 +264,21 @@ class Resolver:
             is_trend=isinstance(metric, Moving | Cumulative | Growth | Followed),
             refers=tuple(other.name for other in referred.values()),
             calendar=calendar,
+            is_dated=is_dated,
         )
+
+    def _is_dated(self, metric: Metric, referred: Mapping[str, Resolved]) -> bool:
+        """Whether what a metric is computed from is of periods: either all of it, or nothing."""
+        (_, first), *others = referred.items()
+        for attribute, other in others:
+            if other.is_dated != first.is_dated:
+                ever, periods = (first, other) if other.is_dated else (other, first)
+                said = f"{ever.name} is over all days and {periods.name} of periods"
+                raise metric.place.error(metric.name, attribute, said, "Name metrics of one kind.")
+        if not first.is_dated and isinstance(metric, Moving | Cumulative | Growth | Followed):
+            said = f"{first.name} is over all days, so there are no periods to look at"
+            raise metric.place.error(metric.name, next(iter(referred)), said, "Name a metric of periods.")
+        return first.is_dated
 
     def _calendar(self, metric: Metric, group: Group, referred: Mapping[str, Resolved]) -> Calendar | None:
         """The calendar of what a metric is computed from, which is the same for all of it."""

@@ -60,21 +60,32 @@ def require_facts(facts: Mapping[str, Fact], entities: Mapping[str, Entity], tab
         table = tables.get(fact.table)
         if table is None:
             raise fact.place.error(fact.name, "table", f"there is no {fact.table}", "Declare its contract, or correct the name.")
-        if table.partition_column != fact.day:
-            raise fact.place.error(
-                fact.name, "day", f"{fact.day} is not the partition column of {fact.table}", f"That is {table.partition_column}."
-            )
+        _require_days(fact, table)
         for entity in entities.values():
-            if entity.key is not None and entity.name not in fact.keys:
+            if fact.is_dated and entity.key is not None and entity.name not in fact.keys:
                 raise fact.place.error(
                     fact.name,
                     "keys",
                     f"{entity.name} is missing",
-                    "Every entity needs a key in every fact: give its expression.",
+                    "Every entity needs a key in every fact of events: give its expression.",
                 )
         for name in fact.keys:
             if name not in entities:
                 raise fact.place.error(fact.name, "keys", f"there is no entity {name}", f"There are {', '.join(entities)}.")
+
+
+def _require_days(fact: Fact, table: Table) -> None:
+    column = table.partition_column
+    if fact.is_dated:
+        if column != fact.day:
+            hint = f"That is {column}." if column else "It has none: leave day and at out."
+            raise fact.place.error(fact.name, "day", f"{fact.day} is not the partition column of {fact.table}", hint)
+        return
+    if column is not None:
+        raise fact.place.error(fact.name, "day", "it is missing", f"{fact.table} is partitioned: give day={column!r}, and at.")
+    for attribute in ("at", "calendars", "total"):
+        if getattr(fact, attribute):
+            raise fact.place.error(fact.name, attribute, "it has no day", f"Leave {attribute} out, or give its day.")
 
 
 def require_calendars(

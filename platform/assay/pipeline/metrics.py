@@ -56,7 +56,7 @@ def rows_read(state: State, candidate: Candidate, days: Days) -> int:
 
 def statement_of(state: State, candidate: Candidate) -> str:
     """The SQL of a candidate, which marks the periods that are partial as of now."""
-    return candidate.statement(_newest(state, candidate))
+    return candidate.statement(_newest(state, candidate) if candidate.has_periods else None)
 
 
 def _newest(state: State, candidate: Candidate) -> dt.date | None:
@@ -119,6 +119,9 @@ def ask(connection: duckdb.DuckDBPyConnection, state: State, question: Question,
 def _published(state: State, candidate: Candidate, relation: str, days: Days) -> list[str]:
     """The partitions of a relation that hold some days, for a way to answer a question."""
     grain, near = state.declared(relation).grain, dt.timedelta(days=candidate.near)
-    first = holding(grain, (days.first - near).isoformat()) if days.first and grain is not Grain.WHOLE else ""
+    available = sorted(state.available(relation))
+    if grain is Grain.WHOLE:
+        return available
+    first = holding(grain, (days.first - near).isoformat()) if days.first else ""
     last = (days.last + near).isoformat() if days.last else "9999"
-    return [key for key in sorted(state.available(relation)) if first <= key <= last]
+    return [key for key in available if first <= key <= last]

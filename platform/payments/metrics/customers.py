@@ -1,7 +1,7 @@
 """Customers: who pays, how often, and who comes back.
 
-Belongs here: monthly counts of customers per merchant, region, …. Does not belong here: what single customers are worth over
-their lifetime (`lifetime` in `payments.contracts`).
+Belongs here: monthly counts of customers per merchant, region, …. Does not belong here: what customers are worth over their
+lifetime (`lifetimes`).
 
 A customer is new who did not pay in the twelve months before, and lost who last paid three months ago. Both follow from the
 payments of those months, without reading the whole history.

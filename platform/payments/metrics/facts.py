@@ -4,6 +4,7 @@ Belongs here: facts. Does not belong here: metrics over them, contracts of their
 
 A payment counts on the day it was made, a refund on the day it was requested, a dispute on the day it was opened. So a rate of
 refunds or disputes relates those of a period to the payments of the same period, not to the payments that they concern.
+A customer's lifetime is over all days.
 """
 
 from __future__ import annotations
@@ -60,8 +61,14 @@ DISPUTES = Fact(
     total="amount_usd",
     rows_a_day=10_000,
 )
+LIFETIMES = Fact(
+    "customers",
+    table="marts.customer_lifetime",
+    keys={"customer": "customer_id"},
+    money={"lifetime_value_usd": "USD", "gross_amount_usd": "USD"},
+)
 
-FACTS = (PAYMENTS, REFUNDS, DISPUTES)
+FACTS = (PAYMENTS, REFUNDS, DISPUTES, LIFETIMES)
 
 CAPTURED = "status IN ('captured', 'refunded', 'chargeback')"
 """Payments whose money was taken, including those given back since."""

@@ -114,6 +114,24 @@ def test_a_query_by_local_days_says_so(run: Run) -> None:
     assert "; UTC days" in run("query", "sold", "--grain", "day").stdout
 
 
+def test_what_is_over_all_days_is_shown_with_its_table(run: Run) -> None:
+    shown = told(run("show", "worth", "--json"))
+
+    assert (shown["calendar"], shown["grains"], shown["entities"]) == (
+        "all days together, no periods",
+        [],
+        ["bazaar", "customer"],
+    )
+    assert shown["marts"] == {"marts.patrons": {"enriched.sales": "One row a customer, over all days."}}
+    assert "calendar: all days together" in run("query", "worth", "--explain").stdout
+    assert told(run("query", "worth,visits", "--by", "customer", "--json")) == [
+        {"customer": "ann", "worth": "9.5000", "visits": 4}
+    ]
+    assert "marts.patrons: it is added up over all days already; all days" in run("query", "worth").stdout
+    listed = {line.split("│")[5].strip() for line in run("list", "worth").stdout.splitlines() if "│" in line}
+    assert listed - {""} == {"all"}
+
+
 def test_query_answers_and_explains(run: Run) -> None:
     asked = ("query", "sold,sales_each", "--by", "stall", "--grain", "month", "--from", "2024-01-01", "--to", "2024-02-29")
 
@@ -164,6 +182,9 @@ def test_history_and_what_is_behind_it(run: Run) -> None:
         (("show", "solt"), "Did you mean sold"),
         (("history", "sold", "--mart", "sales"), "marts.sales is not generated"),
         (("history", "sold", "--key", "s1"), "--key requires --mart"),
+        (("history", "worth"), "worth is over all days: no period of it is ever reported as complete"),
+        (("explain-change", "worth", "--mart", "bazaar_day"), "worth is over all days"),
+        (("query", "worth", "--grain", "day"), "worth is over all days, and not of periods: ask without a grain"),
         (("sql", "nothing"), "marts.nothing is not generated"),
     ],
 )
@@ -209,5 +230,5 @@ def test_tables_of_later_cadences_are_built_when_all_are_asked_for(tmp_path: Pat
     assert "left out" not in command("verify", "--totals").stdout
 
     lake.land("sales", "2.json", text(sale(2, DAYS[0], "3.00")))
-    assert told(command("run", "--json"))["partitions"]["rebuilt"] == 1
+    assert told(command("run", "--json"))["partitions"]["rebuilt"] == 2
     assert "were left out: their inputs have changed since. `assay run --all`" in command("verify", "--totals").stdout

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from market import ENTITIES, a_fact
+from market import BASE, ENTITIES, TABLES, a_fact
 
 from assay.errors import ContractError
 from assay.metrics import (
@@ -33,7 +33,8 @@ from assay.metrics import (
     Sum,
 )
 from assay.metrics.additivity import MetricError
-from assay.metrics.catalog import make_catalog, read_catalog
+from assay.metrics.catalog import Catalog, make_catalog, read_catalog
+from assay.metrics.lattice import Lattice
 
 TEXTS: dict[str, Any] = {"title": "T", "meaning": "M"}
 CUSTOMERS = CountDistinct("buyers", of="customer", unit="customers", **TEXTS)
@@ -135,7 +136,7 @@ def test_a_ratio_to_what_may_be_negative_is_refused(make) -> None:
         ('Count("a", "T", "M", wher="true")', "Count: wher: Count has no such field. Did you mean where?"),
         ('Ratio("a", "T", "M", of="b")', "Ratio: to: it is missing"),
         ('Ratio("a", "T", "M")', "Ratio: of, to: it is missing"),
-        ('Fact("a", table="marts.sales")', "Fact: day, at, keys: it is missing"),
+        ('Fact("a", table="marts.sales")', "Fact: keys: it is missing"),
     ],
 )
 def test_a_field_that_there_is_not_or_that_is_missing_is_named_with_its_place(
@@ -186,6 +187,7 @@ def test_metrics_of_money_as_charged_are_kept_to_the_currency(make) -> None:
     [
         ({"table": "marts.rents"}, "sales: table: there is no marts.rents"),
         ({"day": "sold_at"}, "sales: day: sold_at is not the partition column of marts.sales. That is sale_date."),
+        ({"day": ""}, "sales: day: it is missing. marts.sales is partitioned: give day='sale_date', and at."),
         ({"at": "noon"}, "sales: at: marts.sales has no column noon"),
         ({"at": "stall"}, "sales: at: stall is VARCHAR, but must be a timestamp"),
         ({"money": {"cents": "USD"}}, "sales: money: marts.sales has no column cents"),
@@ -323,3 +325,69 @@ def test_a_calendar_may_not_give_marts_the_names_of_others(make) -> None:
 
     with pytest.raises(MetricError, match="there: name: the marts of stall by it would have the names of those of stall_there"):
         make(fact=dated(keys=keys), entities=(*ENTITIES, other), calendars=[THERE])
+
+
+# --- Over all days ---------------------------------------------------------------------------------------------------
+
+
+def ever(*metrics: Metric, **changed: Any) -> Catalog:
+    """A catalog with metrics of what customers bought in all."""
+    given = {"name": "regulars", "table": "marts.regulars", "keys": {"customer": "customer"}, "money": {"spent": "USD"}}
+    facts = [a_fact(), Fact(**(given | changed))]
+    groups = [
+        Group("stall", "The stall", BASE, fact="sales", owner="team:stall"),
+        Group("ever", "Ever", metrics, fact="regulars", owner="team:stall", entities=("market", "stall", "customer")),
+    ]
+    return make_catalog(facts, ENTITIES, groups, TABLES)
+
+
+WORTH = Average("worth", of="spent", **TEXTS)
+
+
+def test_what_is_over_all_days_has_no_grains_and_the_entities_of_its_keys() -> None:
+    catalog = ever(WORTH, Rank("place", of="worth", **TEXTS), Quantile("median", of="spent", q="0.5", **TEXTS))
+
+    found = {name: (each.is_dated, each.grains, each.entities) for name, each in catalog.metrics.items()}
+    assert found["worth"] == (False, (), ("market", "customer"))
+    assert found["place"] == (False, (), ("customer",))
+    assert found["median"] == (False, (), ("market",))
+    assert found["sale_count"][0] and (catalog.metrics["worth"].days, catalog.metrics["sale_count"].days) == ("all", "UTC")
+    # Nothing is stored for them: their fact is the mart.
+    assert not any(part.fact == "regulars" for mart in Lattice(catalog).marts for part in Lattice(catalog).stored(mart))
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"day": "first_visit"}, "regulars: day: first_visit is not the partition column of marts.regulars. It has none: leave"),
+        ({"at": "first_visit"}, "regulars: at: it has no day. Leave at out, or give its day."),
+        ({"calendars": {"there": "first_visit"}}, "regulars: calendars: it has no day"),
+        ({"total": "spent"}, "regulars: total: it has no day"),
+        ({"keys": {"planet": "customer"}}, "regulars: keys: there is no entity planet"),
+        ({"keys": {"customer": "whose"}}, "regulars: keys[customer]: whose does not bind"),
+    ],
+    ids=str,
+)
+def test_a_fact_over_all_days_is_held_against_its_contract(changed: dict[str, Any], said: str) -> None:
+    with pytest.raises(MetricError, match=re.escape(said)):
+        ever(WORTH, **changed)
+
+
+@pytest.mark.parametrize(
+    ("metric", "said"),
+    [
+        (Growth("a", of="worth", over="month", **TEXTS), "a: of: worth is over all days, so there are no periods to look at"),
+        (Moving("a", of="spent_ever", days=7, **TEXTS), "a: of: spent_ever is over all days, so there are no periods to look"),
+        (Ratio("a", of="spent_ever", to="sale_count", **TEXTS), "a: to: spent_ever is over all days and sale_count of periods."),
+        (Ratio("a", of="sold_usd", to="customers_ever", **TEXTS), "a: to: customers_ever is over all days and sold_usd of"),
+        (Count("a", where="spent > 0", calendar="there", **TEXTS), "a: calendar: there is no calendar there"),
+        (Sum("a", of="spent", where="spent > 0", entities=("stall",), **TEXTS), "a: entities: stall: sum of spent"),
+    ],
+    ids=lambda given: given if isinstance(given, str) else "",
+)
+def test_what_is_over_all_days_is_not_mixed_with_periods(metric: Metric, said: str) -> None:
+    base = (WORTH, Sum("spent_ever", of="spent", **TEXTS), Count("customers_ever", **TEXTS))
+
+    with pytest.raises(MetricError) as raised:
+        ever(*base, metric)
+    assert str(raised.value).split(": ", 1)[1].startswith(said)

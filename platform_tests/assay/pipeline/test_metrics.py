@@ -87,7 +87,8 @@ def require_right(lake: ShopLake) -> None:
     """Hold every published mart against the judge."""
     with lake.connection() as connection:
         state = State(lake.workspace)
-        query(connection, state, "SELECT * FROM enriched.sales").fetchall()
+        for relation in ("enriched.sales", "marts.patrons"):
+            query(connection, state, f"SELECT * FROM {relation}").fetchall()
         judges = {
             calendar: Judge(LATTICE.catalog, connection, calendar) for calendar in (None, *LATTICE.catalog.calendars.values())
         }
@@ -99,6 +100,35 @@ def require_right(lake: ShopLake) -> None:
         if trends := LATTICE.trends(mart):
             expected = judge.mart(mart.entity, mart.grain, trends)
             assert published(lake, mart.trend_name, mart, expected) == expected
+    require_right_over_all_days(lake, judges[None])
+
+
+EVER = tuple(metric for metric in LATTICE.catalog.metrics.values() if not metric.is_dated)
+
+
+def require_right_over_all_days(lake: ShopLake, judge: Judge) -> None:
+    """Hold what customers are worth against their sales, and every metric of it against the judge."""
+    sales: dict[str, list[Any]] = {}
+    for customer, amount, day in lake.rows("SELECT coalesce(customer, 'unknown'), amount, day_sold FROM enriched.sales"):
+        sales.setdefault(customer, []).append((amount, day))
+    worth = {}
+    for customer, bought in sales.items():
+        spent = [amount for amount, _ in bought if amount is not None]
+        worth[customer] = (len(bought), sum(spent) if spent else None, min(day for _, day in bought))
+    assert {key: rest for key, *rest in lake.rows("SELECT customer, visit_count, spent, first_visit FROM marts.patrons")} == {
+        key: list(each) for key, each in worth.items()
+    }
+    for name in ("bazaar", "customer"):
+        entity = LATTICE.catalog.entities[name]
+        metrics = [metric for metric in EVER if name in metric.entities]
+        question = Question(tuple(metric.name for metric in metrics), (name,))
+        with lake.connection() as connection:
+            found = ask(connection, State(lake.workspace), question)
+            rows = found.result.fetchall()
+        assert found.taken.name == "marts.patrons" and not found.result.columns[0].startswith("_")
+        keys = len(entity.keys)
+        answered = {(row[0] if keys else "", ()): dict(zip(question.metrics, row[keys:], strict=True)) for row in rows}
+        assert answered == judge.mart(entity, None, metrics)
 
 
 def published(lake: ShopLake, relation: str, mart: Mart, like: dict[Any, dict[str, Any]]) -> dict[Any, dict[str, Any]]:
@@ -542,3 +572,41 @@ def test_what_is_only_stored_is_not_scanned(filled: ShopLake) -> None:
 def test_questions_about_nothing(filled: ShopLake, question: Question, said: str) -> None:
     with pytest.raises(SettingsError, match=said):
         plan_question(State(filled.workspace), question)
+
+
+def test_what_is_over_all_days_is_answered_without_a_scan(filled: ShopLake) -> None:
+    state = State(filled.workspace)
+    question = Question(("worth", "place_of_patron", "patron_since"), ("customer",))
+    found = plan_question(state, question)
+
+    assert found.chosen is not None and found.scan is None and found.days == "all"
+    assert [each.name for each in found.considered] == ["marts.patrons"]
+    assert rows_read(state, found.chosen, question.days) == 3
+    with filled.connection() as connection:
+        rows = ask(connection, state, question).result.fetchall()
+    ((highest,),) = filled.rows("SELECT max_by(customer, spent) FROM marts.patrons")
+    assert [customer for customer, _, place, _ in rows if place == 1] == [highest]
+
+
+def test_what_is_over_all_days_is_scanned_beside_what_is_of_events(filled: ShopLake) -> None:
+    question = Question(("worth", "sold"), ("customer",))
+    with filled.connection() as connection:
+        rows = ask(connection, State(filled.workspace), question, scan=True).result.fetchall()
+
+    assert len(rows) == 3 and all(worth == sold for _, worth, sold in rows)
+
+
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [
+        (Question(("worth",), (), Grain.MONTH), "worth is over all days, and not of periods"),
+        (Question(("worth",), (), None, days("2024-01-01")), "worth is over all days, and not of periods"),
+        (Question(("worth", "sold"), (), Grain.MONTH), "worth is over all days, and not of periods"),
+        (Question(("worth",), ("stall",)), "worth is kept by customer, not by stall"),
+        (Question(("worth", "sold_there")), "worth is by all days and sold_there by stall's days"),
+    ],
+    ids=str,
+)
+def test_what_is_over_all_days_has_no_periods(filled: ShopLake, question: Question, said: str) -> None:
+    with filled.connection() as connection, pytest.raises(SettingsError, match=said):
+        ask(connection, State(filled.workspace), question, scan=True)

@@ -1,12 +1,27 @@
 """A bazaar that asks much of its sales: the domain that the tests of metrics run on, through the real engine.
 
-Belongs here: one fact, three entities and a metric of every type. Does not belong here: a catalogue that anyone would read.
+Belongs here: one fact of events and one over all days, three entities, a metric of every type. Does not belong here: a
+catalogue that anyone would read.
 """
 
 from datetime import date
 from pathlib import Path
 
-from assay.contracts import Count, Daily, Date, Domain, Event, Money, Published, Timestamp, column, source, table
+from assay.contracts import (
+    Balance,
+    Count,
+    Daily,
+    Date,
+    Decimal,
+    Domain,
+    Event,
+    Money,
+    Published,
+    Timestamp,
+    column,
+    source,
+    table,
+)
 from assay.landing.formats import Debezium
 
 OWNER = "team:bazaar"
@@ -44,6 +59,24 @@ class Sales(Published):
     day_sold: Date = column("The day")
     day_there: Date = column("The day by the stall's clock: that of one is behind, that of another ahead", nullable=True)
     sold_at: Timestamp = column("When")
+
+
+@table(
+    "patrons",
+    layer="marts",
+    key=("customer",),
+    owner=OWNER,
+    subject="sales",
+    balance=Balance(inputs=("enriched.sales",), rows="visit_count"),
+    watch=False,
+)
+class Patrons(Published):
+    """One row a customer, over all days."""
+
+    customer: str = column("Who")
+    visit_count: Count = column("Sales")
+    spent: Decimal = column("What they cost", unit="EUR", nullable=True)
+    first_visit: Date = column("Day of the first")
 
 
 DOMAIN = Domain(

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
 
 import duckdb
 import pytest
-from metrics_judge import Judge, differences, last_day_of, published
+from metrics_judge import Judge, differences, last_day_of, published, rounded
 from metrics_world import disputes, payments, refunds, world
 
 from assay.contracts import Domain, load_domain
 from assay.metrics import Calendar
 from assay.metrics.grains import Grain
 from assay.metrics.lattice import Lattice, Mart
+from assay.metrics.planning import Question, plan
 from payments.metrics import METRICS
 
 DOMAIN = load_domain("payments")
@@ -61,6 +66,70 @@ def test_a_trend_says_what_the_rows_say(lake: duckdb.DuckDBPyConnection, judges:
 
     assert computed.keys() == expected.keys()
     assert not list(differences(computed, expected))
+
+
+EVER = tuple(metric for metric in LATTICE.catalog.metrics.values() if not metric.is_dated)
+
+
+def lifetimes(lake: duckdb.DuckDBPyConnection) -> dict[str, dict[str, Any]]:
+    """What each customer has been worth, added up payment by payment."""
+    found: dict[str, dict[str, Any]] = {}
+    columns = "customer_id, transaction_date, status, amount_usd"
+    for customer, day, status, dollars in lake.execute(f"SELECT {columns} FROM marts.transactions_enriched").fetchall():
+        each = found.setdefault(customer, {"payments": 0, "value": Decimal(0), "first": day, "last": day})
+        each["payments"] += 1
+        each["value"] += dollars if status == "captured" and dollars is not None else 0
+        each["first"], each["last"] = min(each["first"], day), max(each["last"], day)
+    for each in found.values():
+        each["months"] = 12 * (each["last"].year - each["first"].year) + each["last"].month - each["first"].month + 1
+        each["tenure"] = (each["last"] - each["first"]).days
+    return found
+
+
+def over_all_days(customers: Sequence[Mapping[str, Any]], everybody: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Every metric over all days, of some customers."""
+    count, values = len(customers), sorted(each["value"] for each in customers)
+    total, payments, months, tenure = (
+        sum(each[name] for each in customers) for name in ("value", "payments", "months", "tenure")
+    )
+    again = sum(each["payments"] > 1 for each in customers)
+    return {
+        "lifetime_value": rounded(Fraction(total) / count, 4),
+        "median_lifetime_value": values[math.ceil(Fraction("0.5") * count) - 1],
+        "p90_lifetime_value": values[math.ceil(Fraction("0.9") * count) - 1],
+        "largest_lifetime_value": values[-1],
+        "total_lifetime_value": total,
+        "lifetime_value_rank": 1 + sum(other["value"] > total for other in everybody),
+        "customers_ever": count,
+        "repeat_customers": again,
+        "repeat_customer_share": rounded(Fraction(again, count), 8),
+        "lifetime_payments": payments,
+        "lifetime_payments_per_customer": rounded(Fraction(payments, count), 8),
+        "lifetime_months": months,
+        "lifetime_payments_per_month": rounded(Fraction(payments, months), 8),
+        "tenure_days": rounded(Fraction(tenure, count), 4),
+        "customer_since": min(each["first"] for each in customers),
+        "customer_last_seen": max(each["last"] for each in customers),
+    }
+
+
+@pytest.mark.parametrize("entity", ["platform", "customer"])
+def test_what_is_over_all_days_says_what_the_payments_say(lake: duckdb.DuckDBPyConnection, judges: Judges, entity: str) -> None:
+    metrics = [metric for metric in EVER if entity in metric.entities]
+    chosen = plan(LATTICE, Question(tuple(metric.name for metric in metrics), (entity,))).chosen
+    assert chosen is not None and chosen.relations == ("marts.customer_lifetime",)
+    answer = lake.sql(chosen.statement(None))
+    rows = [dict(zip(answer.columns, row, strict=True)) for row in answer.fetchall()]
+    computed = {(row.pop("customer_id", ""), ()): row for row in rows}
+
+    assert computed == judges[None].mart(LATTICE.catalog.entities[entity], None, metrics)
+    customers = lifetimes(lake)
+    cuts = {"": list(customers)} if entity == "platform" else {name: [name] for name in customers}
+    expected = {
+        (key, ()): over_all_days([customers[name] for name in names], list(customers.values())) for key, names in cuts.items()
+    }
+    assert computed == {at: {metric.name: row[metric.name] for metric in metrics} for at, row in expected.items()}
+    assert len(customers) > 5 and {metric.name for metric in EVER} == expected[next(iter(expected))].keys()
 
 
 def newest_days(judge: Judge, mart: Mart) -> dict[dt.date, dt.date]:

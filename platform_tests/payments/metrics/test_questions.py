@@ -24,7 +24,7 @@ COMPARED = tuple(
     if isinstance(resolved.metric, Rank | Share) and resolved.metric.within
 )
 PAYMENTS = LATTICE.catalog.facts["payments"].table
-NOTHING_ELSE = {fact.table: [] for fact in LATTICE.catalog.facts.values() if fact.table != PAYMENTS}
+NOTHING_ELSE = {fact.table: [] for fact in LATTICE.catalog.facts.values() if fact.is_dated and fact.table != PAYMENTS}
 DAYS = [dt.date(2025, 1, 30) + dt.timedelta(days=day) for day in range(4)]
 
 

@@ -57,6 +57,7 @@ SALES = Fact(
     rows_a_day=1000,
     calendars={"there": "day_there"},
 )
+PATRONS = Fact("patrons", table="marts.patrons", keys={"customer": "customer"}, money={"spent": "EUR"}, signed=("spent",))
 THERE = Calendar("there", "stall's", "by the clock of the stall, which some do not have")
 EVERYBODY = ("bazaar", "stall", "customer")
 STALL = Group(
@@ -140,6 +141,24 @@ LOCAL = Group(
         Cumulative("sold_mtd_there", "Sold, month to date", "So far", of="sold_there", since="month"),
         Growth("sale_growth_week_there", "Growth, week", "More than the week before", of="sale_count_there", over="week"),
         Retention("retention_there", "Retention", "Of the month before", of="buyers_there", months=1),
+    ),
+)
+EVER = Group(
+    "ever",
+    "What customers are worth",
+    fact="patrons",
+    owner="team:bazaar",
+    entities=("bazaar", "customer"),
+    metrics=(
+        Average("worth", "Worth", "What a customer spent; of all, what it is on average", of="spent"),
+        Count("patron_count", "Customers", "Who ever bought anything", entities=("bazaar",)),
+        Sum("visits", "Visits", "How often they came", of="visit_count", unit="sales"),
+        Quantile("median_worth", "Median worth", "Half are not worth more", of="spent", q="0.5"),
+        Minimum("patron_since", "Customer since", "Day of the first visit", of="first_visit", unit="day"),
+        Conversion("regular_share", "Regulars", "Who came again", where="visit_count > 0", reached="visit_count > 1"),
+        Ratio("visits_each", "Visits of a customer", "How often a customer came", of="visits", to="patron_count"),
+        Rank("place_of_patron", "Place", "By what a customer is worth", of="worth"),
+        Share("share_of_visits", "Share of visits", "Of all visits", of="visits"),
     ),
 )
 
