@@ -66,6 +66,34 @@ def last_day_of(grain: Grain, first: dt.date) -> dt.date:
     return following[grain] - dt.timedelta(days=1)
 
 
+def compared_with(metric: kinds.Growth, grain: Grain, first: dt.date) -> dt.date:
+    """First day of the period that growth is measured against."""
+    match metric.over, grain:
+        case "day", _:
+            return first - dt.timedelta(days=1)
+        case "week", _:
+            return first - dt.timedelta(days=7)
+        case "month", _:
+            return months_after(first, -1)
+        case _, Grain.WEEK:
+            return first - dt.timedelta(weeks=52)
+    return months_after(first, -12)
+
+
+def looks_back_to(metric: kinds.Metric, grain: Grain, first: dt.date) -> dt.date:
+    """First day of all that a metric of a period looks at."""
+    match metric:
+        case kinds.Moving():
+            return first - dt.timedelta(days=metric.days - 1)
+        case kinds.Cumulative():
+            return period_of(Grain.MONTH if metric.since == "month" else Grain.YEAR, first)[0]
+        case kinds.Growth():
+            return compared_with(metric, grain, first)
+        case kinds.Followed():
+            return months_after(first, -metric.months)
+    return first
+
+
 @dataclass
 class Judge:
     """Judges one lake.
@@ -261,20 +289,8 @@ class Judge:
     def _growth(self, metric: kinds.Growth, entity: Entity, grain: Grain) -> Callable[[tuple[Any, Period]], Any]:
         groups = self.groups(entity, grain)
 
-        def before(first: dt.date) -> dt.date:
-            match metric.over, grain:
-                case "day", _:
-                    return first - dt.timedelta(days=1)
-                case "week", _:
-                    return first - dt.timedelta(days=7)
-                case "month", _:
-                    return months_after(first, -1)
-                case _, Grain.WEEK:
-                    return first - dt.timedelta(weeks=52)
-            return months_after(first, -12)
-
         def compute(at: tuple[Any, Period]) -> Any:
-            then = groups.get((at[0], (before(at[1][0]),)))
+            then = groups.get((at[0], (compared_with(metric, grain, at[1][0]),)))
             base = None if then is None else self.value(metric.of, then)
             now = self.value(metric.of, groups[at])
             if base is None or base <= 0 or now is None:

@@ -106,6 +106,7 @@ def show(name: Annotated[str, typer.Argument(help="As in refund_rate.")], as_jso
         "entities",
         "grains",
         "calendar",
+        "partial",
         "owner",
         "tags",
         "declared",
@@ -293,6 +294,7 @@ def _described(lattice: Lattice, metric: Resolved) -> dict[str, Any]:
         "entities": list(metric.entities),
         "grains": [str(grain) for grain in metric.grains],
         "calendar": _calendar(metric),
+        "partial": _partial(metric),
         "owner": metric.owner,
         "tags": list(metric.tags),
         "declared": str(declared.place),
@@ -307,6 +309,14 @@ def _calendar(asked: Resolved | Plan) -> str:
         return f"{asked.days} days together, no periods"
     said = f"{asked.days} days, ISO weeks"
     return said if asked.calendar is None else f"{said} ({asked.calendar.meaning})"
+
+
+def _partial(metric: Resolved) -> str:
+    """Which periods of a metric are marked as partial, in a sentence."""
+    if not metric.is_dated:
+        return ""
+    begins = "what it looks back at begins" if metric.is_trend else "it begins"
+    return f"a period after which there are no data yet, or where {begins} before the first day of data"
 
 
 def _over_all_days(lattice: Lattice, metric: Resolved) -> dict[str, dict[str, str]]:

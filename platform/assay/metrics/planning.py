@@ -8,8 +8,9 @@ add up to it. If no mart has the answer, it is computed from the facts on reques
 they answer themselves.
 
 A period is partial until there are data of a later one. A mart does not store that: it only knows whether there are data of the
-that there are data of its last day. A period by another calendar lies in UTC days up to the one after it, so that it is partial
-until there are data of a UTC day after that one.
+period's last day. A period by another calendar lies in UTC days up to the one after it, so that it is partial until there are
+data of a UTC day after that one. A period is partial, too, if what a metric of it looks at begins before the first day of data.
+No mart stores that either: older data that come would change it for many periods.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from dataclasses import dataclass, field
 from assay.contracts import periods
 from assay.errors import SettingsError
 from assay.metrics.compiler import counted_rows, hour_of, key_of, last_utc_day, starts_at_zero
-from assay.metrics.declarations import NEAR, Calendar, Entity, Fact, LocalFact, clock_of
+from assay.metrics.declarations import NEAR, Calendar, Entity, Fact, LocalFact, calendar_of, clock_of
 from assay.metrics.expressions import Writer
 from assay.metrics.grains import Grain, first_day
 from assay.metrics.kinds import Rank, Share
@@ -29,9 +30,12 @@ from assay.metrics.lattice import Lattice, Mart
 from assay.metrics.parts import Part
 from assay.metrics.resolving import ALL_DAYS, Resolved
 from assay.metrics.text import Select, indented, statement
+from assay.metrics.trends import first_day_seen
 
 _NEWEST = "$newest"
 """Stands in a statement for the first day of the newest period of what is read; by a calendar, for the newest UTC day."""
+_FIRST = "$first"
+"""Stands in a statement for the first UTC day with data of any fact."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,7 @@ class Candidate:
         why: Why it is exact, or why it cannot answer.
         near: Days around those asked for that rows about them may be in.
         facts: What is counted, as SQL names it, where its days are not those of what is read.
+        begin: Relations whose first partition is the first day of data; empty if no period can begin before that.
     """
 
     name: str
@@ -95,6 +100,7 @@ class Candidate:
     why: str
     near: int = 0
     facts: tuple[str, ...] = ()
+    begin: tuple[str, ...] = ()
 
     @property
     def is_exact(self) -> bool:
@@ -106,14 +112,15 @@ class Candidate:
         """Whether its rows are periods, which may be partial."""
         return _NEWEST in self.sql
 
-    def statement(self, newest: dt.date | None) -> str:
+    def statement(self, newest: dt.date | None, first: dt.date | None = None) -> str:
         """The complete statement.
 
         Args:
             newest: The first day of the newest period, or the newest day, of what is read; None where nothing is. By a
                 calendar, the newest UTC day that is in it.
+            first: The first day of data; None where there are none.
         """
-        return self.sql.replace(_NEWEST, f"DATE '{newest}'" if newest else "CAST(NULL AS DATE)")
+        return self.sql.replace(_NEWEST, _date(newest)).replace(_FIRST, _date(first))
 
 
 @dataclass(frozen=True)
@@ -211,7 +218,7 @@ class _Planner:
             return Candidate(mart.full_name, tuple(relations), "", why)
 
         def yes(sql: str, why: str) -> Candidate:
-            return Candidate(mart.full_name, tuple(relations), sql, why, facts=self._facts())
+            return Candidate(mart.full_name, tuple(relations), sql, why, facts=self._facts(), begin=self._begin(mart))
 
         missing = [metric.name for metric in self.metrics if mart.entity.name not in metric.entities]
         if missing:
@@ -236,6 +243,21 @@ class _Planner:
             return ()
         names = dict.fromkeys(name for metric in self.metrics for name in metric.facts)
         return tuple(self.lattice.catalog.facts[name].table for name in names)
+
+    def _begin(self, mart: Mart | None = None) -> tuple[str, ...]:
+        """The relations of which the first partition is the first day of data, as far as the answer depends on it."""
+        if not self._reach_back():
+            return ()
+        dated = {fact.name: fact.table for fact in self.lattice.catalog.facts.values() if fact.is_dated and not calendar_of(fact)}
+        if mart is not None and mart.grain.days == 1 and dated.keys() <= {part.fact for part in self.lattice.stored(mart)}:
+            return (mart.full_name,)
+        return tuple(dict.fromkeys(dated.values()))
+
+    def _reach_back(self) -> bool:
+        """Whether metrics of a period are computed from more than one UTC day."""
+        grain = self.question.grain
+        is_longer = grain is not None and (grain.days > 1 or self.calendar is not None)
+        return is_longer or any(metric.is_trend for metric in self.metrics)
 
     def _stored(self, mart: Mart) -> str:
         source = mart.full_name
@@ -296,7 +318,7 @@ class _Planner:
         if not any(fact.is_dated for fact in facts):
             name, said = " and ".join(relations), "it is added up over all days already"
         near = NEAR if any(isinstance(fact, LocalFact) for fact in facts) else 0
-        return Candidate(name, relations, self._finished(branches, parts), said, near, self._facts())
+        return Candidate(name, relations, self._finished(branches, parts), said, near, self._facts(), self._begin())
 
     def _unanswered(self, facts: Sequence[Fact]) -> str:
         """Why facts over all days do not answer the question; empty if they do."""
@@ -335,7 +357,14 @@ class _Planner:
 
     def _partial(self, period: str) -> dict[str, str]:
         grain = self.question.grain
-        return {"is_partial": f"{last_utc_day(grain, self.calendar, period)} >= {_NEWEST}"} if grain is not None else {}
+        if grain is None:
+            return {}
+        tests = [f"{last_utc_day(grain, self.calendar, period)} >= {_NEWEST}"]
+        if self._reach_back():
+            begin = dict.fromkeys(first_day_seen(metric, grain, period) for metric in self.metrics)
+            near = "" if self.calendar is None else f" - {NEAR}"
+            tests += [f"{each}{near} < {_FIRST}" for each in begin]
+        return {"is_partial": " OR ".join(tests)}
 
     def _finished(self, branches: Mapping[str, Select], parts: Sequence[Part]) -> str:
         """Join the parts that one or more relations give, and compute the metrics from them."""
@@ -357,6 +386,10 @@ class _Planner:
             columns[metric.name] = writer.over_parts(metric, lambda name: name, period)
         columns |= self._partial(period[0]) if period else {}
         return statement([], tables, Select(columns, source)) + _order(keys)
+
+
+def _date(day: dt.date | None) -> str:
+    return f"DATE '{day}'" if day else "CAST(NULL AS DATE)"
 
 
 def _order(keys: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from assay.contracts.periods import Span
 from assay.metrics.compiler import Compiled, has_span, heading, origin
 from assay.metrics.exact import MONEY_PLACES, SHARE_PLACES, divide
 from assay.metrics.expressions import Writer
-from assay.metrics.grains import SPAN_COLUMNS, Grain
+from assay.metrics.grains import SPAN_COLUMNS, Grain, first_day
 from assay.metrics.kinds import Arrived, Cumulative, Followed, Growth, Lost, Moving, Retained, Retention
 from assay.metrics.lattice import Lattice, Mart, Members
 from assay.metrics.multisets import met
@@ -146,6 +146,21 @@ def periods_seen(metric: Resolved, grain: Grain, first: dt.date) -> tuple[Span, 
         case _:
             return (_span(first),)
     return (_span(begins, first),)
+
+
+def first_day_seen(metric: Resolved, grain: Grain, first: str) -> str:
+    """SQL for the first day of what a metric of the period beginning on a day is computed from; as in `periods_seen`."""
+    match metric.metric:
+        case Moving(days=days):
+            return f"{first} - {days - 1}"
+        case Cumulative(since=since):
+            return first_day(Grain(since), first)
+        case Growth(over=over):
+            interval, _ = _STEP[over, grain]
+            return f"CAST({first} - INTERVAL {interval} AS DATE)"
+        case Followed(months=months):
+            return f"CAST({first} - INTERVAL {months} MONTH AS DATE)"
+    return first
 
 
 def _span(first: dt.date, last: dt.date | None = None) -> Span:

@@ -56,7 +56,15 @@ def rows_read(state: State, candidate: Candidate, days: Days) -> int:
 
 def statement_of(state: State, candidate: Candidate) -> str:
     """The SQL of a candidate, which marks the periods that are partial as of now."""
-    return candidate.statement(_newest(state, candidate) if candidate.has_periods else None)
+    if not candidate.has_periods:
+        return candidate.sql
+    return candidate.statement(_newest(state, candidate), _first(state, candidate))
+
+
+def _first(state: State, candidate: Candidate) -> dt.date | None:
+    """The first day of data, if the answer depends on it; None where there are none."""
+    first = min((partition for relation in candidate.begin for partition in state.available(relation)), default=None)
+    return dt.date.fromisoformat(first) if first else None
 
 
 def _newest(state: State, candidate: Candidate) -> dt.date | None:

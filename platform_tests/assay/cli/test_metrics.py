@@ -72,6 +72,10 @@ def test_show_tells_what_a_metric_is_and_where_it_comes_from(run: Run) -> None:
     assert shown["marts"]["marts.stall_month"].keys() == {"marts.stall_day"}
     assert shown["declared"].split(":")[0].endswith("bazaar/metrics/__init__.py")
     assert "For a piece" in run("show", "each").stdout
+    assert "or where it begins before the first day of data" in shown["partial"]
+    said = told(run("show", "sales_7d", "--json"))["partial"]
+    assert "or where what it looks back at begins before the first day of data" in said
+    assert said in " ".join(run("show", "sales_7d").stdout.split())
 
 
 def test_show_tells_that_who_came_back_is_known_by_who_was_counted(run: Run) -> None:
@@ -104,8 +108,9 @@ def test_a_query_by_local_days_says_so(run: Run) -> None:
     asked = ("query", "sold_there", "--by", "stall", "--grain", "day")
 
     assert told(run(*asked, "--json")) == [
-        {"day": "2024-01-30", "stall": "s1", "sold_there": "5.50", "is_partial": False},
-        {"day": "2024-01-31", "stall": "s1", "sold_there": "2.00", "is_partial": False},
+        # The first UTC day is 31 January: nobody knows what was sold on the 30th before that.
+        {"day": "2024-01-30", "stall": "s1", "sold_there": "5.50", "is_partial": True},
+        {"day": "2024-01-31", "stall": "s1", "sold_there": "2.00", "is_partial": True},
         {"day": "2024-02-01", "stall": "s1", "sold_there": "2.00", "is_partial": True},
     ]
     assert "marts.stall_there_day: it stores the answer; stall's days" in run(*asked).stdout
@@ -136,7 +141,7 @@ def test_query_answers_and_explains(run: Run) -> None:
     asked = ("query", "sold,sales_each", "--by", "stall", "--grain", "month", "--from", "2024-01-01", "--to", "2024-02-29")
 
     assert told(run(*asked, "--json")) == [
-        {"month": "2024-01-01", "stall": "s1", "sold": "5.50", "sales_each": "2.00000000", "is_partial": False},
+        {"month": "2024-01-01", "stall": "s1", "sold": "5.50", "sales_each": "2.00000000", "is_partial": True},
         {"month": "2024-02-01", "stall": "s1", "sold": "4.00", "sales_each": "2.00000000", "is_partial": True},
     ]
     explained = told(run(*asked, "--explain", "--json"))

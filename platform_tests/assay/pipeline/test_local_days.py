@@ -152,15 +152,39 @@ def answer(lake: ShopLake, question: Question, *, scan: bool = False) -> list[di
         return [dict(zip(found.result.columns, row, strict=True)) for row in found.result.fetchall()]
 
 
-@pytest.mark.parametrize(("grain", "whole"), [(Grain.DAY, "2024-01-08"), (Grain.WEEK, "2024-01-01"), (Grain.MONTH, "2023-12-01")])
+@pytest.mark.parametrize(
+    ("grain", "whole"),
+    [
+        (Grain.DAY, {f"2024-01-0{day}" for day in range(2, 9)}),
+        (Grain.WEEK, set()),
+        (Grain.MONTH, set()),
+    ],
+)
 @pytest.mark.parametrize("by", [("stall",), ("stall", "customer")])
-def test_an_answer_is_partial_until_there_are_data_of_a_later_day_than_any_of_it(
-    filled: ShopLake, grain: Grain, whole: str, by: tuple[str, ...]
+def test_an_answer_is_partial_unless_there_are_data_of_days_before_and_after_any_of_it(
+    filled: ShopLake, grain: Grain, whole: set[str], by: tuple[str, ...]
 ) -> None:
     rows = answer(filled, Question(("sold_there",), by, grain), scan=len(by) > 1)
 
-    assert max(str(row[grain.period_column]) for row in rows if not row["is_partial"]) == whole
-    assert all(row["is_partial"] == (str(row[grain.period_column]) > whole) for row in rows)
+    assert len(rows) > 2
+    assert {str(row[grain.period_column]) for row in rows if not row["is_partial"]} == whole
+
+
+@pytest.mark.parametrize(
+    ("metric", "grain", "whole"),
+    [
+        # The windows of seven days that begin on the second of January or later, by a clock that may be ahead.
+        ("sales_7d_there", Grain.DAY, {"2024-01-08"}),
+        ("sale_growth_week_there", Grain.DAY, set()),
+        ("sold_mtd_there", Grain.DAY, set()),
+    ],
+)
+def test_a_local_window_is_partial_where_it_begins_before_the_first_day_of_data(
+    filled: ShopLake, metric: str, grain: Grain, whole: set[str]
+) -> None:
+    rows = answer(filled, Question((metric,), ("stall",), grain))
+
+    assert {str(row["day"]) for row in rows if not row["is_partial"]} == whole
 
 
 def test_marts_that_are_behind_do_not_say_that_they_are_whole(lake: ShopLake) -> None:

@@ -513,7 +513,7 @@ def recomputed(filled: ShopLake, question: Question, columns: list[str]) -> list
         return [
             dict(zip(columns, row, strict=True))
             for row in filled.rows(
-                f"SELECT {names}, {period} = max({period}) OVER () AS is_partial "
+                f"SELECT {names}, {period} = max({period}) OVER () OR {period} - 6 < DATE '{DAYS[0]}' AS is_partial "
                 f"FROM {relation} JOIN {relation}_trend USING ({question.by[0]}, {period}) ORDER BY 1, 2"
             )
         ]
@@ -531,9 +531,53 @@ def test_a_period_is_partial_until_there_are_data_of_a_later_one(filled: ShopLak
         answer = ask(connection, State(filled.workspace), Question(("sold",), by, grain), scan=scan)
         rows = [dict(zip(answer.result.columns, row, strict=True)) for row in answer.result.fetchall()]
     newest = max(row[grain.period_column] for row in rows)
+    # The first day of data is within a week, a month and a year.
+    cut = {newest} if grain in (Grain.HOUR, Grain.DAY) else {newest, min(row[grain.period_column] for row in rows)}
 
-    assert len({row[grain.period_column] for row in rows}) > 1
-    assert all(row["is_partial"] == (row[grain.period_column] == newest) for row in rows)
+    assert len({row[grain.period_column] for row in rows}) > 2
+    assert {row[grain.period_column] for row in rows if row["is_partial"]} == cut
+
+
+@pytest.mark.parametrize(
+    ("metrics", "grain", "partial"),
+    [
+        (("sold",), Grain.DAY, set()),
+        # Seven days before the first of January are not there, nor is all of December.
+        (("sales_7d",), Grain.DAY, {"2023-12-30", "2023-12-31", "2024-01-01"}),
+        (("sold", "sold_mtd"), Grain.DAY, {"2023-12-30", "2023-12-31"}),
+        (("sale_growth_week",), Grain.DAY, {"2023-12-30", "2023-12-31", "2024-01-01", "2024-01-05"}),
+        (("sold_mtd", "sale_growth_day"), Grain.DAY, {"2023-12-30", "2023-12-31"}),
+        (("sale_growth_week",), Grain.WEEK, {"2023-12-25", "2024-01-01"}),
+        (("retention_2m",), Grain.MONTH, {"2023-12-01", "2024-01-01", "2024-02-01"}),
+        (("new_buyers", "sold"), Grain.MONTH, {"2023-12-01", "2024-01-01", "2024-02-01", "2024-03-01"}),
+        (("sold_ytd",), Grain.MONTH, {"2023-12-01"}),
+        (("sale_growth_year",), Grain.YEAR, {"2023-01-01", "2024-01-01"}),
+    ],
+)
+def test_what_looks_at_days_before_the_first_is_partial(
+    filled: ShopLake, metrics: tuple[str, ...], grain: Grain, partial: set[str]
+) -> None:
+    with filled.connection() as connection:
+        answer = ask(connection, State(filled.workspace), Question(metrics, (), grain))
+        rows = [dict(zip(answer.result.columns, row, strict=True)) for row in answer.result.fetchall()]
+    newest = max(str(row[grain.period_column]) for row in rows)
+
+    assert {str(row[grain.period_column]) for row in rows if row["is_partial"]} == partial | {newest}
+
+
+def test_data_of_an_earlier_day_make_a_window_whole(lake: ShopLake) -> None:
+    question = Question(("sales_7d",), (), Grain.DAY, days("2024-01-01", "2024-01-01"))
+
+    def is_partial() -> bool:
+        with lake.connection() as connection:
+            (row,) = ask(connection, State(lake.workspace), question).result.fetchall()
+            return bool(row[-1])
+
+    assert is_partial()
+    lake.land("sales", "2.json", text(sale(99, 99, day="2023-12-20")))
+    ran = lake.run("earlier")
+    # It is said when asked: nothing that is stored changes for it.
+    assert not is_partial() and ran.computed["marts.bazaar_day_trend"]["2024-01-01"] == "unchanged"
 
 
 def test_what_is_asked_of_a_while_ago_is_not_partial(filled: ShopLake) -> None:

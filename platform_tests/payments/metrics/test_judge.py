@@ -11,7 +11,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from metrics_judge import Judge, differences, last_day_of, published, rounded
+from metrics_judge import Judge, differences, last_day_of, looks_back_to, published, rounded
 from metrics_world import disputes, payments, refunds, world
 
 from assay.contracts import Domain, load_domain
@@ -19,6 +19,7 @@ from assay.metrics import Calendar
 from assay.metrics.grains import Grain
 from assay.metrics.lattice import Lattice, Mart
 from assay.metrics.planning import Question, plan
+from assay.metrics.resolving import Resolved
 from payments.metrics import METRICS
 
 DOMAIN = load_domain("payments")
@@ -154,6 +155,26 @@ def test_a_period_without_its_last_day_is_partial(lake: duckdb.DuckDBPyConnectio
     for name in (mart.full_name, *([mart.trend_name] if LATTICE.trends(mart) else [])):
         found = lake.execute(f"SELECT {mart.period[0]}, newest_day, is_partial FROM {name} GROUP BY ALL").fetchall()
         assert sorted(found) == expected, name
+
+
+@pytest.mark.parametrize("mart", [mart for mart in LATTICE.marts if mart.entity.name == "platform"], ids=lambda mart: mart.name)
+def test_what_looks_at_days_before_the_first_is_partial(lake: duckdb.DuckDBPyConnection, mart: Mart) -> None:
+    alike: dict[Any, Resolved] = {}
+    for metric in (*LATTICE.trends(mart), *LATTICE.metrics(mart)):
+        alike.setdefault(tuple(looks_back_to(metric.metric, mart.grain, day) for day in DAYS), metric)
+    stored = f"SELECT {mart.period[0]}, {'is_partial' if mart.calendar else 'false'} FROM {mart.full_name}"
+    ends = dict(lake.execute(stored).fetchall())
+    near = dt.timedelta(days=1 if mart.calendar else 0)
+    # Neither data nor a day of them is newer than all of it, so that only where periods begin counts.
+    for names in [*((metric.name,) for metric in alike.values()), tuple(metric.name for metric in alike.values())]:
+        chosen = plan(LATTICE, Question(names, (), mart.grain)).chosen
+        assert chosen is not None
+        answer = lake.sql(chosen.statement(dt.date(9999, 12, 31), DAYS[0])).project(f"{mart.period[0]}, is_partial")
+        metrics = [LATTICE.catalog.metrics[name].metric for name in names]
+        assert dict(answer.fetchall()) == {
+            day: is_cut or any(looks_back_to(metric, mart.grain, day) - near < DAYS[0] for metric in metrics)
+            for day, is_cut in ends.items()
+        }
 
 
 def test_every_metric_is_judged_at_every_grain_and_entity_it_is_declared_for() -> None:
