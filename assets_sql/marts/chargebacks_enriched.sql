@@ -3,7 +3,7 @@
 -- A merchant's first span extends back indefinitely, and each holds until the next begins.
 WITH merchant AS (
   SELECT
-    merchant_id, merchant_name, country, region, mcc, partner,
+    merchant_id, merchant_name, country, region, mcc, partner, time_zone,
     CASE WHEN row_number() OVER by_time = 1 THEN CAST('-infinity' AS TIMESTAMPTZ) ELSE valid_from END AS held_from,
     coalesce(lead(valid_from) OVER by_time, CAST('infinity' AS TIMESTAMPTZ)) AS held_to
   FROM enriched.merchants
@@ -14,6 +14,11 @@ SELECT
   dispute.dispute_id,
   dispute.opened_date,
   dispute.opened_at,
+  -- A dispute opened at an unknown time is dated midnight, and its date is the only one known.
+  CASE
+    WHEN epoch_us(dispute.opened_at) % 86400000000 = 0 THEN dispute.opened_date
+    ELSE CAST(timezone(merchant.time_zone, dispute.opened_at) AS DATE)
+  END AS merchant_date,
   dispute.closed_at,
   CAST(make_timestamp(epoch_us(dispute.closed_at)) AS DATE) AS closed_date,
   dispute.state,

@@ -3,7 +3,7 @@
 -- A merchant's first span extends back indefinitely, and each holds until the next begins.
 WITH merchant AS (
   SELECT
-    merchant_id, merchant_name, country, region, mcc, partner,
+    merchant_id, merchant_name, country, region, mcc, partner, time_zone,
     CASE WHEN row_number() OVER by_time = 1 THEN CAST('-infinity' AS TIMESTAMPTZ) ELSE valid_from END AS held_from,
     coalesce(lead(valid_from) OVER by_time, CAST('infinity' AS TIMESTAMPTZ)) AS held_to
   FROM enriched.merchants
@@ -14,6 +14,11 @@ SELECT
   refund.refund_id,
   refund.refund_date,
   refund.requested_at,
+  -- A refund requested at an unknown time is dated midnight, and its date is the only one known.
+  CASE
+    WHEN epoch_us(refund.requested_at) % 86400000000 = 0 THEN refund.refund_date
+    ELSE CAST(timezone(merchant.time_zone, refund.requested_at) AS DATE)
+  END AS merchant_date,
   refund.refunded_at,
   refund.state,
   refund.reason,

@@ -77,7 +77,7 @@ def rows(real_data: Callable[[str], Path]) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def lake(rows: list[dict[str, Any]]) -> Iterator[duckdb.DuckDBPyConnection]:
-    facts = {fact.table: [] for fact in LATTICE.catalog.facts.values()} | {"marts.transactions_enriched": rows}
+    facts = {fact.table: [] for fact in LATTICE.catalog.facts.values() if fact.is_dated} | {"marts.transactions_enriched": rows}
     with world(DOMAIN, facts) as connection:
         yield connection
 

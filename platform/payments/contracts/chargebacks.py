@@ -174,6 +174,11 @@ class EnrichedChargeback(Published):
     dispute_id: str = col("The dispute")
     opened_date: Date = col("Day it was opened, UTC")
     opened_at: Timestamp = col("When it was opened, UTC")
+    merchant_date: Date = col(
+        "Day it was opened by the merchant's own clock; the day in UTC where the producer gave no time; null where the "
+        "merchant's time zone is not known",
+        nullable=True,
+    )
     closed_at: Timestamp = col("When it was won or lost, UTC; null while it is open", nullable=True)
     closed_date: Date = col("Day it was won or lost, UTC; null while it is open", nullable=True)
     state: str = col("State, as the merchant sees it: open, won or lost", isin=DISPUTE_STATES)

@@ -153,6 +153,11 @@ class EnrichedRefund(Published):
     refund_id: str = col("The refund")
     refund_date: Date = col("Day it was asked for, UTC")
     requested_at: Timestamp = col("When it was asked for, UTC")
+    merchant_date: Date = col(
+        "Day it was asked for by the merchant's own clock; the day in UTC where the producer gave no time; null where the "
+        "merchant's time zone is not known",
+        nullable=True,
+    )
     refunded_at: Timestamp = col("When the money was given back, UTC; null unless it succeeded", nullable=True)
     state: str = col("State: pending, succeeded or failed", isin=REFUND_STATES)
     reason: str = col("Why it is given back; null where nobody said", nullable=True)

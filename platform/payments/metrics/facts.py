@@ -50,6 +50,7 @@ REFUNDS = Fact(
     money={"amount": CHARGED, "payment_amount": CHARGED, "amount_usd": "USD", "payment_amount_usd": "USD"},
     total="amount_usd",
     rows_a_day=60_000,
+    calendars={"local": "merchant_date"},
 )
 DISPUTES = Fact(
     "disputes",
@@ -60,6 +61,7 @@ DISPUTES = Fact(
     money={"amount": CHARGED, "payment_amount": CHARGED, "amount_usd": "USD", "payment_amount_usd": "USD"},
     total="amount_usd",
     rows_a_day=10_000,
+    calendars={"local": "merchant_date"},
 )
 LIFETIMES = Fact(
     "customers",

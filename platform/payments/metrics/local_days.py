@@ -1,10 +1,11 @@
-"""Local days: payments by the day and hour that their merchants' own clocks showed.
+"""Local days: payments, refunds and disputes by the day that their merchants' own clocks showed, payments by its hour too.
 
 Belongs here: what a merchant asks of a day as it lives it: its days, its evenings and nights. Does not belong here: the same by
-UTC days (`volume`).
+UTC days (`volume`, `refunds`, `disputes`).
 
 A payment whose merchant has no time zone has no local day, and is not in here: `without_local_day_count` counts those. One of
 which only the day is known has a day and no hour: it is in none of the hours, and in all that a share is of.
+A refund or dispute is on the day it was asked for or opened, by the clock of the merchant as it was when it was paid.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from payments.metrics.facts import CAPTURED
 MERCHANT_LOCAL = Calendar(
     "local",
     "merchant-local",
-    "from midnight to midnight by the clock of the merchant's time zone; payments whose merchant has none are on no day",
+    "from midnight to midnight by the clock of the merchant's time zone; what is about a merchant without one is on no day",
 )
 _EVENING = "merchant_hour BETWEEN 18 AND 22"
 _NIGHT = "merchant_hour >= 23 OR merchant_hour < 6"
@@ -60,6 +61,22 @@ LOCAL_DAYS = Group(
             "Share of payments that were made from 23:00 to 5:59 by the merchant's clock: unusual where shops are closed",
             of="night_count",
             to="local_payment_count",
+        ),
+        Count("local_refund_count", "Refunds, local days", "Refunds asked for, whatever became of them", fact="refunds"),
+        Sum(
+            "local_refund_value_usd",
+            "Refund value, local days",
+            "What customers asked back, in US dollars at the rate of the day in UTC",
+            of="amount_usd",
+            fact="refunds",
+        ),
+        Count("local_dispute_count", "Disputes, local days", "Disputes opened, whatever became of them", fact="disputes"),
+        Sum(
+            "local_dispute_value_usd",
+            "Disputed value, local days",
+            "What customers' banks demanded back, in US dollars at the rate of the day in UTC",
+            of="amount_usd",
+            fact="disputes",
         ),
     ),
 )
