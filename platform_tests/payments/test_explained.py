@@ -16,7 +16,8 @@ from assay.pipeline.state import State
 from payments import DOMAIN
 
 DAY, NEWEST = "2025-01-03", "2025-01-06"
-MARTS = ("marts.category_day", "marts.currency_day", "marts.partner_hour", "marts.platform_day")
+LOCAL = "marts.merchant_local_day"
+MARTS = ("marts.category_day", "marts.currency_day", "marts.partner_hour", "marts.platform_day", LOCAL)
 OPENED_MS = 1_704_067_200_000
 """2024-01-01: when merchants and customers were first known."""
 
@@ -197,3 +198,19 @@ def test_payments_that_are_gone(lake: ShopLake) -> None:
     for rows in (of_hour["North", "10"], of_category["5411",]):
         assert [{name: value for name, value in row.items() if name != "ingestion_timestamp"} for row in rows] == gone
     assert [row["transaction_id"] for row in of_category["unknown",]] == ["t2"]
+    [of_local_day] = behind(lake, "local_payment_count", LOCAL).values()
+    assert [(row["transaction_id"], row["gone"]) for row in of_local_day] == [("t1", "deleted"), ("t2", "moved")]
+
+
+def test_a_clock_that_is_corrected_later_hides_no_payment_that_is_gone(lake: ShopLake) -> None:
+    lake.land("transactions", "2.json", text(change("transactions", "d", 3, {"transaction_id": "t1"})))
+    run(lake, "gone")
+    # Midnight in Kiritimati is 10:00 UTC: the other payment is on another day since.
+    corrected(lake, "merchants", "2.json", text(merchant(2, since_ms=OPENED_MS + 1, time_zone="Pacific/Kiritimati")))
+
+    with lake.connection() as connection:
+        state = State(lake.workspace)
+        changes = [each for each in history(connection, state, "local_payment_count", LOCAL) if str(each.partition) == DAY]
+        gone, moved = changed_rows(connection, state, changes)
+    assert [(row["transaction_id"], row["gone"]) for row in gone] == [("t1", "deleted")]
+    assert [said(row)[1] for row in moved] == [{"time_zone": ("Europe/Berlin", "Pacific/Kiritimati")}]

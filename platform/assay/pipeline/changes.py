@@ -197,8 +197,10 @@ class _Counted:
 def _rows_behind(time: Between, chain: Chain, counted: _Counted, behind: Behind, change: Change) -> list[dict[str, Any]]:
     key, about = chain.table.key, counted.about(change)
     counts = "".join(f", {each} AS count_{place}" for place, each in enumerate(counted.counts))
-    before, after = (f"(SELECT *, true AS is_there{counts} FROM ({rows}) WHERE {about})" for rows in behind.rows)
-    compared = ("is_there", counted.fact.day, *(f"count_{place}" for place in range(len(counted.counts))))
+    # A row that moved within its period counts as before.
+    period = f"{first_day(counted.mart.grain, quote(counted.fact.day))} AS _period"
+    before, after = (f"(SELECT *, true AS is_there, {period}{counts} FROM ({rows}) WHERE {about})" for rows in behind.rows)
+    compared = ("is_there", "_period", *(f"count_{place}" for place in range(len(counted.counts))))
     other = " OR ".join(f"before.{quote(name)} IS DISTINCT FROM after.{quote(name)}" for name in compared)
     shown = list(dict.fromkeys((counted.fact.day, *counted.used)))
     named = ", ".join(map(quote, key))

@@ -69,15 +69,18 @@ class Correction:
 def find_corrections(between: Between, joined: Sequence[Joined], columns: Mapping[str, Collection[str]]) -> Iterator[Correction]:
     """Compute joined relations before and after, and keep the differences.
 
+    A table that was only told of something later has none, and is published otherwise than it was known at both ends.
+
     Args:
         between: The period.
         joined: The joined relations.
         columns: The columns that matter, by relation.
     """
     for place, relation in enumerate(dict.fromkeys(each.relation for each in joined)):
-        if not columns.get(relation) or not between.told(relation):
-            continue
         declared = between.now.declared(relation)
+        told = between.told(relation) if isinstance(declared, Source) else between.since.told(relation)
+        if not columns.get(relation) or not told:
+            continue
         joins = tuple(each for each in joined if each.relation == relation)
         project = between.now.workspace.project
         parts = (name for names in of_key_columns(project, relation).values() for name in names)
@@ -153,12 +156,12 @@ def _computed(between: Between, table: str) -> tuple[Sides, Stands]:
     if read is None:
         before, after = between.states()
         sides = _compute(between, before, table), _compute(between, after, table)
-        told = between.told(table)
+        told = between.since.told(table)
         others = [found for partition, each in now.available(table).items() if partition not in told for found in each]
         beside = now.files_of(table, others)
     else:
         source = project.domain.sources[str(source_of(read))]
-        keys = between.keep(keys_in(source.key, between.events(read, between.told(read))))
+        keys = between.keep(keys_in(source.key, between.since.events(read, between.since.told(read))))
         before, after = between.states({source.name: of_keys(source.key, keys)})
         sides = _compute(between, before, table), _compute(between, after, table)
         computed = between.keep(" UNION ".join(keys_in(source.key, side) for side in sides))
@@ -167,12 +170,12 @@ def _computed(between: Between, table: str) -> tuple[Sides, Stands]:
 
 
 def _compute(between: Between, state: KnownState, table: str) -> str:
-    """Compute the partitions of a table for which something was ingested, after its inputs."""
+    """Compute the partitions of a table for which something was ingested since, after its inputs."""
     project = between.now.workspace.project
     for relation in project.nodes[table].query.reads:
-        if source_of(relation) is None and relation not in state.computed and between.told(relation):
+        if source_of(relation) is None and relation not in state.computed and between.since.told(relation):
             _compute(between, state, relation)
-    told = sorted(between.told(table))
+    told = sorted(between.since.told(table))
     if state.keys:
         return between.compute(state, table, told)
     # Computing without a restriction to keys is expensive, and its result is the same for all simultaneous restatements.

@@ -34,6 +34,7 @@ from assay.quality.flagging import PROVEN
 
 _MARGIN = dt.timedelta(days=1)
 """How long before a value's publication its inputs may have been read: costs some extra work, but never changes the result."""
+_END_OF_TIME = dt.datetime.max.replace(tzinfo=dt.UTC)
 _COMPUTED = "computed here"
 """The version of files with a table's rows but without the columns that a run adds."""
 
@@ -126,6 +127,11 @@ class Between:
         workspace = self.now.workspace
         first, second = (KnownState(workspace, now=self.now, at=at, keys=keys or {}) for at in (self.after, self.until))
         return first, second
+
+    @cached_property
+    def since(self) -> Between:
+        """The period from the first instant until now: what was told in it may be published otherwise than at both instants."""
+        return Between(self.connection, self.now, self.after, _END_OF_TIME, self.kept)
 
     @cached_property
     def _states(self) -> tuple[KnownState, KnownState]:

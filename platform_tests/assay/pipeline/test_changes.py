@@ -182,6 +182,16 @@ def test_rows_that_leave_what_they_are_joined_with_are_named(lake: ShopLake) -> 
     assert (gone["data_source"], gone["landing_object"], gone["landing_row"]) == ("sales", "landing/sales/2.json", 2)
 
 
+def test_what_is_joined_otherwise_since_hides_no_row_that_is_gone(lake: ShopLake) -> None:
+    landed(lake, "sales", change("sales", "d", 9, {"sale_id": "b"}))
+    landed(lake, "stalls", stall("s1", 10, street="west"), stall("s2", 11, street="south", keeper="max"), name="3.json")
+
+    found = [(str(each.partition), *each.key.values(), own(rows)) for each, rows in every(lake, "sale_count", "street_day")[:1]]
+    assert found == [(FIRST, "north", [("b", "deleted")])]
+    # The correction itself is behind what it changed.
+    assert {row["table"] for row in behind(lake, "sale_count", "street_day")[FIRST, "west"]} == {"enriched.stalls"}
+
+
 def test_rows_that_leave_an_hour_are_named(lake: ShopLake) -> None:
     landed(lake, "sales", sale("a", 9, "u", hour="17"))
 

@@ -249,6 +249,38 @@ def test_a_local_day_that_was_whole_is_restated_with_the_rows_behind_it(lake: Sh
         assert history(connection, state, "sold_there", "marts.stall_there_month") == []
 
 
+def test_rows_that_are_gone_are_behind_the_local_days_that_they_were_on(lake: ShopLake) -> None:
+    known = {(str(day), stall): key for key, day, stall in lake.rows("SELECT sale_id, day_sold, stall FROM enriched.sales")}
+    deleted, moved, refused = known["2024-01-05", BEHIND], known["2024-01-05", AHEAD], known["2024-01-05", HERE]
+    lines = [
+        change("sales", "d", 98, {"sale_id": deleted}),
+        sale(int(moved[1:]), "2024-01-03", AHEAD, "u", 99),
+        sale(int(refused[1:]), "2024-01-05", NOWHERE, "u", 100),
+    ]
+    lake.land("sales", "2.json", text(*lines), dt.datetime(2025, 3, 1, tzinfo=dt.UTC))
+    lake.run("gone")
+
+    def behind(metric: str, mart: str) -> dict[tuple[str, ...], list[tuple[str, str | None]]]:
+        with lake.connection() as connection:
+            state = State(lake.workspace)
+            changes = history(connection, state, metric, f"marts.{mart}")
+            rows = changed_rows(connection, state, changes)
+        return {
+            (str(each.partition), *each.key.values()): [(row["sale_id"], row.get("gone")) for row in found]
+            for each, found in zip(changes, rows, strict=True)
+        }
+
+    assert behind("sale_count_there", "stall_there_day") == {
+        ("2024-01-04", BEHIND): [(deleted, "deleted")],
+        ("2024-01-04", AHEAD): [(moved, None)],
+        ("2024-01-05", HERE): [(refused, "moved")],
+        ("2024-01-06", AHEAD): [(moved, "moved or refused")],
+    }
+    assert behind("sold_there", "bazaar_there_week") == {("2024-01-01",): [(deleted, "deleted"), (refused, "moved")]}
+    # The second of January to the eighth; the eighth itself has no sale that is gone.
+    assert (deleted, "deleted") in behind("sales_7d_there", "bazaar_there_day_trend")["2024-01-08",]
+
+
 # --- Tables written by hand ------------------------------------------------------------------------------------------
 
 
