@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from metrics_world import world
 from assay.contracts import load_domain
 from assay.metrics import Calendar
 from assay.metrics.lattice import Mart
+from assay.metrics.planning import Question, plan
 from payments.metrics import METRICS
 
 DOMAIN = load_domain("payments")
@@ -97,3 +99,23 @@ def test_every_metric_of_real_payments_is_what_their_rows_say(
             computed, expected = published(lake, relation, mart), judges[mart.calendar].mart(mart.entity, mart.grain, metrics)
             assert computed.keys() == expected.keys()
             assert not list(differences(computed, expected))
+
+
+@pytest.mark.parametrize("entity", ["platform", "customer"])
+def test_every_metric_over_all_days_is_what_the_rows_say(
+    lake: duckdb.DuckDBPyConnection, judges: dict[Calendar | None, Judge], rows: list[dict[str, Any]], entity: str
+) -> None:
+    metrics = [each for each in LATTICE.catalog.metrics.values() if not each.is_dated and entity in each.entities]
+    chosen = plan(LATTICE, Question(tuple(each.name for each in metrics), (entity,))).chosen
+    assert chosen is not None
+    answer = lake.sql(chosen.statement(None))
+    found = [dict(zip(answer.columns, row, strict=True)) for row in answer.fetchall()]
+
+    computed = {(row.pop("customer_id", ""), ()): row for row in found}
+    assert computed == judges[None].mart(LATTICE.catalog.entities[entity], None, metrics)
+    # What each customer was worth, from the baskets themselves.
+    worth: dict[str, Decimal] = {}
+    for row in rows:
+        key = row["customer_id"] if entity == "customer" else ""
+        worth[key] = worth.get(key, Decimal(0)) + row["amount"]
+    assert {key: each["total_lifetime_value"] for (key, _), each in computed.items()} == worth
