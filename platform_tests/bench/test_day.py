@@ -21,6 +21,8 @@ DAYS = 10
 COMPANY = simulator.Company(days=DAYS, transactions_per_day=PAYMENTS_A_DAY)
 
 MOST_SECONDS = 20.0
+DBT_SECONDS = 13.0
+"""What dbt-duckdb takes on the machine for which the seconds were set; machines differ several times over, ratios hardly do."""
 MARGINAL = 1.3
 MOST_MEMORY = 4 * measure.GIB
 
@@ -43,6 +45,14 @@ def test_day(board: measure.Board, folder: Path) -> None:
         board.note("day", "dbt-duckdb, folder", measure.seconds(dbt.wall))
         board.bar("day", "assay / dbt-duckdb, folder", measure.times(cost.wall / dbt.wall), "< 1×", cost.wall < dbt.wall)
         board.note("day", "the same in processor time, folder", measure.times(cost.cpu / dbt.cpu))
+        there = DBT_SECONDS * cost.wall / dbt.wall
+        board.bar(
+            "day",
+            f"assay, folder, where dbt takes {DBT_SECONDS:g} s",
+            measure.seconds(there),
+            f"≤ {MOST_SECONDS:g} s",
+            there <= MOST_SECONDS,
+        )
     with lakes.s3_lake(folder, files.folder) as lake:
         cost = lake.assay("run", "--json")
         _rows(board, "embedded S3", cost, hand, files)

@@ -15,6 +15,7 @@ import measure
 import pytest
 
 from assay.contracts import load_domain
+from assay.contracts.version import fingerprint
 from assay.engine.project import load_project
 from assay.lake import open_store
 from assay.metrics.grains import Grain
@@ -129,7 +130,9 @@ def _asked(lake: lakes.Lake, question: Question) -> int:
 
 def _lake(folder: Path, trade: facts.Trade) -> lakes.Lake:
     """A lake with the facts of a trade, which are made once and kept."""
-    kept = lakes.DATA / "facts" / trade.name
+    tables = load_domain("payments").tables
+    version = fingerprint([tables[name].version for name in (facts.PAYMENTS, facts.REFUNDS, facts.DISPUTES)])
+    kept = lakes.DATA / "facts" / f"{trade.name}-{version}"
     if not (kept / "whole").exists():
         shutil.rmtree(kept, ignore_errors=True)
         (kept / "lake").mkdir(parents=True)
