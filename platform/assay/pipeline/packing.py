@@ -106,7 +106,7 @@ def pack(
 
 
 def read_packs(store: ObjectStore, table: Table) -> dict[str, Pack]:
-    """The packs of a table, by month.
+    """The packs of a table, by month: those that are listed and still there.
 
     Raises:
         StoreError: The lake cannot be read.
@@ -115,7 +115,8 @@ def read_packs(store: ObjectStore, table: Table) -> dict[str, Pack]:
         found = json.loads(store.get(packs_index_key(table)))
     except ObjectMissing:
         return {}
-    return {month: Pack(**each) for month, each in found.items()}
+    there = {info.key for info in store.list(packs_prefix(table))}
+    return {month: Pack(**each) for month, each in found.items() if each["key"] in there}
 
 
 def packed_files(state: State, relation: str, partitions: Iterable[str]) -> list[Files]:

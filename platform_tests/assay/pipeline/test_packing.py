@@ -139,12 +139,17 @@ def test_a_day_that_is_replaced_while_it_is_copied_is_not_listed(lake: ShopLake,
     assert answers(lake) == single(lake)
 
 
-def test_packs_may_be_lost(lake: ShopLake) -> None:
+@pytest.mark.parametrize("what", ["packs", "list", "both"])
+def test_packs_may_be_lost(lake: ShopLake, what: str) -> None:
     packed(lake)
-    for key in [*objects(lake), packs_index_key(lake.workspace.domain.tables[TABLE])]:
+    lost = [] if what == "list" else objects(lake)
+    lost += [] if what == "packs" else [packs_index_key(lake.workspace.domain.tables[TABLE])]
+    for key in lost:
         lake.store.delete(key)
     assert opened(lake) == (0, 30)
     assert answers(lake) == single(lake)
+    assert packed(lake).months == 1
+    assert opened(lake) == (1, 8)
 
 
 def test_partitions_of_many_rows_stay_as_they_are(lake: ShopLake, monkeypatch: pytest.MonkeyPatch) -> None:
