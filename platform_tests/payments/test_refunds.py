@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from merchant_clocks import MERCHANT_CLOCKS
 
 TABLE = "enriched.refunds"
 MART = "marts.refunds_enriched"
@@ -211,17 +212,7 @@ def test_a_refund_with_all_that_is_known_of_it(compute, broken, accounted) -> No
 
 @pytest.mark.parametrize(
     ("zone", "asked", "day"),
-    [
-        ("Asia/Tokyo", datetime(2025, 1, 9, 14, 59, tzinfo=UTC), date(2025, 1, 9)),
-        ("Asia/Tokyo", datetime(2025, 1, 9, 15, tzinfo=UTC), date(2025, 1, 10)),
-        ("America/New_York", datetime(2025, 1, 9, 4, 59, tzinfo=UTC), date(2025, 1, 8)),
-        # Clocks go forward at 01:00 UTC: midnight is at 23:00 UTC the day before, and at 22:00 UTC that day.
-        ("Europe/Berlin", datetime(2025, 3, 29, 22, 59, tzinfo=UTC), date(2025, 3, 29)),
-        ("Europe/Berlin", datetime(2025, 3, 30, 22, tzinfo=UTC), date(2025, 3, 31)),
-        # The producer gave a day and no time.
-        ("America/New_York", datetime(2025, 1, 9, tzinfo=UTC), date(2025, 1, 9)),
-        (None, datetime(2025, 1, 9, 12, tzinfo=UTC), None),
-    ],
+    MERCHANT_CLOCKS,
 )
 def test_the_day_by_the_merchants_clock(compute, zone: str | None, asked: datetime, day: date | None) -> None:
     then = GOOD | {"requested_at": asked, "refund_date": asked.date()}
