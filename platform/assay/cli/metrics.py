@@ -24,7 +24,7 @@ from assay.contracts import load_domain
 from assay.errors import SettingsError
 from assay.metrics.grains import Grain
 from assay.metrics.kinds import Followed
-from assay.metrics.lattice import Lattice, Mart, Members
+from assay.metrics.lattice import Lattice, Mart
 from assay.metrics.marts import lattice_of
 from assay.metrics.planning import Days, Plan, Question
 from assay.metrics.resolving import Resolved
@@ -331,8 +331,7 @@ def _over_all_days(lattice: Lattice, metric: Resolved) -> dict[str, dict[str, st
 
 def _origins(lattice: Lattice, mart: Mart, metric: Resolved) -> dict[str, str]:
     if isinstance(metric.metric, Followed):
-        members = (Members(mart.entity, lattice.catalog.facts[name]) for name in metric.facts)
-        return {each.full_name: "who was counted in each month" for each in members}
+        return {lattice.catalog.facts[name].table: "who was counted in each month" for name in metric.facts}
     if metric.is_trend:
         return {mart.full_name: "the same periods, and those before them"}
     found = {}

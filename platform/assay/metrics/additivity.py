@@ -19,7 +19,7 @@ class Additivity(StrEnum):
     MERGEABLE = "mergeable"
     """By minimum or maximum: minima and maxima."""
     SETS = "exact sets"
-    """Only from what was counted: distinct counts and quantiles, from base rows or stored exact multisets."""
+    """Only from what was counted: distinct counts and quantiles, from base rows."""
     RECOMPUTED = "recomputed"
     """By computing again from parts that are added up: ratios, averages, shares."""
     WINDOWED = "windowed"
@@ -44,7 +44,7 @@ _WHY = {
 _INSTEAD = {
     Additivity.ADDITIVE: "Take it from a grain that divides the requested one.",
     Additivity.MERGEABLE: "Name a count or a sum.",
-    Additivity.SETS: "It is computed from base rows or stored exact multisets at every grain; use it there directly.",
+    Additivity.SETS: "It is computed from base rows at every grain; use it there directly.",
     Additivity.RECOMPUTED: "Name the sums that it divides; the ratio is divided again from them at every grain.",
     Additivity.WINDOWED: "Name the metric it is computed from.",
 }

@@ -18,7 +18,7 @@ from assay.metrics.declarations import NEAR, UNKNOWN, Calendar, Entity, Fact, Lo
 from assay.metrics.expressions import Writer
 from assay.metrics.grains import Grain, first_day, last_day
 from assay.metrics.kinds import Rank, Share
-from assay.metrics.lattice import Lattice, Mart, Members, Parent
+from assay.metrics.lattice import Lattice, Mart, Parent
 from assay.metrics.parts import Part, columns_in
 from assay.metrics.resolving import Resolved
 from assay.metrics.text import Select, indented, statement
@@ -68,18 +68,31 @@ class Branch:
 
 def compile_mart(lattice: Lattice, mart: Mart) -> Compiled:
     """Write the SQL of a mart."""
-    by_origin: dict[str, tuple[Parent, list[Part]]] = {}
+    by_origin: dict[tuple[str, bool], tuple[Parent, list[Part]]] = {}
     for part in lattice.stored(mart):
         parent = lattice.parent(mart, part)
-        by_origin.setdefault(parent.origin.name, (parent, []))[1].append(part)
-    branches = [branch_of(lattice, mart, parent, parts) for parent, parts in by_origin.values()]
+        by_origin.setdefault((parent.origin.name, _is_large(mart, part)), (parent, []))[1].append(part)
+    branches = [
+        _of_sets(lattice, mart, parent.origin, parts)
+        if are_large and isinstance(parent.origin, Fact)
+        else branch_of(lattice, mart, parent, parts)
+        for (_, are_large), (parent, parts) in by_origin.items()
+    ]
     tables = {name: table for branch in branches for name, table in branch.tables.items()}
     source = branches[0].name if len(branches) == 1 else _side_by_side(lattice, mart, branches, tables)
     metrics = ordered(lattice.metrics(mart))
     final = _final(lattice, mart, metrics, source, branches, tables)
     lineage = _lineage(lattice, mart, metrics, branches)
     sql = statement([heading(mart)], tables, final)
-    return Compiled(sql, {branch.relation: tuple(sorted(branch.reads)) for branch in branches}, lineage)
+    reads: dict[str, set[str]] = {}
+    for branch in branches:
+        reads.setdefault(branch.relation, set()).update(branch.reads)
+    return Compiled(sql, {relation: tuple(sorted(columns)) for relation, columns in reads.items()}, lineage)
+
+
+def _is_large(mart: Mart, part: Part) -> bool:
+    """Whether a distinct count or quantile is over more rows than fit into memory."""
+    return part.is_set and mart.grain in (Grain.MONTH, Grain.YEAR)
 
 
 def heading(mart: Mart) -> str:
@@ -93,8 +106,6 @@ def heading(mart: Mart) -> str:
 def branch_of(lattice: Lattice, mart: Mart, parent: Parent, parts: list[Part]) -> Branch:
     """The contribution of one parent to a mart."""
     origin = parent.origin
-    if isinstance(origin, Members):
-        return _of_members(lattice, mart, origin, parent, parts)
     relation = origin.table if isinstance(origin, Fact) else origin.full_name
     branch = Branch(f"from_{origin.name}", relation)
     columns: dict[str, str] = {}
@@ -149,6 +160,13 @@ def _add_reach(mart: Mart, fact: LocalFact, branch: Branch) -> None:
     branch.lineage["newest_day"] = (utc,)
 
 
+def key_columns(mart: Mart, fact: Fact) -> dict[str, str]:
+    """SQL in a fact of the columns that identify a row of a mart of whole days."""
+    entity = mart.entity
+    own = {} if entity.key is None else {entity.key: key_of(entity, fact)}
+    return own | {mart.grain.period_column: first_day(mart.grain, fact.day)}
+
+
 def key_of(entity: Entity, fact: Fact) -> str:
     """SQL of an entity's key in a fact."""
     return f"coalesce({fact.keys[entity.name]}, '{UNKNOWN}')"
@@ -192,14 +210,16 @@ def _add_mart(mart: Mart, origin: Mart, parts: list[Part], add: _Add) -> None:
         add(part.name, part.merged(part.name), part.name)
 
 
-def _of_members(lattice: Lattice, mart: Mart, members: Members, parent: Parent, parts: list[Part]) -> Branch:
-    branch = Branch(f"from_{members.name}", members.full_name)
-    branch.reads = {*members.key, *map(lattice.tally, parts)}
-    branch.tables = multisets.unfolded(lattice, mart, members, branch.name, parts, parent.why)
-    branch.columns = [*mart.key, *(part.name for part in parts)]
-    branch.lineage = {name: (name,) for name in mart.entity.keys}
-    branch.lineage |= {mart.grain.period_column: ("month",)}
-    branch.lineage |= {part.name: (lattice.tally(part), "member") for part in parts}
+def _of_sets(lattice: Lattice, mart: Mart, fact: Fact, parts: list[Part]) -> Branch:
+    """The contribution of a fact's distinct counts and quantiles over a long period."""
+    known = lattice.catalog.tables[fact.table].types
+    own = key_columns(mart, fact)
+    branch = Branch(f"sets_of_{fact.name}", fact.table)
+    branch.tables = multisets.unfolded(lattice, mart, fact, own, counted_rows(fact), branch.name, parts)
+    branch.columns = [*own, *(part.name for part in parts)]
+    branch.lineage = {name: columns_in(of, known) for name, of in own.items()}
+    branch.lineage |= {part.name: columns_in(f"{part.of} {part.where}", known) for part in parts}
+    branch.reads = {fact.day, *(column for used in branch.lineage.values() for column in used)}
     return branch
 
 

@@ -4,19 +4,19 @@ Belongs here: the existing marts, what each stores, and the choice of parents wi
 (`compiler`, `multisets`, `trends`).
 
 Exact parents of a part: the fact itself, always; for additive and mergeable parts, the same entity at a finer grain that divides
-this one, and for the whole company any entity, because each covers every row once; for distinct counts and quantiles, the exact
-that are kept by month. All of them by the same calendar.
+this one, and for the whole company any entity, because each covers every row once. Distinct counts and quantiles have no other
+parent than the fact. All of them by the same calendar.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from assay.metrics.additivity import cannot
 from assay.metrics.catalog import Catalog
-from assay.metrics.declarations import Calendar, Entity, Fact, calendar_of, local_name
+from assay.metrics.declarations import Calendar, Entity, Fact, local_name
 from assay.metrics.grains import Grain
 from assay.metrics.parts import Part
 from assay.metrics.resolving import Resolved
@@ -31,8 +31,6 @@ _PERIODS = {
     (Grain.DAY, Grain.YEAR): 366,
     (Grain.MONTH, Grain.YEAR): 12,
 }
-_ROWS_BEHIND_A_MEMBER = 3
-"""Approximate number of a fact's rows per row of its monthly multisets."""
 
 
 @dataclass(frozen=True)
@@ -76,35 +74,7 @@ class Mart:
         return (*self.entity.keys, *self.period)
 
 
-@dataclass(frozen=True)
-class Members:
-    """The exact multisets of one entity and fact by month: the values counted, and how often.
-
-    Attributes:
-        entity: The entity.
-        fact: The fact.
-    """
-
-    entity: Entity
-    fact: Fact
-
-    @property
-    def name(self) -> str:
-        """As in `merchant_month_payments_members`."""
-        return f"{self.entity.name}_month_{self.fact.name}_members"
-
-    @property
-    def full_name(self) -> str:
-        """Its name in SQL."""
-        return f"marts.{self.name}"
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        """Columns that identify a row."""
-        return (*self.entity.keys, "month", "counted", "member")
-
-
-Origin = Fact | Mart | Members
+Origin = Fact | Mart
 
 
 @dataclass(frozen=True)
@@ -176,18 +146,6 @@ class Lattice:
             names |= dict.fromkeys(closing[fact].name for fact in facts if fact in closing)
         return tuple(part for name, part in self.catalog.parts.items() if name in names)
 
-    @cached_property
-    def members(self) -> tuple[Members, ...]:
-        """Every table of multisets that marts need."""
-        found: dict[str, Members] = {}
-        for mart in self.marts:
-            if mart.grain is Grain.MONTH or mart.grain is Grain.YEAR:
-                for part in self.stored(mart):
-                    if part.is_set:
-                        needed = Members(mart.entity, self.catalog.facts[part.fact])
-                        found[needed.name] = needed
-        return tuple(found.values())
-
     def metrics(self, mart: Mart) -> tuple[Resolved, ...]:
         """The metrics of a mart that are computed from its own period alone."""
         return tuple(each for each in self._of_mart(mart) if not each.is_trend)
@@ -195,11 +153,6 @@ class Lattice:
     def trends(self, mart: Mart) -> tuple[Resolved, ...]:
         """The metrics of a mart that need other periods, too."""
         return tuple(each for each in self._of_mart(mart) if each.is_trend)
-
-    def sets(self, members: Members) -> tuple[Part, ...]:
-        """The distinct counts and quantiles of an entity and fact."""
-        month = Mart(members.entity, Grain.MONTH, calendar_of(members.fact))
-        return tuple(part for part in self.stored(month) if part.is_set and part.fact == members.fact.name)
 
     @cached_property
     def _tallies(self) -> dict[tuple[str, str], str]:
@@ -216,10 +169,6 @@ class Lattice:
         counts the rows with the condition, where there is one.
         """
         return self._tallies[part.fact, part.condition] if part.where else "row_count"
-
-    def tallies(self, parts: Iterable[Part]) -> dict[str, str]:
-        """The conditions of distinct counts and quantiles, by column of the multisets; those without one use `row_count`."""
-        return {self.tally(part): part.where for part in parts if part.where}
 
     def parent(self, mart: Mart, part: Part) -> Parent:
         """The cheapest relation that gives a part of a mart exactly."""
@@ -243,38 +192,19 @@ class Lattice:
                 part.additivity, part.name, f"be rolled up from {origin.grain} to {mart.grain}, not a whole number of them"
             )
 
-    def members_parent(self, members: Members) -> Parent:
-        """The cheapest exact parent of multisets: the fact, or for the whole company those of an entity."""
-        rows = members.fact.rows_a_day * Grain.MONTH.days
-        from_fact = Parent(members.fact, rows, "the rows themselves")
-        if members.entity.key is not None:
-            return from_fact
-        wanted = {part.name for part in self.sets(members)}
-        others = [
-            Parent(other, rows // _ROWS_BEHIND_A_MEMBER, f"its multisets hold every row once, over all of {other.entity.name}")
-            for other in self.members
-            if other.entity.key is not None and other.fact == members.fact and wanted <= {part.name for part in self.sets(other)}
-        ]
-        return min([from_fact, *others], key=lambda parent: (parent.rows, parent.origin.name))
-
     def _candidates(self, mart: Mart, fact: Fact, is_set: bool) -> tuple[Parent, ...]:
         """The relations that can give parts of a fact to a mart, the cheapest first."""
         found = self._found.get((mart.name, fact.name, is_set))
         if found is None:
-            parents = self._of_sets(mart, fact) if is_set else self._of_sums(mart, fact)
+            parents = [Parent(fact, fact.rows_a_day * mart.grain.days, "the rows themselves")]
+            if not is_set:
+                parents += self._finer(mart, fact)
             found = tuple(sorted(parents, key=lambda parent: (parent.rows, parent.origin.name)))
             self._found[mart.name, fact.name, is_set] = found
         return found
 
-    def _of_sets(self, mart: Mart, fact: Fact) -> Iterator[Parent]:
-        rows = fact.rows_a_day * mart.grain.days
-        yield Parent(fact, rows, "the rows themselves")
-        if mart.grain in (Grain.MONTH, Grain.YEAR):
-            why = "multisets by month give distinct counts and quantiles exactly without the rows"
-            yield Parent(Members(mart.entity, fact), rows // _ROWS_BEHIND_A_MEMBER, why)
-
-    def _of_sums(self, mart: Mart, fact: Fact) -> Iterator[Parent]:
-        yield Parent(fact, fact.rows_a_day * mart.grain.days, "the rows themselves")
+    def _finer(self, mart: Mart, fact: Fact) -> Iterator[Parent]:
+        """The marts that sums of a mart can be added up from."""
         for other in self.marts:
             same_grain = other.grain is mart.grain
             if other.calendar != mart.calendar or not (same_grain or other.grain.divides(mart.grain)):

@@ -1,7 +1,7 @@
 """Marts: generated tables with the contract, books and lineage of ordinary ones.
 
 Belongs here: columns with descriptions and units, the few rules that generated numbers need, and the balance of their books. Does
-not belong here: their SQL (`compiler`, `multisets`, `trends`).
+not belong here: their SQL (`compiler`, `trends`).
 
 There are few rules: the numbers follow from the declarations, and tests check them against an independent computation. Each
 partition's proof covers what data can break: keys, negative counts, totals that do not add up, rows lost on the way.
@@ -34,14 +34,13 @@ from assay.contracts.model import Published
 from assay.contracts.rules import Rule
 from assay.contracts.version import fingerprint
 from assay.errors import SettingsError
-from assay.metrics import multisets
 from assay.metrics.catalog import Catalog, read_catalog
-from assay.metrics.compiler import Compiled, compile_mart, has_span, heading, key_of, ordered, origin, starts_at_zero
-from assay.metrics.declarations import Calendar, Entity, Fact, LocalFact, calendar_of
+from assay.metrics.compiler import Compiled, compile_mart, has_span, heading, ordered, starts_at_zero
+from assay.metrics.declarations import Calendar, Entity, Fact, LocalFact
 from assay.metrics.grains import Grain
 from assay.metrics.kinds import Metric
-from assay.metrics.lattice import Lattice, Mart, Members
-from assay.metrics.parts import Part, columns_in
+from assay.metrics.lattice import Lattice, Mart
+from assay.metrics.parts import Part
 from assay.metrics.resolving import Resolved
 from assay.metrics.text import without_comments
 from assay.metrics.trends import compile_trend
@@ -125,7 +124,6 @@ def generate(lattice: Lattice, module: str, path: Path) -> dict[str, Generated]:
     """
     factory = _Factory(lattice, module, path)
     made = [factory.mart(mart) for mart in lattice.marts]
-    made += [factory.members(members) for members in lattice.members]
     made += [factory.trend(mart) for mart in lattice.marts if lattice.trends(mart)]
     return {each.table.full_name: each for each in made}
 
@@ -163,60 +161,6 @@ class _Factory:
             compile_mart(self._lattice, mart),
             self._windows(mart),
             mart.calendar,
-        )
-
-    def members(self, members: Members) -> Generated:
-        """The multisets of an entity and fact."""
-        parts = self._lattice.sets(members)
-        parent = self._lattice.members_parent(members)
-        key = key_of(members.entity, members.fact) if members.entity.key is not None else None
-        expressions = list(dict.fromkeys(part.of for part in parts))
-        tallies = self._lattice.tallies(parts)
-        sql = multisets.kept(members, expressions, tallies, key, parent.origin, parent.why)
-        columns = [
-            *self._entity_columns(members.entity),
-            ColumnSpec("month", "DATE", False, _period(Grain.MONTH, calendar_of(members.fact)), None, None),
-            ColumnSpec("counted", "VARCHAR", False, "The expression counted", None, None),
-            ColumnSpec("member", "VARCHAR", False, "The value, as text", None, "identifier"),
-            ColumnSpec("row_count", "BIGINT", False, "Rows that have it", members.fact.unit, None),
-            *(
-                ColumnSpec(tally, "BIGINT", False, f"Rows of them where {where}", members.fact.unit, None)
-                for tally, where in tallies.items()
-            ),
-        ]
-        known = self._catalog.tables[members.fact.table].types
-        if isinstance(parent.origin, Fact):
-            relation = members.fact.table
-            used = " ".join([*expressions, *tallies.values(), members.fact.keys.get(members.entity.name, "")])
-            reads = {*columns_in(used, known), members.fact.day, "ingestion_timestamp"}
-            used_by = dict(tallies) | {
-                "month": members.fact.day,
-                **dict.fromkeys(members.entity.keys, members.fact.keys.get(members.entity.name, "")),
-                **dict.fromkeys(("counted", "member", "row_count"), " ".join(expressions)),
-                "ingestion_timestamp": "ingestion_timestamp",
-            }
-            lineage = {
-                name: tuple(origin(relation, column) for column in columns_in(said, known)) for name, said in used_by.items()
-            }
-            counted = " + ".join(f"count({of})" for of in expressions)
-        else:
-            assert isinstance(parent.origin, Members)
-            relation = parent.origin.full_name
-            reads = {"month", "counted", "member", "row_count", "ingestion_timestamp", *tallies}
-            lineage = {name: (origin(relation, name),) for name in reads}
-            counted = "coalesce(sum(row_count), 0)"
-        return self._table(
-            members.name,
-            members.entity,
-            Grain.MONTH,
-            members.key,
-            f"{multisets.heading(members)} The exact multisets behind distinct counts and quantiles.",
-            columns,
-            self._rules(members.key, tallies, set()),
-            Balance(inputs=(relation,), rows="row_count", input_rows=counted),
-            Compiled(sql, {relation: tuple(sorted(reads))}, lineage),
-            {relation: parent.origin.window} if isinstance(parent.origin, LocalFact) else {},
-            calendar_of(members.fact),
         )
 
     def trend(self, mart: Mart) -> Generated:

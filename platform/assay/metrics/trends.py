@@ -9,18 +9,20 @@ A trend mart has exactly the rows of the mart it reads: a member with nothing in
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from assay.contracts import ColumnOrigin, Window, periods
 from assay.contracts.periods import Span
-from assay.metrics.compiler import Compiled, has_span, heading, origin
+from assay.metrics.compiler import Compiled, counted_rows, has_span, heading, key_columns, origin
+from assay.metrics.declarations import Fact, LocalFact
 from assay.metrics.exact import MONEY_PLACES, SHARE_PLACES, divide
 from assay.metrics.expressions import Writer
 from assay.metrics.grains import SPAN_COLUMNS, Grain, first_day
 from assay.metrics.kinds import Arrived, Cumulative, Followed, Growth, Lost, Moving, Retained, Retention
-from assay.metrics.lattice import Lattice, Mart, Members
-from assay.metrics.multisets import met
+from assay.metrics.lattice import Lattice, Mart
+from assay.metrics.multisets import Tables, values_of
+from assay.metrics.parts import Part, columns_in
 from assay.metrics.resolving import Resolved
 from assay.metrics.text import Select, indented, statement
 
@@ -36,6 +38,7 @@ _STEP = {
 """The distance between a period and the one it is compared with: as an interval, and in partitions."""
 
 
+_LONGEST_MONTH = 31
 _UNITS = {Grain.DAY: (1, "DAY"), Grain.WEEK: (7, "DAY"), Grain.MONTH: (1, "MONTH"), Grain.YEAR: (12, "MONTH")}
 """The length of a period as an interval."""
 
@@ -94,7 +97,7 @@ def compile_trend(lattice: Lattice, mart: Mart) -> CompiledTrend:
     for metric in metrics:
         if not isinstance(metric.metric, Followed):
             values[metric.name] = _value(lattice, writer, trend, metric)
-    tables: dict[str, tuple[list[str], str]] = {}
+    tables: Tables = {}
     keys = {name: name for name in mart.key}
     own = keys | {name: name for name in (SPAN_COLUMNS if has_span(mart) else ())}
     columns = own | {name: name for name in trend.read} | trend.moved
@@ -106,17 +109,20 @@ def compile_trend(lattice: Lattice, mart: Mart) -> CompiledTrend:
     windows = {} if back == Window() else {mart.full_name: back}
     reads = {mart.full_name: tuple(sorted({*own, *trend.read, "ingestion_timestamp"}))}
     followed = [metric for metric in metrics if isinstance(metric.metric, Followed)]
-    for members in _members_of(lattice, mart, followed):
-        those = [metric for metric in followed if metric.facts == (members.fact.name,)]
-        name = f"followed_{members.fact.name}"
-        _follow(lattice, members, those, name, tables)
+    for fact in _facts_of(lattice, followed):
+        those = [metric for metric in followed if metric.facts == (fact.name,)]
+        name = f"followed_{fact.name}"
+        _follow(lattice, mart, fact, those, name, tables)
         source += f"\nLEFT JOIN {name} USING ({', '.join(mart.key)})"
-        windows[members.full_name] = Window(before=max(_months(metric) for metric in those))
-        tallies = {metric.name: lattice.tally(lattice.catalog.parts[metric.refers[0]]) for metric in those}
-        reads[members.full_name] = tuple(sorted({*members.key, *tallies.values()}))
+        windows[fact.table] = _window(fact, max(_months(metric) for metric in those))
+        known = lattice.catalog.tables[fact.table].types
+        used = {metric.name: lattice.catalog.parts[metric.refers[0]] for metric in those}
+        lineage_of = {name: columns_in(f"{part.of} {part.where}", known) for name, part in used.items()}
+        own_columns = columns_in(" ".join(key_columns(mart, fact).values()), known)
+        reads[fact.table] = tuple(sorted({*own_columns, *(column for each in lineage_of.values() for column in each)}))
         for metric in those:
             values[metric.name] = metric.name if isinstance(metric.metric, Retention) else f"coalesce({metric.name}, 0)"
-            trend.lineage[metric.name] = (origin(members.full_name, tallies[metric.name]), origin(members.full_name, "member"))
+            trend.lineage[metric.name] = tuple(origin(fact.table, column) for column in lineage_of[metric.name])
     # A joined key column belongs to both sides.
     selected = own | {metric.name: values[metric.name] for metric in metrics}
     selected |= {"ingestion_timestamp": "ingestion_timestamp", "data_source": f"'{mart.name}'"}
@@ -182,9 +188,14 @@ def _newest(trend: _Trend) -> str:
     return found[0] if len(found) == 1 else f"greatest({', '.join(found)})"
 
 
-def _members_of(lattice: Lattice, mart: Mart, metrics: Sequence[Resolved]) -> list[Members]:
-    facts = dict.fromkeys(fact for metric in metrics for fact in metric.facts)
-    return [Members(mart.entity, lattice.catalog.facts[fact]) for fact in facts]
+def _facts_of(lattice: Lattice, metrics: Sequence[Resolved]) -> list[Fact]:
+    return [lattice.catalog.facts[name] for name in dict.fromkeys(fact for metric in metrics for fact in metric.facts)]
+
+
+def _window(fact: Fact, months: int) -> Window:
+    """The days of a fact in which members are looked for: those of the month, and of the months before it."""
+    before = months * _LONGEST_MONTH
+    return replace(fact.window, before=before + fact.window.before) if isinstance(fact, LocalFact) else Window(before=before)
 
 
 def _value(lattice: Lattice, writer: Writer, trend: _Trend, metric: Resolved) -> str:
@@ -240,45 +251,75 @@ def _months(metric: Resolved) -> int:
     return metric.metric.months
 
 
-def _follow(
-    lattice: Lattice, members: Members, metrics: Sequence[Resolved], name: str, tables: dict[str, tuple[list[str], str]]
-) -> None:
-    """Add common tables that follow members from month to month.
-
-    The months in which a member was counted are bits of a number, so that members are grouped once and many are alike. A number
-    covers one requested year and the earlier years that it is compared with: however many years are read, it is never too
-    long.
-    """
-    keys = {key: key for key in members.entity.keys}
-    years = f"years_{members.fact.name}"
-    before = -(-max(_months(metric) for metric in metrics) // 12)
-    tables[years] = (["The requested years."], "  SELECT DISTINCT year(month) AS year FROM looked_back")
-    read = f"{members.full_name}\nINNER JOIN {years} ON year BETWEEN year(month) AND year(month) + {before}"
-    bits = "bit_or(CAST(1 AS BIGINT) << CAST(12 * (year - year(month)) + 12 - month(month) AS INTEGER))"
+def _follow(lattice: Lattice, mart: Mart, fact: Fact, metrics: Sequence[Resolved], name: str, tables: Tables) -> None:
+    """Add common tables that follow members from month to month."""
+    counted = [lattice.catalog.parts[of] for of in dict.fromkeys(metric.refers[0] for metric in metrics)]
+    each = _add_each(mart, fact, counted, max(_months(metric) for metric in metrics), tables)
+    keys = {key: key for key in mart.entity.keys}
     branches = []
-    for place, of in enumerate(dict.fromkeys(metric.refers[0] for metric in metrics)):
-        own = [metric for metric in metrics if metric.refers[0] == of]
-        each, alike, seen = (f"{word}_{members.fact.name}_{place}" for word in ("each", "alike", "seen"))
-        columns = keys | {"member": "member", "year": "year", "months": bits}
-        where = met(lattice, lattice.catalog.parts[of])
-        tables[each] = (
-            [f"The months in which {of} counted each member, as bits: bit 0 is December of the year, bit 1 the month before."],
-            indented(Select(columns, read, where=where, grouped=True).text()),
-        )
-        columns = keys | {"year": "year", "months": "months", "members": "count(*)"}
-        tables[alike] = ([], indented(Select(columns, each, grouped=True).text()))
-        columns = {"month": "make_date(year, number, 1)", "months": "months >> (12 - number)", "members": "members"}
-        tables[seen] = (
-            ["The same seen from each month of the year: bit 0 is that month, bit 1 the month before."],
-            indented(Select(keys | columns, f"{alike}\nCROSS JOIN range(1, 13) AS of_year(number)").text()),
-        )
-        columns = keys | {"month": "month"} | {metric.name: _followed(metric) for metric in own}
-        branches.append(Select(columns, seen, grouped=True))
+    for part in counted:
+        seen = _add_seen(keys, part, values_of(counted)[part.of], each, tables)
+        own = {metric.name: _followed(metric) for metric in metrics if metric.refers[0] == part.name}
+        branches.append(Select(keys | {"month": "month"} | own, seen, grouped=True))
     body = "\n  UNION ALL BY NAME\n".join(branch.text("  ") for branch in branches)
     if len(branches) > 1:
         columns = keys | {"month": "month"} | {metric.name: f"max({metric.name})" for metric in metrics}
         body = indented(Select(columns, f"(\n{body}\n)", grouped=True).text())
     tables[name] = ([], body)
+
+
+def _add_each(mart: Mart, fact: Fact, counted: Sequence[Part], months: int, tables: Tables) -> str:
+    """Add common tables with the months in which each member was counted, and return the name of the last.
+
+    The months are bits of a number, so that members are grouped once and many are alike. A number covers one requested year and
+    the earlier years that it is compared with: however many years are read, it is never too long. Members of all kinds are
+    followed in one pass over the fact, by grouping sets.
+    """
+    keys = {key: key for key in mart.entity.keys}
+    years, bits, rows, each = (f"{word}_{fact.name}" for word in ("years", "months", "seen_in", "each"))
+    values = values_of(counted)
+    tables[years] = (["The requested years."], "  SELECT DISTINCT year(month) AS year FROM looked_back")
+    columns = {
+        "year": "year",
+        "month": "CAST(make_date(year, 12, 1) - to_months(CAST(back AS INTEGER)) AS DATE)",
+        "bit": "CAST(1 AS BIGINT) << back",
+    }
+    years_before = -(-months // 12)
+    said = "Their months and those before, as bits: bit 0 is December of the year, bit 1 the month before."
+    compared = f"{years}\nCROSS JOIN range({12 * (years_before + 1)}) AS months_back(back)"
+    tables[bits] = ([said], indented(Select(columns, compared).text()))
+    columns = dict(key_columns(mart, fact)) | {column: of for of, column in values.items()}
+    columns |= {f"is_{part.name}": part.where for part in counted if part.where}
+    tables[rows] = (
+        [f"{fact.table}: whom each row counts."],
+        indented(Select(columns, fact.table, where=counted_rows(fact)).text()),
+    )
+    columns = keys | {"year": "year"} | {column: column for column in values.values()}
+    columns |= {f"months_{part.name}": f"bit_or({_bit(part)})" for part in counted}
+    sets = [(*keys, "year", column) for column in values.values()]
+    grouped = Select(columns, f"{rows}\nINNER JOIN {bits} USING (month)", sets=sets)
+    tables[each] = (["The months in which each member was counted."], indented(grouped.text()))
+    return each
+
+
+def _add_seen(keys: Mapping[str, str], part: Part, value: str, each: str, tables: Tables) -> str:
+    """Add common tables with how many members were counted in the same months, as seen from each; return the name of the last."""
+    alike, seen = f"alike_{part.name}", f"seen_{part.name}"
+    months = f"months_{part.name}"
+    columns = dict(keys) | {"year": "year", "months": months, "members": "count(*)"}
+    counted = Select(columns, each, where=f"{value} IS NOT NULL AND {months} IS NOT NULL", grouped=True)
+    tables[alike] = ([], indented(counted.text()))
+    columns = dict(keys) | {"month": "make_date(year, number, 1)", "months": "months >> (12 - number)", "members": "members"}
+    tables[seen] = (
+        ["The same seen from each month of the year: bit 0 is that month, bit 1 the month before."],
+        indented(Select(columns, f"{alike}\nCROSS JOIN range(1, 13) AS of_year(number)").text()),
+    )
+    return seen
+
+
+def _bit(part: Part) -> str:
+    """The bit of a row's month, if the row counts."""
+    return f"CASE WHEN is_{part.name} THEN bit END" if part.where else "bit"
 
 
 def _followed(metric: Resolved) -> str:

@@ -82,8 +82,8 @@ def test_show_tells_that_who_came_back_is_known_by_who_was_counted(run: Run) -> 
     shown = told(run("show", "retention_2m", "--json"))
 
     read = {mart.split(".")[1].removesuffix("_month_trend"): list(origins) for mart, origins in shown["marts"].items()}
-    assert read["stall"] == ["marts.stall_month_sales_members"]
-    assert all(f"marts.{entity}_month_sales_members" in origins for entity, origins in read.items())
+    assert read["stall"] == ["enriched.sales"]
+    assert all("enriched.sales" in origins for origins in read.values())
 
 
 def test_the_calendar_is_stated_wherever_a_metric_is(run: Run) -> None:
