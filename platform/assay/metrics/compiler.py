@@ -315,10 +315,10 @@ def _among(
 ) -> set[str]:
     """Add common tables that compute ranks and shares, where that is faster; returns the names of these metrics.
 
-    A window sorts whole rows, with all columns that it does not need. The rows of an hour are too few for that to matter.
+    A window sorts whole rows, with all columns that it does not need.
     """
     found = {metric.name: metric.metric for metric in metrics if isinstance(metric.metric, Rank | Share)}
-    if not found or mart.entity.key is None or mart.grain is Grain.HOUR:
+    if not found or mart.entity.key is None:
         return set()
     parts = [part for metric in metrics if metric.name in found for part in metric.parts]
     within = [declared.within for declared in found.values() if isinstance(declared, Rank | Share) and declared.within]
