@@ -13,17 +13,19 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from assay.contracts import ColumnOrigin
-from assay.metrics import multisets
 from assay.metrics.declarations import NEAR, UNKNOWN, Calendar, Entity, Fact, LocalFact
 from assay.metrics.expressions import Writer
 from assay.metrics.grains import Grain, first_day, last_day
 from assay.metrics.kinds import Rank, Share
 from assay.metrics.lattice import Lattice, Mart, Parent
+from assay.metrics.multisets import Multisets
 from assay.metrics.parts import Part, columns_in
 from assay.metrics.resolving import Resolved
 from assay.metrics.text import Select, indented, statement
 
 MICROSECONDS_AN_HOUR = 3_600_000_000
+_LONG = (Grain.MONTH, Grain.YEAR)
+"""Grains whose values to count may be more than fit into memory."""
 _OTHERS = "Columns from which others are computed"
 _Add = Callable[..., None]
 
@@ -68,16 +70,7 @@ class Branch:
 
 def compile_mart(lattice: Lattice, mart: Mart) -> Compiled:
     """Write the SQL of a mart."""
-    by_origin: dict[tuple[str, bool], tuple[Parent, list[Part]]] = {}
-    for part in lattice.stored(mart):
-        parent = lattice.parent(mart, part)
-        by_origin.setdefault((parent.origin.name, _is_large(mart, part)), (parent, []))[1].append(part)
-    branches = [
-        _of_sets(lattice, mart, parent.origin, parts)
-        if are_large and isinstance(parent.origin, Fact)
-        else branch_of(lattice, mart, parent, parts)
-        for (_, are_large), (parent, parts) in by_origin.items()
-    ]
+    branches = _branches(lattice, mart)
     tables = {name: table for branch in branches for name, table in branch.tables.items()}
     source = branches[0].name if len(branches) == 1 else _side_by_side(lattice, mart, branches, tables)
     metrics = ordered(lattice.metrics(mart))
@@ -90,9 +83,18 @@ def compile_mart(lattice: Lattice, mart: Mart) -> Compiled:
     return Compiled(sql, {relation: tuple(sorted(columns)) for relation, columns in reads.items()}, lineage)
 
 
-def _is_large(mart: Mart, part: Part) -> bool:
-    """Whether a distinct count or quantile is over more rows than fit into memory."""
-    return part.is_set and mart.grain in (Grain.MONTH, Grain.YEAR)
+def _branches(lattice: Lattice, mart: Mart) -> list[Branch]:
+    """The contributions to a mart: of each parent, and of what long periods count by multisets."""
+    by_parent: dict[str, tuple[Parent, list[Part]]] = {}
+    sets: dict[str, tuple[Fact, list[Part]]] = {}
+    for part in lattice.stored(mart):
+        parent = lattice.parent(mart, part)
+        if part.is_set and mart.grain in _LONG and isinstance(parent.origin, Fact):
+            sets.setdefault(parent.origin.name, (parent.origin, []))[1].append(part)
+        else:
+            by_parent.setdefault(parent.origin.name, (parent, []))[1].append(part)
+    branches = [branch_of(lattice, mart, parent, parts) for parent, parts in by_parent.values()]
+    return branches + [_of_multisets(lattice, mart, fact, parts) for fact, parts in sets.values()]
 
 
 def heading(mart: Mart) -> str:
@@ -210,12 +212,12 @@ def _add_mart(mart: Mart, origin: Mart, parts: list[Part], add: _Add) -> None:
         add(part.name, part.merged(part.name), part.name)
 
 
-def _of_sets(lattice: Lattice, mart: Mart, fact: Fact, parts: list[Part]) -> Branch:
+def _of_multisets(lattice: Lattice, mart: Mart, fact: Fact, parts: list[Part]) -> Branch:
     """The contribution of a fact's distinct counts and quantiles over a long period."""
     known = lattice.catalog.tables[fact.table].types
     own = key_columns(mart, fact)
     branch = Branch(f"sets_of_{fact.name}", fact.table)
-    branch.tables = multisets.unfolded(lattice, mart, fact, own, counted_rows(fact), branch.name, parts)
+    branch.tables = Multisets(fact, own, counted_rows(fact), parts).unfolded(branch.name)
     branch.columns = [*own, *(part.name for part in parts)]
     branch.lineage = {name: columns_in(of, known) for name, of in own.items()}
     branch.lineage |= {part.name: columns_in(f"{part.of} {part.where}", known) for part in parts}

@@ -154,22 +154,6 @@ class Lattice:
         """The metrics of a mart that need other periods, too."""
         return tuple(each for each in self._of_mart(mart) if each.is_trend)
 
-    @cached_property
-    def _tallies(self) -> dict[tuple[str, str], str]:
-        named: dict[tuple[str, str], str] = {}
-        for part in sorted(self.catalog.parts.values(), key=lambda part: part.function != "count"):
-            if part.where and (part.is_set or not part.of):
-                named.setdefault((part.fact, part.condition), part.name)
-        return named
-
-    def tally(self, part: Part) -> str:
-        """The column of multisets with the number of rows that meet the condition of a distinct count or quantile.
-
-        Metrics with the same condition share a column, and it has the same name for every entity: that of the metric which
-        counts the rows with the condition, where there is one.
-        """
-        return self._tallies[part.fact, part.condition] if part.where else "row_count"
-
     def parent(self, mart: Mart, part: Part) -> Parent:
         """The cheapest relation that gives a part of a mart exactly."""
         fact = self.catalog.facts[part.fact]

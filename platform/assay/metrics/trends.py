@@ -21,7 +21,7 @@ from assay.metrics.expressions import Writer
 from assay.metrics.grains import SPAN_COLUMNS, Grain, first_day
 from assay.metrics.kinds import Arrived, Cumulative, Followed, Growth, Lost, Moving, Retained, Retention
 from assay.metrics.lattice import Lattice, Mart
-from assay.metrics.multisets import Tables, values_of
+from assay.metrics.multisets import Tables, side_by_side, values_of
 from assay.metrics.parts import Part, columns_in
 from assay.metrics.resolving import Resolved
 from assay.metrics.text import Select, indented, statement
@@ -261,11 +261,7 @@ def _follow(lattice: Lattice, mart: Mart, fact: Fact, metrics: Sequence[Resolved
         seen = _add_seen(keys, part, values_of(counted)[part.of], each, tables)
         own = {metric.name: _followed(metric) for metric in metrics if metric.refers[0] == part.name}
         branches.append(Select(keys | {"month": "month"} | own, seen, grouped=True))
-    body = "\n  UNION ALL BY NAME\n".join(branch.text("  ") for branch in branches)
-    if len(branches) > 1:
-        columns = keys | {"month": "month"} | {metric.name: f"max({metric.name})" for metric in metrics}
-        body = indented(Select(columns, f"(\n{body}\n)", grouped=True).text())
-    tables[name] = ([], body)
+    tables[name] = ([], side_by_side(branches, keys | {"month": "month"}, (metric.name for metric in metrics)))
 
 
 def _add_each(mart: Mart, fact: Fact, counted: Sequence[Part], months: int, tables: Tables) -> str:

@@ -49,6 +49,7 @@ ATTEMPTS = 3
 
 Progress = Callable[[Sequence[Outcome]], None]
 Seen = dict[tuple[str, str], int]
+"""Numbers of rows by relation and partition."""
 
 
 def build(
@@ -220,20 +221,21 @@ def _isolate(
 def chunks(state: State, node: Node, partitions: Sequence[str]) -> Iterator[list[str]]:
     """Group partitions into chunks of bounded size.
 
-    Two sizes are bounded: of the rows that become rows of the table, and of those that are only looked at, as payments are for
-    the months in which customers paid. Partitions that look at the same rows are computed together, as far as a chunk reads at
-    most twice what its first partition must read by itself.
+    Two sizes are bounded: of the inputs, whose rows become rows of the table, and of what is only looked at, as payments are for
+    the months in which customers paid. Partitions that look at the same rows are computed together, as far as a chunk looks at no
+    more than twice what its first partition does.
     """
     most = min(ROWS_AT_ONCE, CELLS_AT_ONCE // len(node.table.columns))
     chunk: list[str] = []
     rows, seen, most_seen = 0, Seen(), 0
     for partition in partitions:
-        own, looked_at = _sizes(state, node, partition)
+        own = _rows(state, node, partition)
+        looked_at = _looked_at(state, node, partition)
         if chunk and (rows + own > most or sum((seen | looked_at).values()) > most_seen):
             yield chunk
             chunk, rows, seen = [], 0, Seen()
         if not chunk:
-            most_seen = max(most, 2 * sum(looked_at.values()))
+            most_seen = max(ROWS_AT_ONCE, 2 * sum(looked_at.values()))
         chunk.append(partition)
         rows += own
         seen |= looked_at
@@ -241,17 +243,24 @@ def chunks(state: State, node: Node, partitions: Sequence[str]) -> Iterator[list
         yield chunk
 
 
-def _sizes(state: State, node: Node, partition: str) -> tuple[int, Seen]:
-    """How many input rows become rows of a partition, and how many others are looked at, by relation and input partition."""
-    balance = node.table.balance
-    rows, looked_at = 0, Seen()
-    for relation in node.inputs:
-        for of, found in state.inputs(node, relation, [partition]):
-            if balance is not None and relation not in balance.inputs:
-                looked_at[relation, of] = found.rows
-            elif of != TRUNCATES and holding(node.table.grain, of) == partition:
-                rows += found.rows
-    return rows, looked_at
+def _rows(state: State, node: Node, partition: str) -> int:
+    """How many input rows a partition has of its own."""
+    return sum(
+        found.rows
+        for relation in node.inputs
+        for of, found in state.inputs(node, relation, [partition])
+        if of != TRUNCATES and holding(node.table.grain, of) == partition
+    )
+
+
+def _looked_at(state: State, node: Node, partition: str) -> Seen:
+    """How many rows of other relations a partition is computed from."""
+    return {
+        (relation, of): found.rows
+        for relation in node.query.reads
+        if relation not in node.inputs and relation not in node.table.lookups
+        for of, found in state.inputs(node, relation, [partition])
+    }
 
 
 def _look_again(connection: duckdb.DuckDBPyConnection, state: State, node: Node, lost: Sequence[str]) -> dict[str, str]:

@@ -58,7 +58,11 @@ def sale(key: int, position: int, op: str = "c", **values: Any) -> str:
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> ShopLake:
     """A bazaar that sold something on some days; for looking only."""
-    made = ShopLake(tmp_path_factory.mktemp("filled"), bazaar.DOMAIN)
+    return fill(tmp_path_factory.mktemp("filled"))
+
+
+def fill(folder: Path) -> ShopLake:
+    made = ShopLake(folder, bazaar.DOMAIN)
     sales = [
         sale(
             n,
@@ -158,6 +162,12 @@ def test_every_mart_is_right_balanced_and_reproducible(filled: ShopLake) -> None
             if is_of_tables(node):
                 added = add_up(connection, state, node)
                 assert len(added) == len(compared) and all(each.is_equal for each in added), node.table.full_name
+
+
+@pytest.mark.parametrize("rows", [1, 10])
+def test_how_much_is_computed_at_once_changes_no_mart(rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "ROWS_AT_ONCE", rows)
+    require_right(fill(tmp_path))
 
 
 def test_the_books_of_every_mart_hold_all_the_money(filled: ShopLake) -> None:
