@@ -3,8 +3,7 @@
 Belongs here: parts read from their parents, each parent once, and combined; the metrics over them. Does not belong here: the
 choice of parents (`lattice`), multisets (`multisets`), metrics over other periods (`trends`).
 
-Results of several parents are combined by unions, not joins, so that a row that only one of them has is kept,
-and each parent is read as a stream.
+Results of several parents are joined in full, so that a row that only one of them has is kept.
 """
 
 from __future__ import annotations
@@ -84,7 +83,7 @@ def compile_mart(lattice: Lattice, mart: Mart) -> Compiled:
 
 
 def _branches(lattice: Lattice, mart: Mart) -> list[Branch]:
-    """The contributions to a mart: of each parent, and of what long periods count by multisets."""
+    """The contributions to a mart: of each parent, and of each fact whose values are counted over a long period."""
     by_parent: dict[str, tuple[Parent, list[Part]]] = {}
     sets: dict[str, tuple[Fact, list[Part]]] = {}
     for part in lattice.stored(mart):

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from assay.contracts import ColumnOrigin, Window, periods
 from assay.contracts.periods import Span
 from assay.metrics.compiler import Compiled, counted_rows, has_span, heading, key_columns, origin
-from assay.metrics.declarations import Fact, LocalFact
+from assay.metrics.declarations import NEAR, Fact, LocalFact
 from assay.metrics.exact import MONEY_PLACES, SHARE_PLACES, divide
 from assay.metrics.expressions import Writer
 from assay.metrics.grains import SPAN_COLUMNS, Grain, first_day
@@ -115,14 +115,13 @@ def compile_trend(lattice: Lattice, mart: Mart) -> CompiledTrend:
         _follow(lattice, mart, fact, those, name, tables)
         source += f"\nLEFT JOIN {name} USING ({', '.join(mart.key)})"
         windows[fact.table] = _window(fact, max(_months(metric) for metric in those))
+        used = _used(lattice, fact, those)
         known = lattice.catalog.tables[fact.table].types
-        used = {metric.name: lattice.catalog.parts[metric.refers[0]] for metric in those}
-        lineage_of = {name: columns_in(f"{part.of} {part.where}", known) for name, part in used.items()}
-        own_columns = columns_in(" ".join(key_columns(mart, fact).values()), known)
-        reads[fact.table] = tuple(sorted({*own_columns, *(column for each in lineage_of.values() for column in each)}))
+        keys_of = columns_in(" ".join(key_columns(mart, fact).values()), known)
+        reads[fact.table] = tuple(sorted({*keys_of, *(column for columns in used.values() for column in columns)}))
         for metric in those:
             values[metric.name] = metric.name if isinstance(metric.metric, Retention) else f"coalesce({metric.name}, 0)"
-            trend.lineage[metric.name] = tuple(origin(fact.table, column) for column in lineage_of[metric.name])
+            trend.lineage[metric.name] = tuple(origin(fact.table, column) for column in used[metric.name])
     # A joined key column belongs to both sides.
     selected = own | {metric.name: values[metric.name] for metric in metrics}
     selected |= {"ingestion_timestamp": "ingestion_timestamp", "data_source": f"'{mart.name}'"}
@@ -192,10 +191,17 @@ def _facts_of(lattice: Lattice, metrics: Sequence[Resolved]) -> list[Fact]:
     return [lattice.catalog.facts[name] for name in dict.fromkeys(fact for metric in metrics for fact in metric.facts)]
 
 
+def _used(lattice: Lattice, fact: Fact, metrics: Sequence[Resolved]) -> dict[str, tuple[str, ...]]:
+    """The columns of a fact that say whom each metric follows."""
+    known = lattice.catalog.tables[fact.table].types
+    followed = {metric.name: lattice.catalog.parts[metric.refers[0]] for metric in metrics}
+    return {name: columns_in(f"{part.of} {part.where}", known) for name, part in followed.items()}
+
+
 def _window(fact: Fact, months: int) -> Window:
     """The days of a fact in which members are looked for: those of the month, and of the months before it."""
-    before = months * _LONGEST_MONTH
-    return replace(fact.window, before=before + fact.window.before) if isinstance(fact, LocalFact) else Window(before=before)
+    off = NEAR if isinstance(fact, LocalFact) else 0
+    return Window(before=months * _LONGEST_MONTH + off, after=off)
 
 
 def _value(lattice: Lattice, writer: Writer, trend: _Trend, metric: Resolved) -> str:
