@@ -76,24 +76,22 @@ def compile_mart(lattice: Lattice, mart: Mart) -> Compiled:
     final = _final(lattice, mart, metrics, source, branches, tables)
     lineage = _lineage(lattice, mart, metrics, branches)
     sql = statement([heading(mart)], tables, final)
-    reads: dict[str, set[str]] = {}
-    for branch in branches:
-        reads.setdefault(branch.relation, set()).update(branch.reads)
-    return Compiled(sql, {relation: tuple(sorted(columns)) for relation, columns in reads.items()}, lineage)
+    return Compiled(sql, {branch.relation: tuple(sorted(branch.reads)) for branch in branches}, lineage)
 
 
 def _branches(lattice: Lattice, mart: Mart) -> list[Branch]:
-    """The contributions to a mart: of each parent, and of each fact whose values are counted over a long period."""
+    """The contribution of each parent to a mart; each is read once."""
     by_parent: dict[str, tuple[Parent, list[Part]]] = {}
-    sets: dict[str, tuple[Fact, list[Part]]] = {}
     for part in lattice.stored(mart):
         parent = lattice.parent(mart, part)
-        if part.is_set and mart.grain in _LONG and isinstance(parent.origin, Fact):
-            sets.setdefault(parent.origin.name, (parent.origin, []))[1].append(part)
+        by_parent.setdefault(parent.origin.name, (parent, []))[1].append(part)
+    branches = []
+    for parent, parts in by_parent.values():
+        if isinstance(parent.origin, Fact) and mart.grain in _LONG and all(part.is_set for part in parts):
+            branches.append(_of_multisets(lattice, mart, parent.origin, parts))
         else:
-            by_parent.setdefault(parent.origin.name, (parent, []))[1].append(part)
-    branches = [branch_of(lattice, mart, parent, parts) for parent, parts in by_parent.values()]
-    return branches + [_of_multisets(lattice, mart, fact, parts) for fact, parts in sets.values()]
+            branches.append(branch_of(lattice, mart, parent, parts))
+    return branches
 
 
 def heading(mart: Mart) -> str:
