@@ -69,7 +69,7 @@ class Part:
 
     @property
     def is_set(self) -> bool:
-        """Whether it is a distinct count or a quantile, which requires rows or exact multisets."""
+        """Whether it is a distinct count or a quantile, which requires rows."""
         return self.additivity is Additivity.SETS
 
     @property
