@@ -385,6 +385,11 @@ class Followed(Metric):
     months: int = 1
 
     @property
+    def back(self) -> str:
+        """How far it looks back, in words."""
+        return "1 month" if self.months == 1 else f"{self.months} months"
+
+    @property
     def refers(self) -> dict[str, str]:
         """See the base class."""
         return {"of": self.of}
@@ -397,7 +402,7 @@ class Retained(Followed):
     @property
     def formula(self) -> str:
         """See the base class."""
-        return f"{self.of} of those counted {self.months} months before"
+        return f"{self.of} of those counted {self.back} before"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -407,7 +412,7 @@ class Retention(Followed):
     @property
     def formula(self) -> str:
         """See the base class."""
-        return f"{self.of} of those counted {self.months} months before / {self.of} {self.months} months before"
+        return f"{self.of} of those counted {self.back} before / {self.of} {self.back} before"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -417,7 +422,7 @@ class Arrived(Followed):
     @property
     def formula(self) -> str:
         """See the base class."""
-        return f"{self.of} in none of the {self.months} months before"
+        return f"{self.of} in none of the {self.back} before"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -427,4 +432,4 @@ class Lost(Followed):
     @property
     def formula(self) -> str:
         """See the base class."""
-        return f"{self.of} {self.months} months before, and in no month since"
+        return f"{self.of} {self.back} before, and in no month since"

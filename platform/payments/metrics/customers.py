@@ -138,12 +138,12 @@ CUSTOMERS = Group(
         *(
             Retention(
                 f"retention_{months}m",
-                f"Retention, {months} months",
-                f"Share of those who paid {months} months ago who paid again this month",
+                f"Retention, {back}",
+                f"Share of those who paid {back} ago who paid again this month",
                 of="paying_customers",
                 months=months,
             )
-            for months in (1, 3, 6, 12)
+            for months, back in ((1, "1 month"), (3, "3 months"), (6, "6 months"), (12, "12 months"))
         ),
     ),
 )
