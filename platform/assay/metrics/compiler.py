@@ -87,6 +87,7 @@ def _branches(lattice: Lattice, mart: Mart) -> list[Branch]:
         by_parent.setdefault(parent.origin.name, (parent, []))[1].append(part)
     branches = []
     for parent, parts in by_parent.values():
+        # A fact that gives sums, too, is small enough that no finer mart is cheaper: one scan gives both.
         if isinstance(parent.origin, Fact) and mart.grain in _LONG and all(part.is_set for part in parts):
             branches.append(_of_multisets(lattice, mart, parent.origin, parts))
         else:

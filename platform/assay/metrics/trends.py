@@ -89,7 +89,7 @@ class CompiledTrend:
 
 
 def compile_trend(lattice: Lattice, mart: Mart) -> CompiledTrend:
-    """Write the SQL of the trend mart beside a mart."""
+    """Write the SQL of the trend mart beside a mart; it reads the mart, and each fact whose members are followed, once."""
     metrics = lattice.trends(mart)
     trend = _Trend(mart, metrics)
     writer = Writer(lattice.catalog)

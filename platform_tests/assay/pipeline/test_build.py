@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import bazaar
 import pytest
 from change_lines import change, text
@@ -17,7 +15,7 @@ MONTHS = [f"2024-{number:02}-01" for number in range(1, 13)]
 
 
 @pytest.fixture(scope="module")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[State]:
+def state(tmp_path_factory: pytest.TempPathFactory) -> State:
     """A bazaar with ten sales in every month of a year."""
     lake = ShopLake(tmp_path_factory.mktemp("year"), bazaar.DOMAIN)
     days = [month.removesuffix("01") + f"{day:02}" for month in MONTHS for day in range(1, 11)]
@@ -25,7 +23,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[State]:
     sold = [change("sales", "c", n, given | {"sale_id": f"k{n}", "day": day}) for n, day in enumerate(days, start=1)]
     lake.land("sales", "1.json", text(*sold))
     lake.run("first", leave_out=[name for name in lake.workspace.project.nodes if name.endswith("_trend")])
-    yield State(lake.workspace)
+    return State(lake.workspace)
 
 
 def together(state: State, name: str) -> list[int]:
