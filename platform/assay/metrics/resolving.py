@@ -197,7 +197,7 @@ class Resolver:
                 raise metric.place.error(
                     metric.name,
                     "entities",
-                    f"{name}: it has so many members that its exact multisets would be as large as the facts themselves",
+                    f"{name}: it has so many members that storing these for each would save no reading of the facts",
                     "Leave it out; `assay metrics query --scan` computes it from the facts.",
                 )
 

@@ -136,7 +136,7 @@ def _prefix(key: str) -> str:
 def _metrics(state: State, node: Node) -> list[str]:
     """The metrics of a generated mart; empty for any other table."""
     domain = state.workspace.domain
-    if node.table.full_name not in domain.generated or "member" in node.table.key:
+    if node.table.full_name not in domain.generated:
         return []
     known = lattice_of(domain).catalog.metrics
     return [spec.name for spec in node.table.columns if spec.name in known]

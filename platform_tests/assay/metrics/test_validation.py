@@ -70,7 +70,7 @@ def refusal(make, *metrics: Metric, **changed: Any) -> str:
         (Count("a", **TEXTS), "a: of: it is the same as sale_count at"),
         (
             CountDistinct("a", of="stall", unit="stalls", entities=("customer",), **TEXTS),
-            "a: entities: customer: it has so many members that its exact multisets would be as large as the facts",
+            "a: entities: customer: it has so many members that storing these for each would save no reading of the facts",
         ),
         (Quantile("a", of="dollars", q="1.5", **TEXTS), "a: q: '1.5' is not a share between 0 and 1"),
         (Quantile("a", of="dollars", q=0.5, **TEXTS), "a: q: it must be text, not 0.5"),  # type: ignore[arg-type]
