@@ -26,6 +26,7 @@ from assay.landing.upkeep.compaction import Compacted
 from assay.pipeline.forgetting import Forgotten, forget
 from assay.pipeline.outcome import Report
 from assay.pipeline.packing import pack
+from assay.pipeline.restatement_objects import merge_restatements
 from assay.pipeline.runs import fill_report
 from assay.pipeline.score_compaction import compact_proofs
 from assay.pipeline.session import session
@@ -49,8 +50,8 @@ def compact(
 ) -> None:
     """Merge the many small raw objects that frequent batches leave. No table changes, and nothing is rebuilt.
 
-    Without a source, small daily partitions of complete months are also copied into one object per month, for questions about
-    many days.
+    Without a source, the histories of proofs and restatements are merged, too, and small daily partitions of complete months are
+    copied into one object per month, for questions about many days.
 
     Where a source declares how long its deletes are kept (`deletes_kept`), rows deleted before that are forgotten first.
 
@@ -71,6 +72,7 @@ def compact(
                 _print_merged(gone, merged)
         if source is None:
             compact_proofs(workspace.store, dt.datetime.now(dt.UTC), grace=grace)
+            merge_restatements(connection, State(workspace), dt.datetime.now(dt.UTC), grace)
             packed = _pack_all(connection, workspace, grace)
     if as_json:
         counted = {merged.source.full_name: _counts(gone, merged) for gone, merged in done}

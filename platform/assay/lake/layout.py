@@ -235,5 +235,20 @@ def restatement_key(table: Table, partition: str, version: str, by: str) -> str:
     return f"{restatement_prefix(table, partition, version)}{by}.parquet"
 
 
+def merged_restatements_prefix(table: Table | None = None) -> str:
+    """Prefix of the merged objects with restatements, of a table or of all."""
+    return f"{quality_prefix('restatements')}merged/" + (f"{table.layer}/{table.name}/" if table else "")
+
+
+def merged_restatements_key(table: Table, name: str) -> str:
+    """Key of one of them."""
+    return f"{merged_restatements_prefix(table)}{name}.parquet"
+
+
+def merged_restatements_index_key() -> str:
+    """Key of the list of them."""
+    return f"{merged_restatements_prefix()}index.json"
+
+
 def _folder(column: str | None, partition: str) -> str:
     return partition if column is None or partition in (WHOLE, UNPLACED, NOTED, TRUNCATES) else f"{column}={partition}"

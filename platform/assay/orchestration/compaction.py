@@ -1,8 +1,8 @@
-"""The compaction job: merge small raw objects and those of the history of proofs, and pack small partitions of tables, so that
-readers open fewer of them.
+"""The compaction job: merge small raw objects and those of the histories of proofs and restatements, and pack small partitions
+of tables, so that readers open fewer of them.
 
-Belongs here: the job's one step. Does not belong here: the merging itself (`landing.upkeep.compaction`,
-`pipeline.score_compaction`, `pipeline.packing`), forgetting deleted rows before it (`pipeline.forgetting`).
+Belongs here: the job's one step. Does not belong here: the merging itself (`landing.upkeep.compaction`, `pipeline.packing`,
+`pipeline.score_compaction`, `pipeline.restatement_objects`), forgetting deleted rows before it (`pipeline.forgetting`).
 
 It changes no asset, and so records none. It may run beside a refresh, because the ledger decides which of two writers is first;
 with a pool and one thread of its own, neither waits for the other.
@@ -19,6 +19,7 @@ from assay.orchestration.jobs import Job
 from assay.orchestration.resources import Lake
 from assay.pipeline.forgetting import forget
 from assay.pipeline.packing import pack
+from assay.pipeline.restatement_objects import Merged, merge_restatements
 from assay.pipeline.score_compaction import compact_proofs, restore_lost_proofs
 from assay.pipeline.state import State
 
@@ -56,6 +57,11 @@ def build_compaction_job(domain: Domain) -> dg.JobDefinition:
                 context.log.info(
                     f"history of proofs: {merged.proofs:,} were merged, {restored:,} of published partitions restored, "
                     f"{merged.removed:,} objects removed"
+                )
+            restatements = merge_restatements(connection, state, dt.datetime.now(dt.UTC))
+            if restatements != Merged():
+                context.log.info(
+                    f"history of restatements: {restatements.objects:,} objects were merged, {restatements.removed:,} removed"
                 )
 
     @dg.graph(name="compact_raw", description="Merge the small raw objects that frequent batches leave. No table changes.")

@@ -33,7 +33,8 @@ from assay.pipeline.behind import Behind, Chain, chain_of, find_behind, restrict
 from assay.pipeline.corrections import by_column, changed_list, find_corrections
 from assay.pipeline.events_behind import name_by_events, newest
 from assay.pipeline.known import Between, looking_back
-from assay.pipeline.query import query, sql_errors
+from assay.pipeline.query import sql_errors
+from assay.pipeline.restatement_objects import restatement_rows
 from assay.pipeline.state import State
 
 ROWS_NAMED = 1000
@@ -90,15 +91,15 @@ def history(
         key: Only for the entity with these values in the mart's key.
     """
     lattice_of(state.workspace.domain).catalog.find(metric)
+    tables = [each for name, each in state.workspace.domain.tables.items() if metric in each.types and name == (table or name)]
     tests = [f"metric = {literal(metric)}"]
-    tests += [f"table_name = {literal(table)}"] if table else []
     tests += [f"json_extract_string(key, {literal(name)}) = {literal(value)}" for name, value in (key or {}).items()]
-    rows = query(
-        connection,
-        state,
-        'SELECT table_name, "partition", key, metric, before, after, reported_at, restated_at, seen_until, run_id '
-        f'FROM quality.restatements WHERE {" AND ".join(tests)} ORDER BY restated_at, table_name, "partition", key',
-    ).fetchall()
+    with sql_errors():
+        rows = connection.execute(
+            'SELECT table_name, "partition", key, metric, before, after, reported_at, restated_at, seen_until, run_id '
+            f"FROM ({restatement_rows(state, tables)}) WHERE {' AND '.join(tests)} "
+            'ORDER BY restated_at, table_name, "partition", key'
+        ).fetchall()
     return [Change(table, partition, json.loads(key), *rest) for table, partition, key, *rest in rows]
 
 

@@ -16,12 +16,12 @@ from sqlglot.errors import ParseError, TokenError
 from assay.engine.queries import RAW_LAYERS, UNCLOSED, unclosed_line
 from assay.engine.relations import bind_all_columns
 from assay.errors import SqlError
-from assay.lake.layout import control_key, quality_key, quality_prefix, restatements_prefix
+from assay.lake.layout import control_key, quality_key, quality_prefix
 from assay.lake.rows import files_by_version, typed_rows
 from assay.nearest import suggestion
 from assay.pipeline.duckdb_errors import raise_if_not_about_data
 from assay.pipeline.packing import packed_files
-from assay.pipeline.restating import history_in
+from assay.pipeline.restatement_objects import restatement_rows
 from assay.pipeline.scoring import KEPT, proof_rows
 from assay.pipeline.state import State
 from assay.quality.own_tables import OWN_TABLES, RESTATEMENTS, OwnTable
@@ -71,24 +71,15 @@ def _bind_own(connection: duckdb.DuckDBPyConnection, state: State, own: OwnTable
         connection.execute(f"CREATE OR REPLACE VIEW {own.full_name} AS {proof_rows(store, domain.tables, own)}")
         return
     if own is RESTATEMENTS:
-        keys = _restatement_keys(state)
-    else:
-        declared = {quality_key(own.stored, table) for table in domain.tables.values()}
-        declared |= {control_key(own.stored, control) for control in domain.controls}
-        keys = [info.key for info in store.list(quality_prefix(own.stored)) if info.key in declared]
+        connection.execute(f"CREATE OR REPLACE VIEW {own.full_name} AS {restatement_rows(state, domain.tables.values())}")
+        return
+    declared = {quality_key(own.stored, table) for table in domain.tables.values()}
+    declared |= {control_key(own.stored, control) for control in domain.controls}
+    keys = [info.key for info in store.list(quality_prefix(own.stored)) if info.key in declared]
     # Without a version: older versions of Assay may have stored other columns.
     rows = typed_rows(own, files_by_version(("", store.path(key)) for key in sorted(keys)))
     only = f" WHERE {own.only}" if own.only else ""
     connection.execute(f"CREATE OR REPLACE VIEW {own.full_name} AS SELECT * FROM ({rows}){only}")
-
-
-def _restatement_keys(state: State) -> list[str]:
-    """The objects of all restatements of currently declared tables."""
-    by_folder: dict[str, list[str]] = {}
-    for info in state.workspace.store.list(quality_prefix(RESTATEMENTS.stored)):
-        by_folder.setdefault(info.key[: info.key.rindex("/") + 1], []).append(info.key)
-    tables = {restatements_prefix(table): table for table in state.workspace.domain.tables.values()}
-    return [key for folder, keys in by_folder.items() if folder in tables for key in history_in(state, tables[folder], keys)]
 
 
 def _said(error: ParseError) -> str:

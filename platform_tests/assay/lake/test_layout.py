@@ -34,6 +34,8 @@ DAY = "2025-01-03"
             layout.restatement_key(ORDERS, "2025-01-03", "v1", "run"),
             "quality/restatements/enriched/orders/2025-01-03-v1-run.parquet",
         ),
+        (layout.merged_restatements_key(ORDERS, "i"), "quality/restatements/merged/enriched/orders/i.parquet"),
+        (layout.merged_restatements_index_key(), "quality/restatements/merged/index.json"),
     ],
 )
 def test_keys_are_where_the_design_has_them(key: str, expected: str) -> None:
