@@ -31,7 +31,7 @@ UNKNOWN = "unknown"
 class Place:
     """Where something is declared.
 
-    line: The line on which its declaration begins or ends.
+    Attributes:
         file: The file.
         line: The line its declaration begins or ends at.
     """
