@@ -13,7 +13,6 @@ from dataclasses import replace
 import duckdb
 
 from assay.contracts.periods import holding
-from assay.contracts.version import fingerprint
 from assay.engine.project import Node, source_of
 from assay.engine.relations import bind
 from assay.engine.staging import drop_tables, stage
@@ -25,7 +24,7 @@ from assay.pipeline.duckdb_errors import raise_if_not_about_data, sql_problem
 from assay.pipeline.failures import Failure, write_failures
 from assay.pipeline.lookups import bind_lookup, contents, hashes, lookups_of
 from assay.pipeline.outcome import Outcome, Status
-from assay.pipeline.plan import decides_failures, plan
+from assay.pipeline.plan import decides_failures, made_from, plan
 from assay.pipeline.publish import Candidate, publish
 from assay.pipeline.restating import keep_restatements, settle_restatements
 from assay.pipeline.scoring import keep_missing_proofs, keep_proofs
@@ -71,7 +70,7 @@ def build(
         progress: Called with outcomes as they occur.
 
     Returns:
-        One outcome per partition.
+        One outcome per partition; none for one that another run published first, from the same inputs.
 
     Raises:
         StoreError: The lake cannot be read or written. Partitions already published stay; the others are unchanged.
@@ -299,8 +298,8 @@ def _lookups(
 def _failure(
     state: State, node: Node, partition: str, problems: tuple[str, ...], run_id: str, below_threshold: bool = False
 ) -> Failure:
-    made_from = fingerprint([node.code, state.inputs_hash(node, partition), decides_failures(state, node)])
-    return Failure(made_from, problems, run_id, below_threshold)
+    same = made_from(node, state.inputs_hash(node, partition), decides_failures(state, node))
+    return Failure(same, problems, run_id, below_threshold)
 
 
 def _outcome(node: Node, candidate: Candidate, status: Status, entry: Entry | None, found: Sequence[Example]) -> Outcome:

@@ -32,14 +32,12 @@ class Plan:
         failing: Partitions whose last proof failed with the same inputs, which would fail again.
         settled: Recorded failures that no longer matter: the published data are up to date, because the failing change was
             reverted, or the table no longer has such a partition.
-        made_from: By partition, hash of everything that determines it, including lookups as a whole.
     """
 
     dirty: dict[str, str] = field(default_factory=dict)
     unchanged: list[str] = field(default_factory=list)
     failing: dict[str, Failure] = field(default_factory=dict)
     settled: dict[str, Failure] = field(default_factory=dict)
-    made_from: dict[str, str] = field(default_factory=dict)
 
 
 def plan(connection: duckdb.DuckDBPyConnection, state: State, node: Node, only: Collection[str] | None = None) -> Plan:
@@ -62,11 +60,9 @@ def plan(connection: duckdb.DuckDBPyConnection, state: State, node: Node, only: 
         if only is not None and partition not in only:
             continue
         inputs = state.inputs_hash(node, partition)
-        made_from = fingerprint([node.code, inputs, beside])
-        found.made_from[partition] = made_from
         entry = index.get(partition)
         failure = failures.get(partition)
-        if failure is not None and failure.made_from == made_from:
+        if failure is not None and failure.made_from == made_from(node, inputs, beside):
             found.failing[partition] = failure
         elif entry is None or entry.code != node.code or entry.inputs != inputs:
             found.dirty[partition] = inputs
@@ -90,6 +86,17 @@ def decides_failures(state: State, node: Node) -> dict[str, str]:
     """Factors besides inputs that determine whether a partition fails again: lookups, and neighbours where they matter."""
     own = {node.table.full_name: state.content(node.table.full_name)} if _looks_around(node) else {}
     return contents(state, node) | own
+
+
+def made_from(node: Node, inputs: str, beside: Mapping[str, str]) -> str:
+    """Hash everything that determines whether a partition fails again.
+
+    Args:
+        node: The table.
+        inputs: Hash of its inputs.
+        beside: The result of `decides_failures`.
+    """
+    return fingerprint([node.code, inputs, beside])
 
 
 def _looks_around(node: Node) -> bool:
