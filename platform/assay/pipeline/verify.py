@@ -77,7 +77,7 @@ def verify_table(
         state: The lake's state.
         node: The table.
         newest: Only this many of the newest partitions; all when None.
-        progress: Called with the number of partitions compared so far.
+        progress: Called with the number of partitions compared since the last call.
 
     Raises:
         StoreError: The lake cannot be read.
