@@ -5,7 +5,6 @@ Belongs here: reading it for alerts and metrics. Does not belong here: alerting 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -21,13 +20,13 @@ FAILED_BY_DATA = "assay/failed_by"
 _WILL_RETRY = "dagster/will_retry"
 
 
-def failed_runs(instance: dg.DagsterInstance, jobs: Sequence[str] = MONITORED) -> list[Incident]:
-    """An incident for each job whose last run failed for a reason other than data, and will not be retried."""
+def failed_runs(instance: dg.DagsterInstance) -> list[Incident]:
+    """An incident for each monitored job whose last run failed for a reason other than data, and will not be retried."""
     # Imported late, as below: every run needs this module for its tag, and nothing of alerts.
     from assay.alerts.incidents import Incident, Kind
 
     found = []
-    for job in jobs:
+    for job in MONITORED:
         record = _last(instance, job, dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE)
         if record is None or record.dagster_run.status is dg.DagsterRunStatus.SUCCESS:
             continue
@@ -38,12 +37,12 @@ def failed_runs(instance: dg.DagsterInstance, jobs: Sequence[str] = MONITORED) -
     return found
 
 
-def job_runs(instance: dg.DagsterInstance, jobs: Sequence[str] = MONITORED) -> list[JobRuns]:
-    """Count the runs of each job, and time the last successful one."""
+def job_runs(instance: dg.DagsterInstance) -> list[JobRuns]:
+    """Count the runs of each monitored job, and time the last successful one."""
     from assay.alerts.exposition import JobRuns
 
     found = []
-    for job in jobs:
+    for job in MONITORED:
         counts = {
             status.value.lower(): instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=[status]))
             for status in dg.DagsterRunStatus

@@ -144,7 +144,6 @@ def reconcile(
     run_id: str,
     *,
     days: int | None = None,
-    keep: bool = True,
 ) -> Reconciled:
     """Compare a table with a control, and store the result.
 
@@ -156,7 +155,6 @@ def reconcile(
         now: The time, UTC: it determines which days are complete, and which result is the newest.
         run_id: Names the run.
         days: Number of days to compare; None for the control's own.
-        keep: Write the result to the lake.
 
     Raises:
         SettingsError: The connection string is missing or invalid.
@@ -174,8 +172,7 @@ def reconcile(
     lake, refused = lake_totals(connection, state, control, wanted)
     compared = compare(control, wanted, lake, refused, said, last_complete)
     found = [DayResult(day, tuple(figures), control.from_.kind, now, now, run_id) for day, figures in sorted(compared.items())]
-    results = _keep(store, control, found) if keep else merge(before, found)
-    standing = [result for result in latest(results) if control.since is None or result.day >= control.since]
+    standing = [result for result in latest(_keep(store, control, found)) if control.since is None or result.day >= control.since]
     return Reconciled(control, last_complete, tuple(found), tuple(standing))
 
 

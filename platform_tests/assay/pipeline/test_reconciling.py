@@ -119,7 +119,6 @@ def test_what_is_found_again_adds_no_rows(lake: ShopLake) -> None:
     again = done(lake, now=NOW + dt.timedelta(hours=1))
     assert [each.found_at for each in again.standing] == [NOW]
     assert len(lake.rows(HISTORY)) == len(first.standing[0].figures)
-    assert done(lake, now=NOW + dt.timedelta(hours=2), keep=False).standing[0].reconciled_at == NOW + dt.timedelta(hours=2)
     assert lake.rows("SELECT DISTINCT reconciled_at, run_id FROM quality.reconciliations") == [
         (NOW + dt.timedelta(hours=1), f"run {NOW + dt.timedelta(hours=1)}")
     ]
