@@ -29,14 +29,14 @@ from assay.contracts import (
     Yearly,
 )
 from assay.contracts.columns import ColumnSpec, column_specs
-from assay.contracts.generated import ColumnOrigin, generated_contract
+from assay.contracts.generated import generated_contract
 from assay.contracts.model import Published
 from assay.contracts.rules import Rule
 from assay.contracts.version import fingerprint
 from assay.errors import SettingsError
 from assay.metrics.catalog import Catalog, read_catalog
 from assay.metrics.compiler import Compiled, compile_mart, has_span, heading, ordered, starts_at_zero
-from assay.metrics.declarations import Calendar, Entity, Fact, LocalFact
+from assay.metrics.declarations import Calendar, Fact, LocalFact
 from assay.metrics.grains import Grain
 from assay.metrics.kinds import Metric
 from assay.metrics.lattice import Lattice, Mart
@@ -150,17 +150,14 @@ class _Factory:
         names = {spec.name for spec in columns}
         columns += [self._part_column(part) for part in parts if part.name not in names]
         return self._table(
+            mart,
             mart.name,
-            mart.entity,
-            mart.grain,
-            mart.key,
             f"{heading(mart)} Every metric that follows from the period alone.",
             columns,
-            self._rules(mart.key, [part.name for part in parts if _is_count(part)], names),
-            self._balance(mart),
-            compile_mart(self._lattice, mart),
-            self._windows(mart),
-            mart.calendar,
+            rules=self._rules(mart.key, [part.name for part in parts if _is_count(part)], names),
+            balance=self._balance(mart),
+            compiled=compile_mart(self._lattice, mart),
+            windows=self._windows(mart),
         )
 
     def trend(self, mart: Mart) -> Generated:
@@ -169,17 +166,14 @@ class _Factory:
         columns = [*self._key_columns(mart), *self._span_columns(mart)]
         columns += [self._metric_column(metric) for metric in self._lattice.trends(mart)]
         return self._table(
+            mart,
             f"{mart.name}_trend",
-            mart.entity,
-            mart.grain,
-            mart.key,
             f"{heading(mart)} Every metric that depends on other periods.",
             columns,
-            self._rules(mart.key, (), set()),
-            Balance(inputs=(mart.full_name,)),
-            found.compiled,
-            found.windows,
-            mart.calendar,
+            rules=self._rules(mart.key, (), set()),
+            balance=Balance(inputs=(mart.full_name,)),
+            compiled=found.compiled,
+            windows=found.windows,
         )
 
     def _windows(self, mart: Mart) -> dict[str, Window]:
@@ -189,45 +183,41 @@ class _Factory:
 
     def _table(
         self,
+        mart: Mart,
         name: str,
-        entity: Entity,
-        grain: Grain,
-        key: tuple[str, ...],
         description: str,
         columns: list[ColumnSpec],
+        *,
         rules: tuple[Rule, ...],
         balance: Balance,
         compiled: Compiled,
         windows: Mapping[str, Window],
-        calendar: Calendar | None,
     ) -> Generated:
         class_name = "".join(word.capitalize() for word in name.split("_"))
         model = generated_contract(class_name, self._module, description, (*columns, *self._published), rules)
-        owner = next(iter(self._lattice.of_entity[entity.name])).owner
+        owner = next(iter(self._lattice.of_entity[mart.entity.name])).owner
         table = Table(
             layer="marts",
             name=name,
             model=model,
-            key=key,
-            partition=_partitioning(grain),
+            key=mart.key,
+            partition=_partitioning(mart.grain),
             owner=owner,
-            subject=f"metrics_{entity.name}",
+            subject=f"metrics_{mart.entity.name}",
             windows=windows,
             balance=balance,
             watch=False,
-            cadence=_CADENCES[grain],
-            is_local=calendar is not None,
+            cadence=_CADENCES[mart.grain],
+            is_local=mart.calendar is not None,
         )
-        lineage: Mapping[str, tuple[ColumnOrigin, ...]] = compiled.lineage
-        return Generated(table, compiled.sql, self._path, compiled.reads, lineage, fingerprint(without_comments(compiled.sql)))
+        canonical = fingerprint(without_comments(compiled.sql))
+        return Generated(table, compiled.sql, self._path, compiled.reads, compiled.lineage, canonical)
 
     # --- Columns -----------------------------------------------------------------------------------------------------
 
-    def _entity_columns(self, entity: Entity) -> list[ColumnSpec]:
-        return [ColumnSpec(name, "VARCHAR", False, entity.description, None, entity.pii) for name in entity.keys]
-
     def _key_columns(self, mart: Mart) -> list[ColumnSpec]:
-        columns = self._entity_columns(mart.entity)
+        entity = mart.entity
+        columns = [ColumnSpec(name, "VARCHAR", False, entity.description, None, entity.pii) for name in entity.keys]
         columns.append(ColumnSpec(mart.grain.period_column, "DATE", False, _period(mart.grain, mart.calendar), None, None))
         if mart.grain is Grain.HOUR:
             columns.append(ColumnSpec("hour", "INTEGER", False, "The hour, 0 to 23, UTC", None, None))
