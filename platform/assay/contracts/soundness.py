@@ -23,8 +23,8 @@ from assay.errors import ContractError
 if TYPE_CHECKING:
     from assay.contracts.table import Table
 
-RESERVED = frozenset({"key_unique", "healed", "books_balanced", "quality_threshold", "no_anomalies"})
-"""Names of the checks that every table has."""
+RESERVED = frozenset({"key_unique", "healed", "books_balanced", "quality_threshold", "every_partition_proven", "no_anomalies"})
+"""Names of the checks that every table has, whatever its contract declares."""
 LAYERS = ("enriched", "marts")
 """The layers that tables are in; sources are in `raw`."""
 _NUMBERS = ("DECIMAL", "DOUBLE", "FLOAT", "BIGINT", "INTEGER", "SMALLINT")

@@ -25,6 +25,7 @@ from assay.pipeline.outcome import Outcome, Status
 from assay.pipeline.scoring import KEPT
 from assay.pipeline.state import State
 from assay.pipeline.watching import Watched
+from assay.quality.books import Books
 from assay.quality.keys import KEY_RULE
 from assay.quality.proof import every_rule
 from assay.quality.scores import RuleResult
@@ -150,7 +151,7 @@ def check_results(state: State, node: Node, outcomes: Sequence[Outcome]) -> Iter
             metadata=rule_evidence(store, node.table, rule, outcomes, index),
         )
     yield _verdict(key, KEY_RULE, {o.partition: str(o.broken[KEY_RULE]) for o in outcomes if KEY_RULE in o.broken})
-    yield _verdict(key, BOOKS_CHECK, {o.partition: str(o.books.rows.difference) for o in outcomes if not o.books.balanced})
+    yield _verdict(key, BOOKS_CHECK, {o.partition: _missing(o.books) for o in outcomes if not o.books.balanced})
     too_low = {o.partition: f"{o.score:g}" for o in outcomes if not node.table.is_good_enough(o.rows, o.score)}
     yield _verdict(key, SCORE_CHECK, too_low, score_evidence(node.table, outcomes, index))
     yield proof_result(store, node.table)
@@ -230,6 +231,10 @@ def _said(results: Sequence[RuleResult], rows: int) -> str:
     if not unmet:
         return f"{broken:,} of {rows:,} rows broke it"
     return unmet[0] + (f" (and {len(unmet) - 1} more partitions)" if len(unmet) > 1 else "")
+
+
+def _missing(books: Books) -> str:
+    return f"{int(books.rows.difference):,} rows and {books.money.difference} of money are unaccounted for"
 
 
 def _verdict(
