@@ -63,6 +63,8 @@ class Replaced:
 class State:
     """The lake's state as seen by one run, read on first use.
 
+    A table may be looked at in one thread while another refreshes the next: what one has read, the other may forget at any time.
+
     Attributes:
         workspace: The domain and the lake.
         replaced: What this run has replaced, by table and partition, as far as `semi_joins` uses it.
@@ -75,19 +77,19 @@ class State:
     _available: dict[str, dict[str, tuple[Input, ...]]] = field(default_factory=dict)
     _in_order: dict[str, list[str]] = field(default_factory=dict)
     _raws: dict[str, dict[str, tuple[Input, ...]]] = field(default_factory=dict)
-    _believed: dict[str, str | None] = field(default_factory=dict)
+    _believed: dict[str, tuple[str | None]] = field(default_factory=dict)
 
     def ledger(self, source: str) -> Ledger:
         """The ingested batches of a source."""
-        if source not in self._ledgers:
-            self._ledgers[source] = LedgerLog(self.workspace.store, source).read()
-        return self._ledgers[source]
+        if (found := self._ledgers.get(source)) is None:
+            found = self._ledgers[source] = LedgerLog(self.workspace.store, source).read()
+        return found
 
     def index(self, table: str) -> dict[str, Entry]:
         """The published partitions of a table."""
-        if table not in self._indexes:
-            self._indexes[table] = read_index(self.workspace.store, self.workspace.project.nodes[table].table)
-        return self._indexes[table]
+        if (found := self._indexes.get(table)) is None:
+            found = self._indexes[table] = read_index(self.workspace.store, self.workspace.project.nodes[table].table)
+        return found
 
     def remember(self, table: Table, changed: Mapping[str, Entry]) -> None:
         """Record partitions that were published, or proven again with the same content."""
@@ -115,9 +117,9 @@ class State:
 
     def available(self, relation: str) -> Mapping[str, tuple[Input, ...]]:
         """Every object of a relation, by partition."""
-        if relation not in self._available:
-            self._available[relation] = self._find_available(relation)
-        return self._available[relation]
+        if (found := self._available.get(relation)) is None:
+            found = self._available[relation] = self._find_available(relation)
+        return found
 
     def _find_available(self, relation: str) -> dict[str, tuple[Input, ...]]:
         declared = self.declared(relation)
@@ -142,20 +144,21 @@ class State:
         declared = self.declared(relation)
         if not isinstance(declared, Source):
             return None
-        if declared.name not in self._believed:
-            self._believed[declared.name] = believed(judged(self.ledger(declared.name).landed_objects, declared))
-        return self._believed[declared.name]
+        # In a tuple, because None is a result as well: no condition.
+        if (found := self._believed.get(declared.name)) is None:
+            found = self._believed[declared.name] = (believed(judged(self.ledger(declared.name).landed_objects, declared)),)
+        return found[0]
 
     def _raw(self, source: Source) -> Mapping[str, tuple[Input, ...]]:
         """The parts of a source, except those that wait for their placement."""
-        if source.name not in self._raws:
+        if (found := self._raws.get(source.name)) is None:
             ledger = self.ledger(source.name)
             by_partition = ledger.parts if source.partition_column is None else ledger.placed_parts
-            self._raws[source.name] = {
+            found = self._raws[source.name] = {
                 partition: tuple(Input(part.key, ledger.object_of(part), part.version, part.rows) for part in parts)
                 for partition, parts in by_partition.items()
             }
-        return self._raws[source.name]
+        return found
 
     def inputs(self, node: Node, relation: str, partitions: Collection[str]) -> list[tuple[str, Input]]:
         """The objects of a relation that partitions of a table read, each with its own partition."""
@@ -197,9 +200,9 @@ class State:
         return frozenset(key for span in spans for key in there[bisect_left(there, span.first) : bisect_right(there, span.last)])
 
     def _ordered(self, relation: str) -> list[str]:
-        if relation not in self._in_order:
-            self._in_order[relation] = sorted(self.available(relation))
-        return self._in_order[relation]
+        if (found := self._in_order.get(relation)) is None:
+            found = self._in_order[relation] = sorted(self.available(relation))
+        return found
 
     def files(self, node: Node, relation: str, partitions: Collection[str]) -> list[Files]:
         """The same as DuckDB files, by schema, without truncates."""

@@ -72,6 +72,25 @@ def test_a_new_day_is_dirty_alone(lake: ShopLake) -> None:
     assert sorted(lake.run().plans["enriched.orders"].dirty) == ["2025-03-01"]
 
 
+class Forgotten(dict):  # type: ignore[type-arg]
+    """What another thread forgets as soon as it is kept."""
+
+    def __setitem__(self, key: object, value: object) -> None:
+        pass
+
+
+def test_what_another_thread_forgets_meanwhile_is_still_given_to_who_has_read_it(lake: ShopLake) -> None:
+    fill(lake)
+    kept = ("_ledgers", "_indexes", "_available", "_in_order", "_raws", "_believed")
+    state, forgetful = State(lake.workspace), State(lake.workspace, **{name: Forgotten() for name in kept})
+    for node in lake.workspace.project.nodes.values():
+        partitions = state.partitions(node)
+        assert [forgetful.inputs_hash(node, each) for each in partitions] == [
+            state.inputs_hash(node, each) for each in partitions
+        ]
+        assert forgetful.index(node.table.full_name) == state.index(node.table.full_name)
+
+
 class TestLookups:
     def test_a_looked_up_row_that_nobody_asks_for_dirties_nothing(self, lake: ShopLake) -> None:
         fill(lake)
