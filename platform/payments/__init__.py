@@ -1,7 +1,8 @@
 """The payments domain: the data that a payments company lands, and the tables and marts derived from them.
 
-Belongs here: declarations only: contracts, sources, controls and the simulated company that lands demo files. Does not
-belong here: machinery of any kind; another company replaces this package and `assets_sql/` and changes nothing in `assay`.
+Belongs here: declarations only: contracts, sources, metrics, monitoring rules, controls, holidays, and which simulated company
+lands demo files (`simulator`). Does not belong here: machinery of any kind; another company replaces this package and
+`assets_sql/` and changes nothing in `assay`.
 """
 
 from __future__ import annotations

@@ -33,7 +33,11 @@ ROWS_A_RUN = 20_000_000
 def build_compaction_job(domain: Domain) -> dg.JobDefinition:
     """Make the job."""
 
-    @dg.op(name="compact", pool=POOL, description="Merge small raw objects of each source, one source after the other.")
+    @dg.op(
+        name="compact",
+        pool=POOL,
+        description="Forget what was deleted long enough ago, merge small raw objects and proofs, pack small partitions.",
+    )
     def compact_sources(context: dg.OpExecutionContext, lake: dg.ResourceParam[Lake]) -> None:
         with lake.open_workspace() as workspace, as_failure(), workspace.connection(THREADS) as connection:
             for source in domain.sources.values():

@@ -67,7 +67,7 @@ class Lake:
 
     @contextmanager
     def open_workspace(self) -> Iterator[Workspace]:
-        """Open the lake without DuckDB, for metadata only."""
+        """Open the lake without a DuckDB connection: for metadata, or for a step that opens one of its own."""
         if self._opened is not None:
             yield self._opened.workspace
             return

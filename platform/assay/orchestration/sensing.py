@@ -96,7 +96,7 @@ def later_rebuild(cadence: Cadence, job: dg.JobDefinition) -> dg.ScheduleDefinit
 
 
 def hourly_compaction(job: dg.JobDefinition) -> dg.ScheduleDefinition:
-    """Make the schedule that merges the small raw objects of the hour."""
+    """Make the schedule that merges and packs the small objects of the hour."""
     return dg.ScheduleDefinition(
         name="hourly_compaction",
         job=job,
