@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from assay.metrics import Arrived, CountDistinct, Group, Growth, Lost, Maximum, Minimum, Rank, Ratio, Retained, Retention
 from payments.contracts.vocabulary import OWNER
-from payments.metrics.entities import BUSINESS, DAYS_UP
+from payments.metrics.entities import BUSINESS, DAYS_UP, MEMBERS
 from payments.metrics.facts import CAPTURED
 
 CUSTOMERS = Group(
@@ -104,7 +104,7 @@ CUSTOMERS = Group(
             "Place by customers",
             "Place among all by number of paying customers",
             of="paying_customers",
-            entities=tuple(n for n in BUSINESS if n != "platform"),
+            entities=MEMBERS,
         ),
         Growth(
             "paying_customers_month_growth",

@@ -50,6 +50,8 @@ ENTITIES = (PLATFORM, REGION, MERCHANT, CUSTOMER, CATEGORY, CURRENCY, PARTNER)
 
 BUSINESS = ("platform", "region", "merchant", "category", "currency", "partner")
 """Everybody with or through whom the company does business, except single customers."""
+MEMBERS = tuple(name for name in BUSINESS if name != PLATFORM.name)
+"""Those of them that are parts of the company: for shares and places among others."""
 EVERYBODY = (*BUSINESS, "customer")
 """Single customers too: only for metrics that are meaningful for one customer, because there are millions of them."""
 WATCHED = ("platform", "region", "merchant")

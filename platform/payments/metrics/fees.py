@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from assay.metrics import Average, Count, Cumulative, Derived, Group, Growth, Moving, Rank, Ratio, Share, Sum
 from payments.contracts.vocabulary import OWNER
-from payments.metrics.entities import BUSINESS, DAYS_UP
+from payments.metrics.entities import BUSINESS, DAYS_UP, MEMBERS
 from payments.metrics.facts import CAPTURED
-
-_MEMBERS = tuple(name for name in BUSINESS if name != "platform")
 
 FEES = Group(
     "fees",
@@ -103,15 +101,15 @@ FEES = Group(
             "Share of fee revenue",
             "Share of all the company's fees",
             of="fee_revenue_usd",
-            entities=_MEMBERS,
+            entities=MEMBERS,
         ),
-        Rank("fee_revenue_rank", "Place by fee revenue", "Place among all by fees", of="fee_revenue_usd", entities=_MEMBERS),
+        Rank("fee_revenue_rank", "Place by fee revenue", "Place among all by fees", of="fee_revenue_usd", entities=MEMBERS),
         Rank(
             "net_revenue_rank",
             "Place by net revenue",
             "Place among all by what the company keeps",
             of="net_revenue_of_fees_usd",
-            entities=_MEMBERS,
+            entities=MEMBERS,
         ),
         Moving("fee_revenue_usd_30d", "Fee revenue, 30 days", "Fees of the last 30 days", of="fee_revenue_usd", days=30),
         Moving(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from assay.metrics import Average, Count, Cumulative, Derived, Group, Growth, Maximum, Minimum, Moving, Quantile, Rank, Share, Sum
 from payments.contracts.vocabulary import OWNER
-from payments.metrics.entities import BUSINESS, DAYS_UP, EVERYBODY, WATCHED
+from payments.metrics.entities import BUSINESS, DAYS_UP, EVERYBODY, MEMBERS, WATCHED
 from payments.metrics.facts import CAPTURED
 
 VOLUME = Group(
@@ -200,7 +200,7 @@ PLACES = Group(
     "Shares and places",
     fact="payments",
     owner=OWNER,
-    entities=tuple(name for name in BUSINESS if name != "platform"),
+    entities=MEMBERS,
     metrics=(
         Share("payment_share", "Share of payments", "Share of all the company's payments", of="payment_count"),
         Share("gross_value_share", "Share of gross value", "Share of all the company's gross value", of="gross_value_usd"),
