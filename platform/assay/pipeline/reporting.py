@@ -34,6 +34,7 @@ from assay.quality.report import (
     RECENT,
     Account,
     Anomaly,
+    Day,
     Drifted,
     FailedPartition,
     Fresh,
@@ -89,7 +90,7 @@ def collect_report(connection: duckdb.DuckDBPyConnection, state: State, as_of: d
     )
 
 
-def _table(table: Table, days: Mapping[str, tuple[object, ...]]) -> TableQuality:
+def _table(table: Table, days: Mapping[str, tuple[Day, ...]]) -> TableQuality:
     return TableQuality(
         name=table.full_name,
         owner=table.owner,
@@ -98,7 +99,7 @@ def _table(table: Table, days: Mapping[str, tuple[object, ...]]) -> TableQuality
         tolerated=table.tolerated,
         is_daily=table.partition_column is not None,
         unit=unit_of(table),
-        days=days[table.full_name],  # type: ignore[arg-type]
+        days=days[table.full_name],
     )
 
 

@@ -30,9 +30,9 @@ def said(each: MeanShift | Drift, figure: float | None, known: dict[str, float],
     return judge_drift(each, {day.isoformat(): figure}, known, {})[day.isoformat()]
 
 
-@pytest.mark.parametrize("figure", [70.0, 75.0, 100.0, 125.0])
+@pytest.mark.parametrize("figure", [75.0, 100.0, 125.0])
 def test_what_is_near_what_days_like_it_had_is_fine(figure: float) -> None:
-    assert said(MEAN, figure, history(120, 100)) == "" or figure == 70.0
+    assert said(MEAN, figure, history(120, 100)) == ""
 
 
 def test_what_is_far_is_said_with_what_days_like_it_had() -> None:

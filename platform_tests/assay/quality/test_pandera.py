@@ -75,18 +75,6 @@ TEXTUAL: list[dict[str, Any]] = [
 ]
 
 
-def positive(data: pai.IbisData) -> ir.BooleanColumn:
-    return data.table[data.key] > 0
-
-
-def in_order(data: pai.IbisData) -> ir.BooleanColumn:
-    return data.table.a <= data.table.b
-
-
-def not_both(data: pai.IbisData) -> ir.BooleanColumn:
-    return data.table.x.isnull() | (data.table.t != "a")
-
-
 PANDAS = {"a": "Int64", "b": "Int64", "x": "Float64", "t": "string"}
 IN_PLACE_OF_NULL = {"a": 99, "b": 99, "x": 99.0, "t": "null"}
 NAMES = {
