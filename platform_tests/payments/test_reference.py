@@ -226,7 +226,7 @@ def test_a_conversion_is_as_old_as_the_older_of_its_two_rates(compute) -> None:
     }
 
 
-def test_without_the_dollars_rate_nothing_is_worth_dollars(compute, broken, accounted) -> None:
+def test_without_the_dollars_rate_nothing_is_worth_dollars(compute, accounted) -> None:
     [row] = compute(DOLLARS, {RATES: [{"rate_date": FRIDAY, "currency": "JPY", "rate": "160", "source_date": FRIDAY}]})
 
     assert (row["dollars"], row["rate_to_usd"], row["source_date"]) == (None, None, None)

@@ -14,10 +14,10 @@ import pytest
 from metrics_judge import Judge, differences, last_day_of, looks_back_to, published, rounded
 from metrics_world import disputes, payments, refunds, world
 
-from assay.contracts import Domain, load_domain
+from assay.contracts import load_domain
 from assay.metrics import Calendar
 from assay.metrics.grains import Grain
-from assay.metrics.lattice import Lattice, Mart
+from assay.metrics.lattice import Mart
 from assay.metrics.planning import Question, plan
 from assay.metrics.resolving import Resolved
 from payments.metrics import METRICS
@@ -192,7 +192,7 @@ def test_every_metric_is_judged_at_every_grain_and_entity_it_is_declared_for() -
     }
 
     assert judged == declared
-    assert len(LATTICE.catalog.metrics) >= 200
+    assert len(LATTICE.catalog.metrics) > 300, "as the README says"
 
 
 @pytest.mark.parametrize("name", DOMAIN.generated)
@@ -217,6 +217,5 @@ def test_generated_sql_gives_what_its_contract_says(lake: duckdb.DuckDBPyConnect
     assert generated.lineage.keys() >= set(columns) - {"data_source"}
 
 
-def test_lattice_is_of_the_domain() -> None:
-    assert isinstance(DOMAIN, Domain) and isinstance(LATTICE, Lattice)
+def test_there_are_marts_of_every_grain() -> None:
     assert {mart.grain for mart in LATTICE.marts} == set(Grain)
