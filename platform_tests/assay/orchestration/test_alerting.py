@@ -122,9 +122,7 @@ def test_a_run_that_failed_for_another_reason_is_told_until_one_succeeds(
     assert refreshed.seconds is not None and 0 <= refreshed.seconds < 60
 
 
-def test_a_run_that_will_be_tried_again_has_not_failed(
-    lake: ShopsLake, run: Run, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_will_be_tried_again_has_not_failed(lake: ShopsLake, run: Run, instance: dg.DagsterInstance) -> None:
     lake.gone = True
     failed = run("refresh")
     assert [incident.table for incident in failed_runs(instance)] == ["refresh"]

@@ -190,4 +190,4 @@ def test_whatever_lands_between_packings_answers_are_those_of_the_published_obje
         assert answers(lake) == single(lake)
     with lake.connection() as connection:
         found = verify_table(connection, State(lake.workspace), lake.workspace.project.nodes[TABLE])
-    assert all(each.is_same for each in found)
+    assert found and all(each.is_same for each in found)

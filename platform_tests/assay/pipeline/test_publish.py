@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -211,7 +210,7 @@ class TestIndex:
         assert lake.run("next").computed == {}
         assert lake.rows("SELECT sum(amount)::VARCHAR FROM marts.daily_totals") == [("25.00",)]
 
-    def test_a_killed_run_is_taken_up_where_it_ended(self, lake: ShopLake, tmp_path: Path) -> None:
+    def test_a_killed_run_is_taken_up_where_it_ended(self, lake: ShopLake) -> None:
         """Some partitions published, some not, nothing noted: what is left is what a run would have done."""
         lake.land("orders", "1.json", text(order("o1", 1, day=D3), order("o2", 2, day=D4)))
         lake.ingest("orders")
