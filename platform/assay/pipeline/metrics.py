@@ -63,16 +63,16 @@ def statement_of(state: State, candidate: Candidate) -> str:
 
 def _first(state: State, candidate: Candidate) -> dt.date | None:
     """The first day of data, if the answer depends on it; None where there are none."""
-    first = min((partition for relation in candidate.begin for partition in state.available(relation)), default=None)
+    first = min((partition for relation in candidate.begin for partition in state.with_rows(relation)), default=None)
     return dt.date.fromisoformat(first) if first else None
 
 
 def _newest(state: State, candidate: Candidate) -> dt.date | None:
     """How far the data of a way to answer a question reach; None where there are none."""
-    newest = max((partition for relation in candidate.relations for partition in state.available(relation)), default=None)
+    newest = max((partition for relation in candidate.relations for partition in state.with_rows(relation)), default=None)
     if newest is None or not candidate.facts:
         return dt.date.fromisoformat(newest) if newest else None
-    utc = max((partition for fact in candidate.facts for partition in state.available(fact)), default=newest)
+    utc = max((partition for fact in candidate.facts for partition in state.with_rows(fact)), default=newest)
     # Marts that are behind have not read all of it: their newest period begins on the day after the newest that they have.
     grain = state.declared(candidate.relations[0]).grain
     ends = last_day(grain, dt.date.fromisoformat(newest))

@@ -144,10 +144,9 @@ def _metrics(state: State, node: Node) -> list[str]:
 
 def _complete_until(connection: duckdb.DuckDBPyConnection, state: State, node: Node) -> str:
     """The first period that was not complete, by what was published before: the newest of all, or by a calendar several."""
-    index = state.index(node.table.full_name)
-    newest = sorted(index)[-_HOLD_THE_NEWEST:]
+    newest = state.with_rows(node.table.full_name)[-_HOLD_THE_NEWEST:]
     if not node.table.is_local or not newest:
-        return max(index, default="")
+        return max(newest, default="")
     store = state.workspace.store
     paths = ", ".join(literal(store.path(partition_key(node.table, each))) for each in newest)
     found = connection.execute(

@@ -121,6 +121,11 @@ class State:
             found = self._available[relation] = self._find_available(relation)
         return found
 
+    def with_rows(self, relation: str) -> list[str]:
+        """The partitions of a relation that have rows, in order; one that lost its last row stays published, and is empty."""
+        available = self.available(relation)
+        return [partition for partition in self._ordered(relation) if any(found.rows for found in available[partition])]
+
     def _find_available(self, relation: str) -> dict[str, tuple[Input, ...]]:
         declared = self.declared(relation)
         if isinstance(declared, Source):

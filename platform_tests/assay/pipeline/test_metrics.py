@@ -408,6 +408,37 @@ def test_what_was_never_complete_is_not_restated(lake: ShopLake) -> None:
     assert lake.rows("SELECT DISTINCT table_name FROM quality.restatements WHERE table_name LIKE '%year%'") == []
 
 
+def test_a_day_that_lost_all_its_sales_does_not_make_others_complete(lake: ShopLake) -> None:
+    newest, typo = DAYS[-1], "2099-01-01"
+    values = {"stall": "s2", "customer": "ann", "amount": "7.00", "pieces": "8"}
+    lake.land("sales", "2.json", text(sale(98, 98, day=typo, **values), sale(97, 97, day="2020-01-01", **values)))
+    lake.run("wrong")
+    lake.land(
+        "sales", "3.json", text(*(sale(key, 90 + place, "u", day=newest, **values) for place, key in enumerate((98, 97), 9)))
+    )
+    lake.run("right")
+    lake.land("sales", "4.json", text(sale(99, 101, day=newest, **values), sale(96, 102, day=DAYS[0], **values)))
+    lake.run("today")
+
+    # The earlier sale makes a difference to 2024 as well; those of the newest day, week, month and year are not complete.
+    newest_restated = "SELECT max(partition)::VARCHAR FROM quality.restatements WHERE run_id = 'today' AND table_name LIKE "
+    assert lake.rows(newest_restated + "'%_there_%'") == [("2024-01-04",)]
+    assert lake.rows(newest_restated + "'%'") == [("2024-02-01",)]
+    with lake.connection() as connection:
+        answers = {
+            (name, grain): dict(
+                ask(connection, State(lake.workspace), Question((name,), (), grain))
+                .result.project(f"{grain}::VARCHAR, is_partial")
+                .fetchall()
+            )
+            for name, grain in (("sold", Grain.DAY), ("sold", Grain.YEAR), ("sales_7d", Grain.DAY), ("sold_there", Grain.DAY))
+        }
+    assert answers["sold", Grain.DAY][newest] and answers["sold", Grain.YEAR]["2025-01-01"]
+    # Data begin where they began before.
+    assert answers["sales_7d", Grain.DAY][DAYS[0]] and not answers["sales_7d", Grain.DAY]["2024-02-28"]
+    assert answers["sold_there", Grain.DAY]["2025-01-03"]
+
+
 def test_the_same_sales_again_restate_nothing(lake: ShopLake) -> None:
     lake.land("sales", "2.json", text(sale(1, 1, day=DAYS[0], stall="s1", customer="bob", amount="1.25", pieces="1")))
 
