@@ -303,11 +303,18 @@ def as_of(lake: ShopLake, when: str, *keys: str) -> list[tuple[Any, ...]]:
         ("2025-01-06T11:59:59.999999", [("c1", "closed", "London"), ("c2", "active", "London")]),
         ("2025-01-06T12:00:00", [("c1", "closed", "London")]),
         ("2030-01-01", [("c1", "closed", "Leeds")]),
+        ("9999-12-31", [("c1", "closed", "Leeds")]),
     ],
 )
 def test_customers_as_of_any_instant(filled: ShopLake, when: str, rows: list[tuple[Any, ...]]) -> None:
     assert as_of(filled, when) == rows
     assert as_of(filled, when, "c2") == [row for row in rows if row[0] == "c2"]
+
+
+@pytest.mark.parametrize("when", ["", "yesterday", "2025-02-29", "9999-12-31T23:59:59-12:00"])
+def test_an_instant_that_cannot_be_is_refused(when: str) -> None:
+    with pytest.raises(SettingsError, match="is neither a day nor a time"):
+        instant(when)
 
 
 def test_the_history_agrees_with_the_table_of_today(lake: ShopLake) -> None:

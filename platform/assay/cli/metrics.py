@@ -142,11 +142,12 @@ def query(
     days = Days(*days_of(first, last))
     with session(read_settings()) as workspace:
         state = State(workspace)
-        asked = tuple(name.strip() for name in names.split(","))
+        asked = _named(names)
         lattice = lattice_of(workspace.domain)
+        if not asked:
+            raise SettingsError("No metric is named.", hint="`assay metrics list` shows all.")
         default = lattice.catalog.find(asked[0]).metric.by or ""
-        cut = tuple(name.strip() for name in (default if by is None else by).split(",") if name.strip())
-        question = Question(asked, cut, grain, days)
+        question = Question(asked, _named(default if by is None else by), grain, days)
         if explain:
             _explain(output(), state, question, as_json)
             return
@@ -265,6 +266,11 @@ def sql(mart: Annotated[str, typer.Argument(help="As in marts.merchant_day, or j
     if name not in domain.generated:
         raise SettingsError(f"{name} is not generated from metrics.", hint=suggestion(name, domain.generated, _MARTS))
     typer.echo(domain.generated[name].sql, nl=False)
+
+
+def _named(listed: str) -> tuple[str, ...]:
+    """The names in a list that is separated by commas."""
+    return tuple(name.strip() for name in listed.split(",") if name.strip())
 
 
 def _lattice() -> Lattice:

@@ -10,7 +10,8 @@ they answer themselves.
 A period is partial until there are data of a later one. A mart does not store that: it only knows whether there are data of the
 period's last day. A period by another calendar lies in UTC days up to the one after it, so that it is partial until there are
 data of a UTC day after that one. A period is partial, too, if what a metric of it looks at begins before the first day of data.
-No mart stores that either: older data that come would change it for many periods.
+No mart stores that either: older data that come would change it for many periods. So is a period of which not all days are asked
+for.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from assay.errors import SettingsError
 from assay.metrics.compiler import counted_rows, hour_of, key_of, last_utc_day, starts_at_zero
 from assay.metrics.declarations import NEAR, Calendar, Entity, Fact, LocalFact, calendar_of, clock_of
 from assay.metrics.expressions import Writer
-from assay.metrics.grains import Grain, first_day
+from assay.metrics.grains import Grain, first_day, last_day
 from assay.metrics.kinds import Rank, Share
 from assay.metrics.lattice import Lattice, Mart
 from assay.metrics.parts import Part
@@ -55,6 +56,11 @@ class Days:
         cut = periods.Grain.DAY if grain is Grain.HOUR else periods.Grain(grain)
         begins = self.first is None or periods.first_day(cut, self.first) == self.first
         return begins and (self.last is None or periods.last_day(cut, periods.first_day(cut, self.last)) == self.last)
+
+    def cut(self, grain: Grain, period: str) -> list[str]:
+        """SQL conditions, one of which a period meets that has other days, too; none if no period does."""
+        tests = [] if Days(first=self.first).fill(grain) else [f"{period} < DATE '{self.first}'"]
+        return tests if Days(last=self.last).fill(grain) else [*tests, f"{last_day(grain, period)} > DATE '{self.last}'"]
 
     def condition(self, column: str) -> str:
         """SQL condition that a date is one of them; empty when every date is."""
@@ -360,6 +366,7 @@ class _Planner:
         if grain is None:
             return {}
         tests = [f"{last_utc_day(grain, self.calendar, period)} >= {_NEWEST}"]
+        tests += self.question.days.cut(grain, period)
         if self._reach_back():
             begin = dict.fromkeys(first_day_seen(metric, grain, period) for metric in self.metrics)
             near = "" if self.calendar is None else f" - {NEAR}"

@@ -24,7 +24,6 @@ from assay.pipeline.query import query
 from assay.pipeline.state import State
 
 FROM, TO = "valid_from", "valid_to"
-_ONE_DAY = dt.timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -94,13 +93,14 @@ def instant(text: str) -> dt.datetime:
     """
     try:
         read = dt.datetime.fromisoformat(text.strip())
-    except ValueError as error:
+        if _is_day(text.strip()):
+            read = dt.datetime.combine(read, dt.time.max)
+        return read.replace(tzinfo=dt.UTC) if read.tzinfo is None else read.astimezone(dt.UTC)
+    # An offset may lead out of the calendar.
+    except (ValueError, OverflowError) as error:
         raise SettingsError(
             f"{text} is neither a day nor a time.", hint="Write 2025-03-31 for the end of that day, or 2025-03-31T12:00:00."
         ) from error
-    if _is_day(text.strip()):
-        read = read + _ONE_DAY - dt.datetime.resolution
-    return read.replace(tzinfo=dt.UTC) if read.tzinfo is None else read.astimezone(dt.UTC)
 
 
 def _is_day(text: str) -> bool:

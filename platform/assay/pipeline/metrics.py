@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import duckdb
 
 from assay.contracts import Grain
-from assay.contracts.periods import holding, last_day
+from assay.contracts.periods import following, holding, last_day
 from assay.engine.relations import bind
 from assay.errors import SettingsError, SqlError
 from assay.metrics.declarations import NEAR
@@ -126,10 +126,10 @@ def ask(connection: duckdb.DuckDBPyConnection, state: State, question: Question,
 
 def _published(state: State, candidate: Candidate, relation: str, days: Days) -> list[str]:
     """The partitions of a relation that hold some days, for a way to answer a question."""
-    grain, near = state.declared(relation).grain, dt.timedelta(days=candidate.near)
+    grain, near = state.declared(relation).grain, candidate.near
     available = sorted(state.available(relation))
     if grain is Grain.WHOLE:
         return available
-    first = holding(grain, (days.first - near).isoformat()) if days.first else ""
-    last = (days.last + near).isoformat() if days.last else "9999"
+    first = holding(grain, following(Grain.DAY, days.first, -near).isoformat()) if days.first else ""
+    last = following(Grain.DAY, days.last, near).isoformat() if days.last else dt.date.max.isoformat()
     return [key for key in available if first <= key <= last]

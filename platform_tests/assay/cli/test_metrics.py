@@ -237,3 +237,16 @@ def test_tables_of_later_cadences_are_built_when_all_are_asked_for(tmp_path: Pat
     lake.land("sales", "2.json", text(sale(2, DAYS[0], "3.00")))
     assert told(command("run", "--json"))["partitions"]["rebuilt"] == 2
     assert "were left out: their inputs have changed since. `assay run --all`" in command("verify", "--totals").stdout
+
+
+def test_empty_names_are_left_out_and_none_at_all_is_refused(run: Run) -> None:
+    assert told(run("query", "sold, ,sold,", "--by", ",", "--json")) == [{"sold": "9.50"}]
+    assert "No metric is named" in str(run("query", " , ").exception)
+
+
+def test_days_may_be_the_first_and_last_of_the_calendar(run: Run) -> None:
+    for name, *scanned in (("sold",), ("sold_there",), ("sold_there", "--by", "stall,customer", "--scan")):
+        ever = told(run("query", name, "--grain", "year", *scanned, "--json"))
+        assert (
+            told(run("query", name, "--grain", "year", *scanned, "--from", "0001-01-01", "--to", "9999-12-31", "--json")) == ever
+        )

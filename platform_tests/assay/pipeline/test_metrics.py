@@ -620,6 +620,31 @@ def test_data_of_an_earlier_day_make_a_window_whole(lake: ShopLake) -> None:
     assert not is_partial() and ran.computed["marts.bazaar_day_trend"]["2024-01-01"] == "unchanged"
 
 
+@pytest.mark.parametrize(
+    ("grain", "asked", "partial"),
+    [
+        (Grain.MONTH, days("2024-01-02", "2024-02-28"), {"2024-01-01": True, "2024-02-01": True}),
+        (Grain.MONTH, days("2024-01-01", "2024-02-29"), {"2024-01-01": False, "2024-02-01": False}),
+        (Grain.WEEK, days("2024-01-02", "2024-02-29"), {"2024-01-01": True, "2024-02-26": True}),
+        (Grain.WEEK, days("2024-01-01", "2024-03-03"), {"2024-01-01": False, "2024-02-26": False}),
+        (Grain.YEAR, days(None, "2024-12-30"), {"2023-01-01": True, "2024-01-01": True}),
+        (Grain.YEAR, days("2024-01-01", "2024-12-31"), {"2024-01-01": False}),
+        (Grain.HOUR, days("2024-01-05", "2024-01-05"), {"2024-01-05": False}),
+    ],
+)
+def test_a_period_is_partial_where_not_all_of_its_days_are_asked_for(
+    filled: ShopLake, grain: Grain, asked: Days, partial: dict[str, bool]
+) -> None:
+    for question, scan in (
+        (Question(("sold",), (), grain, asked), False),
+        (Question(("sold", "buyers"), (), grain, asked), True),
+    ):
+        with filled.connection() as connection:
+            answer = ask(connection, State(filled.workspace), question, scan=scan)
+            found = answer.result.project(f"{grain.period_column}::VARCHAR, is_partial").fetchall()
+        assert dict(found) == partial
+
+
 def test_what_is_asked_of_a_while_ago_is_not_partial(filled: ShopLake) -> None:
     question = Question(("sold",), ("stall",), Grain.DAY, days("2024-01-01", "2024-01-31"))
     with filled.connection() as connection:
