@@ -6,7 +6,6 @@ Belongs here: its options and output. Does not belong here: finding anomalies (`
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated
@@ -17,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table as Grid
 
 from assay.cli.options import AsJson
-from assay.cli.show import output
+from assay.cli.show import json_of, output
 from assay.contracts import Source
 from assay.engine.project import Node
 from assay.errors import SettingsError
@@ -55,7 +54,7 @@ def anomalies(
         judged = [watch_table(connection, state, node, moment, keep=False) for node in nodes]
     found = [watched for watched in judged if watched is not None]
     if as_json:
-        typer.echo(json.dumps({watched.table.full_name: _described(watched, days) for watched in found}, default=str))
+        typer.echo(json_of({watched.table.full_name: _described(watched, days) for watched in found}))
     else:
         _print(output(), found, days)
 

@@ -5,14 +5,13 @@ Belongs here: its options and output. Does not belong here: the query (`pipeline
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from assay.cli.options import AsJson
-from assay.cli.show import as_dicts, output, print_csv, print_rows, writing
+from assay.cli.show import as_dicts, json_of, output, print_csv, print_rows, writing
 from assay.errors import SettingsError
 from assay.pipeline.as_of import find_history, instant
 from assay.pipeline.as_of import snapshot as rows_as_of
@@ -60,7 +59,7 @@ def snapshot(
             print_csv(found.rows)
         elif as_json:
             said = {"table": found.table.full_name, "as_of": at, "known_until": found.known_until, "pii": found.pii}
-            typer.echo(json.dumps(said | {"rows": as_dicts(found.rows)}, default=str))
+            typer.echo(json_of(said | {"rows": as_dicts(found.rows)}))
         else:
             known = f"data landed until {found.known_until}" if found.known_until else "no landed data"
             print_rows(output(), found.rows, f"{found.table.full_name} as of {at}, by {known}")

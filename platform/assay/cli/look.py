@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table as Grid
 
 from assay.cli.options import AsJson
-from assay.cli.show import as_dicts, output, print_csv, print_rows, writing
+from assay.cli.show import as_dicts, json_of, output, print_csv, print_rows, writing
 from assay.contracts import Source, Table
 from assay.contracts.model import EVENT_COLUMN_DESCRIPTIONS, EVENT_COLUMNS, RUN_COLUMN_DESCRIPTIONS, RUN_COLUMNS
 from assay.errors import SettingsError
@@ -63,7 +63,7 @@ def sql(
             elif as_csv:
                 print_csv(result)
             elif as_json:
-                typer.echo(json.dumps(as_dicts(result), default=str))
+                typer.echo(json_of(as_dicts(result)))
             else:
                 print_rows(output(), result)
 
@@ -144,7 +144,7 @@ def describe(
             found = workspace.domain.find(table)
             described = _described(State(workspace), found)
     if as_json:
-        typer.echo(json.dumps(described, default=str))
+        typer.echo(json_of(described))
     else:
         _print_description(output(), described)
 

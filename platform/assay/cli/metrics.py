@@ -19,7 +19,7 @@ from rich.markup import escape
 from rich.table import Table as Grid
 
 from assay.cli.options import AsJson, days_of
-from assay.cli.show import output, print_rows
+from assay.cli.show import as_dicts, json_of, output, print_rows
 from assay.contracts import load_domain
 from assay.errors import SettingsError
 from assay.metrics.grains import Grain
@@ -154,14 +154,13 @@ def query(
         with workspace.connection() as connection:
             answer = ask(connection, state, question, scan=scan)
             if as_json:
-                columns = answer.result.columns
-                rows = [dict(zip(columns, row, strict=True)) for row in answer.result.fetchall()]
-                typer.echo(json.dumps(rows, default=str))
+                typer.echo(json_of(as_dicts(answer.result)))
             else:
                 print_rows(
                     output(),
                     answer.result,
                     title=f"{answer.taken.name}: {answer.taken.why}; {answer.plan.days} days",
+                    everything="`--json`",
                 )
 
 
@@ -178,7 +177,7 @@ def history_(
     with session(read_settings()) as workspace, workspace.connection() as connection:
         changes = _changes(connection, State(workspace), name, mart, key)
     if as_json:
-        typer.echo(json.dumps([asdict(change) for change in changes], default=str))
+        typer.echo(json_of([asdict(change) for change in changes]))
         return
     grid = Grid("mart", "period", "key", "reported", "said", "restated", "says", "run")
     for each in changes:
@@ -212,7 +211,7 @@ def explain_change(
         rows = changed_rows(connection, state, changes)
     if as_json:
         found = [asdict(change) | {"rows": behind} for change, behind in zip(changes, rows, strict=True)]
-        typer.echo(json.dumps(found, default=str))
+        typer.echo(json_of(found))
         return
     console = output()
     for change, behind in zip(changes, rows, strict=True):

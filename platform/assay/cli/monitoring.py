@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.table import Table as Grid
 
 from assay.cli.options import AsJson, days_of
-from assay.cli.show import output
+from assay.cli.show import json_of, output
 from assay.contracts import MonitoringRule
 from assay.contracts.monitoring import Value
 from assay.errors import SettingsError
@@ -100,7 +100,7 @@ def backtest(
         values = found.read(_given(set_))
         result = compare(connection, State(workspace), found, values, since=since, until=until)
     if as_json:
-        typer.echo(json.dumps(_compared(result), default=str))
+        typer.echo(json_of(_compared(result)))
     else:
         _print(output(), result)
 

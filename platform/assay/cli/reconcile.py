@@ -20,7 +20,7 @@ from rich.markup import escape
 from rich.table import Table as Grid
 
 from assay.cli.options import AsJson
-from assay.cli.show import ROWS_SHOWN, output
+from assay.cli.show import ROWS_SHOWN, json_of, output
 from assay.contracts import Control, ControlFile
 from assay.errors import SettingsError
 from assay.pipeline.reconciling import Reconciled, Reconciling, find_controls
@@ -68,7 +68,7 @@ def reconcile(
         with status:
             _run(settings, workspace, work)
     if as_json:
-        typer.echo(json.dumps(_described(work), default=str))
+        typer.echo(json_of(_described(work)))
     else:
         _print(output(), work)
     raise typer.Exit(1 if work.failed or any(found.wrong for found in work.done) else 0)

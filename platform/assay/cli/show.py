@@ -6,6 +6,7 @@ Belongs here: all rendering. Does not belong here: commands.
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 import sys
 import threading
@@ -126,8 +127,20 @@ def print_report(console: Console, report: Report) -> None:
         console.print(f"  {_BROKEN_RULES}", highlight=False, soft_wrap=True)
 
 
-def print_rows(console: Console, relation: duckdb.DuckDBPyRelation, title: str | None = None) -> None:
-    """Print the first rows of a result: as a grid where its columns fit side by side, otherwise row by row."""
+def print_rows(
+    console: Console,
+    relation: duckdb.DuckDBPyRelation,
+    title: str | None = None,
+    everything: str = "`--csv` or `--parquet FILE`",
+) -> None:
+    """Print the first rows of a result: as a grid where its columns fit side by side, otherwise row by row.
+
+    Args:
+        console: Where to.
+        relation: The result.
+        title: What is printed above it.
+        everything: The options that give all rows.
+    """
     rows = relation.fetchmany(ROWS_SHOWN + 1)
     cells = [[_cell(value) for value in row] for row in rows[:ROWS_SHOWN]]
     widths = [max(len(name), *(len(row[place]) for row in cells), 0) for place, name in enumerate(relation.columns)]
@@ -140,7 +153,7 @@ def print_rows(console: Console, relation: duckdb.DuckDBPyRelation, title: str |
     if not rows:
         console.print("no rows")
     if len(rows) > shown:
-        console.print(f"… the first {shown} rows; `--csv` or `--parquet FILE` gives all")
+        console.print(f"… the first {shown} rows; {everything} gives all")
 
 
 def _side_by_side(relation: duckdb.DuckDBPyRelation, cells: Sequence[Sequence[str]], title: str | None) -> Group:
@@ -173,7 +186,17 @@ def print_csv(result: duckdb.DuckDBPyRelation) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(result.columns)
     while rows := result.fetchmany(10_000):
-        writer.writerows(rows)
+        writer.writerows([_decimal(value) if isinstance(value, Decimal) else value for value in row] for row in rows)
+
+
+def json_of(value: Any) -> str:
+    """JSON of a value; exact numbers, days and times are texts, as in tables."""
+    return json.dumps(value, default=lambda other: _decimal(other) if isinstance(other, Decimal) else str(other))
+
+
+def _decimal(value: Decimal) -> str:
+    """An exact number with all its decimals: Python writes a zero with eight of them as `0E-8`."""
+    return f"{value:f}"
 
 
 @contextmanager
@@ -242,5 +265,5 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, Decimal):
-        return f"{value:f}"
+        return _decimal(value)
     return escape(str(value))

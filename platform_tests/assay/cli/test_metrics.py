@@ -250,3 +250,19 @@ def test_days_may_be_the_first_and_last_of_the_calendar(run: Run) -> None:
         assert (
             told(run("query", name, "--grain", "year", *scanned, "--from", "0001-01-01", "--to", "9999-12-31", "--json")) == ever
         )
+
+
+def test_a_zero_has_the_same_decimals_in_json_csv_and_tables(run: Run, assay: Run) -> None:
+    asked = ("query", "difference_share", "--by", "stall", "--grain", "day", "--from", DAYS[0], "--to", DAYS[0])
+    assert told(run(*asked, "--json"))[0]["difference_share"] == "1.00000000"
+    zero = ("sql", "SELECT 0::DECIMAL(38,8) AS share, NULL::DECIMAL(38,8) AS nothing")
+
+    assert told(assay(*zero, "--json")) == [{"share": "0.00000000", "nothing": None}]
+    assert assay(*zero, "--csv").stdout == "share,nothing\n0.00000000,\n"
+    assert "0.00000000" in assay(*zero).stdout
+
+
+def test_a_long_answer_says_how_to_get_all_of_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("assay.cli.show.ROWS_SHOWN", 2)
+
+    assert "the first 2 rows; `--json` gives all" in run("query", "sold", "--grain", "day").stdout
