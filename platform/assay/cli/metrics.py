@@ -240,19 +240,39 @@ def _in_words(row: Mapping[str, Any]) -> str:
 
 def _changes(connection: duckdb.DuckDBPyConnection, state: State, name: str, mart: str | None, key: str | None) -> list[Change]:
     lattice = lattice_of(state.workspace.domain)
-    if not lattice.catalog.find(name).is_dated:
+    metric = lattice.catalog.find(name)
+    if not metric.is_dated:
         raise SettingsError(
             f"{name} is over all days: no period of it is ever reported as complete.",
             hint="What changed is in the history of metrics of periods; `assay metrics list` shows which those are.",
         )
+    if mart is None:
+        if key is not None:
+            raise SettingsError("--key requires --mart.", hint="Name the mart whose key it is.")
+        return history(connection, state, name)
+    of = _mart_of(lattice, metric, mart)
+    if key is not None and not of.entity.keys:
+        raise SettingsError(f"{of.full_name} has no key: its rows are of the whole company.", hint="Leave --key out.")
+    whose = {} if key is None else dict.fromkeys(of.entity.keys, key)
+    return history(connection, state, name, of.trend_name if metric.is_trend else of.full_name, whose)
+
+
+def _mart_of(lattice: Lattice, metric: Resolved, named: str) -> Mart:
+    """The mart of a name, with or without `marts.` and `_trend`, which has a metric.
+
+    Raises:
+        SettingsError: There is no such mart, or it does not have the metric.
+    """
+    table = named if "." in named else f"marts.{named}"
     known = {each.full_name: each for each in lattice.marts} | {each.trend_name: each for each in lattice.marts}
-    table = None if mart is None else mart if "." in mart else f"marts.{mart}"
-    if table is not None and table not in known:
+    if table not in known:
         raise SettingsError(f"{table} is not generated from metrics.", hint=suggestion(table, known, _MARTS))
-    if key is not None and table is None:
-        raise SettingsError("--key requires --mart.", hint="Name the mart whose key it is.")
-    whose = dict.fromkeys(known[table].entity.keys, key) if table is not None and key is not None else {}
-    return history(connection, state, name, table, whose)
+    mart = known[table]
+    if metric not in (*lattice.metrics(mart), *lattice.trends(mart)):
+        raise SettingsError(
+            f"{metric.name} is not in {table}.", hint=f"`assay metrics show {metric.name}` lists the marts that have it."
+        )
+    return mart
 
 
 def sql(mart: Annotated[str, typer.Argument(help="As in marts.merchant_day, or just merchant_day.")]) -> None:

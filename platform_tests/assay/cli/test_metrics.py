@@ -266,3 +266,23 @@ def test_a_long_answer_says_how_to_get_all_of_it(run: Run, monkeypatch: pytest.M
     monkeypatch.setattr("assay.cli.show.ROWS_SHOWN", 2)
 
     assert "the first 2 rows; `--json` gives all" in run("query", "sold", "--grain", "day").stdout
+
+
+def test_changes_are_found_in_the_mart_that_has_the_metric(run: Run) -> None:
+    for mart in ("bazaar_day", "marts.bazaar_day_trend"):
+        (first, *_) = told(run("history", "sales_7d", "--mart", mart, "--json"))
+        assert (first["table"], first["before"], first["after"]) == ("marts.bazaar_day_trend", "1", "2")
+    assert told(run("explain-change", "sold", "--mart", "bazaar_day_trend", "--json"))[0]["table"] == "marts.bazaar_day"
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (("sold", "--mart", "stall_there_day"), "sold is not in marts.stall_there_day"),
+        (("place", "--mart", "bazaar_day"), "place is not in marts.bazaar_day"),
+        (("sold", "--mart", "bazaar_day", "--key", "s1"), "marts.bazaar_day has no key"),
+    ],
+)
+def test_a_mart_without_the_metric_or_key_is_refused(run: Run, asked: tuple[str, ...], said: str) -> None:
+    for command in ("history", "explain-change"):
+        assert said in str(run(command, *asked).exception)
