@@ -8,6 +8,8 @@ draws a random number, reads other files, or limits rows without an order, would
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import sqlglot
@@ -35,10 +37,8 @@ def require_pure(path: Path, text: str, query: exp.Query) -> None:
         SqlError: It reads the clock, draws a random number, reads files, or keeps an arbitrary subset of rows.
     """
     tokens = sqlglot.tokenize(text, dialect="duckdb")
-    for token, following in zip(tokens, [*tokens[1:], None], strict=True):
+    for token in _changing(tokens):
         name = token.text.lower()
-        if name not in _CLOCK | _CHANCE or not _is_called(token, following):
-            continue
         if name in _CLOCK:
             raise SqlError(
                 f"{path}:{token.line}: {name} returns a different instant each time the table is computed",
@@ -64,6 +64,25 @@ def require_pure(path: Path, text: str, query: exp.Query) -> None:
                 f"{path}:{_line_of(tokens, word)}: {word} without an order keeps different rows each time",
                 hint="add ORDER BY with columns that are unique to each row, or leave it out",
             )
+
+
+def why_impure(expression: str) -> str:
+    """Why the value of an expression depends on anything but the row it is computed for; empty if it does not."""
+    tokens = sqlglot.tokenize(expression, dialect="duckdb")
+    changing = next(_changing(tokens), None)
+    if changing is not None:
+        return f"{changing.text.lower()} gives another value each time"
+    kinds = [token.token_type for token in tokens]
+    if TokenType.SELECT in kinds or (TokenType.L_PAREN, TokenType.FROM) in pairwise(kinds):
+        return "it reads other rows"
+    return ""
+
+
+def _changing(tokens: list[Token]) -> Iterator[Token]:
+    """The names of called functions that read the clock or draw random numbers."""
+    for token, following in zip(tokens, [*tokens[1:], None], strict=False):
+        if token.text.lower() in _CLOCK | _CHANCE and _is_called(token, following):
+            yield token
 
 
 def _is_called(token: Token, following: Token | None) -> bool:

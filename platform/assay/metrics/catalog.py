@@ -121,6 +121,7 @@ def make_catalog(
     declared = require_metrics(named_groups, named_facts, named_entities, named_calendars)
     named_facts |= _by_calendars(declared, named_facts, named_calendars)
     with Prober(named_facts, tables) as prober:
+        prober.require_names(metric for metric, _ in declared.values())
         for fact in named_facts.values():
             require_fact(prober, fact, tables[fact.table].types)
         parts = _stored(prober, declared, named_facts)

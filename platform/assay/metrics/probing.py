@@ -6,13 +6,15 @@ Belongs here: finding the type of each part, and the field with invalid SQL. Doe
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 
 import duckdb
 
 from assay.contracts import Table
 from assay.contracts.rules import quote
+from assay.engine.purity import why_impure
 from assay.metrics.declarations import Fact
 from assay.metrics.exact import MONEY_PLACES, scale_of
 from assay.metrics.kinds import Conversion, Metric
@@ -66,6 +68,10 @@ class Prober:
         Raises:
             MetricError: An expression does not bind, or has a type that its metric does not support.
         """
+        for metric, attribute, test in conditions:
+            _require_pure(metric, attribute, test)
+        for metric, part in parts:
+            _require_pure(metric, "of", part.of)
         try:
             kinds = self.types(fact, [part.aggregate() for _, part in parts])
             tests = self.types(fact, [test for _, _, test in conditions])
@@ -76,6 +82,21 @@ class Prober:
             if kind != "BOOLEAN":
                 raise metric.place.error(metric.name, attribute, f"{test} is {kind}, but must be true or false")
         return [self._typed(metric, part, kind) for (metric, part), kind in zip(parts, kinds, strict=True)]
+
+    def require_names(self, metrics: Iterable[Metric]) -> None:
+        """Require that the names of metrics can be names of columns in SQL.
+
+        Raises:
+            MetricError: A name is a reserved word.
+        """
+        kinds = "('reserved', 'type_function')"
+        found = self._connection.execute(
+            f"SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category IN {kinds}"
+        ).fetchall()
+        reserved = {str(name) for (name,) in found}
+        for metric in metrics:
+            if metric.name in reserved:
+                raise metric.place.error(metric.name, "name", f"{metric.name} is a word of SQL", "Rename it.")
 
     def _blame(self, fact: Fact, parts: Sequence[tuple[Metric, Part]], conditions: Sequence[tuple[Metric, str, str]]) -> None:
         """Find the field whose expression does not bind."""
@@ -112,6 +133,22 @@ class Prober:
         return replace(part, sql_type=kind)
 
 
+def _require_pure(declared: Metric | Fact, attribute: str, expression: str) -> None:
+    """Require that an expression says the same of a row whenever it is computed.
+
+    Raises:
+        MetricError: It does not.
+    """
+    if why := _why_impure(expression):
+        raise declared.place.error(declared.name, attribute, f"{expression}: {why}", "Use columns of the fact only.")
+
+
+@cache
+def _why_impure(expression: str) -> str:
+    """As `why_impure`, once for each of the conditions that many metrics share."""
+    return why_impure(expression)
+
+
 def conditions_of(metric: Metric) -> list[tuple[str, str]]:
     """The conditions on rows that a metric declares, by field."""
     found = [("where", getattr(metric, "where", ""))]
@@ -134,6 +171,7 @@ def require_fact(prober: Prober, fact: Fact, columns: Mapping[str, str]) -> None
     if fact.is_dated and not columns[fact.at].startswith("TIMESTAMP"):
         raise fact.place.error(fact.name, "at", f"{fact.at} is {columns[fact.at]}, but must be a timestamp")
     for entity, key in fact.keys.items():
+        _require_pure(fact, f"keys[{entity}]", key)
         try:
             (kind,) = prober.types(fact, [key])
         except duckdb.Error as error:

@@ -85,6 +85,13 @@ def refusal(make, *metrics: Metric, **changed: Any) -> str:
             Count("a", where="is_gift", entities=("stall",), by="currency", **TEXTS),
             "a: by: currency: the metric is not computed for it. It is computed for stall.",
         ),
+        (Count("order", where="is_gift", **TEXTS), "order: name: order is a word of SQL"),
+        (Count("left", where="is_gift", **TEXTS), "left: name: left is a word of SQL"),
+        (Count("a", where="random() < 0.5", **TEXTS), "a: where: random() < 0.5: random gives another value each time"),
+        (Count("a", where="sale_date < Current_Date", **TEXTS), "a: where: sale_date < Current_Date: current_date gives another"),
+        (Sum("a", of="pieces * (SELECT 2)", unit="pieces", **TEXTS), "a: of: pieces * (SELECT 2): it reads other rows"),
+        (Count("a", where="stall IN (FROM sales)", **TEXTS), "a: where: stall IN (FROM sales): it reads other rows"),
+        (Conversion("a", where="is_gift", reached="now() > sold_at", **TEXTS), "a: reached: now() > sold_at: now gives another"),
         (Conversion("a", where="is_gift", reached="pieces", **TEXTS), "a: reached: pieces is BIGINT"),
         (Ratio("a", of="sale_cnt", to="sale_count", **TEXTS), "a: of: there is no metric sale_cnt. Did you mean sale_count?"),
         (Ratio("a", of="a", to="sale_count", **TEXTS), "a: of: it refers to itself: a refers to a"),
@@ -106,6 +113,12 @@ def refusal(make, *metrics: Metric, **changed: Any) -> str:
 )
 def test_a_wrong_field_is_named(make, metric: Metric, said: str) -> None:
     assert refusal(make, metric).startswith(said)
+
+
+def test_an_expression_may_compare_and_extract_from_its_row(make) -> None:
+    where = "colour IS DISTINCT FROM 'now(' AND extract(hour FROM sold_at) > 3 AND \"stall\" <> 'SELECT'"
+
+    assert make(Count("a", where=where, **TEXTS)).metrics["a"].sql_type == "BIGINT"
 
 
 def test_a_name_is_declared_once(make) -> None:
