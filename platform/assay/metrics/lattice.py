@@ -197,5 +197,9 @@ class Lattice:
             is_whole = mart.entity.key is None and other.entity.key is not None
             if rolls_up or is_whole:
                 periods = _PERIODS.get((other.grain, mart.grain), 24 if other.grain is Grain.HOUR else 1)
-                rows = min(other.entity.members, fact.rows_a_day * other.grain.days) * periods
+                rows = min(other.entity.members, self._rows_a_day(other) * other.grain.days) * periods
                 yield Parent(other, rows, f"about {rows:,} rows to add up instead of {fact.rows_a_day * mart.grain.days:,}")
+
+    def _rows_a_day(self, mart: Mart) -> int:
+        """Approximate number of rows of the largest fact that a mart counts: each of its rows is read, whatever a part counts."""
+        return max(self.catalog.facts[part.fact].rows_a_day for part in self._stored[mart.name])
