@@ -18,7 +18,6 @@ class Select:
         source: The text after FROM.
         where: A condition, if any.
         grouped: Whether to group by all columns that are not aggregates.
-        sets: The columns to group by, several times over in one pass (GROUPING SETS).
         windows: Named windows.
         headings: Comments, by the column that they precede.
     """
@@ -27,7 +26,6 @@ class Select:
     source: str
     where: str = ""
     grouped: bool = False
-    sets: Sequence[Sequence[str]] = ()
     windows: Mapping[str, str] = field(default_factory=dict)
     headings: Mapping[str, str] = field(default_factory=dict)
 
@@ -45,9 +43,6 @@ class Select:
             lines.append(f"{indent}WHERE {self.where}")
         if self.grouped:
             lines.append(f"{indent}GROUP BY ALL")
-        if self.sets:
-            listed = f",\n{indent}  ".join(f"({', '.join(columns)})" for columns in self.sets)
-            lines.append(f"{indent}GROUP BY GROUPING SETS (\n{indent}  {listed}\n{indent})")
         if self.windows:
             listed = f",\n{indent}  ".join(f"{name} AS ({window})" for name, window in self.windows.items())
             lines.append(f"{indent}WINDOW\n{indent}  {listed}")

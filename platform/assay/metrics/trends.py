@@ -9,7 +9,7 @@ A trend mart has exactly the rows of the mart it reads: a member with nothing in
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from assay.contracts import ColumnOrigin, Window, periods
@@ -21,7 +21,7 @@ from assay.metrics.expressions import Writer
 from assay.metrics.grains import SPAN_COLUMNS, Grain, first_day
 from assay.metrics.kinds import Arrived, Cumulative, Followed, Growth, Lost, Moving, Retained, Retention
 from assay.metrics.lattice import Lattice, Mart
-from assay.metrics.multisets import Tables, side_by_side, values_of
+from assay.metrics.multisets import Tables, side_by_side
 from assay.metrics.parts import Part, columns_in
 from assay.metrics.resolving import Resolved
 from assay.metrics.text import Select, indented, statement
@@ -260,26 +260,23 @@ def _months(metric: Resolved) -> int:
 def _follow(lattice: Lattice, mart: Mart, fact: Fact, metrics: Sequence[Resolved], name: str, tables: Tables) -> None:
     """Add common tables that follow members from month to month."""
     counted = [lattice.catalog.parts[of] for of in dict.fromkeys(metric.refers[0] for metric in metrics)]
-    each = _add_each(mart, fact, counted, max(_months(metric) for metric in metrics), tables)
+    bits = _add_months(fact, max(_months(metric) for metric in metrics), tables)
     keys = {key: key for key in mart.entity.keys}
     branches = []
     for part in counted:
-        seen = _add_seen(keys, part, values_of(counted)[part.of], each, tables)
+        seen = _add_seen(mart, fact, part, bits, tables)
         own = {metric.name: _followed(metric) for metric in metrics if metric.refers[0] == part.name}
         branches.append(Select(keys | {"month": "month"} | own, seen, grouped=True))
     tables[name] = ([], side_by_side(branches, keys | {"month": "month"}, (metric.name for metric in metrics)))
 
 
-def _add_each(mart: Mart, fact: Fact, counted: Sequence[Part], months: int, tables: Tables) -> str:
-    """Add common tables with the months in which each member was counted, and return the name of the last.
+def _add_months(fact: Fact, months: int, tables: Tables) -> str:
+    """Add common tables with the months in which members are looked for, as bits of a number; return the name of the last.
 
-    The months are bits of a number, so that members are grouped once and many are alike. A number covers one requested year and
-    the earlier years that it is compared with: however many years are read, it is never too long. Members of all kinds are
-    followed in one pass over the fact, by grouping sets.
+    With months as bits, members are grouped once and many are alike. A number covers one requested year and the earlier years
+    that it is compared with: however many years are read, it is never too long.
     """
-    keys = {key: key for key in mart.entity.keys}
-    years, bits, rows, each = (f"{word}_{fact.name}" for word in ("years", "months", "seen_in", "each"))
-    values = values_of(counted)
+    years, bits = f"years_{fact.name}", f"months_{fact.name}"
     tables[years] = (["The requested years."], "  SELECT DISTINCT year(month) AS year FROM looked_back")
     columns = {
         "year": "year",
@@ -290,38 +287,27 @@ def _add_each(mart: Mart, fact: Fact, counted: Sequence[Part], months: int, tabl
     said = "Their months and those before, as bits: bit 0 is December of the year, bit 1 the month before."
     compared = f"{years}\nCROSS JOIN range({12 * (years_before + 1)}) AS months_back(back)"
     tables[bits] = ([said], indented(Select(columns, compared).text()))
-    columns = dict(key_columns(mart, fact)) | {column: of for of, column in values.items()}
-    columns |= {f"is_{part.name}": part.where for part in counted if part.where}
-    tables[rows] = (
-        [f"{fact.table}: whom each row counts."],
-        indented(Select(columns, fact.table, where=counted_rows(fact)).text()),
-    )
-    columns = keys | {"year": "year"} | {column: column for column in values.values()}
-    columns |= {f"months_{part.name}": f"bit_or({_bit(part)})" for part in counted}
-    sets = [(*keys, "year", column) for column in values.values()]
-    grouped = Select(columns, f"{rows}\nINNER JOIN {bits} USING (month)", sets=sets)
-    tables[each] = (["The months in which each member was counted."], indented(grouped.text()))
-    return each
+    return bits
 
 
-def _add_seen(keys: Mapping[str, str], part: Part, value: str, each: str, tables: Tables) -> str:
+def _add_seen(mart: Mart, fact: Fact, part: Part, bits: str, tables: Tables) -> str:
     """Add common tables with how many members were counted in the same months, as seen from each; return the name of the last."""
-    alike, seen = f"alike_{part.name}", f"seen_{part.name}"
-    months = f"months_{part.name}"
-    columns = dict(keys) | {"year": "year", "months": months, "members": "count(*)"}
-    counted = Select(columns, each, where=f"{value} IS NOT NULL AND {months} IS NOT NULL", grouped=True)
-    tables[alike] = ([], indented(counted.text()))
-    columns = dict(keys) | {"month": "make_date(year, number, 1)", "months": "months >> (12 - number)", "members": "members"}
+    rows, each, alike, seen = (f"{word}_{part.name}" for word in ("rows", "each", "alike", "seen"))
+    keys = {key: key for key in mart.entity.keys}
+    where = " AND ".join(filter(None, (counted_rows(fact), f"{part.of} IS NOT NULL", f"({part.where})" if part.where else "")))
+    counted = Select(key_columns(mart, fact) | {"member": part.of}, fact.table, where=where)
+    tables[rows] = ([f"{fact.table}: whom each row counts."], indented(counted.text()))
+    columns = keys | {"year": "year", "member": "member", "months": "bit_or(bit)"}
+    grouped = Select(columns, f"{rows}\nINNER JOIN {bits} USING (month)", grouped=True)
+    tables[each] = (["The months in which each was counted."], indented(grouped.text()))
+    columns = keys | {"year": "year", "months": "months", "members": "count(*)"}
+    tables[alike] = ([], indented(Select(columns, each, grouped=True).text()))
+    columns = keys | {"month": "make_date(year, number, 1)", "months": "months >> (12 - number)", "members": "members"}
     tables[seen] = (
         ["The same seen from each month of the year: bit 0 is that month, bit 1 the month before."],
         indented(Select(columns, f"{alike}\nCROSS JOIN range(1, 13) AS of_year(number)").text()),
     )
     return seen
-
-
-def _bit(part: Part) -> str:
-    """The bit of a row's month, if the row counts."""
-    return f"CASE WHEN is_{part.name} THEN bit END" if part.where else "bit"
 
 
 def _followed(metric: Resolved) -> str:
