@@ -5,7 +5,9 @@ Belongs here: `enriched.return_changes` and `marts.transaction_audit_trail`. Doe
 
 A change belongs to the day of its payment, however much later it was made: refunds and disputes are looked up by that day. A
 trail covers readable records: unreadable ones are in the quarantine of their source. Changes of refunds and disputes for a day
-of which no payment has landed are in `enriched.return_changes`, and in no trail until one lands.
+of which no payment has landed are in `enriched.return_changes`, and in no trail until one lands. A payment that is corrected to
+another day has a trail on each: the changes that were told of that day, the first of them with nothing before it. `subject_id`
+has all of them, in the order of `source_position`.
 """
 
 from __future__ import annotations
