@@ -21,17 +21,15 @@ from assay.cli.show import watched
 from assay.contracts import Source
 from assay.engine.project import Node
 from assay.errors import SettingsError
-from assay.landing.upkeep import compaction
 from assay.landing.upkeep.compaction import Compacted
-from assay.pipeline.forgetting import Forgotten, forget
+from assay.pipeline.forgetting import Forgotten
 from assay.pipeline.outcome import Report
-from assay.pipeline.packing import pack
-from assay.pipeline.restatement_objects import merge_restatements
+from assay.pipeline.packing import Packed
 from assay.pipeline.runs import fill_report
-from assay.pipeline.score_compaction import compact_proofs
 from assay.pipeline.session import session
 from assay.pipeline.state import State
 from assay.pipeline.totals import add_up, is_of_tables
+from assay.pipeline.upkeep import Step, upkeep
 from assay.pipeline.verify import verify_table
 from assay.pipeline.workspace import Workspace
 from assay.settings import read_settings
@@ -45,13 +43,16 @@ def register(app: typer.Typer) -> None:
 
 def compact(
     source: Annotated[str | None, typer.Argument(help="A source, with or without `raw.`; default: all.")] = None,
-    grace_hours: Annotated[float, typer.Option(min=0, help="How long merged objects are kept for current readers.")] = 24,
+    grace_hours: Annotated[
+        float, typer.Option(min=0, help="How long merged objects are kept for current readers; those of proofs, minutes.")
+    ] = 24,
     as_json: AsJson = False,
 ) -> None:
     """Merge the many small raw objects that frequent batches leave. No table changes, and nothing is rebuilt.
 
-    Without a source, the histories of proofs and restatements are merged, too, and small daily partitions of complete months are
-    copied into one object per month, for questions about many days.
+    Without a source, small daily partitions of complete months are copied, too, into one object per month, for questions about
+    many days; proofs of published partitions that are missing from their history are restored; and this history and that of
+    restatements are merged.
 
     Where a source declares how long its deletes are kept (`deletes_kept`), rows deleted before that are forgotten first.
 
@@ -59,54 +60,45 @@ def compact(
 
     Example: `assay compact transactions`
     """
-    grace = dt.timedelta(hours=grace_hours)
+    counted: dict[str, dict[str, object]] = {}
     packed: dict[str, int] = {}
     with session(read_settings()) as workspace, workspace.connection() as connection:
         sources = [workspace.domain.find_source(source)] if source else list(workspace.domain.sources.values())
-        done = []
-        for each in sources:
-            gone = forget(workspace.store, connection, each, workspace.scratch, dt.datetime.now(dt.UTC))
-            merged = compaction.compact(workspace.store, connection, each, workspace.scratch, grace=grace)
-            done.append((gone, merged))
-            if not as_json:
-                _print_merged(gone, merged)
-        if source is None:
-            compact_proofs(workspace.store, dt.datetime.now(dt.UTC), grace=grace)
-            merge_restatements(connection, State(workspace), dt.datetime.now(dt.UTC), grace)
-            packed = _pack_all(connection, workspace, grace)
+        grace = dt.timedelta(hours=grace_hours)
+        for step in upkeep(connection, workspace, sources, sources_only=source is not None, grace=grace):
+            match step.result:
+                case Forgotten() | Compacted():
+                    counted.setdefault(step.subject, {}).update(_counts(step.result))
+                case Packed() if step.result.months:
+                    packed[step.subject] = step.result.months
+            if not as_json and _is_shown(step):
+                typer.echo(f"{step.subject}: {step.said}")
     if as_json:
-        counted = {merged.source.full_name: _counts(gone, merged) for gone, merged in done}
         typer.echo(json.dumps(counted | {"packed": packed}))
     elif packed:
         typer.echo(f"{sum(packed.values()):,} months of {len(packed):,} tables packed")
 
 
-def _print_merged(gone: Forgotten, merged: Compacted) -> None:
-    name = merged.source.full_name
-    if gone.rows:
-        typer.echo(f"{name}: {gone.told}")
-    typer.echo(
-        f"{name}: {merged.objects:,} raw objects of {merged.rows:,} rows merged into {len(merged.merges):,}, "
-        f"{merged.removed:,} removed"
-    )
+def _is_shown(step: Step) -> bool:
+    """Whether a step has a line of its own: every source, to be seen to have been looked at; tables are only counted."""
+    match step.result:
+        case Compacted():
+            return True
+        case Packed():
+            return False
+    return not step.is_idle
 
 
-def _counts(gone: Forgotten, merged: Compacted) -> dict[str, object]:
+def _counts(done: Forgotten | Compacted) -> dict[str, object]:
+    if isinstance(done, Forgotten):
+        return {"forgotten": {"rows": done.rows, "events": done.events}}
     return {
-        "merged": merged.objects,
-        "into": len(merged.merges),
-        "rows": merged.rows,
-        "partitions": sorted({merge.partition for merge in merged.merges}),
-        "removed": merged.removed,
-        "forgotten": {"rows": gone.rows, "events": gone.events},
+        "merged": done.objects,
+        "into": len(done.merges),
+        "rows": done.rows,
+        "partitions": sorted({merge.partition for merge in done.merges}),
+        "removed": done.removed,
     }
-
-
-def _pack_all(connection: duckdb.DuckDBPyConnection, workspace: Workspace, grace: dt.timedelta) -> dict[str, int]:
-    """Pack every table; returns how many months, by table, tables with none left out."""
-    state, now = State(workspace), dt.datetime.now(dt.UTC)
-    packed = {name: pack(connection, state, node, now, grace).months for name, node in workspace.project.nodes.items()}
-    return {name: months for name, months in packed.items() if months}
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,14 @@ import io
 import json
 import os
 import shlex
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from command_line import Shop, change, new_shop, write_landing
+
+from assay.lake.layout import proofs_prefix
 
 
 @pytest.fixture(scope="module")
@@ -194,6 +197,18 @@ def test_compact_says_what_was_forgotten(tmp_path: Path) -> None:
     said = parcels.run("compact").stdout.splitlines()
     assert said[0] == "raw.parcels: 1 deleted rows were forgotten, with all of their 3 events"
     assert parcels.report("compact")["raw.parcels"]["forgotten"] == {"rows": 0, "events": 0}
+
+
+def test_compact_restores_proofs_that_were_lost(tmp_path: Path) -> None:
+    parcels = Shop(tmp_path / "home", (tmp_path / "lake").as_uri(), {"ASSAY_DOMAIN": "parcels"})
+    landed = tmp_path / "lake/landing/parcels/1.json"
+    landed.parent.mkdir(parents=True)
+    landed.write_text(change("parcels", 1, parcel_id="p1", grams="5", day="2025-01-02"))
+    os.utime(landed, (1735700000, 1735700000))
+    parcels.report()
+    shutil.rmtree(tmp_path / "lake" / proofs_prefix())
+    assert " of published partitions restored" not in parcels.run("compact", "parcels").stdout
+    assert " of published partitions restored" in parcels.run("compact").stdout
 
 
 def test_land_says_why_a_file_was_not_landed(ran: Shop, tmp_path: Path) -> None:
