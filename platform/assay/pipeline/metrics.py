@@ -89,7 +89,8 @@ def ask(connection: duckdb.DuckDBPyConnection, state: State, question: Question,
         scan: Compute from the facts if no mart has the answer.
 
     Raises:
-        SettingsError: No mart answers it exactly, and a scan was not requested or does not answer it either.
+        SettingsError: No mart answers it exactly, or what it reads is not published, and a scan was not requested or does not
+            answer it either.
         StoreError: The lake cannot be read.
     """
     found = plan_question(state, question)
@@ -105,10 +106,11 @@ def ask(connection: duckdb.DuckDBPyConnection, state: State, question: Question,
             hint=f"--scan computes it from {rows_read(state, found.scan, question.days):,} rows of {found.scan.name}. "
             "--explain shows why no mart does.",
         )
-    if taken is not None and not any(state.available(relation) for relation in taken.relations):
+    # A mart and that of its trends are built one after the other: without the second, its metrics would all be null.
+    if taken is not None and (unpublished := [relation for relation in taken.relations if not state.available(relation)]):
         if not scan or found.scan is None:
             raise SettingsError(
-                f"There are no published data in {', '.join(taken.relations)}.",
+                f"There are no published data in {', '.join(unpublished)}.",
                 hint="`assay run --all` builds the marts of metrics too.",
             )
         taken = None

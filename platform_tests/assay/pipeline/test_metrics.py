@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> ShopLake:
     return fill(tmp_path_factory.mktemp("filled"))
 
 
-def fill(folder: Path) -> ShopLake:
+def fill(folder: Path, leave_out: Collection[str] = ()) -> ShopLake:
     made = ShopLake(folder, bazaar.DOMAIN)
     sales = [
         sale(
@@ -76,7 +76,7 @@ def fill(folder: Path) -> ShopLake:
         for n, day in enumerate(DAYS * 3, start=1)
     ]
     made.land("sales", "1.json", text(*sales))
-    made.run("first")
+    made.run("first", leave_out)
     return made
 
 
@@ -719,3 +719,13 @@ def test_what_is_over_all_days_is_scanned_beside_what_is_of_events(filled: ShopL
 def test_what_is_over_all_days_has_no_periods(filled: ShopLake, question: Question, said: str) -> None:
     with filled.connection() as connection, pytest.raises(SettingsError, match=said):
         ask(connection, State(filled.workspace), question, scan=True)
+
+
+def test_a_trend_that_is_not_built_is_no_null(tmp_path: Path) -> None:
+    lake = fill(tmp_path, {"marts.bazaar_day_trend"})
+    with lake.connection() as connection:
+        state = State(lake.workspace)
+        assert ask(connection, state, Question(("sold",), (), Grain.DAY)).result.fetchall()
+        for scan in (False, True):
+            with pytest.raises(SettingsError, match=r"no published data in marts\.bazaar_day_trend\..*`assay run --all`"):
+                ask(connection, state, Question(("sold", "sold_mtd"), (), Grain.DAY), scan=scan)
