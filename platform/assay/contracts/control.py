@@ -37,7 +37,8 @@ class PostgresQuery:
 
     Attributes:
         sql: One SELECT of the control's days, further keys, `row_count` and sums, each under its name. It may use `%(first)s` and
-            `%(last)s` for the first and last day requested; every other `%` must then be written `%%`.
+            `%(last)s` for the first and last day requested; every other `%` must then be written `%%`. The session is in UTC,
+            whatever the server's time zone.
         dsn: Name of the database; the setting `ASSAY_DSN__<NAME>` holds its connection string.
     """
 

@@ -3,6 +3,9 @@
 Belongs here: queries to PostgreSQL and MySQL, reading of control files, and their results as exact totals. Does not belong
 here: the lake's totals (`reconciling`), comparing (`quality.reconciliation`).
 
+Sessions are in UTC, like everything in the lake: what a control calls a day must not depend on the settings of its server. A
+connection string that sets the time zone itself does not change this; a control of another clock's days says so in its SQL.
+
 A connection string is a secret: no message contains it, and nothing here logs or stores it. A driver's message about a failed
 connection may repeat parts of it, so only the kind of failure is reported.
 """
@@ -114,6 +117,8 @@ def _ask_postgres(
         raise _unreachable(control, asked.dsn, _postgres_refusal(error)) from None
     try:
         with database:
+            database.execute("SET TIME ZONE 'UTC'")
+            database.commit()
             database.read_only = True
             cursor = database.execute(*_with_days(asked.sql, first, last))
             if cursor.description is None:
@@ -151,6 +156,8 @@ def _ask_mysql(
         raise _unreachable(control, asked.dsn, _MYSQL_REFUSALS.get(code, "the connection failed")) from None
     try:
         with database, database.cursor() as cursor:
+            # As an offset: names of time zones are tables that a server need not have.
+            cursor.execute("SET time_zone = '+00:00'")
             cursor.execute("SET SESSION TRANSACTION READ ONLY")
             sql, parameters = _with_days(asked.sql, first, last)
             cursor.execute(sql, parameters)

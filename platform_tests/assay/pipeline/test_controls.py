@@ -13,6 +13,7 @@ from decimal import Decimal
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import duckdb
 import pytest
@@ -38,6 +39,9 @@ SAID = {
     (dt.date(2025, 1, 3), (None,)): {"row_count": Decimal(1), "amount": Decimal(7)},
     (dt.date(2025, 1, 4), ("basic",)): {"row_count": Decimal(2), "amount": Decimal(0)},
 }
+
+BY_INSTANT = "SELECT {day} AS order_day, 'gold' AS customer_level, 1 AS row_count, 0 AS amount FROM instants"
+"""A control whose days are those of instants in some time zone."""
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +118,20 @@ class TestPostgres:
         sql = f"SELECT {columns} FROM ledger WHERE level LIKE 'gol%'"
         said = asked(lake, replace(LEDGER, from_=PostgresQuery(sql, "ledger")), {"ledger": postgres})
         assert said == {place: figures for place, figures in SAID.items() if place[1] == ("gold",)}
+
+    def test_days_are_those_of_utc_whatever_the_servers_time_zone(self, lake: ShopLake, postgres: str) -> None:
+        import psycopg
+
+        booked = replace(LEDGER, from_=PostgresQuery(BY_INSTANT.format(day="at::date"), "ledger"))
+        with psycopg.connect(postgres, autocommit=True) as database:
+            database.execute("CREATE TABLE instants (at timestamptz)")
+            database.execute("INSERT INTO instants VALUES ('2025-01-03 23:30:00+00')")
+            database.execute("ALTER ROLE CURRENT_USER SET TimeZone = 'Asia/Tokyo'")
+            try:
+                for dsn in (postgres, f"{postgres} options='-c TimeZone=Asia/Tokyo'"):
+                    assert [day for day, _ in asked(lake, booked, {"ledger": dsn})] == [dt.date(2025, 1, 3)]
+            finally:
+                database.execute("ALTER ROLE CURRENT_USER RESET TimeZone")
 
     def test_it_cannot_write(self, lake: ShopLake, postgres: str) -> None:
         writing = replace(LEDGER, from_=PostgresQuery("DELETE FROM ledger RETURNING *", "ledger"))
@@ -196,6 +214,24 @@ def test_without_a_connection_string_it_is_said_where_it_belongs(lake: ShopLake)
 
 
 class TestMySql:
+    def test_days_are_those_of_utc_whatever_the_servers_time_zone(self, lake: ShopLake, mysql: str) -> None:
+        import pymysql
+
+        parts = urlsplit(mysql)
+        with pymysql.connect(
+            host="127.0.0.1", port=parts.port or 0, user="root", password="s3cret@/", database="shop"
+        ) as database, database.cursor() as cursor:
+            cursor.execute("CREATE TABLE instants (at timestamp)")
+            cursor.execute("SET GLOBAL time_zone = '+09:00'")
+            cursor.execute("SET time_zone = '+00:00'")
+            cursor.execute("INSERT INTO instants VALUES ('2025-01-03 23:30:00')")
+            database.commit()
+            booked = replace(OLD_LEDGER, from_=MySqlQuery(BY_INSTANT.format(day="date(at)"), "old_ledger"))
+            try:
+                assert [day for day, _ in asked(lake, booked, {"old_ledger": mysql})] == [dt.date(2025, 1, 3)]
+            finally:
+                cursor.execute("SET GLOBAL time_zone = 'SYSTEM'")
+
     def test_a_query_over_the_days_that_are_asked_for(self, lake: ShopLake, mysql: str) -> None:
         assert asked(lake, OLD_LEDGER, {"old_ledger": mysql}) == SAID
 
