@@ -186,7 +186,11 @@ def _wanted(
     window = {first + dt.timedelta(days=number) for number in range((today - first).days + 1)}
     again = {result.day for result in standing if not result.is_settled and since <= result.day <= today}
     if not window | again:
-        raise ControlError(f"The control {control.name} has no days before {since}.", hint="Wait, or correct its since.")
+        asked = "its since" if control.since else "the domain's start"
+        raise ControlError(
+            f"The control {control.name} has no days to compare yet: it begins on {since}, which is in the future.",
+            hint=f"Wait, or correct {asked}.",
+        )
     return sorted(window | again)
 
 

@@ -32,7 +32,7 @@ class Match(StrEnum):
     TOLERATED = "tolerated"
     """They differ by no more than the control's tolerance."""
     QUARANTINED = "quarantined"
-    """They differ by exactly what the lake has in quarantine."""
+    """They differ by what the lake has in quarantine, give or take the control's tolerance."""
     DIFFERENT = "different"
     ONLY_IN_LAKE = "only_in_lake"
     ONLY_IN_CONTROL = "only_in_control"

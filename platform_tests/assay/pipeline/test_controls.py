@@ -218,9 +218,12 @@ class TestMySql:
         import pymysql
 
         parts = urlsplit(mysql)
-        with pymysql.connect(
-            host="127.0.0.1", port=parts.port or 0, user="root", password="s3cret@/", database="shop"
-        ) as database, database.cursor() as cursor:
+        with (
+            pymysql.connect(
+                host="127.0.0.1", port=parts.port or 0, user="root", password="s3cret@/", database="shop"
+            ) as database,
+            database.cursor() as cursor,
+        ):
             cursor.execute("CREATE TABLE instants (at timestamp)")
             cursor.execute("SET GLOBAL time_zone = '+09:00'")
             cursor.execute("SET time_zone = '+00:00'")
