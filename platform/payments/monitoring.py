@@ -124,7 +124,8 @@ HIGH_RISK_CORRIDORS = MonitoringRule(
 DORMANT_AWAKENING = MonitoringRule(
     name="dormant_awakening",
     title="Dormant account awakening",
-    finds="payments worth much on one day, of a customer who had registered before the window and paid nothing in it until then",
+    finds="payments worth much on one day, of a customer who had registered more than a day before the window and paid nothing in "
+    "it until then",
     why="Accounts that nobody uses are bought and stolen, because they look old.",
     guidance="FATF, Guidance for Financial Institutions in Detecting Terrorist Financing (2002), Annex 1 (dormant accounts)",
     table="marts.aml_dormant_awakening",

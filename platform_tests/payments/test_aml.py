@@ -252,7 +252,7 @@ OLD = TODAY - timedelta(days=200)
         (None, None, "1000.00", False),
     ],
 )
-def test_dormant_is_who_is_older_than_the_window_and_paid_nothing_in_it(
+def test_dormant_is_who_registered_more_than_a_day_before_the_window_and_paid_nothing_in_it(
     alerts, earlier: int | None, registered: date | None, dollars: str, fires: bool
 ) -> None:
     rows = [payment("now", 0, dollars), payment("somebody", 88, customer_id="c2")]

@@ -114,7 +114,8 @@ class HighRiskCorridors(Alert):
 
 @_alerts_of(DORMANT_AWAKENING)
 class DormantAwakening(Alert):
-    """One row per customer and day whose payments total much, on an account older than the window with none in it before."""
+    """One row per customer and day whose payments total much, on an account registered more than a day before the window, with
+    none in it before."""
 
 
 @table(
