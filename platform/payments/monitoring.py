@@ -35,9 +35,13 @@ STRUCTURING = MonitoringRule(
     own_parameters=(
         Parameter("threshold", "Amount from which on a payment would be looked at by itself", Decimal("10000.00"), "USD"),
         Parameter(
-            "near_share", "Share of the threshold from which on a payment is just under it", Decimal("0.80"), "share, 0 to 1"
+            "near_share",
+            "Share of the threshold from which on a payment is just under it",
+            Decimal("0.80"),
+            "share, 0 to 1",
+            most=1,
         ),
-        Parameter("min_payments", "How many of them it takes", 3, "payments"),
+        Parameter("min_payments", "How many of them it takes", 3, "payments", least=1),
     ),
 )
 
@@ -56,7 +60,7 @@ VELOCITY = MonitoringRule(
     owner=OWNER,
     own_parameters=(
         Parameter("hours", "How long before a payment the others may be", 24, "hours", is_reach=True),
-        Parameter("min_payments", "How many payments, that one included, it takes", 10, "payments"),
+        Parameter("min_payments", "How many payments, that one included, it takes", 10, "payments", least=1),
     ),
 )
 
@@ -74,11 +78,17 @@ ROUND_AMOUNTS = MonitoringRule(
     owner=OWNER,
     own_parameters=(
         Parameter(
-            "multiple", "Of which a round amount is a multiple, in the currency that was charged", 100, "units of the currency"
+            "multiple",
+            "Of which a round amount is a multiple, in the currency that was charged",
+            100,
+            "units of the currency",
+            least=1,
         ),
         Parameter("min_amount", "From which amount on a payment is large", Decimal("500.00"), "USD"),
-        Parameter("min_payments", "How many large round payments it takes", 5, "payments"),
-        Parameter("min_share", "Share of the customer's large payments that must be round", Decimal("0.80"), "share, 0 to 1"),
+        Parameter("min_payments", "How many large round payments it takes", 5, "payments", least=1),
+        Parameter(
+            "min_share", "Share of the customer's large payments that must be round", Decimal("0.80"), "share, 0 to 1", most=1
+        ),
     ),
 )
 
@@ -96,8 +106,8 @@ RAPID_IN_AND_OUT = MonitoringRule(
     owner=OWNER,
     own_parameters=(
         Parameter("max_hours", "How long after the payment the money may be given back", 72, "hours"),
-        Parameter("min_share", "Share of the payment that must be given back", Decimal("0.90"), "share, 0 to 1"),
-        Parameter("min_payments", "How many payments it takes", 2, "payments"),
+        Parameter("min_share", "Share of the payment that must be given back", Decimal("0.90"), "share, 0 to 1", most=1),
+        Parameter("min_payments", "How many payments it takes", 2, "payments", least=1),
         Parameter("min_amount", "What must be given back of them together", Decimal("1000.00"), "USD"),
     ),
 )
@@ -124,8 +134,8 @@ HIGH_RISK_CORRIDORS = MonitoringRule(
 DORMANT_AWAKENING = MonitoringRule(
     name="dormant_awakening",
     title="Dormant account awakening",
-    finds="payments worth much on one day, of a customer who had registered more than a day before the window and paid nothing in "
-    "it until then",
+    finds="payments worth much on one day, of a customer who had registered more than a day before the window and paid nothing "
+    "in it until then",
     why="Accounts that nobody uses are bought and stolen, because they look old.",
     guidance="FATF, Guidance for Financial Institutions in Detecting Terrorist Financing (2002), Annex 1 (dormant accounts)",
     table="marts.aml_dormant_awakening",

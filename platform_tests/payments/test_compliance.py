@@ -21,14 +21,14 @@ from shop_lake import LANDED_AT, ShopLake
 from typer.testing import CliRunner
 
 from assay.cli.app import app
-from assay.contracts.monitoring import WINDOW
+from assay.contracts.monitoring import WINDOW, MonitoringRule
 from assay.errors import SettingsError
 from assay.pipeline.as_of import find_history, instant, snapshot
 from assay.pipeline.backtest import Backtest, Counts, backtest, find_rule
 from assay.pipeline.state import State
 from assay.pipeline.verify import verify_table
 from payments import DOMAIN
-from payments.monitoring import STRUCTURING, VELOCITY
+from payments.monitoring import RULES, STRUCTURING, VELOCITY
 
 TRAIL = "marts.transaction_audit_trail"
 LATER = LANDED_AT + dt.timedelta(days=3)
@@ -238,14 +238,29 @@ def test_a_back_test_with_a_longer_window_reads_more_days(lake: ShopLake) -> Non
     [
         ({"limit": "1"}, "has no limit"),
         ({"min_payments": "2.5"}, "not a whole number"),
-        ({"threshold": "-1"}, "not a number"),
+        ({"threshold": "-1"}, "threshold=-1 is out of range"),
+        ({"threshold": "1E+999999"}, "may be from 0 to 1000000000000, with at most 6 decimals"),
+        ({"threshold": "9000.0000001"}, "out of range"),
+        ({"near_share": "1.1"}, "near_share=1.1 is out of range. It may be from 0 to 1, with"),
+        ({"min_payments": "0"}, "may be from 1 to 2147483647; its default is 3"),
         ({"threshold": "NaN"}, "not a number"),
-        ({WINDOW: "0"}, "a window of 0 days"),
+        ({WINDOW: "0"}, "window_days=0 is out of range"),
+        ({WINDOW: "99999999999999999999"}, "is out of range. It may be from 1 to 36525; its default is 7"),
     ],
 )
 def test_numbers_that_cannot_be_are_refused(values: dict[str, str], said: str) -> None:
     with pytest.raises(SettingsError, match=f"(?i){said}"):
         STRUCTURING.read(values)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+@pytest.mark.parametrize("bound", ["least", "highest"])
+def test_the_sql_of_every_rule_takes_its_parameters_from_one_end_of_their_range_to_the_other(
+    filled: ShopLake, rule: MonitoringRule, bound: str
+) -> None:
+    numbers = {each.name: str(getattr(each, bound)) for each in rule.parameters if not isinstance(each.default, tuple)}
+    with filled.connection() as connection:
+        assert backtest(connection, State(filled.workspace), rule, rule.read(numbers)).values.keys() == rule.defaults.keys()
 
 
 @pytest.mark.parametrize("values", [{"hours": "96"}, {"hours": "25"}, {WINDOW: "1"}, {"hours": "96", WINDOW: "4"}])

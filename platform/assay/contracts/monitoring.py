@@ -25,6 +25,13 @@ WINDOW = "window_days"
 """The parameter that every rule has."""
 MEASURED = "measured"
 """The column that every alert table has: what was measured, in the rule's unit."""
+MOST_DAYS = 36_525
+"""The longest window: no data reach further back, and the days before it must be dates."""
+MOST_WHOLE = 2**31 - 1
+"""The highest whole number, which is an INTEGER in SQL."""
+MOST_EXACT = 10**12
+"""The highest exact number; with few decimals, products of two of them are exact in SQL, too."""
+MOST_DECIMALS = 6
 _SEVERITIES = ("high", "low", "medium")
 
 
@@ -37,6 +44,8 @@ class Parameter:
         meaning: What it controls.
         default: Its value; a replacement must be of the same type.
         unit: Its unit, as in `USD` or `hours`.
+        least: The lowest number that makes sense.
+        most: The highest one; None for the highest that its SQL can compute with.
         is_reach: Whether it is the number of hours that the rule looks back before each row of an alert. The window must
             cover them: otherwise the alerts would depend on which days are computed together.
     """
@@ -45,13 +54,38 @@ class Parameter:
     meaning: str
     default: Value
     unit: str | None = None
+    least: int = 0
+    most: int | None = None
     is_reach: bool = False
+
+    @property
+    def highest(self) -> int:
+        """The highest number that it may be."""
+        if self.most is not None:
+            return self.most
+        if self.is_reach:
+            return 24 * (MOST_DAYS - 1)
+        return MOST_WHOLE if isinstance(self.default, int) else MOST_EXACT
+
+    @property
+    def range(self) -> str:
+        """What it may be, in words."""
+        decimals = "" if isinstance(self.default, int) else f", with at most {MOST_DECIMALS} decimals"
+        return f"from {self.least} to {self.highest}{decimals}"
+
+    def has_in_range(self, value: Value) -> bool:
+        """Whether a value is in its range; a list always is."""
+        if isinstance(value, tuple):
+            return True
+        if not self.least <= value <= self.highest:
+            return False
+        return isinstance(value, int) or len(f"{value:f}".partition(".")[2]) <= MOST_DECIMALS
 
     def read(self, text: str) -> Value:
         """Parse a value from text; a list is separated by commas.
 
         Raises:
-            SettingsError: The text is not such a value, or is negative.
+            SettingsError: The text is not such a value, or not in its range.
         """
         if isinstance(self.default, tuple):
             return tuple(sorted({part.strip() for part in text.split(",") if part.strip()}))
@@ -59,8 +93,12 @@ class Parameter:
             value = int(text) if isinstance(self.default, int) else Decimal(text)
         except (ValueError, InvalidOperation) as error:
             raise self._unreadable(text) from error
-        if (isinstance(value, Decimal) and not value.is_finite()) or value < 0:
+        if isinstance(value, Decimal) and not value.is_finite():
             raise self._unreadable(text)
+        if not self.has_in_range(value):
+            raise SettingsError(
+                f"{self.name}={text} is out of range.", hint=f"It may be {self.range}; its default is {self.default}."
+            )
         return value
 
     def _unreadable(self, text: str) -> SettingsError:
@@ -111,19 +149,21 @@ class MonitoringRule:
                 raise self._wrong(field, "is empty", "fill it in")
         if self.severity not in _SEVERITIES:
             raise self._wrong("severity", f"is {self.severity}", f"give one of {', '.join(_SEVERITIES)}")
-        if self.window_days < 1:
-            raise self._wrong("window_days", f"is {self.window_days}", "a window needs at least 1 day, the alert's own")
         names = [parameter.name for parameter in self.parameters]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise self._wrong("own_parameters", f"has {', '.join(twice)} twice", "rename one of them")
+        for parameter in self.parameters:
+            if not parameter.has_in_range(parameter.default):
+                raise self._wrong(parameter.name, f"is {parameter.default}", f"give one {parameter.range}")
         if too_short := self._too_short(self.defaults):
             raise self._wrong("window_days", *too_short)
 
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
         """All its parameters, the window last."""
-        window = Parameter(WINDOW, "Days that count: the alert's own and those before it", self.window_days, "days")
+        meaning = "Days that count: the alert's own and those before it"
+        window = Parameter(WINDOW, meaning, self.window_days, "days", least=1, most=MOST_DAYS)
         return (*self.own_parameters, window)
 
     @property
@@ -135,17 +175,14 @@ class MonitoringRule:
         """All its values: those given as text, and the defaults for the rest.
 
         Raises:
-            SettingsError: There is no such parameter, the text is not a valid value for it, or the window is shorter than the
-                rule looks back.
+            SettingsError: There is no such parameter, the text is not a valid value for it or out of its range, or the window is
+                shorter than the rule looks back.
         """
         known = {parameter.name: parameter for parameter in self.parameters}
         unknown = [name for name in given if name not in known]
         if unknown:
             raise SettingsError(f"The rule {self.name} has no {unknown[0]}.", hint=f"It has {', '.join(known)}.")
         values = self.defaults | {name: known[name].read(text) for name, text in given.items()}
-        window = values[WINDOW]
-        if not isinstance(window, int) or window < 1:
-            raise SettingsError(f"A window of {window} days is too short.", hint="Give at least 1 day.")
         if too_short := self._too_short(values):
             said, hint = too_short
             raise SettingsError(f"{WINDOW} {said}.", hint=f"{hint[0].upper()}{hint[1:]}.")
