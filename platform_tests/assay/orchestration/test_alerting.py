@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,34 +13,11 @@ import pytest
 from change_lines import order, text
 from receivers import Answer, HttpReceiver, http_receiver
 from shop_lake import ShopLake
+from stepping_lake import SteppingLake
 
-from assay.errors import StoreUnavailable
 from assay.orchestration import refresh
 from assay.orchestration.definitions import build_definitions
-from assay.orchestration.resources import Lake, Opened
 from assay.orchestration.run_status import failed_runs, job_runs
-from assay.pipeline.state import State
-
-
-class ShopsLake(Lake):
-    """A shop, opened anew for every step; or one that is gone."""
-
-    def __init__(self, shop: ShopLake) -> None:
-        super().__init__()
-        self.shop = shop
-        self.gone = False
-
-    @contextmanager
-    def open(self) -> Iterator[Opened]:
-        """One step's lake."""
-        with self.open_workspace() as workspace, workspace.connection() as connection:
-            yield Opened(workspace, connection, State(workspace))
-
-    def open_workspace(self):  # type: ignore[no-untyped-def]
-        """The lake, to look at."""
-        if self.gone:
-            raise StoreUnavailable("nobody answers")
-        return nullcontext(self.shop.workspace)
 
 
 @pytest.fixture
@@ -51,9 +27,9 @@ def instance() -> dg.DagsterInstance:
 
 
 @pytest.fixture
-def lake(tmp_path: Path) -> ShopsLake:
+def lake(tmp_path: Path) -> SteppingLake:
     """A shop in a folder."""
-    return ShopsLake(ShopLake(tmp_path))
+    return SteppingLake(ShopLake(tmp_path))
 
 
 @pytest.fixture
@@ -71,7 +47,7 @@ Run = Callable[[str], dg.ExecuteInProcessResult]
 
 
 @pytest.fixture
-def run(lake: ShopsLake, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(lake: SteppingLake, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs a job; steps are not retried."""
     monkeypatch.setattr("assay.orchestration.definitions.RETRIES", None)
     monkeypatch.setattr("assay.orchestration.alerting.RETRIES", None)
@@ -87,7 +63,7 @@ def kinds(bodies: list[Any], place: str) -> list[list[str]]:
     return [[incident["kind"] for incident in body[place]] for body in bodies]
 
 
-def test_a_failed_proof_is_told_once_and_when_it_is_mended(lake: ShopsLake, hook: HttpReceiver, run: Run) -> None:
+def test_a_failed_proof_is_told_once_and_when_it_is_mended(lake: SteppingLake, hook: HttpReceiver, run: Run) -> None:
     lake.shop.land("orders", "1.json", text(order("o1", 1, amount="-1")))
     assert not run("refresh").success
     for _ in range(2):
@@ -100,7 +76,7 @@ def test_a_failed_proof_is_told_once_and_when_it_is_mended(lake: ShopsLake, hook
 
 
 def test_a_run_that_failed_for_another_reason_is_told_until_one_succeeds(
-    lake: ShopsLake, hook: HttpReceiver, run: Run, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    lake: SteppingLake, hook: HttpReceiver, run: Run, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object, **__: object) -> None:
         raise ValueError("ann@x.example is no number")
@@ -122,7 +98,7 @@ def test_a_run_that_failed_for_another_reason_is_told_until_one_succeeds(
     assert refreshed.seconds is not None and 0 <= refreshed.seconds < 60
 
 
-def test_a_run_that_will_be_tried_again_has_not_failed(lake: ShopsLake, run: Run, instance: dg.DagsterInstance) -> None:
+def test_a_run_that_will_be_tried_again_has_not_failed(lake: SteppingLake, run: Run, instance: dg.DagsterInstance) -> None:
     lake.gone = True
     failed = run("refresh")
     assert [incident.table for incident in failed_runs(instance)] == ["refresh"]
@@ -130,7 +106,9 @@ def test_a_run_that_will_be_tried_again_has_not_failed(lake: ShopsLake, run: Run
     assert failed_runs(instance) == []
 
 
-def test_a_channel_that_takes_nothing_fails_the_run_which_is_not_retried(lake: ShopsLake, hook: HttpReceiver, run: Run) -> None:
+def test_a_channel_that_takes_nothing_fails_the_run_which_is_not_retried(
+    lake: SteppingLake, hook: HttpReceiver, run: Run
+) -> None:
     lake.shop.land("orders", "1.json", text(order("o1", 1, amount="-1")))
     run("refresh")
     hook.answers = [Answer(403)]
@@ -143,7 +121,7 @@ def test_a_channel_that_takes_nothing_fails_the_run_which_is_not_retried(lake: S
     assert kinds(hook.bodies, "opened") == [["threshold_crossed"]] * 2
 
 
-def test_a_lake_that_is_gone_is_told(lake: ShopsLake, hook: HttpReceiver, run: Run) -> None:
+def test_a_lake_that_is_gone_is_told(lake: SteppingLake, hook: HttpReceiver, run: Run) -> None:
     lake.gone = True
     assert run("alerts").success
     lake.gone = False
@@ -153,13 +131,13 @@ def test_a_lake_that_is_gone_is_told(lake: ShopsLake, hook: HttpReceiver, run: R
 
 
 class TestStarting:
-    def schedule(self, lake: ShopsLake, instance: dg.DagsterInstance) -> Any:
+    def schedule(self, lake: SteppingLake, instance: dg.DagsterInstance) -> Any:
         definitions = build_definitions(lake.shop.workspace.domain, lake)
         schedule = definitions.get_schedule_def("alerts_every_ten_minutes")
         return schedule.evaluate_tick(dg.build_schedule_context(instance))
 
     def test_every_ten_minutes_when_there_is_a_channel(
-        self, lake: ShopsLake, hook: HttpReceiver, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+        self, lake: SteppingLake, hook: HttpReceiver, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         assert len(self.schedule(lake, instance).run_requests) == 1
         monkeypatch.delenv("ASSAY_ALERTS_WEBHOOK")
@@ -168,7 +146,7 @@ class TestStarting:
         assert "no channel" in tick.skip_message
 
     def test_at_once_when_a_run_has_failed(
-        self, lake: ShopsLake, hook: HttpReceiver, run: Run, instance: dg.DagsterInstance
+        self, lake: SteppingLake, hook: HttpReceiver, run: Run, instance: dg.DagsterInstance
     ) -> None:
         lake.gone = True
         failed = run("refresh")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,29 +10,15 @@ import dagster as dg
 import pytest
 from change_lines import customer, order, text
 from shop_lake import ShopLake
+from stepping_lake import SteppingLake
 
 from assay.orchestration.definitions import build_definitions
 from assay.orchestration.recording import PROOF_CHECK, SCORE_CHECK
-from assay.orchestration.resources import Lake, Opened
 from assay.pipeline.runs import failed_partitions, refresh_table
 from assay.pipeline.state import State
 
 ORDERS, TOTALS = dg.AssetKey(["enriched", "orders"]), dg.AssetKey(["marts", "daily_totals"])
 GOOD, BAD = ("2025-01-01", "2025-01-02", "2025-01-04"), "2025-01-03"
-
-
-class ShopsLake(Lake):
-    """A shop, opened anew for every step."""
-
-    def __init__(self, shop: ShopLake) -> None:
-        super().__init__()
-        self.shop = shop
-
-    @contextmanager
-    def open(self) -> Iterator[Opened]:
-        """One step's lake."""
-        with self.shop.workspace.connection() as connection:
-            yield Opened(self.shop.workspace, connection, State(self.shop.workspace))
 
 
 def bad_orders(amount: str = "-1", first: int = 100, op: str = "c") -> bytes:
@@ -70,7 +55,7 @@ def checks(instance: dg.DagsterInstance, key: dg.AssetKey) -> dict[str, bool]:
 
 
 def refresh(lake: ShopLake, instance: dg.DagsterInstance) -> bool:
-    job = build_definitions(lake.workspace.domain, ShopsLake(lake)).resolve_job_def("refresh")
+    job = build_definitions(lake.workspace.domain, SteppingLake(lake)).resolve_job_def("refresh")
     return job.execute_in_process(instance=instance, raise_on_error=False).success
 
 
@@ -101,7 +86,7 @@ def test_runs_of_single_partitions_stop_for_the_bad_one_alone(lake: ShopLake, in
     with lake.connection():
         lake.ingest("customers")
         lake.ingest("orders")
-    definitions = build_definitions(lake.workspace.domain, ShopsLake(lake))
+    definitions = build_definitions(lake.workspace.domain, SteppingLake(lake))
     assets = [each for each in definitions.assets or () if isinstance(each, dg.AssetsDefinition)]
 
     def run(day: str) -> bool:
@@ -116,7 +101,7 @@ def test_runs_of_single_partitions_stop_for_the_bad_one_alone(lake: ShopLake, in
 
 
 def test_automation_asks_for_what_is_downstream_of_good_partitions_alone(lake: ShopLake, instance: dg.DagsterInstance) -> None:
-    definitions = build_definitions(lake.workspace.domain, ShopsLake(lake))
+    definitions = build_definitions(lake.workspace.domain, SteppingLake(lake))
     assets = [each for each in definitions.assets or () if isinstance(each, dg.AssetsDefinition)]
     resources = dict(definitions.resources or {})
 

@@ -12,6 +12,7 @@ import pytest
 import shop
 from change_lines import change, text
 from shop_lake import ShopLake
+from stepping_lake import SteppingLake
 from tills import land_days, last_complete_day, run_all, till_lake
 
 from assay.contracts import LATER, Domain
@@ -41,31 +42,6 @@ def instance() -> dg.DagsterInstance:
 
 
 DAYS = ("2025-01-01", "2025-01-03")
-
-
-class SteppingLake(Lake):
-    """Opens a shop anew for every step, as a deployment does."""
-
-    def __init__(self, shop_lake: ShopLake) -> None:
-        super().__init__()
-        self._shop = shop_lake
-
-    def open(self):  # type: ignore[no-untyped-def]
-        """One step's lake."""
-        from contextlib import contextmanager
-
-        @contextmanager
-        def opened():  # type: ignore[no-untyped-def]
-            with self._shop.workspace.connection() as connection:
-                yield Opened(self._shop.workspace, connection, State(self._shop.workspace))
-
-        return opened()
-
-    def open_workspace(self):  # type: ignore[no-untyped-def]
-        """The lake, to look at."""
-        from contextlib import nullcontext
-
-        return nullcontext(self._shop.workspace)
 
 
 def definitions(lake: ShopLake) -> dg.Definitions:

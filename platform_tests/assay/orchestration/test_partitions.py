@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,13 +13,12 @@ import pytest
 from change_lines import change, text
 from shop_lake import ShopLake
 from spans import partitions_in
+from stepping_lake import SteppingLake
 
 from assay.contracts import Grain, Window
 from assay.contracts.periods import OWN, first_day, reads
 from assay.orchestration.definitions import build_definitions, quiet_beta
 from assay.orchestration.partitions import mapping_of, partitions_of
-from assay.orchestration.resources import Lake, Opened
-from assay.pipeline.state import State
 
 NOW = dt.datetime(2025, 3, 13, 12, tzinfo=dt.UTC)
 BY = {
@@ -107,20 +105,6 @@ def test_dagster_knows_of_all_that_is_read(grain: Grain, of: Grain, window: Wind
             assert read == told
         if window is None or not window.after:
             assert max(told) <= max(reads(grain, key, of)[-1].last, min(there)), "later partitions are nobody's business"
-
-
-class SteppingLake(Lake):
-    """Opens a lake anew for every step, as a deployment does."""
-
-    def __init__(self, lake: ShopLake) -> None:
-        super().__init__()
-        self._lake = lake
-
-    @contextmanager
-    def open(self) -> Iterator[Opened]:
-        """One step's lake."""
-        with self._lake.workspace.connection() as connection:
-            yield Opened(self._lake.workspace, connection, State(self._lake.workspace))
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,29 +11,14 @@ import pytest
 from audited_shop import ROLLS
 from change_lines import customer, order, text
 from shop_lake import ShopLake
+from stepping_lake import SteppingLake
 
 from assay.orchestration.definitions import build_definitions
 from assay.orchestration.reconciling import KEY, NOTHING_LANDED
-from assay.orchestration.resources import Lake, Opened
-from assay.pipeline.state import State
 
 CONTROLS = (replace(ROLLS, days=4000), audited_shop.LEDGER)
 DOMAIN = replace(audited_shop.DOMAIN, controls=CONTROLS)
 ROLL = "order_day,row_count,amount\n2025-01-03,{rows},10.00\n"
-
-
-class ShopsLake(Lake):
-    """A shop, opened anew for every step."""
-
-    def __init__(self, shop: ShopLake) -> None:
-        super().__init__()
-        self.shop = shop
-
-    @contextmanager
-    def open(self) -> Iterator[Opened]:
-        """One step's lake."""
-        with self.shop.workspace.connection() as connection:
-            yield Opened(self.shop.workspace, connection, State(self.shop.workspace))
 
 
 @pytest.fixture
@@ -49,7 +32,7 @@ def lake(tmp_path: Path) -> ShopLake:
 
 
 def ran(lake: ShopLake, instance: dg.DagsterInstance, controls: int = 1) -> dg.ExecuteInProcessResult:
-    definitions = build_definitions(replace(DOMAIN, controls=CONTROLS[:controls]), ShopsLake(lake))
+    definitions = build_definitions(replace(DOMAIN, controls=CONTROLS[:controls]), SteppingLake(lake))
     return definitions.resolve_job_def("reconcile").execute_in_process(instance=instance, raise_on_error=False)
 
 
