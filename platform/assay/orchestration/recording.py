@@ -134,9 +134,21 @@ def materialization(store: ObjectStore, node: Node, outcome: Outcome) -> dg.Asse
 
 
 def check_results(state: State, node: Node, outcomes: Sequence[Outcome]) -> Iterator[dg.AssetCheckResult]:
-    """The result of every check of a table over the partitions that one run computed."""
+    """The result of every check of a table over the partitions that one run computed.
+
+    A partition whose SQL failed has no rows to check, and only `PROOF_CHECK` fails for it: if there are no others, every other
+    check keeps its earlier result, for to pass without having looked at a row would be wrong. Its step fails in any case, so that
+    nothing downstream of it runs.
+    """
     if not outcomes:
         return
+    if judged := [outcome for outcome in outcomes if outcome.is_judged]:
+        yield from _judged_results(state, node, judged)
+    yield proof_result(state.workspace.store, node.table)
+
+
+def _judged_results(state: State, node: Node, outcomes: Sequence[Outcome]) -> Iterator[dg.AssetCheckResult]:
+    """The results of the checks of rows."""
     key = asset_key(node.table.full_name)
     store, index = state.workspace.store, state.index(node.table.full_name)
     for rule in _checked(node):
@@ -154,7 +166,6 @@ def check_results(state: State, node: Node, outcomes: Sequence[Outcome]) -> Iter
     yield _verdict(key, BOOKS_CHECK, {o.partition: _missing(o.books) for o in outcomes if not o.books.balanced})
     too_low = {o.partition: f"{o.score:g}" for o in outcomes if not node.table.is_good_enough(o.rows, o.score)}
     yield _verdict(key, SCORE_CHECK, too_low, score_evidence(node.table, outcomes, index))
-    yield proof_result(store, node.table)
 
 
 def proof_result(store: ObjectStore, table: Table) -> dg.AssetCheckResult:

@@ -62,6 +62,11 @@ class Outcome:
     results: tuple[RuleResult, ...] = ()
     quarantined: int = 0
 
+    @property
+    def is_judged(self) -> bool:
+        """Whether its rows were computed and checked: not if the SQL failed."""
+        return bool(self.results)
+
 
 class Observer(Protocol):
     """Receives the progress of a run."""

@@ -111,7 +111,7 @@ def _of_outcome(table: Table, outcome: Outcome, run_id: str, at: dt.datetime) ->
     if outcome.status is Status.PUBLISHED and entry is not None:
         at = dt.datetime.fromisoformat(entry.published_at)
     # If the SQL failed on the data, nothing was judged.
-    scores = outcome.scores if outcome.results else None
+    scores = outcome.scores if outcome.is_judged else None
     found = _row(table, outcome.partition, run_id, at, scores, outcome.books, outcome.results)
     is_balanced = scores is not None and outcome.books.balanced
     return found | {
