@@ -30,6 +30,7 @@ from assay.engine.relations import PARTITION
 from assay.lake.index import Entry
 from assay.lake.layout import partition_key, restatement_key, restatement_prefix, restatements_prefix
 from assay.metrics.declarations import NEAR
+from assay.metrics.exact import scale_of
 from assay.metrics.marts import lattice_of
 from assay.pipeline.publish import Candidate
 from assay.pipeline.state import State
@@ -168,9 +169,9 @@ def _keep(
     store = state.workspace.store
     paths = ", ".join(literal(store.path(partition_key(node.table, each.partition))) for each in restated)
     old = f"read_parquet([{paths}], hive_partitioning=false)"
-    there = {str(row[0]) for row in connection.execute(f"DESCRIBE SELECT * FROM {old}").fetchall()}
-    compared = [name for name in metrics if name in there]
-    if not compared or not set(node.table.key) <= there:
+    there = {str(row[0]): str(row[1]) for row in connection.execute(f"DESCRIBE SELECT * FROM {old}").fetchall()}
+    compared = {name: there[name] for name in metrics if name in there}
+    if not compared or not there.keys() >= set(node.table.key):
         return {}
     _compare(connection, node, restated, old, compared, run_id)
     changed = {str(day) for (day,) in connection.execute(f'SELECT DISTINCT "partition" FROM {_CELLS}').fetchall()}
@@ -199,18 +200,28 @@ def _compare(
     node: Node,
     restated: Sequence[_Restated],
     old: str,
-    compared: Sequence[str],
+    compared: Mapping[str, str],
     run_id: str,
 ) -> None:
-    """Write the cells that differ to a table, in one statement: for hundreds of columns planning takes longer than running."""
+    """Write the cells that differ to a table, in one statement: for hundreds of columns planning takes longer than running.
+
+    Args:
+        connection: A connection with `proven`.
+        node: The table.
+        restated: Partitions that were published under one contract.
+        old: What is published of them, as SQL.
+        compared: The metrics, each with the type in which it is published.
+        run_id: Names the run.
+    """
     day = node.table.partition_column
     assert day is not None, "an unpartitioned table is never older than its newest partition"
     keys = [name for name in node.table.key if name != day]
     said = ", ".join(f"{literal(name)}, coalesce(new.{quote(name)}, old.{quote(name)})::VARCHAR" for name in keys)
     same = " AND ".join(f"new.{quote(name)} = old.{quote(name)}" for name in node.table.key)
     cells = ", ".join(
-        f"{{'metric': {literal(name)}, 'before': old.{quote(name)}::VARCHAR, 'after': new.{quote(name)}::VARCHAR}}"
-        for name in compared
+        f"{{'metric': {literal(name)}, 'before': {_before(name, kind, node.table.types[name])}, "
+        f"'after': new.{quote(name)}::VARCHAR}}"
+        for name, kind in compared.items()
     )
     hashes = [f"hash({', '.join(f'{side}.{quote(name)}' for name in compared)})" for side in ("new", "old")]
     partitions = ", ".join(literal(each.partition) for each in restated)
@@ -231,3 +242,14 @@ def _compare(
         f"LEFT JOIN (SELECT {quote(day)} AS day, max(ingestion_timestamp) AS seen_until FROM {old} GROUP BY 1) USING (day) "
         "WHERE cell.before IS DISTINCT FROM cell.after"
     )
+
+
+def _before(name: str, old_type: str, new_type: str) -> str:
+    """What was reported, as text: a number that is only told with more or fewer decimals since reads as it is told now."""
+    before, after = f"old.{quote(name)}", f"new.{quote(name)}"
+    old_places, new_places = scale_of(old_type), scale_of(new_type)
+    if old_places is None or new_places is None or old_places == new_places:
+        return f"{before}::VARCHAR"
+    exact = f"DECIMAL(38,{max(old_places, new_places)})"
+    is_same = f"TRY_CAST({before} AS {exact}) = TRY_CAST({after} AS {exact})"
+    return f"CASE WHEN {is_same} THEN {after}::VARCHAR ELSE {before}::VARCHAR END"

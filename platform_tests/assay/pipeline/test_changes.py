@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -270,3 +271,13 @@ def test_what_was_compacted_since_is_told_apart(lake: ShopLake) -> None:
             done = compact(lake.store, connection, lake.source(source), lake.workspace.scratch, grace=dt.timedelta(0))
         assert done.merges
     assert every(lake, "sale_count", "street_day") == before
+
+
+def test_a_metric_that_is_told_with_more_decimals_is_restated_where_it_is_another_number(lake: ShopLake) -> None:
+    in_cents = ShopLake(lake.folder.parent, replace(fair.DOMAIN, metrics="fair.in_cents"))
+    landed(in_cents, "sales", sale("f", 9, day=SECOND, stall="s3"))
+
+    counts = in_cents.rows("SELECT lonely_count::VARCHAR FROM marts.fair_day ORDER BY day")
+    assert counts == [("1.00",), ("1.00",), ("0.00",)]
+    changes = [(str(each.partition), each.before, each.after) for each, _ in every(in_cents, "lonely_count", "fair_day")]
+    assert changes == [(SECOND, "0", "1.00")]
