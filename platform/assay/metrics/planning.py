@@ -11,7 +11,7 @@ A period is partial until there are data of a later one. A mart does not store t
 period's last day. A period by another calendar lies in UTC days up to the one after it, so that it is partial until there are
 data of a UTC day after that one. A period is partial, too, if what a metric of it looks at begins before the first day of data.
 No mart stores that either: older data that come would change it for many periods. So is a period of which not all days are asked
-for.
+for, or whose trends are not built yet.
 """
 
 from __future__ import annotations
@@ -267,13 +267,14 @@ class _Planner:
 
     def _stored(self, mart: Mart) -> str:
         source = mart.full_name
-        if any(metric.is_trend for metric in self.metrics):
-            source += f"\nLEFT JOIN {mart.trend_name} USING ({', '.join(mart.key)})"
         columns = {name: name for name in (*mart.period, *mart.entity.keys)}
         columns |= {metric.name: metric.name for metric in self.metrics}
         columns |= self._partial(mart.grain.period_column)
         if self.calendar is not None:
             columns["is_partial"] = f"{mart.name}.is_partial OR {columns['is_partial']}"
+        if any(metric.is_trend for metric in self.metrics):
+            source += f"\nLEFT JOIN {mart.trend_name} AS trend USING ({', '.join(mart.key)})"
+            columns["is_partial"] = f"trend.ingestion_timestamp IS NULL OR {columns['is_partial']}"
         where = self.question.days.condition(mart.grain.period_column)
         return statement([], {}, Select(columns, source, where=where)) + _order((*mart.period, *mart.entity.keys))
 

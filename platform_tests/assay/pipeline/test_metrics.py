@@ -30,7 +30,7 @@ from assay.pipeline.changes import changed_rows, history
 from assay.pipeline.metrics import ask, plan_question, rows_read, statement_of
 from assay.pipeline.outcome import Outcome
 from assay.pipeline.query import query
-from assay.pipeline.runs import refresh_table
+from assay.pipeline.runs import rebuild_partitions, refresh_table
 from assay.pipeline.state import State
 from assay.pipeline.totals import add_up, is_of_tables
 from assay.pipeline.verify import verify_table
@@ -729,3 +729,20 @@ def test_a_trend_that_is_not_built_is_no_null(tmp_path: Path) -> None:
         for scan in (False, True):
             with pytest.raises(SettingsError, match=r"no published data in marts\.bazaar_day_trend\..*`assay run --all`"):
                 ask(connection, state, Question(("sold", "sold_mtd"), (), Grain.DAY), scan=scan)
+
+
+def test_a_period_whose_trends_are_not_built_yet_is_partial(tmp_path: Path) -> None:
+    lake = fill(tmp_path, {"marts.bazaar_day_trend"})
+    node = lake.workspace.project.nodes["marts.bazaar_day_trend"]
+    with lake.connection() as connection:
+        rebuild_partitions(connection, State(lake.workspace), node, {"2024-02-28", "2025-01-01"}, "some")
+        question = Question(("sold", "sold_mtd"), (), Grain.DAY, days("2024-02-28", "2025-01-01"))
+        found = ask(connection, State(lake.workspace), question).result.fetchall()
+
+    sold_mtd = {str(day): (so_far is not None, is_partial) for day, _, so_far, is_partial in found}
+    assert sold_mtd == {
+        "2024-02-28": (True, False),
+        "2024-02-29": (False, True),
+        "2024-03-01": (False, True),
+        "2025-01-01": (True, False),
+    }
