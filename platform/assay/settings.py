@@ -21,6 +21,7 @@ Belongs here: names, defaults and checks of settings. Does not belong here: open
 | `ASSAY_ALERTS_SMTP` | mail server: `smtp://user:password@host:587` or `smtps://…` | |
 | `ASSAY_ALERTS_UI` | address of the Dagster UI, for links in alerts | |
 | `ASSAY_DSN__<NAME>` | `postgresql://…` or `mysql://…` of the database named `<name>` in controls | |
+| `ASSAY_KAFKA` | brokers, for `assay lander`, which reads it itself | |
 | `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`, `AWS_REGION` | as usual | |
 | `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` | as usual | as found by boto3: a profile, a role |
 | `DAGSTER_HOME` | the Dagster instance | `$ASSAY_HOME/dagster` |

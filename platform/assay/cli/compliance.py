@@ -44,7 +44,7 @@ def snapshot(
 
     Columns with personal information are named in `--json` and in the Parquet file's metadata.
 
-    Example: `assay compliance snapshot --as-of 2025-03-31 --customer C00000042`
+    Example: `assay compliance snapshot --as-of 2025-03-31 --customer cust_00000042`
     """
     if as_json + as_csv + (parquet is not None) > 1:
         raise SettingsError("--json, --csv and --parquet exclude each other.", hint="Give one of them.")
