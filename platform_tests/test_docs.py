@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.core import TyperGroup
@@ -66,6 +67,25 @@ def test_commands_are_there_with_their_options(page: Path) -> None:
 
 def test_there_are_commands_to_be_looked_at() -> None:
     assert sum(1 for page in PAGES for _ in commands_in(page)) > 40
+
+
+def helps(name: str, command: Any) -> Iterator[tuple[str, str]]:
+    """The help of a command, or of each of its subcommands, by name."""
+    if isinstance(command, TyperGroup):
+        for sub, each in command.commands.items():
+            yield from helps(f"{name} {sub}", each)
+    else:
+        yield f"assay {name}", command.help or ""
+
+
+@pytest.mark.parametrize("name", sorted(KNOWN))
+def test_help_has_an_example_of_the_command_with_its_options(name: str) -> None:
+    for spoken, text in helps(name, load_command(name)):
+        examples = re.findall(r"`(assay [^`]+)`", text.partition("Example: ")[2])
+        assert examples
+        for example in examples:
+            assert f"{example} ".startswith(f"{spoken} ")
+            require_command(shlex.split(example)[1:])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
