@@ -24,6 +24,7 @@ from assay.pipeline.session import session
 from assay.pipeline.state import State
 from assay.pipeline.watching import Watched, watch_table
 from assay.pipeline.workspace import Workspace
+from assay.report.numbers import counted
 from assay.settings import read_settings
 
 
@@ -80,9 +81,10 @@ def _print(console: Console, found: Sequence[Watched], days: int) -> None:
         console.print("No watched table has published data.")
     for watched in found:
         recent = watched.recent(days)
+        said = counted(len(recent), "anomaly", "anomalies")
         console.print(
-            f"[bold]{watched.table.full_name}[/]: {len(recent)} anomalies on {len({each.day for each in recent})} of the "
-            f"{days} days up to {watched.until}, the last complete one",
+            f"[bold]{watched.table.full_name}[/]: {said} on {len({each.day for each in recent})} of the "
+            f"{counted(days, 'day')} up to {watched.until}, the last complete one",
             highlight=False,
         )
         if recent:

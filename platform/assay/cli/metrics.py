@@ -33,6 +33,7 @@ from assay.pipeline.changes import Change, changed_rows, history
 from assay.pipeline.metrics import ask, plan_question, rows_read, statement_of
 from assay.pipeline.session import session
 from assay.pipeline.state import State
+from assay.report.numbers import counted
 from assay.settings import read_settings
 
 _LANDED = ("ingestion_timestamp", "data_source", "landing_object", "landing_row")
@@ -78,7 +79,7 @@ def list_(
         for metric in own:
             grid.add_row(metric.name, escape(metric.metric.title), metric.unit, metric.metric.type, metric.days)
         console.print(grid)
-    console.print(f"{len(found)} metrics")
+    console.print(counted(len(found), "metric"))
 
 
 def show(name: Annotated[str, typer.Argument(help="As in refund_rate.")], as_json: AsJson = False) -> None:
@@ -225,7 +226,7 @@ def explain_change(
             console.print(
                 "  nothing ingested in between changes what it counts itself: others changed, or it is computed otherwise since"
             )
-    console.print(f"{len(changes)} changes")
+    console.print(counted(len(changes), "change"))
 
 
 def _in_words(row: Mapping[str, Any]) -> str:

@@ -26,6 +26,7 @@ from assay.errors import SettingsError
 from assay.pipeline.reconciling import Reconciled, Reconciling, find_controls
 from assay.pipeline.session import session
 from assay.quality.reconciliation import Compared
+from assay.report.numbers import counted
 from assay.settings import Settings, read_settings
 
 
@@ -51,7 +52,7 @@ def reconcile(
     each day, `quality.reconciliation_history` all of them. Exits with 1 when a complete day differs, or a control cannot be
     queried; a control for which nothing has ever landed is listed, but is not an error.
 
-    Example: `assay reconcile ledger --days 60`, `assay reconcile ledger --file ledger.csv`
+    Example: `assay reconcile booked_refunds --days 60`, `assay reconcile booked_refunds --file refunds.csv`
     """
     settings = read_settings()
     with session(settings) as workspace:
@@ -139,11 +140,12 @@ def _figure(figure: Compared) -> dict[str, Any]:
 def _print(console: Console, work: Reconciling) -> None:
     for found in work.done:
         wrong = _wrong(found)
-        said = f"[bold red]{len(found.wrong)} days differ[/]" if wrong else "[green]agrees[/]"
+        said = f"[bold red]{counted(len(found.wrong), 'day differs', 'days differ')}[/]" if wrong else "[green]agrees[/]"
+        compared = counted(len(found.compared), "day was", "days were")
         aside = ", counting the rows in quarantine" if found.quarantined and not wrong else ""
         figures = ", ".join(f"{count} {status}" for status, count in sorted(found.counts.items()))
         console.print(
-            f"[bold]{found.control.name}[/] ({found.control.table}): {said}{aside}; {len(found.compared)} days were compared, "
+            f"[bold]{found.control.name}[/] ({found.control.table}): {said}{aside}; {compared} compared, "
             f"complete until {found.last_complete}; of their figures {figures}",
             highlight=False,
         )

@@ -32,6 +32,7 @@ from assay.pipeline.totals import add_up, is_of_tables
 from assay.pipeline.upkeep import Step, upkeep
 from assay.pipeline.verify import verify_table
 from assay.pipeline.workspace import Workspace
+from assay.report.numbers import counted
 from assay.settings import read_settings
 
 
@@ -60,7 +61,7 @@ def compact(
 
     Example: `assay compact transactions`
     """
-    counted: dict[str, dict[str, object]] = {}
+    counts: dict[str, dict[str, object]] = {}
     packed: dict[str, int] = {}
     with session(read_settings()) as workspace, workspace.connection() as connection:
         sources = [workspace.domain.find_source(source)] if source else list(workspace.domain.sources.values())
@@ -68,15 +69,15 @@ def compact(
         for step in upkeep(connection, workspace, sources, sources_only=source is not None, grace=grace):
             match step.result:
                 case Forgotten() | Compacted():
-                    counted.setdefault(step.subject, {}).update(_counts(step.result))
+                    counts.setdefault(step.subject, {}).update(_counts(step.result))
                 case Packed() if step.result.months:
                     packed[step.subject] = step.result.months
             if not as_json and _is_shown(step):
                 typer.echo(f"{step.subject}: {step.said}")
     if as_json:
-        typer.echo(json.dumps(counted | {"packed": packed}))
+        typer.echo(json.dumps(counts | {"packed": packed}))
     elif packed:
-        typer.echo(f"{sum(packed.values()):,} months of {len(packed):,} tables packed")
+        typer.echo(f"{counted(sum(packed.values()), 'month')} of {counted(len(packed), 'table')} packed")
 
 
 def _is_shown(step: Step) -> bool:

@@ -177,7 +177,7 @@ def test_history_and_what_is_behind_it(run: Run) -> None:
     assert (late["table"], late["sale_id"], late["landing_object"]) == ("enriched.sales", "k9", "landing/sales/2.json")
     assert "2.00" in run("history", "sold").stdout
     said = run("explain-change", "sold", "--mart", "bazaar_day").stdout
-    assert "1 changes" in said
+    assert "1 change\n" in said
     assert "enriched.sales: sale_id k9, day_sold 2024-01-31, amount 3.50, ingestion_timestamp" in said
 
 

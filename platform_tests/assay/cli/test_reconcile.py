@@ -62,7 +62,7 @@ def test_it_agrees_or_says_what_differs_and_exits_with_one(lake: ShopLake, ledge
     ledger.write_text(LEDGER.format(rows=3), encoding="utf-8")
     done = run("ledger", "--file", str(ledger), *ALL)
     assert done.exit_code == 1
-    assert "ledger (marts.daily_totals): 1 days differ; 2 days were compared" in done.stdout
+    assert "ledger (marts.daily_totals): 1 day differs; 2 days were compared" in done.stdout
     assert '{"customer_level": "basic"}' in done.stdout
     told = run("ledger", "--file", str(ledger), *ALL, "--json")
     assert told.exit_code == 1
