@@ -90,7 +90,8 @@ def list_standing(
         too = f"[bold red]{each['too_old']:,}[/]" if each["too_old"] else ""
         counts = [f"{each[name]:,}" for name in ("partitions", "records", "dropped")]
         grid.add_row(each["table"], each["rule"], *counts, *ages, too)
-    output().print(grid if listed else "Quarantine is empty.")
+    is_part = table is not None or rule is not None or older_than is not None
+    output().print(grid if listed else "No such record is in quarantine." if is_part else "Quarantine is empty.")
 
 
 def show(
@@ -213,7 +214,7 @@ def drop(
     if as_json:
         typer.echo(json.dumps({"dropped": [each.id for each in found]}))
     else:
-        typer.echo(f"{len(found):,} records of {declared.full_name} dropped; they stay in quarantine and in the books")
+        typer.echo(f"{counted(len(found), 'record')} of {declared.full_name} dropped, but kept in quarantine and in the books")
 
 
 def _require_rule(connection: duckdb.DuckDBPyConnection, state: State, declared: Source | Table, rule: str) -> None:

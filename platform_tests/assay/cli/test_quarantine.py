@@ -87,7 +87,7 @@ class TestList:
     def test_one_table_rule_or_age(self, command: Command) -> None:
         assert [each["rule"] for each in printed(command("list", TABLE, "--rule", "till_length", "--json"))] == ["till_length"]
         assert len(printed(command("list", "--older-than", "1", "--json"))) == 3
-        assert "Quarantine is empty" in command("list", "--older-than", "100000").stdout
+        assert "No such record is in quarantine" in command("list", "--older-than", "100000").stdout
 
     def test_an_unknown_table_says_which_there_are(self, command: Command) -> None:
         error = refused(command("list", "nonsense"))
@@ -219,7 +219,7 @@ class TestDrop:
 
     def test_all_of_a_rule(self, command: Command) -> None:
         told = command("drop", TABLE, "--rule", "till_length", "--by", "ann", "--why", "x").stdout
-        assert told == f"1 records of {TABLE} dropped; they stay in quarantine and in the books\n"
+        assert told == f"1 record of {TABLE} dropped, but kept in quarantine and in the books\n"
         assert printed(command("drop", TABLE, "--all", "--by", "ann", "--why", "x", "--json")) == {"dropped": []}
 
     def test_it_needs_who_why_and_which(self, command: Command) -> None:
