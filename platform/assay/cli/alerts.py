@@ -23,6 +23,7 @@ from assay.cli.show import output
 from assay.errors import AssayError
 from assay.pipeline.session import session
 from assay.pipeline.workspace import Workspace
+from assay.report.numbers import counted
 from assay.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -135,6 +136,6 @@ def _print(console: Console, told: Told) -> None:
     if not told.book.open:
         console.print("nothing is wrong")
     for channel, count in told.delivered.items():
-        console.print(f"{count} incidents were sent to {channel}")
+        console.print(f"{counted(count, 'incident was', 'incidents were')} sent to {channel}")
     for channel, reason in told.undelivered.items():
         console.print(f"[bold red]not sent:[/] {channel}: {escape(reason)}", highlight=False)

@@ -29,6 +29,7 @@ from assay.pipeline.state import State
 from assay.quality.books import from_dict, total
 from assay.quality.own_tables import OWN_TABLES, OwnTable
 from assay.quality.proof import every_rule
+from assay.report.numbers import duration
 from assay.settings import read_settings
 
 
@@ -171,14 +172,14 @@ def _described(state: State, declared: Source | Table) -> dict[str, Any]:
         "partition column": declared.partition_column,
         "partitioned by": None if declared.partition_column is None else str(declared.grain),
         "subject": declared.subject,
-        "freshness": str(declared.freshness) if declared.freshness else None,
+        "freshness": duration(declared.freshness) if declared.freshness else None,
     }
     added = EVENT_COLUMNS if isinstance(declared, Source) else RUN_COLUMNS
     texts = EVENT_COLUMN_DESCRIPTIONS if isinstance(declared, Source) else RUN_COLUMN_DESCRIPTIONS
     lineage: dict[str, list[str]] = {}
     if isinstance(declared, Source):
         found |= {"format": declared.format.name, "upstream": [f"landing/{declared.name}/"]}
-        found["deletes kept"] = "for ever" if declared.deletes_kept is None else str(declared.deletes_kept)
+        found["deletes kept"] = "for ever" if declared.deletes_kept is None else duration(declared.deletes_kept)
         books = source_books(state.ledger(declared.name))
     else:
         project = state.workspace.project
@@ -283,13 +284,6 @@ def _print_description(console: Console, described: dict[str, Any]) -> None:
             rules.add_row(rule["name"], rule["severity"], rule["dimension"], rule["owner"], escape(said))
         console.print(rules)
     books = described.get("books", {})
-    if not books:
-        return
-    console.print(
-        "books: "
-        + ", ".join(
-            f"{name} {value:,}" if isinstance(value, int) and not isinstance(value, bool) else f"{name} {value}"
-            for name, value in books.items()
-            if name != "money"
-        )
-    )
+    if books:
+        counts = [f"{name.replace('_', ' ')} {value:,}" for name, value in books.items() if name not in ("money", "balanced")]
+        console.print(f"books: {'balanced' if books['balanced'] else 'not balanced'}; {', '.join(counts)}")

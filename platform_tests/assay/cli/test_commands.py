@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import shlex
 import shutil
 from dataclasses import replace
@@ -150,6 +151,7 @@ def test_tables_and_describe(ran: Shop) -> None:
     assert described["books"]["balanced"]
     shown = ran.run("describe", "customer_weeks").stdout
     assert "windows: enriched.orders: its own period, the 6 before it" in shown
+    assert re.search(r"^books: balanced; received [\d,]+, published", shown, re.MULTILINE)
     shown = ran.run("describe", "enriched.customers").stdout
     assert "name" in shown
     own = json.loads(ran.run("describe", "quality.rule_results", "--json").stdout)
