@@ -106,18 +106,26 @@ class Played:
         self.lake = till_lake(folder)
         self.positions: Iterator[int] = iter(range(1, 10_000))
         self.files = 0
+        self.created: set[int] = set()
 
     def land(self, lines: list[tuple[int, str, str, int, bool]]) -> None:
         self.files += 1
         # With one that fits, the others are mistakes and no change of the column's type, which would hold the object back.
         fits = (100 + self.files, "c", "1.00", 0, False)
         sent = [
-            Line(id, (position, position), op, amount, DAYS[day], broken)
+            Line(id, (position, position), self.reported(id, op), amount, DAYS[day], broken)
             for (id, op, amount, day, broken), position in zip([fits, *lines], self.positions, strict=False)
         ]
         key = self.lake.land(SOURCE, f"{self.files}.json", text(*(line.written for line in sent)))
         self.model.waiting |= {(key, number): line for number, line in enumerate(sent, 1)}
         self.model.landed |= {(key, number): line for number, line in enumerate(sent, 1)}
+
+    def reported(self, id: int, op: str) -> str:
+        """An operation as a database reports it: a row that is there is not created again, perhaps on another day."""
+        if op == "c" and id in self.created:
+            return "u"
+        self.created |= {id} if op == "c" else set()
+        return op
 
     def run(self, replaying: bool) -> None:
         before = {name: len(self.stands(name)) for name in (RAW, TABLE)}
