@@ -103,7 +103,7 @@ def _keep_histories(connection: duckdb.DuckDBPyConnection, state: State, grace: 
     restored = restore_lost_proofs(connection, state)
     proofs = compact_proofs(state.workspace.store, dt.datetime.now(dt.UTC), grace=min(grace, score_compaction.GRACE))
     said = f"{proofs.proofs:,} merged, {restored:,} of published partitions restored, {proofs.removed:,} objects removed"
-    yield Step("history of proofs", proofs, said, not (restored or proofs.objects))
+    yield Step("history of proofs", proofs, said, not restored and proofs == score_compaction.Merged())
     merged = merge_restatements(connection, state, dt.datetime.now(dt.UTC), grace)
     said = f"{merged.objects:,} objects merged, {merged.removed:,} removed"
     yield Step("history of restatements", merged, said, merged == restatement_objects.Merged())

@@ -122,10 +122,11 @@ class Played:
 
     def reported(self, id: int, op: str) -> str:
         """An operation as a database reports it: a row that is there is not created again, perhaps on another day."""
-        if op == "c" and id in self.created:
-            return "u"
-        self.created |= {id} if op == "c" else set()
-        return op
+        if op != "c":
+            return op
+        is_there = id in self.created
+        self.created.add(id)
+        return "u" if is_there else "c"
 
     def run(self, replaying: bool) -> None:
         before = {name: len(self.stands(name)) for name in (RAW, TABLE)}
